@@ -1,0 +1,1 @@
+"""What is right: integer semantics, PyTorch references and kernels of the three panels."""

@@ -1,0 +1,26 @@
+// The one way to write a register. Clock and reset are always `clk_i` and `rst_ni`.
+
+`ifndef TRIPTYCH_REGISTERS_SVH
+`define TRIPTYCH_REGISTERS_SVH
+
+// Register with asynchronous reset to `rstval`.
+`define FF(q, d, rstval)                          \
+  always_ff @(posedge clk_i or negedge rst_ni) begin \
+    if (!rst_ni) q <= rstval;                     \
+    else         q <= d;                          \
+  end
+
+// The same with a load enable.
+`define FFL(q, d, en, rstval)                     \
+  always_ff @(posedge clk_i or negedge rst_ni) begin \
+    if (!rst_ni) q <= rstval;                     \
+    else if (en) q <= d;                          \
+  end
+
+// Datapath register: load enable, no reset.
+`define FFLNR(q, d, en)                           \
+  always_ff @(posedge clk_i) begin                \
+    if (en) q <= d;                               \
+  end
+
+`endif
