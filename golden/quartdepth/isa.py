@@ -171,8 +171,8 @@ HEADER = (
 _COPY = (
     Field("dram", 32, "byte address in memory", unit="word"),
     Field("dram_row", 32, "bytes from one row to the next in memory", unit="word"),
-    Field("local", 24, "byte address in the scratchpad (or store of microwords, of tables)", unit="word"),
-    Field("local_row", 24, "bytes from one row to the next in the scratchpad", unit="word"),
+    Field("spad", 24, "byte address in the scratchpad (or store of microwords, of tables)", unit="word"),
+    Field("spad_row", 24, "bytes from one row to the next in the scratchpad", unit="word"),
     Field("rows", 16, "rows to copy", minimum=1),
     Field("row_bytes", 24, "bytes in a row", unit="word", minimum=1),
 )
@@ -187,7 +187,7 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("weight_format", 1, "format of the stationary operand", enum=WeightFormat),
         Field("depthwise", 1, "1: 3x3 depthwise convolution, columns are channels"),
         Field("transpose", 1, "1: a word of the stationary operand holds one k of all columns (needs INT8)"),
-        Field("table", 3, "code table that decodes TABLE4"),
+        Field("code_table", 3, "code table that decodes TABLE4"),
         Field("pad_value", 8, "byte that stands for every byte outside the picture (a TABLE4 code in its low four bits)"),
         Field("act", 24, "byte address of input pixel (0, 0)", unit="word"),
         Field("act_row", 24, "bytes from input row to input row", unit="word"),
@@ -270,5 +270,6 @@ MICROWORD: tuple[Field, ...] = _pack(
     Field("rs_d", 2, "row scalar written by a reduction or by SCALAR"),
 )
 
-for _fields, _size in ((*((f, INSTRUCTION_BYTES) for f in FIELDS.values()),) + ((MICROWORD, MICROWORD_BYTES),)):
-    assert _fields[-1].lo + _fields[-1].width <= 8 * _size
+for _fields in FIELDS.values():
+    assert _fields[-1].lo + _fields[-1].width <= 8 * INSTRUCTION_BYTES
+assert MICROWORD[-1].lo + MICROWORD[-1].width <= 8 * MICROWORD_BYTES
