@@ -1,0 +1,1 @@
+"""What runs it: Verilator builds, simulations, reports and the `triptych` command."""

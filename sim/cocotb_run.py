@@ -1,0 +1,96 @@
+"""Runs cocotb test modules on cached Verilator builds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cocotb_tools.runner import get_runner
+
+from sim.errors import TriptychError
+from sim.rtl import INCLUDES, ROOT, WAIVERS
+from sim.verilate import build_root, environment, fingerprint, locked
+
+BUILD_FLAGS = ("-Wno-fatal", "--unroll-count", "1", "-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique")
+
+
+def _model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], flags: Sequence[str]) -> Path:
+    """Folder of the built model; two runs with the same content share it."""
+    headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
+    key = fingerprint([*sources, *headers, WAIVERS], top, sorted(parameters.items()), tuple(flags), BUILD_FLAGS)
+    folder = build_root() / "cocotb" / f"{top}-{key}"
+    done = folder / "done"
+    if done.exists():
+        return folder
+    with locked(folder.with_suffix(".lock")):
+        if not done.exists():
+            log = build_root() / "cocotb" / f"{top}-{key}.log"
+            try:
+                get_runner("verilator").build(
+                    sources=[WAIVERS, *sources],
+                    hdl_toplevel=top,
+                    includes=list(INCLUDES),
+                    parameters=dict(parameters),
+                    build_args=[*BUILD_FLAGS, *flags],
+                    build_dir=folder,
+                    always=True,
+                    log_file=log,
+                )
+            except (Exception, SystemExit) as error:
+                text = log.read_text() if log.exists() else ""
+                first = next((s for s in text.splitlines() if "%Error" in s), str(error))
+                raise TriptychError(f"building {top} for cocotb failed: {first} [all of it: {log}]") from error
+            done.touch()
+    return folder
+
+
+def run(
+    top: str,
+    sources: Sequence[Path],
+    module: str,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    testcase: str | None = None,
+    seed: int = 1,
+    env: Mapping[str, str] | None = None,
+    flags: Sequence[str] = (),
+) -> int:
+    """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
+
+    sources: SystemVerilog files in order (see `sim.rtl.sources`). testcase: only this test. seed: of all random choices.
+    env: further environment of the test. flags: further Verilator flags. Returns the number of tests that passed.
+    Raises AssertionError naming what failed, TriptychError when the model does not build or no test ran.
+    """
+    os.environ.update(environment())
+    folder = _model(top, sources, parameters or {}, flags)
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        results = Path(scratch) / "results.xml"
+        path = os.pathsep.join([str(ROOT), *sys.path])
+        try:
+            get_runner("verilator").test(
+                hdl_toplevel=top,
+                hdl_toplevel_lang="verilog",
+                test_module=module,
+                testcase=testcase,
+                seed=seed,
+                build_dir=folder,
+                test_dir=scratch,
+                results_xml=str(results),
+                extra_env={"PYTHONPATH": path, "COCOTB_ANSI_OUTPUT": "0", **(env or {})},
+                log_file=Path(scratch) / "run.log",
+            )
+        except SystemExit as error:  # the runner exits when the test module cannot be imported
+            log = (Path(scratch) / "run.log").read_text()[-4000:]
+            raise AssertionError(f"{module} on {top} did not run ({error}):\n{log}") from error
+        log = (Path(scratch) / "run.log").read_text()
+        cases = list(ET.parse(results).getroot().iter("testcase"))
+        failed = [c.get("name") for c in cases if c.find("failure") is not None or c.find("error") is not None]
+        if failed:
+            raise AssertionError(f"{module} on {top}: {', '.join(map(str, failed))} failed:\n{log[-6000:]}")
+        if not cases:
+            raise AssertionError(f"{module} on {top}: no test ran:\n{log[-4000:]}")
+        return len(cases)

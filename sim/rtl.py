@@ -1,0 +1,50 @@
+"""Where the SystemVerilog lies and in which order tools read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from golden.quartdepth.config import ChipConfig
+from sim.errors import TriptychError
+
+ROOT = Path(__file__).resolve().parents[1]
+RTL = ROOT / "rtl"
+INCLUDES = (RTL / "common",)
+WAIVERS = RTL / "common" / "waivers.vlt"
+FOLDERS = ("common", "mem", "mxu", "vpu", "regs", "ctrl", "top")
+FIRST = ("isa_pkg.sv", "arith_pkg.sv")
+
+
+def packages() -> list[Path]:
+    """The packages, those that others import first."""
+    found = sorted((RTL / "pkg").glob("*.sv"))
+    return sorted(found, key=lambda p: FIRST.index(p.name) if p.name in FIRST else len(FIRST))
+
+
+def sources(*folders: str) -> list[Path]:
+    """Packages and the modules of the given folders of `rtl/` (all of the chip when none is named).
+
+    Raises TriptychError when a folder does not exist: the package was installed without its sources.
+    """
+    files = packages()
+    for folder in folders or FOLDERS:
+        path = RTL / folder
+        if not path.is_dir():
+            raise TriptychError(f"{path} is missing: run from a checkout of the repository, which holds rtl/")
+        found = sorted(path.glob("*.sv"))
+        files += sorted(found, key=lambda p: not p.stem.endswith("_pkg"))
+    return files
+
+
+def parameters(config: ChipConfig) -> dict[str, int]:
+    """Parameters of the chip's top for a named configuration."""
+    return {
+        "Depth": config.depth,
+        "Cols": config.cols,
+        "Rows": config.rows,
+        "SpadWords": config.spad_words,
+        "Banks": config.banks,
+        "ProgWords": config.prog_words,
+        "Tables": config.tables,
+        "Queue": config.queue,
+    }
