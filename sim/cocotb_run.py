@@ -61,7 +61,7 @@ def run(
 ) -> int:
     """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
 
-    sources: SystemVerilog files in order (see `sim.rtl.sources`). testcase: only this test. seed: of all random choices.
+    sources: SystemVerilog files in order (see `sim.rtl.sources`). testcase: only this test. seed: of random choices.
     env: further environment of the test. flags: further Verilator flags. Returns the number of tests that passed.
     Raises AssertionError naming what failed, TriptychError when the model does not build or no test ran.
     """

@@ -55,8 +55,10 @@ def environment() -> dict[str, str]:
     env["VERILATOR_ROOT"] = str(root)
     env["PATH"] = f"{root / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
     env["MAKEFLAGS"] = " ".join(f"{k}={v.replace(' ', chr(92) + ' ')}" for k, v in MAKE_VARIABLES.items())
-    if shutil.which("ccache"):
+    if shutil.which("ccache", path=env["PATH"]):
         env["OBJCACHE"] = "ccache"
+        env.setdefault("CCACHE_DIR", str(build_root() / "ccache"))
+        env.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros")
     return env
 
 

@@ -1,0 +1,34 @@
+# Two commands: `make demo` and `make test`. Everything else is a part of them or their longer form.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.PHONY: demo test test-full lint vectors venv clean
+
+venv: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@echo "== environment (pip, about 2 GB, a minute or two) =="
+	@command -v g++ perl >/dev/null || { echo "g++ and perl are needed: apt-get install g++ make perl python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[hardware,test,diffusers]'
+	@touch $@
+
+demo: venv
+	@$(BIN)/triptych demo
+
+test: lint
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not gpu"
+
+test-full: lint
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not gpu"
+
+lint: venv
+	@$(BIN)/python -m sim.lint
+
+vectors: venv
+	@$(BIN)/triptych vectors
+
+clean:
+	@rm -rf build out

