@@ -1,0 +1,21 @@
+"""DraftAttention (arXiv 2505.14708): sparse attention for video transformers, guided by a low-resolution draft."""
+
+from golden.draft_attention.api import draft_attention
+from golden.draft_attention.dispatch import Backend
+from golden.draft_attention.errors import DraftAttentionError
+from golden.draft_attention.geometry import Geometry, GeometryError, TextPlacement
+from golden.draft_attention.selection import BlockLists, DraftStatistic, SelectionRule
+from golden.draft_attention.tail import Tail
+
+__all__ = [
+    "Backend",
+    "BlockLists",
+    "DraftAttentionError",
+    "DraftStatistic",
+    "Geometry",
+    "GeometryError",
+    "SelectionRule",
+    "Tail",
+    "TextPlacement",
+    "draft_attention",
+]

@@ -17,8 +17,10 @@ from functools import cached_property
 
 import torch
 
+from golden.draft_attention.errors import DraftAttentionError
 
-class GeometryError(ValueError):
+
+class GeometryError(DraftAttentionError):
     """The grid, the pooling window or the text length do not fit the sequence."""
 
 

@@ -1,0 +1,195 @@
+"""Which key blocks each query block attends to: draft map, budget, mask, lists.
+
+The paper's rule (arXiv 2505.14708, section 3.2; its published code): pool q and k, A = softmax(Q~ K~^T / sqrt(d)), and
+for each head keep the entries of the whole g x g map that reach one threshold, the int(sparsity * g^2)-th smallest.
+Ties are kept, and a row may keep nothing.
+
+Our rule ranks the same numbers as logarithms, log A = logit - logsumexp(row), gives every row its `row_floor` largest
+entries (and the blocks that the options name) before the rest of the head's budget is spent, and so leaves no row
+empty. Text blocks take no part: every row sees all of them and text rows see everything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+
+from golden.draft_attention.errors import DraftAttentionError
+from golden.draft_attention.geometry import Geometry
+from golden.draft_attention.pooling import block_max, block_mean
+
+WORD_BITS = 32
+
+
+class DraftStatistic(Enum):
+    """What stands for a block in the draft map."""
+
+    MEAN = "mean"
+    """The average of its tokens (the paper)."""
+    MEAN_AND_MAX = "mean+max"
+    """Average and channel-wise maximum; the draft logit is the mean of the two products."""
+
+
+@dataclass(frozen=True)
+class SelectionRule:
+    """How blocks are chosen.
+
+    `sparsity`: share of video-video block pairs left out, one number in [0, 1) or one for each query head.
+    `faithful`: the paper's mask bit for bit (no floor, no options).
+    `row_floor`: key blocks that each video row keeps at least.
+    `first_frame_sink`: every row keeps the blocks of the first frame. `same_frame`: and those of its own frame.
+    Kept blocks of either kind count towards the budget; where they alone exceed it they all stay.
+    Raises DraftAttentionError on values out of range or options that the faithful rule does not have.
+    """
+
+    sparsity: float | tuple[float, ...] = 0.9
+    faithful: bool = False
+    row_floor: int = 1
+    first_frame_sink: bool = False
+    same_frame: bool = False
+    statistic: DraftStatistic = DraftStatistic.MEAN
+
+    def __post_init__(self) -> None:
+        shares = self.sparsity if isinstance(self.sparsity, tuple) else (self.sparsity,)
+        if not shares or any(not 0.0 <= share < 1.0 for share in shares):
+            raise DraftAttentionError(f"sparsity must lie in [0, 1); got {self.sparsity}")
+        if self.row_floor < 0:
+            raise DraftAttentionError(f"row_floor must be >= 0 blocks; got {self.row_floor}")
+        if self.faithful and (
+            self.first_frame_sink or self.same_frame or self.statistic is not DraftStatistic.MEAN
+        ):
+            raise DraftAttentionError("faithful=True is the paper's rule alone: drop the selection options")
+
+    def head_sparsity(self, heads: int) -> tuple[float, ...]:
+        """The sparsity of each of `heads` query heads. Raises DraftAttentionError when the count differs."""
+        if not isinstance(self.sparsity, tuple):
+            return (self.sparsity,) * heads
+        if len(self.sparsity) != heads:
+            raise DraftAttentionError(f"sparsity names {len(self.sparsity)} heads, but q has {heads}")
+        return self.sparsity
+
+    def with_sparsity(self, sparsity: tuple[float, ...]) -> SelectionRule:
+        """The same rule for another set of heads."""
+        return replace(self, sparsity=sparsity)
+
+
+@dataclass(frozen=True)
+class BlockLists:
+    """The chosen blocks, as kernels read them.
+
+    `blocks`: int32 `[batch, q_heads, n_blocks, n_blocks]`, ascending key block numbers of each query block; entries
+    past `counts` are undefined. `counts`: int32 `[batch, q_heads, n_blocks]`. `bits`: int32 `[batch, q_heads,
+    n_blocks, ceil(n_blocks / 32)]`, bit c % 32 of word c // 32 says whether key block c is in the list.
+    """
+
+    blocks: torch.Tensor
+    counts: torch.Tensor
+    bits: torch.Tensor
+
+
+def keep_budget(sparsity: float, n_pairs: int) -> int:
+    """Block pairs of `n_pairs` that a head keeps at `sparsity`, nearest integer, at least one."""
+    return max(1, n_pairs - round(sparsity * n_pairs))
+
+
+def draft_logits(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, scale: float, statistic: DraftStatistic) -> torch.Tensor:
+    """The low-resolution logits `[batch, q_heads, n_video_blocks, n_video_blocks]`, fp32 (fp64 for fp64 input).
+
+    q `[batch, q_heads, length, dim]`, k `[batch, kv_heads, length, dim]`. Pooled values are rounded to the inputs'
+    dtype; their products are accumulated in fp32.
+    """
+    pooled_q, pooled_k = block_mean(q, geometry), block_mean(k, geometry)
+    if statistic is DraftStatistic.MEAN_AND_MAX:
+        pooled_q = torch.cat([pooled_q, block_max(q, geometry)], dim=-1)
+        pooled_k = torch.cat([pooled_k, block_max(k, geometry)], dim=-1)
+        scale = scale / 2
+    wide = torch.float64 if q.dtype == torch.float64 else torch.float32
+    groups = q.shape[1] // k.shape[1]
+    pooled_k = pooled_k.to(wide).repeat_interleave(groups, dim=1)
+    return pooled_q.to(wide) @ pooled_k.transpose(-1, -2) * scale
+
+
+def paper_mask(logits: torch.Tensor, sparsity: tuple[float, ...]) -> torch.Tensor:
+    """The published rule: bool `[batch, heads, g, g]` from draft logits of that shape and a sparsity for each head.
+
+    The count of left-out entries is formed in the same float steps as the published code, which takes the kept share
+    1 - sparsity and computes int((1 - kept) * g^2).
+    """
+    probability = torch.softmax(logits, dim=-1)
+    n_pairs = logits.shape[-2] * logits.shape[-1]
+    mask = torch.ones_like(logits, dtype=torch.bool)
+    for head, share in enumerate(sparsity):
+        left_out = int((1.0 - (1.0 - share)) * n_pairs)
+        if left_out > 0:
+            flat = probability[:, head].flatten(1)
+            threshold = flat.kthvalue(left_out, dim=1).values
+            mask[:, head] = probability[:, head] >= threshold[:, None, None]
+    return mask
+
+
+def forced_blocks(geometry: Geometry, rule: SelectionRule, device: torch.device) -> torch.Tensor | None:
+    """bool `[n_video_blocks, n_video_blocks]` of the pairs that the options always keep; None where none are set."""
+    if not (rule.first_frame_sink or rule.same_frame):
+        return None
+    frames = geometry.block_frames.to(device)
+    forced = torch.zeros(len(frames), len(frames), dtype=torch.bool, device=device)
+    if rule.first_frame_sink:
+        forced |= frames[None, :] == 0
+    if rule.same_frame:
+        forced |= frames[:, None] == frames[None, :]
+    return forced
+
+
+def floored_mask(logits: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry) -> torch.Tensor:
+    """Our rule: bool `[batch, heads, g, g]` from draft logits of that shape. Ties with a threshold are kept."""
+    keys = torch.log_softmax(logits, dim=-1)
+    forced = forced_blocks(geometry, rule, logits.device)
+    if rule.row_floor:
+        floor = min(rule.row_floor, keys.shape[-1])
+        row_threshold = keys.topk(floor, dim=-1).values[..., -1:]
+        top = keys >= row_threshold
+        forced = top if forced is None else forced | top
+    if forced is not None:
+        keys = keys.masked_fill(forced, math.inf)
+    mask = torch.empty_like(keys, dtype=torch.bool)
+    n_pairs = keys.shape[-2] * keys.shape[-1]
+    for head, share in enumerate(sparsity):
+        flat = keys[:, head].flatten(1)
+        left_out = n_pairs - keep_budget(share, n_pairs)
+        threshold = flat.kthvalue(left_out + 1, dim=1).values
+        mask[:, head] = keys[:, head] >= threshold[:, None, None]
+    return mask
+
+
+def with_text(mask: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """The video mask `[batch, heads, n_video_blocks, n_video_blocks]` grown by dense text rows and columns."""
+    n = geometry.n_blocks
+    full = torch.ones(*mask.shape[:2], n, n, dtype=torch.bool, device=mask.device)
+    full[:, :, : mask.shape[2], : mask.shape[3]] = mask
+    return full
+
+
+def draft_mask(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float) -> torch.Tensor:
+    """The block mask of a call: bool `[batch, q_heads, n_blocks, n_blocks]`, rows are query blocks."""
+    logits = draft_logits(q, k, geometry, scale, rule.statistic)
+    sparsity = rule.head_sparsity(q.shape[1])
+    mask = paper_mask(logits, sparsity) if rule.faithful else floored_mask(logits, sparsity, rule, geometry)
+    return with_text(mask, geometry)
+
+
+def lists_from_mask(mask: torch.Tensor) -> BlockLists:
+    """The lists of a block mask `[batch, heads, n_blocks, n_blocks]`; unused entries hold zero."""
+    n = mask.shape[-1]
+    counts = mask.sum(-1, dtype=torch.int32)
+    order = torch.argsort(mask.logical_not().to(torch.int8), dim=-1, stable=True).to(torch.int32)
+    slot = torch.arange(n, device=mask.device)
+    blocks = torch.where(slot < counts[..., None], order, 0).to(torch.int32)
+    words = -(-n // WORD_BITS)
+    padded = torch.nn.functional.pad(mask, (0, words * WORD_BITS - n)).unflatten(-1, (words, WORD_BITS))
+    weight = torch.ones(WORD_BITS, dtype=torch.int64, device=mask.device) << torch.arange(WORD_BITS, device=mask.device)
+    packed = (padded.to(torch.int64) * weight).sum(-1)
+    bits = torch.where(packed >= 2**31, packed - 2**32, packed).to(torch.int32)
+    return BlockLists(blocks, counts, bits)

@@ -1,0 +1,97 @@
+"""Triton: one pass over a tensor gives each video block's mean, maximum and variance.
+
+A program reads one block of 128 tokens in place (a strided box of 8 rows of 16 tokens, say) and keeps it in
+registers, so that q, k and v are each read once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from golden.draft_attention.geometry import Geometry
+
+
+@triton.jit
+def box_offsets(slots, grid_h: tl.constexpr, grid_w: tl.constexpr, pool_h: tl.constexpr, pool_w: tl.constexpr):
+    """Token offsets of a block's slots from its first token, and the slots' frame, row and column in the box."""
+    frame = slots // (pool_h * pool_w)
+    row = (slots // pool_w) % pool_h
+    column = slots % pool_w
+    return (frame * grid_h + row) * grid_w + column, frame, row, column
+
+
+@triton.jit
+def _pool_kernel(
+    x_ptr, mean_ptr, max_ptr, var_ptr,
+    stride_batch, stride_head, stride_token, heads, video_offset,
+    grid_t: tl.constexpr, grid_h: tl.constexpr, grid_w: tl.constexpr,
+    pool_t: tl.constexpr, pool_h: tl.constexpr, pool_w: tl.constexpr,
+    dim: tl.constexpr, with_max: tl.constexpr, with_var: tl.constexpr, ragged: tl.constexpr,
+):  # fmt: skip
+    blocks_h: tl.constexpr = (grid_h + pool_h - 1) // pool_h
+    blocks_w: tl.constexpr = (grid_w + pool_w - 1) // pool_w
+    block = tl.program_id(0)
+    n_blocks = tl.num_programs(0)
+    batch_head = tl.program_id(1).to(tl.int64)
+    frame0 = block // (blocks_h * blocks_w) * pool_t
+    row0 = (block // blocks_w) % blocks_h * pool_h
+    column0 = block % blocks_w * pool_w
+    slots = tl.arange(0, pool_t * pool_h * pool_w)
+    channels = tl.arange(0, dim)
+    offsets, frame, row, column = box_offsets(slots, grid_h, grid_w, pool_h, pool_w)
+    base = x_ptr + batch_head // heads * stride_batch + batch_head % heads * stride_head
+    token = (video_offset + (frame0 * grid_h + row0) * grid_w + column0 + offsets).to(tl.int64)
+    pointers = base + token[:, None] * stride_token + channels[None, :]
+    out = (batch_head * n_blocks + block) * dim + channels
+    if ragged:
+        inside = (frame0 + frame < grid_t) & (row0 + row < grid_h) & (column0 + column < grid_w)
+        x = tl.load(pointers, mask=inside[:, None], other=0.0).to(tl.float32)
+        count = tl.sum(inside.to(tl.float32), 0)
+    else:
+        x = tl.load(pointers).to(tl.float32)
+        count = pool_t * pool_h * pool_w * 1.0
+    mean = tl.sum(x, 0) / count
+    tl.store(mean_ptr + out, mean.to(mean_ptr.dtype.element_ty))
+    if with_max:
+        candidates = tl.where(inside[:, None], x, float("-inf")) if ragged else x
+        tl.store(max_ptr + out, tl.max(candidates, 0).to(max_ptr.dtype.element_ty))
+    if with_var:
+        deviation = x - mean[None, :]
+        if ragged:
+            deviation = tl.where(inside[:, None], deviation, 0.0)
+        variance = tl.sum(deviation * deviation, 0) / count
+        tl.store(var_ptr + out, variance.to(var_ptr.dtype.element_ty))
+
+
+@dataclass(frozen=True)
+class PooledBlocks:
+    """Statistics `[batch, heads, n_video_blocks, dim]` in the dtype of the pooled tensor; None where not asked for."""
+
+    mean: torch.Tensor
+    maximum: torch.Tensor | None
+    variance: torch.Tensor | None
+
+
+def is_ragged(geometry: Geometry) -> bool:
+    """Whether some video block holds fewer tokens than the others."""
+    return any(size % step for size, step in zip(geometry.grid, geometry.pool, strict=True))
+
+
+def pool_blocks(x: torch.Tensor, geometry: Geometry, with_max: bool = False, with_var: bool = False) -> PooledBlocks:
+    """Pool `[batch, heads, length, dim]` (last axis contiguous) over every video block, accumulating in fp32."""
+    batch, heads, _, dim = x.shape
+    shape = (batch, heads, geometry.n_video_blocks, dim)
+    mean = torch.empty(shape, dtype=x.dtype, device=x.device)
+    maximum = torch.empty_like(mean) if with_max else None
+    variance = torch.empty_like(mean) if with_var else None
+    (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
+    _pool_kernel[(geometry.n_video_blocks, batch * heads)](
+        x, mean, mean if maximum is None else maximum, mean if variance is None else variance,
+        x.stride(0), x.stride(1), x.stride(2), heads, geometry.video_offset,
+        t, h, w, pt, ph, pw, dim, with_max, with_var, is_ragged(geometry),
+    )  # fmt: skip
+    return PooledBlocks(mean, maximum, variance)
