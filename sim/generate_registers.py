@@ -95,15 +95,14 @@ def python_map(top: AddrmapNode) -> str:
     for register in top.descendants(unroll=True):
         if not isinstance(register, RegNode):
             continue
-        name = _name(register)
-        width = int(register.get_property("regwidth"))
-        lines.append(f'    "{name}": Register(')
-        lines.append(f'        "{name}",')
-        lines.append(f"        0x{register.absolute_address:03X},")
-        lines.append(f"        {width},")
-        lines.append("        (")
-        lines += [f"            {_field(field)}," for field in register.fields()]
-        lines += ["        ),", "    ),"]
+        name, fields = _name(register), [_field(field) for field in register.fields()]
+        place = f'"{name}", 0x{register.absolute_address:03X}, {register.get_property("regwidth")}'
+        if len(fields) == 1:
+            lines.append(f'    "{name}": Register({place}, ({fields[0]},)),')
+        else:
+            lines.append(f'    "{name}": Register(')
+            lines += [f"        {argument}," for argument in place.split(", ")]
+            lines += ["        (", *(f"            {field}," for field in fields), "        ),", "    ),"]
     return "\n".join([*lines, "}", ""])
 
 

@@ -8,14 +8,7 @@ from __future__ import annotations
 from sim.registers import Field, Register
 
 REGISTERS: dict[str, Register] = {
-    "ID": Register(
-        "ID",
-        0x000,
-        32,
-        (
-            Field("value", 0, 32, True, False, 1363431508),
-        ),
-    ),
+    "ID": Register("ID", 0x000, 32, (Field("value", 0, 32, True, False, 1363431508),)),
     "VERSION": Register(
         "VERSION",
         0x004,
@@ -37,14 +30,7 @@ REGISTERS: dict[str, Register] = {
             Field("queue", 28, 4, True, False, None),
         ),
     ),
-    "SPAD": Register(
-        "SPAD",
-        0x00C,
-        32,
-        (
-            Field("words", 0, 32, True, False, None),
-        ),
-    ),
+    "SPAD": Register("SPAD", 0x00C, 32, (Field("words", 0, 32, True, False, None),)),
     "STORES": Register(
         "STORES",
         0x010,
@@ -74,30 +60,9 @@ REGISTERS: dict[str, Register] = {
             Field("idle", 3, 1, True, False, None),
         ),
     ),
-    "PROG_BASE": Register(
-        "PROG_BASE",
-        0x028,
-        32,
-        (
-            Field("line", 6, 26, True, True, 0),
-        ),
-    ),
-    "PROG_COUNT": Register(
-        "PROG_COUNT",
-        0x02C,
-        32,
-        (
-            Field("count", 0, 20, True, True, 0),
-        ),
-    ),
-    "WATCHDOG": Register(
-        "WATCHDOG",
-        0x030,
-        32,
-        (
-            Field("limit", 0, 32, True, True, 16777216),
-        ),
-    ),
+    "PROG_BASE": Register("PROG_BASE", 0x028, 32, (Field("line", 6, 26, True, True, 0),)),
+    "PROG_COUNT": Register("PROG_COUNT", 0x02C, 32, (Field("count", 0, 20, True, True, 0),)),
+    "WATCHDOG": Register("WATCHDOG", 0x030, 32, (Field("limit", 0, 32, True, True, 16777216),)),
     "IRQ_ENABLE": Register(
         "IRQ_ENABLE",
         0x034,
@@ -116,324 +81,44 @@ REGISTERS: dict[str, Register] = {
             Field("engine", 8, 3, True, False, None),
         ),
     ),
-    "TRAP_PC": Register(
-        "TRAP_PC",
-        0x03C,
-        32,
-        (
-            Field("index", 0, 20, True, False, None),
-        ),
-    ),
-    "RETIRED_LOAD": Register(
-        "RETIRED_LOAD",
-        0x040,
-        32,
-        (
-            Field("count", 0, 16, True, False, None),
-        ),
-    ),
-    "RETIRED_MXU": Register(
-        "RETIRED_MXU",
-        0x044,
-        32,
-        (
-            Field("count", 0, 16, True, False, None),
-        ),
-    ),
-    "RETIRED_VPU": Register(
-        "RETIRED_VPU",
-        0x048,
-        32,
-        (
-            Field("count", 0, 16, True, False, None),
-        ),
-    ),
-    "RETIRED_STORE": Register(
-        "RETIRED_STORE",
-        0x04C,
-        32,
-        (
-            Field("count", 0, 16, True, False, None),
-        ),
-    ),
-    "SIG_LOAD": Register(
-        "SIG_LOAD",
-        0x050,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_MXU": Register(
-        "SIG_MXU",
-        0x054,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_VPU": Register(
-        "SIG_VPU",
-        0x058,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_STORE": Register(
-        "SIG_STORE",
-        0x05C,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_SUM_LOAD": Register(
-        "SIG_SUM_LOAD",
-        0x060,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_SUM_MXU": Register(
-        "SIG_SUM_MXU",
-        0x064,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_SUM_VPU": Register(
-        "SIG_SUM_VPU",
-        0x068,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "SIG_SUM_STORE": Register(
-        "SIG_SUM_STORE",
-        0x06C,
-        32,
-        (
-            Field("value", 0, 32, True, False, None),
-        ),
-    ),
-    "CYCLES": Register(
-        "CYCLES",
-        0x100,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_ACTIVE": Register(
-        "LOAD_ACTIVE",
-        0x108,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_EMPTY": Register(
-        "LOAD_EMPTY",
-        0x110,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_TOKEN": Register(
-        "LOAD_TOKEN",
-        0x118,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_BUS": Register(
-        "LOAD_BUS",
-        0x120,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_SPAD": Register(
-        "LOAD_SPAD",
-        0x128,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "LOAD_FILL": Register(
-        "LOAD_FILL",
-        0x130,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_ACTIVE": Register(
-        "MXU_ACTIVE",
-        0x140,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_EMPTY": Register(
-        "MXU_EMPTY",
-        0x148,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_TOKEN": Register(
-        "MXU_TOKEN",
-        0x150,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_WEIGHTS": Register(
-        "MXU_WEIGHTS",
-        0x158,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_ACC": Register(
-        "MXU_ACC",
-        0x160,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_SPAD": Register(
-        "MXU_SPAD",
-        0x168,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "MXU_FILL": Register(
-        "MXU_FILL",
-        0x170,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_ACTIVE": Register(
-        "VPU_ACTIVE",
-        0x180,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_EMPTY": Register(
-        "VPU_EMPTY",
-        0x188,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_TOKEN": Register(
-        "VPU_TOKEN",
-        0x190,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_ACC": Register(
-        "VPU_ACC",
-        0x198,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_SPAD": Register(
-        "VPU_SPAD",
-        0x1A0,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_PARAM": Register(
-        "VPU_PARAM",
-        0x1A8,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "VPU_FILL": Register(
-        "VPU_FILL",
-        0x1B0,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_ACTIVE": Register(
-        "STORE_ACTIVE",
-        0x1C0,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_EMPTY": Register(
-        "STORE_EMPTY",
-        0x1C8,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_TOKEN": Register(
-        "STORE_TOKEN",
-        0x1D0,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_BUS": Register(
-        "STORE_BUS",
-        0x1D8,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_SPAD": Register(
-        "STORE_SPAD",
-        0x1E0,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
-    "STORE_FILL": Register(
-        "STORE_FILL",
-        0x1E8,
-        64,
-        (
-            Field("value", 0, 48, True, False, None),
-        ),
-    ),
+    "TRAP_PC": Register("TRAP_PC", 0x03C, 32, (Field("index", 0, 20, True, False, None),)),
+    "RETIRED_LOAD": Register("RETIRED_LOAD", 0x040, 32, (Field("count", 0, 16, True, False, None),)),
+    "RETIRED_MXU": Register("RETIRED_MXU", 0x044, 32, (Field("count", 0, 16, True, False, None),)),
+    "RETIRED_VPU": Register("RETIRED_VPU", 0x048, 32, (Field("count", 0, 16, True, False, None),)),
+    "RETIRED_STORE": Register("RETIRED_STORE", 0x04C, 32, (Field("count", 0, 16, True, False, None),)),
+    "SIG_LOAD": Register("SIG_LOAD", 0x050, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_MXU": Register("SIG_MXU", 0x054, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_VPU": Register("SIG_VPU", 0x058, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_STORE": Register("SIG_STORE", 0x05C, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_SUM_LOAD": Register("SIG_SUM_LOAD", 0x060, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_SUM_MXU": Register("SIG_SUM_MXU", 0x064, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_SUM_VPU": Register("SIG_SUM_VPU", 0x068, 32, (Field("value", 0, 32, True, False, None),)),
+    "SIG_SUM_STORE": Register("SIG_SUM_STORE", 0x06C, 32, (Field("value", 0, 32, True, False, None),)),
+    "CYCLES": Register("CYCLES", 0x100, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_ACTIVE": Register("LOAD_ACTIVE", 0x108, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_EMPTY": Register("LOAD_EMPTY", 0x110, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_TOKEN": Register("LOAD_TOKEN", 0x118, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_BUS": Register("LOAD_BUS", 0x120, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_SPAD": Register("LOAD_SPAD", 0x128, 64, (Field("value", 0, 48, True, False, None),)),
+    "LOAD_FILL": Register("LOAD_FILL", 0x130, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_ACTIVE": Register("MXU_ACTIVE", 0x140, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_EMPTY": Register("MXU_EMPTY", 0x148, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_TOKEN": Register("MXU_TOKEN", 0x150, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_WEIGHTS": Register("MXU_WEIGHTS", 0x158, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_ACC": Register("MXU_ACC", 0x160, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_SPAD": Register("MXU_SPAD", 0x168, 64, (Field("value", 0, 48, True, False, None),)),
+    "MXU_FILL": Register("MXU_FILL", 0x170, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_ACTIVE": Register("VPU_ACTIVE", 0x180, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_EMPTY": Register("VPU_EMPTY", 0x188, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_TOKEN": Register("VPU_TOKEN", 0x190, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_ACC": Register("VPU_ACC", 0x198, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_SPAD": Register("VPU_SPAD", 0x1A0, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_PARAM": Register("VPU_PARAM", 0x1A8, 64, (Field("value", 0, 48, True, False, None),)),
+    "VPU_FILL": Register("VPU_FILL", 0x1B0, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_ACTIVE": Register("STORE_ACTIVE", 0x1C0, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_EMPTY": Register("STORE_EMPTY", 0x1C8, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_TOKEN": Register("STORE_TOKEN", 0x1D0, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_BUS": Register("STORE_BUS", 0x1D8, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_SPAD": Register("STORE_SPAD", 0x1E0, 64, (Field("value", 0, 48, True, False, None),)),
+    "STORE_FILL": Register("STORE_FILL", 0x1E8, 64, (Field("value", 0, 48, True, False, None),)),
 }
