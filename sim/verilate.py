@@ -94,13 +94,15 @@ def locked(path: Path) -> Iterator[None]:
 class Build:
     """One executable model.
 
-    top: top module. sources: SystemVerilog files in order. cpp: C++ files that hold main() and helpers.
+    top: top module. sources: SystemVerilog files in order. cpp: C++ files that hold main() and helpers;
+    headers: what they include.
     parameters: of the top. flags: further Verilator flags. cxxflags: compiler flags.
     """
 
     top: str
     sources: tuple[Path, ...]
     cpp: tuple[Path, ...]
+    headers: tuple[Path, ...] = ()
     parameters: Mapping[str, int] = field(default_factory=dict)
     flags: tuple[str, ...] = FAST
     cxxflags: tuple[str, ...] = ("-std=c++20",)
@@ -109,7 +111,7 @@ class Build:
         """Content hash that names the build folder."""
         headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
         return fingerprint(
-            [*self.sources, *self.cpp, *headers, WAIVERS],
+            [*self.sources, *self.cpp, *self.headers, *headers, WAIVERS],
             self.top, sorted(self.parameters.items()), self.flags, self.cxxflags, MAKE_VARIABLES,
             metadata.version("verilator"), _cpu(),
         )  # fmt: skip

@@ -1,0 +1,242 @@
+// Runs one program on the chip: memory image in, memory image, events and registers out. No Python on the way.
+//
+//   Vquartdepth --image FILE --memory-out FILE --events FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
+//               [--latency N] [--milli-bytes-per-cycle N] [--max-cycles N] [--error A:B] [--hang A:B]
+//
+// Registers are written in order before the clock matters (the last write starts the chip); when the interrupt rises, or
+// max-cycles have passed, the registers to read are read and everything is written out. Events are 16-byte records
+// {u64 cycle, u32 retire << 31 | engine << 24 | pc, u32 signature}. Progress goes to stdout: "progress CYCLES RETIRED".
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "Vquartdepth.h"
+#include "memory_model.h"
+#include "verilated.h"
+
+namespace {
+
+struct Event {
+  uint64_t cycle;
+  uint32_t what, signature;
+};
+static_assert(sizeof(Event) == 16);
+
+struct Options {
+  std::string image, memory_out, events, result;
+  std::vector<std::pair<uint32_t, uint32_t>> writes;
+  std::vector<uint32_t> reads;
+  MemoryTiming timing;
+  uint64_t max_cycles = 1ull << 40;
+  Range error, hang;
+};
+
+[[noreturn]] void fail(const std::string& message) {
+  std::fprintf(stderr, "%s\n", message.c_str());
+  std::exit(2);
+}
+
+Range parse_range(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) fail("a range is BEGIN:END, not " + text);
+  return {std::stoull(text.substr(0, colon), nullptr, 0), std::stoull(text.substr(colon + 1), nullptr, 0)};
+}
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i], value = argv[i + 1];
+    if (name == "--image") o.image = value;
+    else if (name == "--memory-out") o.memory_out = value;
+    else if (name == "--events") o.events = value;
+    else if (name == "--result") o.result = value;
+    else if (name == "--latency") o.timing.latency = std::stoul(value);
+    else if (name == "--milli-bytes-per-cycle") o.timing.milli_bytes_per_cycle = std::stoul(value);
+    else if (name == "--max-cycles") o.max_cycles = std::stoull(value);
+    else if (name == "--error") o.error = parse_range(value);
+    else if (name == "--hang") o.hang = parse_range(value);
+    else if (name == "--read") o.reads.push_back(std::stoul(value, nullptr, 0));
+    else if (name == "--write") {
+      const size_t equals = value.find('=');
+      o.writes.emplace_back(std::stoul(value.substr(0, equals), nullptr, 0), std::stoul(value.substr(equals + 1), nullptr, 0));
+    } else fail("unknown option " + name);
+  }
+  if (o.image.empty() || o.result.empty()) fail("--image and --result are needed");
+  return o;
+}
+
+template <typename Port>
+uint8_t* bytes_of(Port& port) {
+  return reinterpret_cast<uint8_t*>(&port);
+}
+
+class Chip {
+ public:
+  Chip(std::vector<uint8_t> image, const Options& o)
+      : top_(std::make_unique<Vquartdepth>()), memory_(image.size(), sizeof(top_->m_axi_rdata_i), o.timing) {
+    memory_.data() = std::move(image);
+    memory_.error = o.error;
+    memory_.hang = o.hang;
+    top_->rst_ni = 0;
+    for (int i = 0; i < 4; ++i) tick();
+    top_->rst_ni = 1;
+    tick();
+  }
+
+  void tick() {
+    Vquartdepth& t = *top_;
+    t.m_axi_arready_i = memory_.ar_ready();
+    t.m_axi_awready_i = memory_.aw_ready();
+    t.m_axi_wready_i = memory_.w_ready();
+    const MemoryModel::Beat r = memory_.r_offer(), b = memory_.b_offer();
+    t.m_axi_rvalid_i = r.valid;
+    if (r.valid) {
+      t.m_axi_rid_i = r.id;
+      t.m_axi_rlast_i = r.last;
+      t.m_axi_rresp_i = r.error ? 2 : 0;
+      std::memcpy(bytes_of(t.m_axi_rdata_i), r.bytes, sizeof(t.m_axi_rdata_i));
+    }
+    t.m_axi_bvalid_i = b.valid;
+    t.m_axi_bid_i = b.id;
+    t.m_axi_bresp_i = b.error ? 2 : 0;
+    t.clk_i = 0;
+    t.eval();
+    // Handshakes of this cycle, as the rising edge sees them.
+    if (t.m_axi_arvalid_o && t.m_axi_arready_i) memory_.accept_ar(t.m_axi_arid_o, t.m_axi_araddr_o, t.m_axi_arlen_o);
+    if (t.m_axi_awvalid_o && t.m_axi_awready_i) memory_.accept_aw(t.m_axi_awid_o, t.m_axi_awaddr_o, t.m_axi_awlen_o);
+    if (t.m_axi_wvalid_o && t.m_axi_wready_i) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o));
+    if (r.valid && t.m_axi_rready_o) memory_.take_r();
+    if (b.valid && t.m_axi_bready_o) memory_.take_b();
+    if (t.trace_issue_o | t.trace_retire_o) record();
+    t.clk_i = 1;
+    t.eval();
+    memory_.tick();
+    ++cycle_;
+  }
+
+  void write(uint32_t address, uint32_t value) {
+    Vquartdepth& t = *top_;
+    t.s_axil_awvalid_i = t.s_axil_wvalid_i = 1;
+    t.s_axil_awaddr_i = address;
+    t.s_axil_wdata_i = value;
+    t.s_axil_wstrb_i = 0xf;
+    t.s_axil_bready_i = 1;
+    while (t.s_axil_awvalid_i || t.s_axil_wvalid_i) {
+      t.clk_i = 0;
+      t.eval();
+      const bool aw = t.s_axil_awready_o, w = t.s_axil_wready_o;
+      tick();
+      if (aw) t.s_axil_awvalid_i = 0;
+      if (w) t.s_axil_wvalid_i = 0;
+    }
+    for (bool done = false; !done;) {
+      t.clk_i = 0;
+      t.eval();
+      done = t.s_axil_bvalid_o;
+      tick();
+    }
+  }
+
+  uint32_t read(uint32_t address) {
+    Vquartdepth& t = *top_;
+    t.s_axil_arvalid_i = 1;
+    t.s_axil_araddr_i = address;
+    t.s_axil_rready_i = 1;
+    for (bool taken = false; !taken;) {
+      t.clk_i = 0;
+      t.eval();
+      taken = t.s_axil_arready_o;
+      tick();
+    }
+    t.s_axil_arvalid_i = 0;
+    uint32_t value = 0;
+    for (bool done = false; !done;) {
+      t.clk_i = 0;
+      t.eval();
+      done = t.s_axil_rvalid_o;
+      value = t.s_axil_rdata_o;
+      tick();
+    }
+    return value;
+  }
+
+  bool interrupt() const { return top_->irq_o; }
+  uint64_t cycle() const { return cycle_; }
+  uint64_t retired() const { return retired_; }
+  MemoryModel& memory() { return memory_; }
+  const std::vector<Event>& events() const { return events_; }
+
+ private:
+  void record() {
+    const uint16_t* issue_pc = reinterpret_cast<const uint16_t*>(bytes_of(top_->trace_issue_pc_o));
+    const uint16_t* retire_pc = reinterpret_cast<const uint16_t*>(bytes_of(top_->trace_retire_pc_o));
+    const uint32_t* signature = reinterpret_cast<const uint32_t*>(bytes_of(top_->trace_retire_sig_o));
+    for (uint8_t e = 0; e < 4; ++e) {
+      if (top_->trace_retire_o >> e & 1) {
+        events_.push_back({cycle_, 1, e, retire_pc[e], signature[e]});
+        ++retired_;
+      }
+      if (top_->trace_issue_o >> e & 1) events_.push_back({cycle_, 0, e, issue_pc[e], 0});
+    }
+  }
+
+  std::unique_ptr<Vquartdepth> top_;
+  MemoryModel memory_;
+  std::vector<Event> events_;
+  uint64_t cycle_ = 0, retired_ = 0;
+};
+
+std::vector<uint8_t> read_file(const std::string& name) {
+  std::ifstream file(name, std::ios::binary | std::ios::ate);
+  if (!file) fail("cannot read " + name);
+  std::vector<uint8_t> bytes(size_t(file.tellg()));
+  file.seekg(0);
+  file.read(reinterpret_cast<char*>(bytes.data()), std::streamsize(bytes.size()));
+  return bytes;
+}
+
+void write_file(const std::string& name, const void* bytes, size_t size) {
+  std::ofstream file(name, std::ios::binary);
+  file.write(static_cast<const char*>(bytes), std::streamsize(size));
+  file.close();
+  if (!file) fail("cannot write " + name + " (disk full?)");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options o = parse(argc, argv);
+  Chip chip(read_file(o.image), o);
+  for (const auto& [address, value] : o.writes) chip.write(address, value);
+  const auto begin = std::chrono::steady_clock::now();
+  const uint64_t first = chip.cycle();
+  uint64_t next_progress = first + 50000;
+  while (!chip.interrupt() && chip.cycle() - first < o.max_cycles) {
+    chip.tick();
+    if (chip.cycle() >= next_progress) {
+      next_progress += 50000;
+      std::printf("progress %llu %llu\n", (unsigned long long)(chip.cycle() - first), (unsigned long long)chip.retired());
+      std::fflush(stdout);
+    }
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const uint64_t cycles = chip.cycle() - first;
+  const bool interrupted = chip.interrupt();
+  std::string json = "{\"interrupted\": " + std::string(interrupted ? "true" : "false") +
+                     ", \"simulated_cycles\": " + std::to_string(cycles) + ", \"seconds\": " + std::to_string(seconds) +
+                     ", \"first_cycle\": " + std::to_string(first) +
+                     ", \"bytes_read\": " + std::to_string(chip.memory().bytes_read) +
+                     ", \"bytes_written\": " + std::to_string(chip.memory().bytes_written) + ", \"registers\": {";
+  for (size_t i = 0; i < o.reads.size(); ++i)
+    json += (i ? ", \"" : "\"") + std::to_string(o.reads[i]) + "\": " + std::to_string(chip.read(o.reads[i]));
+  json += "}}\n";
+  if (!o.memory_out.empty()) write_file(o.memory_out, chip.memory().data().data(), chip.memory().data().size());
+  if (!o.events.empty()) write_file(o.events, chip.events().data(), chip.events().size() * sizeof(Event));
+  write_file(o.result, json.data(), json.size());
+  return 0;
+}

@@ -1,0 +1,175 @@
+"""One program on the chip's RTL: a Verilator executable with a C++ memory, Python only before and after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.isa import Engine, Trap
+from sim.errors import TriptychError
+from sim.registers.register_map import REGISTERS
+from sim.rtl import ROOT, parameters, sources
+from sim.verilate import Build
+
+CLASSES = {
+    Engine.LOAD: ("active", "empty", "token", "bus", "spad", "fill"),
+    Engine.MXU: ("active", "empty", "token", "weights", "acc", "spad", "fill"),
+    Engine.VPU: ("active", "empty", "token", "acc", "spad", "param", "fill"),
+    Engine.STORE: ("active", "empty", "token", "bus", "spad", "fill"),
+}
+"""Cycle classes of each engine, as `docs/architecture.md` defines them."""
+
+EVENT = np.dtype([("cycle", "<u8"), ("what", "<u4"), ("signature", "<u4")])
+
+
+@dataclass(frozen=True)
+class MemoryTiming:
+    """The memory behind the chip.
+
+    latency: cycles from an address to its first beat. bytes_per_cycle: reads and writes together (19.2 is 19.2 GB/s
+    at 1 GHz). error, hang: byte ranges that answer SLVERR, or never.
+    """
+
+    latency: int = 40
+    bytes_per_cycle: float = 19.2
+    error: tuple[int, int] | None = None
+    hang: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.latency < 1 or self.bytes_per_cycle <= 0:
+            raise TriptychError("memory latency must be 1 cycle or more and bandwidth positive")
+
+
+@dataclass(frozen=True)
+class RtlRun:
+    """What a run left behind.
+
+    memory: the whole memory image, uint8. counters: cycles by engine name and class. issues, retirements: arrays of
+    (cycle, engine, pc[, signature]) in order of time. seconds: of simulation.
+    """
+
+    trap: Trap
+    trap_pc: int
+    trap_engine: int
+    cycles: int
+    counters: dict[str, dict[str, int]]
+    memory: npt.NDArray[np.uint8]
+    issues: npt.NDArray[np.int64]
+    retirements: npt.NDArray[np.int64]
+    bytes_read: int
+    bytes_written: int
+    seconds: float
+
+
+def chip_build(config: ChipConfig) -> Build:
+    """The full chip of a configuration behind the C++ memory model."""
+    cpp = ROOT / "sim" / "cpp"
+    return Build(
+        top="quartdepth",
+        sources=tuple(sources()),
+        cpp=(cpp / "quartdepth_main.cpp",),
+        headers=(cpp / "memory_model.h",),
+        parameters=parameters(config),
+    )
+
+
+def _counter_registers() -> list[str]:
+    names = ["CYCLES"] + [f"{e.name}_{c.upper()}" for e, classes in CLASSES.items() for c in classes]
+    return names
+
+
+def _address(name: str) -> int:
+    return REGISTERS[name].address
+
+
+def run_program(
+    config: ChipConfig,
+    image: npt.NDArray[np.uint8],
+    prog_base: int,
+    prog_count: int,
+    *,
+    timing: MemoryTiming | None = None,
+    watchdog: int = 200_000,
+    max_cycles: int = 1 << 40,
+    progress: Callable[[int, int], None] | None = None,
+) -> RtlRun:
+    """Runs `prog_count` instructions at byte address `prog_base` of `image` until HALT or a trap.
+
+    progress(cycles, retired) is called every 50,000 cycles. Raises TriptychError when the model does not build, when
+    max_cycles pass, or when files cannot be written.
+    """
+    timing = timing or MemoryTiming()
+    program = chip_build(config).executable()
+    status = ["STATUS", "TRAP", "TRAP_PC"]
+    counters = _counter_registers()
+    reads = [_address(n) for n in status] + [_address(n) + half for n in counters for half in (0, 4)]
+    writes = {
+        "PROG_BASE": prog_base,
+        "PROG_COUNT": prog_count,
+        "WATCHDOG": watchdog,
+        "IRQ_ENABLE": REGISTERS["IRQ_ENABLE"].pack(done=1, trapped=1),
+        "CONTROL": REGISTERS["CONTROL"].pack(start=1),
+    }
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        folder = Path(scratch)
+        try:
+            np.ascontiguousarray(image, np.uint8).tofile(folder / "image")
+        except OSError as error:
+            raise TriptychError(f"cannot write the memory image to {scratch}: {error.strerror}; set TMPDIR") from error
+        arguments = [str(program), "--image", str(folder / "image"), "--memory-out", str(folder / "memory")]
+        arguments += ["--events", str(folder / "events"), "--result", str(folder / "result")]
+        arguments += ["--latency", str(timing.latency), "--max-cycles", str(max_cycles)]
+        arguments += ["--milli-bytes-per-cycle", str(round(1000 * timing.bytes_per_cycle))]
+        for option, span in (("--error", timing.error), ("--hang", timing.hang)):
+            if span is not None:
+                arguments += [option, f"{span[0]}:{span[1]}"]
+        for name, value in writes.items():
+            arguments += ["--write", f"{_address(name)}={value}"]
+        for address in reads:
+            arguments += ["--read", str(address)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            for line in process.stdout:
+                words = line.split()
+                if progress is not None and words[:1] == ["progress"]:
+                    progress(int(words[1]), int(words[2]))
+            message = process.stderr.read().strip()
+        if process.returncode:
+            last = message.splitlines()[-1] if message else f"exit status {process.returncode}"
+            raise TriptychError(f"the simulation failed: {last}")
+        result = json.loads((folder / "result").read_text())
+        memory = np.fromfile(folder / "memory", np.uint8)
+        events = np.fromfile(folder / "events", EVENT)
+    if not result["interrupted"]:
+        raise TriptychError(f"the chip neither finished nor trapped within {max_cycles} cycles")
+    registers = {int(k): v for k, v in result["registers"].items()}
+    values = {n: registers[_address(n)] | registers[_address(n) + 4] << 32 for n in counters}
+    trap = REGISTERS["TRAP"].unpack(registers[_address("TRAP")])
+    retired = events["what"] >> 31 == 1
+    engine, pc = (events["what"] >> 24 & 7).astype(np.int64), (events["what"] & 0xFFFFFF).astype(np.int64)
+    cycle = events["cycle"].astype(np.int64) - int(result["first_cycle"])
+    table = np.stack([cycle, engine, pc, events["signature"].astype(np.int64)], axis=1)
+    return RtlRun(
+        trap=Trap(trap["cause"]),
+        trap_pc=REGISTERS["TRAP_PC"].unpack(registers[_address("TRAP_PC")])["index"],
+        trap_engine=trap["engine"],
+        cycles=values["CYCLES"],
+        counters={
+            e.name: {c: values[f"{e.name}_{c.upper()}"] for c in classes} for e, classes in CLASSES.items()
+        },
+        memory=memory,
+        issues=table[~retired],
+        retirements=table[retired],
+        bytes_read=int(result["bytes_read"]),
+        bytes_written=int(result["bytes_written"]),
+        seconds=float(result["seconds"]),
+    )
