@@ -1,0 +1,38 @@
+// Memory with one read and one write port: read data one cycle after `re_i`, held; a read of the word that is written
+// in the same cycle returns the old data. In its own file so that synthesis can put a macro in its place.
+
+module ram_1r1w #(
+    parameter int unsigned Words = 256,  // words
+    parameter int unsigned Bytes = 16,   // bytes of a word, each with a write enable
+    localparam int unsigned AddrW = (Words > 1) ? $clog2(Words) : 1
+) (
+    input  logic               clk_i,
+    input  logic               re_i,
+    input  logic [  AddrW-1:0] raddr_i,
+    output logic [8*Bytes-1:0] rdata_o,
+    input  logic               we_i,
+    input  logic [  AddrW-1:0] waddr_i,
+    input  logic [  Bytes-1:0] wbe_i,
+    input  logic [8*Bytes-1:0] wdata_i
+);
+  logic [8*Bytes-1:0] mem[Words];
+
+`ifndef SYNTHESIS
+  initial for (int unsigned w = 0; w < Words; w++) mem[w] = '0;
+`endif
+
+  always_ff @(posedge clk_i) begin
+    if (re_i) rdata_o <= mem[raddr_i];
+  end
+
+  // Whole words apart: simulators write them in one go.
+  always_ff @(posedge clk_i) begin
+    if (we_i && (&wbe_i)) begin
+      mem[waddr_i] <= wdata_i;
+    end else if (we_i) begin
+      for (int unsigned b = 0; b < Bytes; b++) begin
+        if (wbe_i[b]) mem[waddr_i][8*b+:8] <= wdata_i[8*b+:8];
+      end
+    end
+  end
+endmodule
