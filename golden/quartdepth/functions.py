@@ -96,9 +96,9 @@ def gelu(y: NDArray[np.generic] | int) -> Ints:
 
 def _normalise(y: NDArray[np.generic] | int) -> tuple[Ints, Ints]:
     """`n = floor(log2 max(y, 1))` and the 31 bits behind the leading one."""
-    y = np.maximum(_int32(y), 1)
-    n = np.frexp(y.astype(np.float64))[1].astype(np.int64) - 1
-    return n, (y << (31 - n)) & 0x7FFF_FFFF
+    positive = np.maximum(_int32(y), 1)
+    n = np.frexp(positive.astype(np.float64))[1].astype(np.int64) - 1
+    return n, (positive << (31 - n)) & 0x7FFF_FFFF
 
 
 def _pack(v: Ints, e: Ints) -> Ints:
