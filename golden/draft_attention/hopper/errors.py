@@ -1,0 +1,9 @@
+"""What can go wrong on the Hopper path."""
+
+from __future__ import annotations
+
+from golden.draft_attention.errors import DraftAttentionError
+
+
+class HopperError(DraftAttentionError):
+    """The Hopper kernels cannot be built or run here, or do not take these inputs."""

@@ -1,0 +1,169 @@
+// Prepares q, k, v for attention8.cu: reads the token order in place, writes block order in 8 bits.
+// Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string). One thread block of 256 threads for each block
+// of 128 tokens of each head; positions that hold no token become zero.
+//
+//   quantise_queries  int8, one scale a row, with the softmax scale and log2(e) folded in
+//   quantise_keys     int8 of k - mean, one scale a block: a common offset of all keys leaves the softmax unchanged
+//   quantise_values   e4m3 of v - mean, one scale a block, transposed to [dim][token]; within each 16 tokens the order
+//                     is the one in which a wgmma accumulator feeds the left operand of the next product, so that
+//                     the softmax weights need no exchange between threads
+using uint8_t = unsigned char;
+using uint16_t = unsigned short;
+using uint32_t = unsigned int;
+
+constexpr int kDim = HEAD_DIM;
+constexpr int kBlock = 128;
+constexpr int kThreads = 256;
+constexpr int kLanes = kDim / 8;  // threads on a row, eight columns each
+constexpr int kRows = kThreads / kLanes;
+constexpr int kPasses = kBlock / kRows;
+constexpr float kSmallest = 1e-6f;  // floor of a block's largest magnitude: keeps scales normal numbers
+
+struct Source {
+  const uint16_t* data;
+  long long token_stride, head_stride;  // elements
+  const float* mean;                    // [heads, kDim]
+  int n_blocks, n_video_blocks;
+  int frames, height, width, text_length, video_offset, text_offset;
+  int blocks_high, blocks_wide;
+  int log_pt, log_ph, log_pw;
+  float factor;
+};
+
+__device__ __forceinline__ float widen(uint32_t bits) {
+  float x;
+  asm("cvt.f32." ELEMENT " %0, %1;" : "=f"(x) : "h"(uint16_t(bits)));
+  return x;
+}
+
+// Position of token `row` of a block in the sequence, -1 where there is none.
+__device__ __forceinline__ int token_at(const Source& s, int block, int row) {
+  if (block >= s.n_video_blocks) {
+    const int token = (block - s.n_video_blocks) * kBlock + row;
+    return token < s.text_length ? s.text_offset + token : -1;
+  }
+  const int x = (block % s.blocks_wide << s.log_pw) + (row & ((1 << s.log_pw) - 1));
+  const int y = (block / s.blocks_wide % s.blocks_high << s.log_ph) + (row >> s.log_pw & ((1 << s.log_ph) - 1));
+  const int t = (block / (s.blocks_wide * s.blocks_high) << s.log_pt) + (row >> (s.log_pw + s.log_ph));
+  return x < s.width && y < s.height && t < s.frames ? s.video_offset + (t * s.height + y) * s.width + x : -1;
+}
+
+// This thread's part of a block: kPasses rows, eight columns each, less the mean.
+struct Part {
+  float value[kPasses][8];
+  int head, block, column, row;  // row of pass 0; pass i is row + i * kRows
+
+  __device__ __forceinline__ Part(const Source& s) {
+    head = blockIdx.x / s.n_blocks;
+    block = blockIdx.x % s.n_blocks;
+    column = threadIdx.x % kLanes * 8;
+    row = threadIdx.x / kLanes;
+    uint4 raw[kPasses];
+    bool present[kPasses];
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const int token = token_at(s, block, row + i * kRows);
+      present[i] = token >= 0;
+      raw[i] = uint4{0, 0, 0, 0};
+      if (present[i])
+        raw[i] = *reinterpret_cast<const uint4*>(s.data + head * s.head_stride + token * s.token_stride + column);
+    }
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) {
+      const uint32_t words[4] = {raw[i].x, raw[i].y, raw[i].z, raw[i].w};
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        const float mean = s.mean != nullptr ? s.mean[head * kDim + column + e] : 0.0f;
+        value[i][e] = present[i] ? widen(words[e / 2] >> 16 * (e % 2)) - mean : 0.0f;
+      }
+    }
+  }
+
+  __device__ __forceinline__ float largest(int pass) const {
+    float top = 0;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) top = fmaxf(top, fabsf(value[pass][e]));
+    return top;
+  }
+
+  // Largest magnitude of the whole block, at least kSmallest.
+  __device__ __forceinline__ float largest_of_block() const {
+    __shared__ float warps[kThreads / 32];
+    float top = kSmallest;
+#pragma unroll
+    for (int i = 0; i < kPasses; ++i) top = fmaxf(top, largest(i));
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = top;
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < kThreads / 32; ++w) top = fmaxf(top, warps[w]);
+    return top;
+  }
+
+  __device__ __forceinline__ void write_int8(const Source& s, uint8_t* out, int pass, float inverse) const {
+    uint32_t words[2] = {0, 0};
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const int rounded = __float2int_rn(value[pass][e] * inverse);
+      words[e / 4] |= uint32_t(rounded & 0xFF) << 8 * (e % 4);
+    }
+    const long long at = (long long)blockIdx.x * kBlock + row + pass * kRows;
+    *reinterpret_cast<uint2*>(out + at * kDim + column) = uint2{words[0], words[1]};
+  }
+};
+
+extern "C" __global__ void __launch_bounds__(kThreads) quantise_queries(const Source s, uint8_t* out, float* scales) {
+  const Part part(s);
+#pragma unroll
+  for (int i = 0; i < kPasses; ++i) {
+    float top = fmaxf(part.largest(i), kSmallest);
+#pragma unroll
+    for (int step = kLanes / 2; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
+    part.write_int8(s, out, i, 127.0f / top);
+    if (part.column == 0) scales[(long long)blockIdx.x * kBlock + part.row + i * kRows] = top / 127.0f * s.factor;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) quantise_keys(const Source s, uint8_t* out, float* scales) {
+  const Part part(s);
+  const float top = part.largest_of_block();
+#pragma unroll
+  for (int i = 0; i < kPasses; ++i) part.write_int8(s, out, i, 127.0f / top);
+  if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
+}
+
+// `largest_scales` [heads], zero at launch, receives the largest scale of each head.
+extern "C" __global__ void __launch_bounds__(kThreads)
+    quantise_values(const Source s, uint8_t* out, float* scales, int* largest_scales) {
+  constexpr float kLargestE4m3 = 448.0f;
+  constexpr int kPitch = kBlock + 4;  // bytes: keeps the transposing stores on different banks
+  __shared__ uint8_t turned[kDim * kPitch];
+  const Part part(s);
+  const float top = part.largest_of_block();
+  const float inverse = kLargestE4m3 / top;
+#pragma unroll
+  for (int i = 0; i < kPasses; ++i) {
+    const int row = part.row + i * kRows;
+    const int slot = (row & ~15) + 4 * ((row & 7) >> 1) + (row & 1) + 2 * (row >> 3 & 1);
+#pragma unroll
+    for (int e = 0; e < 8; e += 2) {
+      uint16_t pair;
+      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;"
+          : "=h"(pair)
+          : "f"(part.value[i][e + 1] * inverse), "f"(part.value[i][e] * inverse));
+      turned[(part.column + e) * kPitch + slot] = pair & 0xFF;
+      turned[(part.column + e + 1) * kPitch + slot] = pair >> 8;
+    }
+  }
+  __syncthreads();
+  uint32_t* rows = reinterpret_cast<uint32_t*>(out) + (long long)blockIdx.x * kDim * (kBlock / 4);
+  const uint32_t* words = reinterpret_cast<const uint32_t*>(turned);
+  for (int i = threadIdx.x; i < kDim * (kBlock / 4); i += kThreads)
+    rows[i] = words[i / (kBlock / 4) * (kPitch / 4) + i % (kBlock / 4)];
+  if (threadIdx.x == 0) {
+    const float scale = top / kLargestE4m3;
+    scales[blockIdx.x] = scale;
+    atomicMax(largest_scales + part.head, __float_as_int(scale));
+  }
+}

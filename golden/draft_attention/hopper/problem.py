@@ -1,0 +1,189 @@
+"""What the attention kernels are told about one call: `struct Problem` of kernels/pipeline.cuh and its tensor maps."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from dataclasses import dataclass
+
+import torch
+
+from golden.draft_attention.geometry import Geometry
+from golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
+from golden.draft_attention.hopper.errors import HopperError
+
+BLOCK = 128
+_COLUMNS = 64  # of a tensor-map box over 16-bit elements: 128 bytes, the width of the swizzle
+
+
+class Problem(ctypes.Structure):
+    """Mirrors `struct Problem`; the C++ side asserts the size."""
+
+    _fields_ = (
+        ("out_video", TensorMap),
+        ("out_text", TensorMap),
+        *((name, ctypes.c_void_p) for name in ("blocks", "counts", "next_tile", "listed", "log_counts")),
+        *((name, ctypes.c_int32) for name in ("query_heads", "group")),
+        *((name, ctypes.c_int32) for name in ("n_video_blocks", "n_text_blocks", "tail_tiles")),
+        *((name, ctypes.c_int32) for name in ("frames", "height", "width", "text_length")),
+        *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide")),
+        *((name, ctypes.c_int32) for name in ("log_pt", "log_ph", "log_pw")),
+        *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
+        ("padding", ctypes.c_ubyte * 24),
+    )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """A `[batch, heads, length, dim]` tensor seen as `[batch * heads, length, dim]` in place."""
+
+    tensor: torch.Tensor
+
+    @property
+    def count(self) -> int:
+        return self.tensor.shape[0] * self.tensor.shape[1]
+
+    @property
+    def stride(self) -> int:
+        """Elements between heads."""
+        return self.tensor.stride(1) if self.tensor.shape[1] > 1 else self.tensor.stride(0)
+
+
+def folds(tensor: torch.Tensor) -> bool:
+    """Whether batch and heads of `[batch, heads, length, dim]` can be walked with one stride."""
+    batch, heads = tensor.shape[:2]
+    return batch == 1 or heads == 1 or tensor.stride(0) == heads * tensor.stride(1)
+
+
+def half_block(geometry: Geometry) -> tuple[int, int, int]:
+    """`(pt, ph, pw)` of the first 64 tokens of a block."""
+    pt, ph, pw = geometry.pool
+    if pt > 1:
+        return pt // 2, ph, pw
+    return (pt, ph // 2, pw) if ph > 1 else (pt, ph, pw // 2)
+
+
+def token_maps(
+    tensor: torch.Tensor, geometry: Geometry, box: tuple[int, int, int] | None = None
+) -> tuple[TensorMap, TensorMap]:
+    """Tensor maps of the video boxes and the text runs of `[batch, heads, length, dim]`, 64 columns wide.
+
+    Video: axes (dim, width, height, frame, head). Text: (dim, token, head); all zeros without text.
+    """
+    heads, dim = Heads(tensor), tensor.shape[3]
+    (frames, height, width), (pt, ph, pw) = geometry.grid, box or geometry.pool
+    token = tensor.stride(2)
+    bytes_each = tensor.element_size()
+    video = encode_tensor_map(
+        tensor.data_ptr() + geometry.video_offset * token * bytes_each,
+        tensor.dtype,
+        (dim, width, height, frames, heads.count),
+        (token, token * width, token * width * height, heads.stride),
+        (_COLUMNS, pw, ph, pt, 1),
+    )
+    if geometry.text_length == 0:
+        return video, TensorMap()
+    text = encode_tensor_map(
+        tensor.data_ptr() + geometry.text_offset * token * bytes_each,
+        tensor.dtype,
+        (dim, geometry.text_length, heads.count),
+        (token, heads.stride),
+        (_COLUMNS, pt * ph * pw, 1),
+    )
+    return video, text
+
+
+def pooled_map(tensor: torch.Tensor) -> TensorMap:
+    """Tensor map of 128 pooled tokens of `[batch, heads, n_video_blocks, dim]`: axes (dim, block, head)."""
+    heads = Heads(tensor)
+    return encode_tensor_map(
+        tensor.data_ptr(),
+        tensor.dtype,
+        (tensor.shape[3], tensor.shape[2], heads.count),
+        (tensor.stride(2), heads.stride),
+        (_COLUMNS, BLOCK, 1),
+    )
+
+
+def make_problem(
+    out: torch.Tensor,
+    blocks: torch.Tensor,
+    counts: torch.Tensor,
+    next_tile: torch.Tensor,
+    geometry: Geometry,
+    scale: float,
+    kv_heads: int,
+) -> Problem:
+    """The problem without a tail. The tensors must outlive the launch."""
+    out_video, out_text = token_maps(out, geometry, half_block(geometry))
+    (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
+    log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
+    return Problem(
+        out_video=out_video,
+        out_text=out_text,
+        blocks=blocks.data_ptr(),
+        counts=counts.data_ptr(),
+        next_tile=next_tile.data_ptr(),
+        query_heads=Heads(out).count,
+        group=out.shape[1] // kv_heads,
+        n_video_blocks=geometry.n_video_blocks,
+        n_text_blocks=geometry.n_text_blocks,
+        frames=frames,
+        height=height,
+        width=width,
+        text_length=geometry.text_length,
+        blocks_high=high,
+        blocks_wide=wide,
+        log_pt=log_pt,
+        log_ph=log_ph,
+        log_pw=log_pw,
+        scale=scale,
+        scale_log2=scale * math.log2(math.e),
+    )
+
+
+def check_inputs(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    blocks: torch.Tensor,
+    counts: torch.Tensor,
+    geometry: Geometry,
+    scale: float,
+) -> None:
+    """Raises HopperError, saying what to change, when the kernels do not take these inputs."""
+    if not q.is_cuda or torch.cuda.get_device_capability(q.device) != (9, 0):
+        raise HopperError("the Hopper kernels need tensors on a Hopper GPU (compute capability 9.0)")
+    batch, heads, length, dim = q.shape
+    if q.dtype not in (torch.float16, torch.bfloat16) or not (q.dtype == k.dtype == v.dtype):
+        raise HopperError(f"q, k and v must all be float16 or all bfloat16; got {q.dtype}, {k.dtype}, {v.dtype}")
+    if dim not in (64, 128):
+        raise HopperError(f"head dimension must be 64 or 128; got {dim}")
+    if k.shape != v.shape or (k.shape[0], *k.shape[2:]) != (batch, length, dim) or heads % k.shape[1]:
+        raise HopperError(
+            f"k and v must be [batch, kv heads, length, dim] with heads a multiple of kv heads, as q; "
+            f"got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
+        )
+    if geometry.length != length:
+        raise HopperError(f"the geometry holds {geometry.length} tokens, the tensors {length}")
+    if geometry.block_size != BLOCK or any(size & (size - 1) for size in geometry.pool):
+        raise HopperError(f"pool must hold 128 tokens with sides that are powers of two; got {geometry.pool}")
+    n = geometry.n_blocks
+    for name, tensor, shape in (("blocks", blocks, (batch, heads, n, n)), ("counts", counts, (batch, heads, n))):
+        if tensor.dtype != torch.int32 or tuple(tensor.shape) != shape or not tensor.is_contiguous():
+            raise HopperError(
+                f"{name} must be contiguous int32 {list(shape)}; got {tensor.dtype} {list(tensor.shape)}"
+            )
+    if not scale > 0:
+        raise HopperError(f"scale must be positive; got {scale}")
+
+
+def check_strides(**tensors: torch.Tensor) -> None:
+    """Raises HopperError unless the copy engine can address each tensor in place."""
+    for name, tensor in tensors.items():
+        strides = [s for s, size in zip(tensor.stride()[:-1], tensor.shape[:-1], strict=True) if size > 1]
+        if tensor.stride(-1) != 1 or tensor.data_ptr() % 16 or any(s % 8 or s <= 0 for s in strides):
+            raise HopperError(
+                f"{name} must be dense along dim and 16-byte aligned along every other axis; "
+                f"got strides {tensor.stride()}: call .contiguous() on it"
+            )

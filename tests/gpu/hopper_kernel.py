@@ -1,0 +1,244 @@
+"""Builds, checks and times the Hopper block-sparse attention kernels on the GPU of this machine.
+
+    python tests/gpu/hopper_kernel.py [check] [time]
+
+`check` compares every variant with a float64 reference on fresh random inputs, the output poisoned beforehand.
+`time` measures the HunyuanVideo shape against cuDNN's dense attention in the same run. Both by default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from golden.draft_attention.geometry import Geometry
+from golden.draft_attention.hopper import block_sparse_attention
+from golden.draft_attention.tail import Tail, log_counts
+
+DEVICE = torch.device("cuda")
+BOUNDS = {"bf16": 4e-3, "f16": 6e-4, "fp8": 6e-2}  # relative L2 on white noise
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape to check."""
+
+    geometry: Geometry
+    batch: int
+    heads: int
+    kv_heads: int
+    dim: int
+    dtype: torch.dtype
+    tokens_first: bool  # memory order [batch, length, heads, dim]
+    density: float
+
+
+CASES = (
+    Case(Geometry((3, 24, 32), (8, 16), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4),
+    Case(Geometry((2, 13, 21), (8, 16), 300, text_first=True), 1, 3, 3, 64, torch.float16, False, 0.5),
+    Case(Geometry((5, 19, 27), (2, 8, 8), 0), 1, 4, 1, 128, torch.float16, True, 0.3),
+    Case(Geometry((3, 5, 9), (8, 16), 7), 2, 2, 2, 128, torch.bfloat16, False, 0.6),
+    Case(Geometry((9, 16, 16), (1, 1, 128), 129), 1, 2, 1, 64, torch.bfloat16, False, 0.5),
+    Case(Geometry((5, 45, 80), (8, 16), 77, text_first=True), 1, 2, 2, 128, torch.bfloat16, True, 0.2),
+    Case(Geometry((6, 45, 80), (8, 16), 512), 1, 2, 1, 128, torch.float16, False, 1.0),
+)
+
+
+def random_tensor(case: Case, heads: int, generator: torch.Generator) -> torch.Tensor:
+    """White noise `[batch, heads, length, dim]` with an offset per channel, in the memory order of the case."""
+    shape = (case.batch, case.geometry.length, heads, case.dim)
+    noise = torch.randn(shape, generator=generator, device=DEVICE)
+    noise += 0.3 * torch.randn((1, 1, heads, case.dim), generator=generator, device=DEVICE)
+    tensor = noise.to(case.dtype).transpose(1, 2)
+    return tensor if case.tokens_first else tensor.contiguous()
+
+
+def random_lists(case: Case, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(allowed bool `[batch, heads, n, n]`, blocks, counts); some rows are empty, some full."""
+    n = case.geometry.n_blocks
+    allowed = torch.rand((case.batch, case.heads, n, n), generator=generator, device=DEVICE) < case.density
+    if case.density < 1:
+        allowed[:, 0, 0] = False
+        allowed[:, -1, -1] = True
+    return allowed, *lists_of(allowed)
+
+
+def lists_of(allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Block lists of a mask; entries beyond the count are garbage that must not be read."""
+    counts = allowed.sum(-1, dtype=torch.int32)
+    order = torch.argsort(~allowed, dim=-1, stable=True).to(torch.int32)
+    n = allowed.shape[-1]
+    beyond = torch.arange(n, device=DEVICE) >= counts[..., None]
+    return order.masked_fill(beyond, 1 << 20).contiguous(), counts.contiguous()
+
+
+def pooled_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
+    """Block statistics in float64, rounded to the tensors' type."""
+    block = geometry.token_blocks.to(DEVICE)
+    n, video = geometry.n_video_blocks, geometry.token_blocks.to(DEVICE) < geometry.n_video_blocks
+    size = geometry.block_counts[:n].to(DEVICE).double()[:, None]
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        sums = torch.zeros((*x.shape[:2], n, x.shape[3]), dtype=torch.float64, device=DEVICE)
+        return sums.index_add_(2, block[video], x[:, :, video].double()) / size
+
+    k_mean = mean(k)
+    centred = k.double() - k_mean[:, :, block.clamp(max=n - 1)]
+    parts = [x.to(k.dtype) for x in (k_mean, mean(v), mean(centred.square()))]
+    return Tail(*parts, log_counts(geometry, DEVICE))
+
+
+def reference(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    allowed: torch.Tensor,
+    geometry: Geometry,
+    scale: float,
+    tail: Tail | None,
+) -> torch.Tensor:
+    """The same function in float64, one head at a time."""
+    block = geometry.token_blocks.to(DEVICE)
+    group = q.shape[1] // k.shape[1]
+    out = torch.zeros(q.shape, dtype=torch.float64, device=DEVICE)
+    for b in range(q.shape[0]):
+        for h in range(q.shape[1]):
+            rows = allowed[b, h][block]
+            query, key, value = q[b, h].double(), k[b, h // group].double(), v[b, h // group].double()
+            scores = (query @ key.T * scale).masked_fill(~rows[:, block], -torch.inf)
+            if tail is not None:
+                pooled = query @ tail.k_mean[b, h // group].double().T * scale + tail.log_count.double()
+                pooled += 0.5 * scale**2 * query.square() @ tail.k_var[b, h // group].double().T
+                pooled = pooled.masked_fill(rows[:, : geometry.n_video_blocks], -torch.inf)
+                scores = torch.cat([scores, pooled], dim=1)
+                value = torch.cat([value, tail.v_mean[b, h // group].double()])
+            out[b, h] = torch.softmax(scores, dim=1).nan_to_num(0) @ value
+    return out
+
+
+def relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
+    return float((got.double() - want).norm() / want.norm())
+
+
+def check(precisions: tuple[str, ...]) -> bool:
+    """Every case, with and without tail, each precision. True when all are within bounds."""
+    print(f"{'case':66s} {'variant':10s} {'rel. L2':>9s}  bound")
+    good = True
+    generator = torch.Generator(DEVICE)
+    generator.manual_seed(time.time_ns() & 0xFFFFFFFF)
+    for case in CASES:
+        q = random_tensor(case, case.heads, generator)
+        k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
+        allowed, blocks, counts = random_lists(case, generator)
+        scale = case.dim**-0.5
+        g = case.geometry
+        label = f"{g.grid} pool {g.pool} text {g.text_length}{' first' if g.text_first else ''} "
+        label += f"b{case.batch} h{case.heads}/{case.kv_heads} d{case.dim} {str(case.dtype)[6:]}"
+        for use_tail in (False, True):
+            tail = pooled_tail(k, v, g) if use_tail else None
+            want = reference(q, k, v, allowed, g, scale, tail)
+            for precision in precisions:
+                name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
+                out = torch.full_like(q, torch.nan)
+                block_sparse_attention(q, k, v, blocks, counts, g, scale, out, tail, precision)
+                error = relative_error(out, want)
+                empty = use_tail or case.density == 1 or bool((out[:, 0, g.token_blocks.to(DEVICE) == 0] == 0).all())
+                fine = error <= BOUNDS[name] and empty
+                good &= fine
+                variant = name + (" tail" if use_tail else "")
+                verdict = "" if fine else "WRONG"
+                print(f"{label:66s} {variant:10s} {error:9.2e}  {BOUNDS[name]:.0e} {verdict}", flush=True)
+    return good
+
+
+# ---- timing ----------------------------------------------------------------------------------------------------
+
+HUNYUAN = Geometry((33, 48, 80), (8, 16), 256)
+
+
+def budget_lists(geometry: Geometry, heads: int, sparsity: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random video blocks at this sparsity in each video row, text attended and attending everywhere."""
+    n, n_video = geometry.n_blocks, geometry.n_video_blocks
+    keep = n_video - round(sparsity * n_video)
+    allowed = torch.zeros((1, heads, n, n), dtype=torch.bool, device=DEVICE)
+    for h in range(heads):
+        top = torch.rand((n_video, n_video), device=DEVICE).topk(keep, dim=1).indices
+        allowed[0, h, :n_video].scatter_(1, top, True)
+    allowed[..., n_video:] = True
+    allowed[:, :, n_video:] = True
+    counts = allowed.sum(-1, dtype=torch.int32)
+    blocks = torch.argsort(~allowed, dim=-1, stable=True).to(torch.int32)
+    return blocks.contiguous(), counts.contiguous()
+
+
+def milliseconds(run: Callable[[], object], repeats: int) -> float:
+    """Median of event-timed runs after one warm-up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return sorted(times)[len(times) // 2]
+
+
+def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
+    """The HunyuanVideo shape: H=24, L=126,976, d=128, bf16."""
+    heads, dim, geometry = 24, 128, HUNYUAN
+    q, k, v = (
+        torch.randn((1, heads, geometry.length, dim), device=DEVICE, dtype=torch.bfloat16) for _ in range(3)
+    )
+    out = torch.empty_like(q)
+    scale = dim**-0.5
+    tail = Tail(
+        *(torch.randn((1, heads, geometry.n_video_blocks, dim), device=DEVICE).mul(0.1).to(q.dtype) for _ in range(2)),
+        torch.ones((1, heads, geometry.n_video_blocks, dim), device=DEVICE, dtype=q.dtype),
+        log_counts(geometry, DEVICE),
+    )
+    rows: list[tuple[str, float, float]] = []
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        dense = milliseconds(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v), 3)
+    rows.append(("cuDNN dense", dense, 1.0))
+    flops = 4 * heads * dim * geometry.length**2
+    for sparsity in sparsities:
+        blocks, counts = budget_lists(geometry, heads, sparsity)
+        share = float(counts.double().mean()) / geometry.n_blocks
+        for precision in precisions:
+            for used in (None, tail) if sparsity == 0.9 and precision == "bf16" else (None,):
+                call = partial(
+                    block_sparse_attention, q, k, v, blocks, counts, geometry, scale, out, used, precision
+                )
+                spent = milliseconds(call, 3 if sparsity == 0 else 9)
+                label = f"{precision}{' tail' if used else ''} {sparsity:.0%} sparse ({share:.1%} computed)"
+                rows.append((label, spent, share))
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        rows.append(
+            ("cuDNN dense again", milliseconds(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v), 2), 1)
+        )
+    print(f"\n{torch.cuda.get_device_name()}: H={heads}, L={geometry.length}, d={dim}, bf16 inputs, median")
+    print(f"{'variant':44s} {'ms':>8s} {'TFLOP/s':>8s} {'x cuDNN':>8s}")
+    for label, spent, share in rows:
+        print(f"{label:44s} {spent:8.2f} {flops * share / spent / 1e9:8.0f} {dense / spent:8.2f}")
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or ["check", "time"]
+    chosen = tuple(os.environ.get("PRECISIONS", "bf16").split(","))
+    print("device", torch.cuda.get_device_name(), "torch", torch.__version__)
+    correct = check(chosen) if "check" in wanted else True
+    if "time" in wanted:
+        measure(chosen, tuple(float(s) for s in os.environ.get("SPARSITIES", "0,0.5,0.75,0.9").split(",")))
+    sys.exit(0 if correct else "some variant is out of bounds")
