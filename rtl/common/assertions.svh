@@ -6,6 +6,7 @@
 `ifdef SYNTHESIS
 `define ASSERT_ALWAYS(name, condition)
 `define ASSERT_STABLE(name, valid, ready, data)
+`define ASSERT_STEADY(name, request, grant, data)
 `else
 
 // `condition` holds at every clock edge outside reset.
@@ -16,6 +17,11 @@
 `define ASSERT_STABLE(name, valid, ready, data) \
   name : assert property (@(posedge clk_i) disable iff (!rst_ni) \
                           ((valid) && !(ready)) |=> ((valid) && $stable(data)));
+
+// A request that was not granted may be withdrawn (an engine is stopped), but not changed.
+`define ASSERT_STEADY(name, request, grant, data) \
+  name : assert property (@(posedge clk_i) disable iff (!rst_ni) \
+                          ((request) && !(grant)) |=> (!(request) || $stable(data)));
 
 `endif
 

@@ -94,10 +94,10 @@ module spad #(
   for (genvar p = 0; p < ReadPorts; p++) begin : gen_read
     `FFL(rbank_q[p], rbank[p], rgnt_o[p], '0)
     assign rdata_o[p] = rdata[rbank_q[p]];
-    `ASSERT_STABLE(ReadStable, rreq_i[p], rgnt_o[p], raddr_i[p])
+    `ASSERT_STEADY(ReadSteady, rreq_i[p], rgnt_o[p], raddr_i[p])
   end
 
   for (genvar p = 0; p < WritePorts; p++) begin : gen_write
-    `ASSERT_STABLE(WriteStable, wreq_i[p], wgnt_o[p], {waddr_i[p], wbe_i[p], wdata_i[p]})
+    `ASSERT_STEADY(WriteSteady, wreq_i[p], wgnt_o[p], {waddr_i[p], wbe_i[p], wdata_i[p]})
   end
 endmodule
