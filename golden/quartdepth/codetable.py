@@ -2,7 +2,8 @@
 
 A table serves every 4-bit activation format of the paper alike: uniform, LogNP (QuartDepth, section on polishing:
 `Phi(x, w) = sign(x) (log2(|x| + w) - log2 w)`, quantised uniformly) and the log2 quantiser behind the softmax.
-No logarithm is evaluated on the chip: a threshold is the smallest input for which the float formula gives the next code.
+No logarithm is evaluated on the chip: a threshold is the smallest input for which the float formula gives the next
+code.
 """
 
 from __future__ import annotations

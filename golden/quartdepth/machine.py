@@ -225,9 +225,11 @@ class Run:
         if writes is None:
             return None
         if operation.rows is not None:
-            sig, kept = _rows_signature(operation.rows), (_rows_write(operation),) if self.keep_writes else ()
+            sig = _rows_signature(operation.rows)
+            writes = [_rows_write(operation)] if self.keep_writes else []
         else:
-            sig, kept = sum(w.signature() for w in writes) & 0xFFFFFFFF, tuple(writes) if self.keep_writes else ()
+            sig = sum(w.signature() for w in writes) & 0xFFFFFFFF
+        kept = tuple(writes) if self.keep_writes else ()
         record = Retired(engine, operation.pc, state.retired, sig, operation.instruction, kept)
         state.retired += 1
         state.current = None

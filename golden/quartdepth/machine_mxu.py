@@ -125,7 +125,7 @@ def _product(state: ChipState, i: SimpleNamespace, weights: NDArray[np.int8]) ->
         largest = int(np.abs(state.entries(i.code_table).astype(np.int16)).max())
     bound = largest * int(np.abs(weights.astype(np.int16)).sum(axis=1, dtype=np.int64).max())
     real = np.float32 if bound < 1 << 24 else np.float64
-    columns = weights.T.astype(real)
+    columns: NDArray[Any] = weights.T.astype(real)
 
     def multiply(stream: NDArray[np.int8], _: NDArray[np.int8]) -> NDArray[Any]:
         product = stream.reshape(len(stream), -1).astype(real) @ columns

@@ -226,11 +226,12 @@ class _Vector:
     def _check_range(self, name: str, start: int, length: int) -> None:
         size = self.state.spad.size
         if start + length > size:
-            raise TrapError(Trap.RANGE, f"{name}: bytes {start:#x} to {start + length:#x} exceed a scratchpad of {size:#x}")
+            end = start + length
+            raise TrapError(Trap.RANGE, f"{name}: bytes {start:#x} to {end:#x} exceed a scratchpad of {size:#x}")
 
     def _read(self, stream: Stream, pixels: slice, fmt: int, table: int) -> NDArray[np.int8]:
         """(pixels, n) elements."""
-        data = windows(self.state.spad, stream.length)[stream.start[pixels]]
+        data: NDArray[Any] = windows(self.state.spad, stream.length)[stream.start[pixels]]
         if fmt != Format.INT8:
             data = byte_pairs(UNSIGNED if fmt == Format.UINT4 else self.state.entries(table))[data]
         return data.view(np.int8)[:, : self.i.n]
