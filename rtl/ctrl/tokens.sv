@@ -1,0 +1,25 @@
+// Token counts: the instructions that each engine has retired since the start, saturating.
+
+`include "registers.svh"
+
+module tokens (
+    input  logic                                     clk_i,
+    input  logic                                     rst_ni,
+    input  logic                                     begin_i,  // a program starts: count from zero
+    input  logic             [chip_pkg::Engines-1:0] retire_i,
+    output chip_pkg::token_t [chip_pkg::Engines-1:0] tokens_o
+);
+  import chip_pkg::*;
+
+  token_t [Engines-1:0] tokens_d;
+
+  always_comb begin
+    tokens_d = tokens_o;
+    for (int unsigned e = 0; e < Engines; e++) begin
+      if (retire_i[e] && tokens_o[e] != '1) tokens_d[e] = tokens_o[e] + 1'b1;
+    end
+    if (begin_i) tokens_d = '0;
+  end
+
+  `FFL(tokens_o, tokens_d, begin_i || retire_i != '0, '0)
+endmodule
