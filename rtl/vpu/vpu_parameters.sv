@@ -1,0 +1,140 @@
+// Fetches the lanes' parameters a group ahead: two buffers, each tagged with the group that it holds.
+
+`include "registers.svh"
+
+module vpu_parameters
+  import isa_pkg::*;
+  import vpu_pkg::*;
+#(
+    parameter int unsigned Depth     = 16,     // bytes of a word
+    parameter int unsigned Cols      = 8,      // lanes
+    parameter int unsigned SpadWords = 16384,  // words of the scratchpad
+    localparam int unsigned AddrW    = $clog2(SpadWords)
+) (
+    input  logic                      clk_i,
+    input  logic                      rst_ni,
+    input  logic                      clear_i,      // an instruction begins: what the buffers hold is stale
+    input  logic                      use_i,        // the microword in hand reads parameters
+    input  logic               [23:0] base_i,
+    input  logic               [13:0] group_i,      // group that streams
+    input  logic                      bank_i,       // its buffer
+    input  logic                      ahead_i,      // another group follows
+    input  logic               [13:0] next_group_i, // this, in the other buffer
+    input  logic               [ 1:0] bank_busy_i,  // elements in the pipeline need the buffer
+    output logic                      ready_o,      // the group's are there, or known to be out of range
+    output logic                      outside_o,
+    output logic                      idle_o,
+    output logic signed        [31:0] bias_o[2][Cols],
+    output logic signed        [15:0] mult_o[2][Cols],
+    output logic               [ 7:0] shift_o[2][Cols],
+    output logic signed        [ 7:0] zero_o[2][Cols],
+    output logic                      rreq_o,
+    output logic         [ AddrW-1:0] raddr_o,
+    input  logic                      rgnt_i,
+    input  logic       [8*Depth-1:0] rdata_i
+);
+  localparam int unsigned PerWord = Depth / ParamBytes;
+  localparam int unsigned Words = Cols / PerWord;
+  localparam int unsigned CountW = $clog2(Words + 1);
+  localparam int unsigned SpadBytes = SpadWords * Depth;
+  localparam int unsigned WordShift = $clog2(Depth);
+
+  typedef logic signed [31:0] bias_t[2][Cols];
+  typedef logic signed [15:0] mult_t[2][Cols];
+  typedef logic [7:0] shift_t[2][Cols];
+  typedef logic signed [7:0] zero_t[2][Cols];
+
+  logic [1:0] valid_d, valid_q, outside_d, outside_q;
+  logic [13:0] tag_q[2];
+  logic hit_now, hit_next, start, target_d, target_q, beyond;
+  logic [13:0] wanted;
+  logic [ByteW-1:0] first;
+  logic busy_d, busy_q, landing_d, landing_q, done;
+  logic [AddrW-1:0] addr_d, addr_q;
+  logic [CountW-1:0] asked_d, asked_q, landed_d, landed_q;
+
+  assign hit_now  = valid_q[bank_i] && tag_q[bank_i] == group_i;
+  assign hit_next = valid_q[!bank_i] && tag_q[!bank_i] == next_group_i;
+  assign wanted   = hit_now ? next_group_i : group_i;
+  assign start    = use_i && !busy_q && !clear_i && !bank_busy_i[target_d] &&
+                    (!hit_now || (ahead_i && !hit_next));
+  assign first    = ByteW'(base_i) + (ByteW'(wanted) << $clog2(ParamBytes * Cols));
+  assign beyond   = first + ByteW'(ParamBytes * Cols) > ByteW'(SpadBytes);
+
+  assign ready_o   = hit_now;
+  assign outside_o = hit_now && outside_q[bank_i];
+  assign idle_o    = !busy_q;
+
+  assign rreq_o    = busy_q && asked_q != CountW'(Words);
+  assign raddr_o   = addr_q;
+  assign landing_d = rreq_o && rgnt_i;
+  assign done      = landing_q && landed_q == CountW'(Words - 1);
+
+  assign target_d  = hit_now ? !bank_i : bank_i;
+
+  always_comb begin
+    valid_d   = valid_q;
+    outside_d = outside_q;
+    busy_d    = busy_q;
+    addr_d    = addr_q;
+    asked_d   = asked_q;
+    landed_d  = landed_q;
+    if (landing_d) begin
+      addr_d  = addr_q + 1'b1;
+      asked_d = asked_q + 1'b1;
+    end
+    if (landing_q) landed_d = landed_q + 1'b1;
+    if (done) begin
+      busy_d = 1'b0;
+      valid_d[target_q] = 1'b1;
+    end
+    if (start) begin
+      valid_d[target_d] = beyond;
+      outside_d[target_d] = beyond;
+      busy_d   = !beyond;
+      addr_d   = first[WordShift+:AddrW];
+      asked_d  = '0;
+      landed_d = '0;
+    end
+    if (clear_i) valid_d = '0;
+  end
+
+  `FF(valid_q, valid_d, '0)
+  `FF(outside_q, outside_d, '0)
+  `FF(busy_q, busy_d, 1'b0)
+  `FF(landing_q, landing_d, 1'b0)
+  `FFL(asked_q, asked_d, start || landing_d, '0)
+  `FFL(landed_q, landed_d, start || landing_q, '0)
+  `FFLNR(addr_q, addr_d, start || landing_d)
+  `FFLNR(target_q, target_d, start)
+  `FFLNR(tag_q[target_d], wanted, start)
+
+  function automatic bias_t next_bias();
+    bias_t next = bias_o;
+    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+:32];
+    return next;
+  endfunction
+
+  function automatic mult_t next_mult();
+    mult_t next = mult_o;
+    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+32+:16];
+    return next;
+  endfunction
+
+  function automatic shift_t next_shift();
+    shift_t next = shift_o;
+    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+48+:8];
+    return next;
+  endfunction
+
+  function automatic zero_t next_zero();
+    zero_t next = zero_o;
+    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+56+:8];
+    return next;
+  endfunction
+
+  `FFLNR(bias_o, next_bias(), landing_q)
+  `FFLNR(mult_o, next_mult(), landing_q)
+  `FFLNR(shift_o, next_shift(), landing_q)
+  `FFLNR(zero_o, next_zero(), landing_q)
+endmodule

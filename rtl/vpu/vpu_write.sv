@@ -1,0 +1,163 @@
+// Packs a group of results into scratchpad words, writes them (INT16 may need two), and keeps the signature.
+// The pipeline may move on only while `ready_o`.
+
+`include "registers.svh"
+
+module vpu_write
+  import isa_pkg::*;
+  import arith_pkg::*;
+  import vpu_pkg::*;
+#(
+    parameter int unsigned Depth     = 16,     // bytes of a word
+    parameter int unsigned Cols      = 8,      // lanes
+    parameter int unsigned SpadWords = 16384,  // words of the scratchpad
+    localparam int unsigned AddrW    = $clog2(SpadWords)
+) (
+    input  logic                      clk_i,
+    input  logic                      rst_ni,
+    input  logic                      clear_i,        // an instruction begins: signature zero
+    input  logic                      valid_i,        // a group to write
+    output logic                      ready_o,
+    input  destination_e              destination_i,
+    input  logic          [ByteW-1:0] dest_i,         // byte address of the granule
+    input  logic          [ Cols-1:0] lanes_valid_i,
+    input  logic signed   [     15:0] lanes_i[Cols],
+    output logic                      idle_o,
+    output logic          [     31:0] signature_o,
+    output logic                      wreq_o,
+    output logic          [AddrW-1:0] waddr_o,
+    output logic          [Depth-1:0] wbe_o,
+    output logic        [8*Depth-1:0] wdata_o,
+    input  logic                      wgnt_i
+);
+  localparam int unsigned Beats = (2 * Cols > Depth) ? 2 : 1;  // words of an INT16 granule
+  localparam int unsigned Chunks = Depth / 4;  // 32-bit words of a word
+  localparam int unsigned WordShift = $clog2(Depth);
+  localparam int unsigned HalfShift = $clog2(Cols / 2);
+
+  typedef logic [31:0] words_t[Beats*Chunks];
+  typedef logic [31:0] chunks_t[Chunks];
+
+  words_t words_q;
+  chunks_t chunks, steps_q;
+  logic [Beats*Depth-1:0] be_d, be_q;
+  logic [WordShift-1:0] offset;
+  logic take, full_d, full_q, last_beat, beat_d, beat_q, second_q, written, step_q;
+  logic [AddrW-1:0] addr_q;
+  logic [31:0] signature_d, signature_q;
+
+  // Every place where the granule may lie gets its bytes; the byte enables choose.
+  function automatic words_t next_words();
+    words_t next;
+    for (int unsigned i = 0; i < Beats * Chunks; i++) begin
+      unique case (destination_i)
+        DestinationInt8: begin
+          next[i] = {
+            lanes_i[(4*i+3)%Cols][7:0],
+            lanes_i[(4*i+2)%Cols][7:0],
+            lanes_i[(4*i+1)%Cols][7:0],
+            lanes_i[(4*i)%Cols][7:0]
+          };
+        end
+        DestinationNibble: begin
+          next[i] = '0;
+          for (int unsigned k = 0; k < 8; k++) begin
+            if (lanes_valid_i[(8*i+k)%Cols]) next[i] = next[i] | (32'(lanes_i[(8*i+k)%Cols][3:0]) << (4 * k));
+          end
+        end
+        default: next[i] = {lanes_i[(2*i+1)%Cols], lanes_i[(2*i)%Cols]};
+      endcase
+    end
+    return next;
+  endfunction
+
+  assign offset = dest_i[WordShift-1:0];
+
+  always_comb begin
+    be_d = '0;
+    if (take) begin
+      unique case (destination_i)
+        DestinationInt8: begin
+          for (int unsigned b = 0; b < Depth; b++) begin
+            be_d[b] = lanes_valid_i[b%Cols] && 32'(offset >> (HalfShift + 1)) == b / Cols;
+          end
+        end
+        DestinationNibble: begin
+          for (int unsigned b = 0; b < Depth; b++) begin
+            be_d[b] = lanes_valid_i[(2*b)%Cols] && 32'(offset >> HalfShift) == b / (Cols / 2);
+          end
+        end
+        default: begin
+          for (int unsigned b = 0; b < 2 * Cols; b++) be_d[b] = lanes_valid_i[b/2];
+        end
+      endcase
+    end
+  end
+
+  assign ready_o = !full_q || (wgnt_i && last_beat);
+  assign take    = valid_i && ready_o;
+  assign full_d  = take || !ready_o;
+
+  `FF(full_q, full_d, 1'b0)
+  `FFLNR(words_q, next_words(), take)
+  `FFLNR(be_q, be_d, take)
+  `FFLNR(addr_q, dest_i[WordShift+:AddrW], take)
+
+  if (Beats == 2) begin : gen_beats
+    `FFLNR(second_q, destination_i == DestinationInt16, take)
+    `FF(beat_q, beat_d, 1'b0)
+    assign beat_d    = wreq_o && wgnt_i ? !last_beat : beat_q;
+    assign last_beat = beat_q || !second_q;
+  end else begin : gen_beat
+    assign second_q  = 1'b0;
+    assign beat_d    = 1'b0;
+    assign beat_q    = beat_d;
+    assign last_beat = !second_q;
+  end
+
+  always_comb begin
+    for (int unsigned i = 0; i < Chunks; i++) chunks[i] = words_q[i];
+    if (beat_q) for (int unsigned i = 0; i < Chunks; i++) chunks[i] = words_q[(Beats-1)*Chunks+i];
+  end
+
+  assign wreq_o  = full_q;
+  assign waddr_o = addr_q + AddrW'(beat_q);
+  assign wbe_o   = beat_q ? be_q[(Beats-1)*Depth+:Depth] : be_q[Depth-1:0];
+  for (genvar i = 0; i < Chunks; i++) begin : gen_wdata
+    assign wdata_o[32*i+:32] = chunks[i];
+  end
+
+  // Signature: the words' shares one cycle, their sum the next.
+  function automatic chunks_t next_steps();
+    chunks_t next;
+    logic [3:0] be;
+    for (int unsigned i = 0; i < Chunks; i++) begin
+      be = wbe_o[4*i+:4];
+      next[i] = '0;
+      if (be != '0) begin
+        next[i] = signature_step(
+            chunks[i] & {{8{be[3]}}, {8{be[2]}}, {8{be[1]}}, {8{be[0]}}}, 32'(waddr_o) * Chunks + i);
+      end
+    end
+    return next;
+  endfunction
+
+  always_comb begin
+    signature_d = '0;
+    if (!clear_i) begin
+      signature_d = signature_q;
+      for (int unsigned i = 0; i < Chunks; i++) signature_d = signature_d + steps_q[i];
+    end
+  end
+
+  assign written = wreq_o && wgnt_i;
+  `FF(step_q, written, 1'b0)
+  `FFLNR(steps_q, next_steps(), written)
+  `FFL(signature_q, signature_d, step_q || clear_i, '0)
+
+  assign signature_o = signature_q;
+  assign idle_o = !full_q && !step_q;
+
+  logic unused_dest;
+  assign unused_dest = ^dest_i[ByteW-1:WordShift+AddrW];
+endmodule
