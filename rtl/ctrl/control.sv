@@ -17,7 +17,6 @@ module control (
     input  logic                                     decode_halt_i,
     input  logic                                     decode_trap_i,
     input  isa_pkg::trap_e                           decode_cause_i,
-    input  isa_pkg::header_t                         decode_instr_i,
     input  chip_pkg::pc_t                            decode_pc_i,
     // engines and their queues
     input  logic             [chip_pkg::Engines-1:0] fault_i,
@@ -26,7 +25,6 @@ module control (
     input  logic             [chip_pkg::Engines-1:0] queue_busy_i,
     input  chip_pkg::pc_t    [chip_pkg::Engines-1:0] oldest_pc_i,
     input  logic             [chip_pkg::Engines-1:0] retire_i,
-    input  chip_pkg::token_t [chip_pkg::Engines-1:0] tokens_i,
     input  logic                                     rows_waiting_i,  // accumulator rows
     // state
     output logic                                     begin_o,  // a program starts in the next cycle
@@ -59,11 +57,7 @@ module control (
 
   assign quiet   = queue_busy_i == '0;
   assign settled = engine_idle_i == '1 && fetch_idle_i;
-  assign halt    = decode_halt_i && quiet && engine_idle_i == '1 && !rows_waiting_i &&
-                   tokens_i[EngineLoad] >= decode_instr_i.wait_load &&
-                   tokens_i[EngineMxu] >= decode_instr_i.wait_mxu &&
-                   tokens_i[EngineVpu] >= decode_instr_i.wait_vpu &&
-                   tokens_i[EngineStore] >= decode_instr_i.wait_store;
+  assign halt    = decode_halt_i && quiet && engine_idle_i == '1 && !rows_waiting_i;
 
   // Oldest among the engines with a fault or, for the watchdog, among all that hold instructions.
   always_comb begin
@@ -128,9 +122,6 @@ module control (
   assign done_o    = state_q == Done;
   assign trapped_o = state_q == Trapped;
   assign idle_o    = !running_o && !pending_q && settled;
-
-  logic unused_ok;
-  assign unused_ok = ^{decode_instr_i.unused, decode_instr_i.opcode};
 
   `ASSERT_ALWAYS(OnlyTheBusyFault, !running_o || (fault_i & ~queue_busy_i) == '0)
 endmodule

@@ -1,4 +1,4 @@
-// Token counts: the instructions that each engine has retired since the start, saturating.
+// Token counts: the instructions that each engine has retired since the start, modulo 2^16.
 
 `include "registers.svh"
 
@@ -16,7 +16,7 @@ module tokens (
   always_comb begin
     tokens_d = tokens_o;
     for (int unsigned e = 0; e < Engines; e++) begin
-      if (retire_i[e] && tokens_o[e] != '1) tokens_d[e] = tokens_o[e] + 1'b1;
+      if (retire_i[e]) tokens_d[e] = tokens_o[e] + 1'b1;
     end
     if (begin_i) tokens_d = '0;
   end
