@@ -199,6 +199,8 @@ class _Capture:
             raise GraphError(f"node '{node.name}': groups must be 1, or the number of input and output channels")
         if depthwise and tuple(weight.shape[2:]) != (3, 3):
             raise GraphError(f"node '{node.name}': depthwise kernels must be 3x3, not {tuple(weight.shape[2:])}")
+        if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
+            raise GraphError(f"node '{node.name}': padding must be smaller than the kernel")
         layer = Conv(self._name(node), source, weight, _bias(bias, weight.shape[0]), stride, padding, depthwise)
         return self._add(layer, layer.output_shape(shape))
 
@@ -212,7 +214,9 @@ class _Capture:
         if weight.shape[2] < stride[0] or weight.shape[3] < stride[1]:
             raise GraphError(f"node '{node.name}': a transposed kernel must not be smaller than its stride")
         if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
-            raise GraphError(f"node '{node.name}': padding of a transposed convolution must be below its kernel")
+            raise GraphError(f"node '{node.name}': padding must be smaller than the kernel")
+        if extra[0] > padding[0] or extra[1] > padding[1]:
+            raise GraphError(f"node '{node.name}': output padding must not exceed the padding")
         layer = Transposed(self._name(node), source, weight, _bias(bias, weight.shape[1]), stride, padding, extra)
         return self._add(layer, layer.output_shape(self.shapes[source]))
 

@@ -88,7 +88,7 @@ class Code:
 
     def decode(self, codes: Ints) -> NDArray[np.float64]:
         """The real numbers that codes stand for."""
-        return self.scale * self.meaning(codes)
+        return (self.scale * self.meaning(codes)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Convolution(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Rescale(Layer):
-    """Elementwise: `V = clamp(rs((A + add) * multiplier, shift) + residual + output zero, lo, hi)`, then the encoder."""
+    """Elementwise: `V = clamp(rs((A + add) * multiplier, shift) + residual + output zero, lo, hi)`, then encoded."""
 
     source: str
     add: int
