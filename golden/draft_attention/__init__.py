@@ -1,6 +1,7 @@
 """DraftAttention (arXiv 2505.14708): sparse attention for video transformers, guided by a low-resolution draft."""
 
 from golden.draft_attention.api import draft_attention
+from golden.draft_attention.diffusers_hook import enable_draft_attention
 from golden.draft_attention.dispatch import Backend
 from golden.draft_attention.errors import DraftAttentionError
 from golden.draft_attention.geometry import Geometry, GeometryError, TextPlacement
@@ -18,4 +19,5 @@ __all__ = [
     "Tail",
     "TextPlacement",
     "draft_attention",
+    "enable_draft_attention",
 ]

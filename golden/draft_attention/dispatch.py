@@ -148,7 +148,7 @@ def run(
     heads, groups = q.shape[1], q.shape[1] // k.shape[1]
     step = heads if heads_per_pass is None else max(groups, heads_per_pass // groups * groups)
     sparsity = rule.head_sparsity(heads)
-    out = torch.empty_like(q, memory_format=torch.contiguous_format)
+    out = torch.empty_like(q)
     for first in range(0, heads, step):
         last = min(first + step, heads)
         here, kv_here = slice(first, last), slice(first // groups, last // groups)

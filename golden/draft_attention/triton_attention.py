@@ -139,7 +139,7 @@ def block_sparse_attention(
     """Attention over the listed blocks; tensors as in `reference.block_sparse_attention`, last axis contiguous."""
     batch, heads, _, dim = q.shape
     if out is None:
-        out = torch.empty_like(q, memory_format=torch.contiguous_format)
+        out = torch.empty_like(q)
     (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
     ragged = is_ragged(geometry) or geometry.text_length % geometry.block_size != 0
     extras = (q, q, q, q) if tail is None else (tail.k_mean, tail.v_mean, tail.k_var, tail.log_count)

@@ -1,0 +1,14 @@
+"""Kernels of these tests run in Triton's interpreter; it is chosen when Triton is first imported."""
+
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(20250514)
+    torch.set_num_threads(2)

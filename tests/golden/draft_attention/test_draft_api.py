@@ -1,0 +1,93 @@
+"""What the call refuses, and that it says what to do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from golden.draft_attention import Backend, DraftAttentionError, Geometry, GeometryError, draft_attention
+from golden.draft_attention.dispatch import choose_backend
+
+GRID = (2, 8, 16)
+LENGTH = 2 * 8 * 16 + 6
+
+
+def _q(*, heads=2, length=LENGTH, dim=64, dtype=torch.float32, batch=1):
+    return torch.randn(batch, heads, length, dim).to(dtype)
+
+
+def test_inputs_that_do_not_fit_are_refused_with_the_reason():
+    q = _q()
+    cases = [
+        ((q[0], q, q), {}, r"\[batch, heads, length, dim\]"),
+        ((q, q, q[:, :, :5]), {}, "k and v must have one shape"),
+        ((q, _q(length=9), _q(length=9)), {}, "agree in batch, length and dim"),
+        ((q, _q(batch=2), _q(batch=2)), {}, "agree in batch"),
+        ((_q(heads=3), q, q), {}, "no multiple of 2 key heads"),
+        ((q, q.double(), q), {}, "one float dtype"),
+        ((q.int(), q.int(), q.int()), {}, "one float dtype"),
+        ((q, q, q), {"grid": (2, 8, 32)}, "needs 512 tokens, but the sequence has 262"),
+        ((q, q, q), {"grid": (2, 8)}, "grid must be"),
+        ((q, q, q), {"grid": (0, 8, 16)}, "each an int >= 1"),
+        ((q, q, q), {"pool": (8,)}, "pool must be"),
+        ((q, q, q), {"pool": (0, 16)}, "pool must be"),
+        ((q, q, q), {"text": "middle"}, '"after" or "before"'),
+        ((q, q, q), {"sparsity": 1.5}, r"\[0, 1\)"),
+        ((q, q, q), {"sparsity": [0.5, 0.5, 0.5]}, "names 3 heads, but q has 2"),
+        ((q, q, q), {"row_floor": -2}, "row_floor"),
+        ((q, q, q), {"backend": "cuda"}, "cuda"),
+        ((q, q, q), {"statistic": "median"}, "median"),
+        ((q, q, q), {"heads_per_pass": 0}, "heads_per_pass"),
+        ((q, q, q), {"faithful": True, "same_frame": True}, "drop the selection options"),
+        ((q, q, q), {"backend": "hopper"}, "needs CUDA tensors"),
+        ((q, q, q), {"backend": "triton"}, "float16 or bfloat16"),
+        ((q.bfloat16(),) * 3, {"backend": "triton"}, "interpreter"),
+        ((_q(dim=32, dtype=torch.float16),) * 3, {"backend": "triton"}, "head dim 64 or 128"),
+        ((q.half(),) * 3, {"backend": "triton", "pool": (4, 16)}, "pools of 128 tokens"),
+    ]
+    for tensors, options, message in cases:
+        with pytest.raises(DraftAttentionError, match=message) as caught:
+            draft_attention(*tensors, **{"grid": GRID, **options})
+        assert "\n" not in str(caught.value)
+
+
+def test_gradients_are_refused_but_no_grad_is_served():
+    q = _q().requires_grad_()
+    with pytest.raises(DraftAttentionError, match="no gradient"):
+        draft_attention(q, q, q, grid=GRID)
+    with torch.no_grad():
+        assert draft_attention(q, q, q, grid=GRID).requires_grad is False
+    plain = _q()
+    assert draft_attention(plain, plain, plain, grid=GRID).requires_grad is False
+
+
+@pytest.mark.parametrize(
+    ("capability", "backend"),
+    [((9, 0), Backend.HOPPER), ((8, 0), Backend.TRITON), ((8, 9), Backend.TRITON), ((10, 0), Backend.TRITON)],
+)
+def test_dispatch_by_device(monkeypatch, capability, backend):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_backend(torch.device("cuda")) is backend
+
+
+def test_dispatch_without_a_kernel(monkeypatch):
+    assert choose_backend(torch.device("cpu")) is Backend.REFERENCE
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    for device, message in (("cuda", "7.5"), ("meta", '"meta"')):
+        with pytest.raises(DraftAttentionError, match=message):
+            choose_backend(torch.device(device))
+
+
+def test_geometry_refuses_what_it_cannot_hold():
+    for arguments in ({"grid": (1, 2)}, {"grid": (1, 2, -1)}, {"grid": (1, 2, 3), "text_length": -1}):
+        with pytest.raises(GeometryError):
+            Geometry(**arguments)
+
+
+def test_inputs_stay_untouched_and_dtype_is_kept():
+    q, k, v = _q(), _q(), _q()
+    copies = [x.clone() for x in (q, k, v)]
+    out = draft_attention(q, k, v, grid=GRID, text="before", sparsity=0.5)
+    assert out.shape == q.shape
+    assert out.dtype == q.dtype
+    assert all(torch.equal(x, y) for x, y in zip((q, k, v), copies, strict=True))

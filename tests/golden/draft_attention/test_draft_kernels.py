@@ -1,0 +1,138 @@
+"""The Triton kernels, run by Triton's interpreter, against the reference. float16: the interpreter has no bfloat16."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from golden.draft_attention import DraftStatistic, Geometry, SelectionRule, draft_attention, reference
+from golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
+from golden.draft_attention.selection import draft_logits, draft_mask, floored_mask, lists_from_mask, with_text
+
+pytest.importorskip("triton", reason="the portable kernels are written in Triton")
+
+from golden.draft_attention import triton_attention, triton_pool, triton_select
+
+EVEN = Geometry((1, 8, 48))
+RAGGED = Geometry((1, 11, 20), (8, 16), 45)
+THREE_D = Geometry((3, 8, 12), (2, 8, 8), 140, text_first=True)
+GEOMETRIES = [
+    pytest.param(EVEN, id="even"),
+    pytest.param(RAGGED, id="ragged, text after"),
+    pytest.param(THREE_D, id="3-D, text before"),
+]
+HALF_EPS = 2.0**-11
+
+
+def _tensors(geometry, heads=2, kv_heads=1, dim=64, batch=1):
+    """Token-major memory, as transformers hold it: kernels must honour the strides."""
+    shapes = [(batch, geometry.length, n, dim) for n in (heads, kv_heads, kv_heads)]
+    return [(1.5 * torch.randn(shape)).half().transpose(1, 2) for shape in shapes]
+
+
+def _relative(a, b):
+    return ((a.double() - b.double()).norm() / b.double().norm()).item()
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_pooling_rounds_like_the_reference(geometry):
+    q, _, _ = _tensors(geometry)
+    pooled = triton_pool.pool_blocks(q, geometry, with_max=True, with_var=True)
+    for ours, expected in ((pooled.mean, block_mean), (pooled.variance, block_variance)):
+        difference = (ours - expected(q, geometry)).abs()
+        assert (difference <= 2 * HALF_EPS * expected(q, geometry).abs() + 1e-7).all()  # one unit: sums reorder
+    assert torch.equal(pooled.maximum, block_max(q, geometry))
+
+
+@pytest.mark.parametrize("statistic", list(DraftStatistic))
+def test_draft_map_is_the_log_softmax(statistic):
+    geometry, scale = THREE_D, 0.2
+    q, k, _ = _tensors(geometry, heads=4, kv_heads=2, batch=2)
+    pooled = [triton_pool.pool_blocks(x, geometry, with_max=True) for x in (q, k)]
+    keys = triton_select.draft_keys(*pooled, geometry, scale, statistic)
+    n = geometry.n_video_blocks
+    expected = torch.log_softmax(draft_logits(q, k, geometry, scale, statistic), dim=-1)
+    assert (keys[:, :, :n, :n] - expected).abs().max() < 2e-3  # pooled values may round one unit apart
+
+
+def _map_for(geometry, logits):
+    """The kernels' map with given video logits and poison elsewhere."""
+    n, n_video = geometry.n_blocks, geometry.n_video_blocks
+    keys = torch.full((*logits.shape[:2], n, n), math.nan)
+    keys[:, :, :n_video, :n_video] = torch.log_softmax(logits, dim=-1)
+    return keys
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        SelectionRule(0.7),
+        SelectionRule((0.0, 0.95)),
+        SelectionRule(0.9, row_floor=3),
+        SelectionRule(0.8, row_floor=0),
+        SelectionRule(0.5, first_frame_sink=True),
+        SelectionRule(0.6, same_frame=True, row_floor=0),
+    ],
+)
+def test_lists_equal_the_reference_bit_for_bit(rule):
+    geometry = Geometry((4, 16, 40), (8, 16), 1100)  # 24 video blocks and 9 of text: two words of bits
+    n_video = geometry.n_video_blocks
+    logits = torch.randn(1, 2, n_video, n_video) * 3
+    logits[0, 1, 4:9] = logits[0, 1, 4]  # five equal rows: ties at every threshold
+    lists = triton_select.block_lists(_map_for(geometry, logits), geometry, rule)
+    mask = with_text(floored_mask(logits, rule.head_sparsity(2), rule, geometry), geometry)
+    expected = lists_from_mask(mask)
+    assert torch.equal(lists.counts, expected.counts)
+    assert torch.equal(lists.bits, expected.bits)
+    valid = torch.arange(geometry.n_blocks) < lists.counts[..., None]
+    assert torch.equal(lists.blocks[valid], expected.blocks[valid])
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("with_tail", [False, True])
+def test_attention_kernel(geometry, with_tail):
+    q, k, v = _tensors(geometry, dim=128 if geometry is EVEN else 64)
+    scale = 1 / math.sqrt(q.shape[-1])
+    n = geometry.n_blocks
+    mask = torch.rand(1, 2, n, n) < 0.5
+    mask[:, :, :, geometry.n_video_blocks :] = True
+    mask[0, 0, 0] = False
+    mask[0, 1, n - 1] = True
+    lists = lists_from_mask(mask)
+    lists.blocks[torch.arange(n) >= lists.counts[..., None]] = -(2**30)  # reading past the count would fault
+    tail = pooled_tail(k, v, geometry) if with_tail else None
+    out = torch.full_like(q, math.nan)
+    triton_attention.block_sparse_attention(q, k, v, lists, geometry, scale, out=out, tail=tail)
+    exact = reference.block_sparse_attention(
+        q.double(), k.double(), v.double(), mask, geometry, scale,
+        pooled_tail(k.double(), v.double(), geometry) if with_tail else None,
+    )  # fmt: skip
+    assert _relative(out, exact) < HALF_EPS
+    if not with_tail:
+        rows = geometry.block_tokens[0]
+        assert (out[0, 0, rows[rows >= 0]] == 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"faithful": True}, {"heads_per_pass": 2, "statistic": "mean+max"}])
+def test_the_whole_call(options):
+    grid, heads = RAGGED.grid, 4 if "heads_per_pass" in options else 2
+    q, k, v = _tensors(RAGGED, heads=heads, kv_heads=heads // 2)
+    arguments = {"grid": grid, "sparsity": 0.6, **options}
+    out = draft_attention(q, k, v, backend="triton", **arguments)
+    exact = draft_attention(q.double(), k.double(), v.double(), **arguments)
+    assert out.stride() == q.stride()
+    assert _relative(out, exact) < HALF_EPS
+
+
+def test_selection_agrees_with_the_reference_from_end_to_end():
+    """From q and k to lists; the pooled values may round apart, so pairs at the threshold are left out of account."""
+    geometry, rule, scale = RAGGED, SelectionRule(0.5), 0.125
+    q, k, _ = _tensors(geometry)
+    pooled = [triton_pool.pool_blocks(x, geometry) for x in (q, k)]
+    lists = triton_select.block_lists(
+        triton_select.draft_keys(*pooled, geometry, scale, rule.statistic), geometry, rule
+    )
+    mask = draft_mask(q, k, geometry, rule, scale)
+    assert (lists.bits != lists_from_mask(mask).bits).sum() <= 1
