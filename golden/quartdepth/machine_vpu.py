@@ -93,6 +93,7 @@ class _Vector:
         self.state, self.i, self.words = state, i, words
         self.groups = -(-i.n // state.config.cols)
         self.writes: list[Write] = []
+        self.parameters = self._parameter_stream()
         self.params = self._params()
         self.sources = {n: self._source(w) for n, w in enumerate(words) if _reads_spad(w)}
         self.seconds = {n: self._stream("b", self._read_granule(w.fmt_b)) for n, w in enumerate(words) if _reads_b(w)}
@@ -126,16 +127,16 @@ class _Vector:
         length = max(s.length for s in self.targets.values())
         if not _apart(i.w, i.h, i.d_pix, i.d_row, length) and not _apart(i.h, i.w, i.d_row, i.d_pix, length):
             return False
-        first = next(iter(self.targets.values())).start
-        for stream in (*self.sources.values(), *self.seconds.values()):
-            elsewhere = (
-                int(stream.start.max()) + stream.length <= first.min() or first.max() + length <= stream.start.min()
-            )
+        target = next(iter(self.targets.values())).start
+        for stream in (*self.sources.values(), *self.seconds.values(), *self.parameters):
+            low, high = stream.start.min(), stream.start.max() + stream.length
+            if high <= target.min() or target.max() + length <= low:
+                continue
             spacing = max(length, stream.length)
-            own = np.array_equal(stream.start, first) and (
+            own = np.array_equal(stream.start, target) and (
                 _apart(i.w, i.h, i.d_pix, i.d_row, spacing) or _apart(i.h, i.w, i.d_row, i.d_pix, spacing)
             )
-            if not elsewhere and not own:
+            if not own:
                 return False
         return True
 
@@ -199,12 +200,20 @@ class _Vector:
             return sat32(rs(sat16(wide) ** 2, w.imm_s))
         return wide
 
-    def _params(self) -> NDArray[Any]:
+    def _parameter_stream(self) -> tuple[Stream, ...]:
+        """Where the parameters lie, as one long pixel; nothing when no microword reads them."""
         if not any(_uses_params(w) for w in self.words):
-            return np.zeros(self.i.n, dtype=PARAM)
-        length = PARAM_BYTES * self.state.config.cols * self.groups
-        self._check_range("param", self.i.param, length)
-        return self.state.spad[self.i.param : self.i.param + PARAM_BYTES * self.i.n].view(PARAM)
+            return ()
+        stream = Stream(np.array([self.i.param]), PARAM_BYTES * self.state.config.cols, self.groups)
+        self._check_range("param", self.i.param, stream.length)
+        return (stream,)
+
+    def _params(self) -> NDArray[Any]:
+        """(n,) parameters: a view, so that a microword sees what an earlier one wrote there."""
+        length = PARAM_BYTES * self.i.n
+        if not self.parameters:
+            return np.zeros(length, dtype=np.uint8).view(PARAM)
+        return self.state.spad[self.i.param : self.i.param + length].view(PARAM)
 
     def _read_granule(self, fmt: int) -> int:
         return self.state.config.cols if fmt == Format.INT8 else self.state.config.cols // 2

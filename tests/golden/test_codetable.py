@@ -1,0 +1,116 @@
+"""Threshold encoding equals the float formulas for every int16 input, and tables survive their byte form."""
+
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.quartdepth.codetable import (
+    CodeTable,
+    log2_formula,
+    lognp_formula,
+    lognp_scale,
+    uniform_formula,
+)
+
+EVERY = np.arange(-32768, 32768)
+REALS = EVERY.astype(np.float64)
+steps = st.one_of(st.sampled_from([0.25, 0.5, 1.0, 2.0]), st.floats(0.05, 1.9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.integers(1, 2000), st.floats(0.3, 2100.0)), st.integers(0, 15))
+def test_uniform_is_its_formula_for_every_input(step: float, zero_point: int) -> None:
+    table = CodeTable.uniform(step, zero_point)
+    assert np.array_equal(table.encode(EVERY), uniform_formula(step, zero_point)(REALS))
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps, st.integers(0, 15), st.sampled_from([2.0**-5, 2.0**-8, 2.0**-12]), st.floats(0.5, 1.0))
+def test_lognp_is_its_formula_for_every_input(step: float, zero_point: int, unit: float, factor: float) -> None:
+    octaves = step * max(14.5 - zero_point, zero_point - 0.5)
+    if octaves > log2(1 + 32767 * unit):
+        step *= log2(1 + 32767 * unit) / octaves * factor
+    table = CodeTable.lognp(step, zero_point, unit)
+    assert np.array_equal(table.encode(EVERY), lognp_formula(step, zero_point, unit)(REALS))
+    assert table.entries[zero_point] == 0
+    assert max(abs(e) for e in table.entries) == 127
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 32767), steps)
+def test_log2_softmax_is_its_formula_for_every_input(one: int, step: float) -> None:
+    table = CodeTable.log2_softmax(one, step)
+    assert np.array_equal(table.encode(EVERY), log2_formula(one, step)(REALS))
+
+
+def test_ties_go_up() -> None:
+    uniform = CodeTable.uniform(4, zero_point=8)
+    assert uniform.encode([-6, -7, -2, -3, 1, 2, 5, 6]).tolist() == [7, 6, 8, 7, 8, 9, 9, 10]
+    # step 2, unit 1: y = log2(1 + v) is on the tie y / step = 1/2 at v = 1, on 3/2 at v = 7
+    lognp = CodeTable.lognp(2.0, zero_point=10, unit=1.0)
+    assert lognp.encode([0, 1, 6, 7]).tolist() == [10, 11, 11, 12]
+    assert lognp.encode([-1, -2, -7, -8]).tolist() == [10, 9, 9, 8]
+    # steps of two octaves: -log2(v / 64) = 1 at v = 32 is the tie between 64 and 16
+    assert CodeTable.log2_softmax(64, 2.0).encode([64, 33, 32, 31, 16]).tolist() == [15, 15, 15, 14, 14]
+
+
+def test_tables_by_hand() -> None:
+    assert CodeTable.uniform(10, zero_point=3, gain=7).entries == tuple(7 * (c - 3) for c in range(16))
+    lognp = CodeTable.lognp(1.0, zero_point=8, unit=2.0**-8)
+    # 2^|c| - 1 for c = -8..7, scaled so that 255 becomes 127
+    assert lognp.entries == (-127, -63, -31, -15, -7, -3, -1, 0, 0, 0, 1, 3, 7, 15, 31, 63)
+    assert lognp_scale(1.0, 8) == 255 / 127
+    halves = CodeTable.log2_softmax(127).entries
+    assert halves == (0, 1, 1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 127)
+
+
+def test_lognp_inverts_the_polishing() -> None:
+    """Decoding an encoded value comes back within half a step of the polished axis (plus the int8 rounding)."""
+    step, zero_point, unit = 0.5, 8, 2.0**-9
+    table = CodeTable.lognp(step, zero_point, unit, peak=127)
+    value = np.arange(-3000, 2400)
+    back = table.decode(table.encode(value)) * lognp_scale(step, zero_point)
+    rounding = 0.5 * lognp_scale(step, zero_point)
+    low = np.sign(value) * (2 ** (np.log2(1 + np.abs(value) * unit) - step / 2) - 1)
+    high = np.sign(value) * (2 ** (np.log2(1 + np.abs(value) * unit) + step / 2) - 1)
+    assert np.all(back >= np.minimum(low, high) - rounding - 1e-9)
+    assert np.all(back <= np.maximum(low, high) + rounding + 1e-9)
+
+
+@given(
+    st.lists(st.integers(-128, 127), min_size=16, max_size=16),
+    st.lists(st.integers(-32768, 32767), min_size=15, max_size=15).map(sorted),
+)
+def test_bytes_round_trip_and_encode_counts(entries: list[int], thresholds: list[int]) -> None:
+    table = CodeTable(tuple(entries), tuple(thresholds))
+    data = table.to_bytes()
+    assert len(data) == 64
+    assert CodeTable.from_bytes(data) == table
+    samples = [*thresholds, *(max(t - 1, -32768) for t in thresholds), -32768, 32767]
+    assert table.encode(samples).tolist() == [sum(v >= t for t in thresholds) for v in samples]
+    assert table.decode(np.arange(16)).tolist() == entries
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CodeTable((0,) * 15, (0,) * 15), "16 entries"),
+        (lambda: CodeTable((0,) * 16, (0,) * 16), "15 thresholds"),
+        (lambda: CodeTable((0,) * 16, (1, 0, *[2] * 13)), "must not fall"),
+        (lambda: CodeTable((200,) * 16, (0,) * 15), "-128..127"),
+        (lambda: CodeTable.from_bytes(bytes(63)), "64 bytes, got 63"),
+        (lambda: CodeTable.uniform(0, 3), "step must be positive"),
+        (lambda: CodeTable.uniform(1, 16), "zero point"),
+        (lambda: CodeTable.uniform(10000, 0), "no int16 input reaches"),
+        (lambda: CodeTable.uniform(1, 8, gain=100), "-128..127"),
+        (lambda: CodeTable.lognp(1, 8, 0), "unit must be positive"),
+        (lambda: CodeTable.log2_softmax(0), "one must be"),
+        (lambda: CodeTable.log2_softmax(1, peak=128), "peak must be"),
+    ],
+)
+def test_bad_tables_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
