@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from golden.paths import shared_dir
-from golden.quartdepth.accuracy import Forecast, evaluate, to_input
+from golden.quartdepth.accuracy import Forecast, evaluate, motorcycle, to_input
 from golden.quartdepth.fakequant import ActivationQuantizer, QuantSim, fake_weight
 from golden.quartdepth.meter import (
     DEFAULT_WEIGHTS,
@@ -83,6 +83,16 @@ def test_shipped_weights(default: METER) -> None:
     assert metadata["trained_on"] == ["tum_fr1_rpy", "aims", "rendered rooms"]
     assert metadata["steps"] == metadata["steps_planned"]
     assert all(torch.isfinite(v).all() for v in default.state_dict().values())
+
+
+def test_shipped_weights_on_a_photo_with_known_depth(default: METER) -> None:
+    """Needs no shared data: scikit-image's motorcycle has true depth; its row of the JSON is measured again."""
+    rows = json.loads((DEFAULT_WEIGHTS.parent / "accuracy.json").read_text())
+    (row,) = [r for r in rows if r["sequence"] == "motorcycle" and r["mode"] == "fp32"]
+    scores = evaluate(Forecast(default), motorcycle(default.cfg.input_size), None, EvalRegion.INDOOR)
+    assert scores.median_ratio == pytest.approx(row["median_ratio"], rel=1e-3)
+    assert scores.scaled.d1 == pytest.approx(row["scaled"]["d1"], abs=2e-3)
+    assert scores.raw.rmse == pytest.approx(row["raw"]["rmse"], rel=1e-3)
 
 
 def test_published_accuracy_of_the_shipped_weights(default: METER) -> None:
