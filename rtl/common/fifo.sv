@@ -51,6 +51,9 @@ module fifo #(
   `FFL(count_q, count_d, push || pop || flush_i, '0)
   `FFLNR(entries_q[write_q], data_i, push)
 
-  `ASSERT_STABLE(InputStable, valid_i && !flush_i, ready_o || flush_i, data_i)
-  `ASSERT_STABLE(OutputStable, valid_o, ready_i || flush_i, data_o)
+  // Offers stay until they are taken, a flush apart.
+  `ASSERT_ALWAYS(InputStable,
+                 valid_i && !ready_o && !flush_i |=> flush_i || (valid_i && $stable(data_i)))
+  `ASSERT_ALWAYS(OutputStable,
+                 valid_o && !ready_i && !flush_i |=> valid_o && $stable(data_o))
 endmodule

@@ -1,0 +1,10 @@
+"""arith_pkg: the arithmetic that modules share."""
+
+from __future__ import annotations
+
+from sim.cocotb_run import run
+from sim.rtl import ROOT, packages
+
+
+def test_arith() -> None:
+    run("bench_arith", [*packages(), ROOT / "tests" / "rtl" / "bench_arith.sv"], "tests.rtl.cocotb_arith")

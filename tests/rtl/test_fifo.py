@@ -1,0 +1,13 @@
+"""fifo: order, capacity, flush."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.cocotb_run import run
+from sim.rtl import RTL
+
+
+@pytest.mark.parametrize(("width", "depth"), [(8, 1), (33, 5)])
+def test_fifo(width: int, depth: int) -> None:
+    run("fifo", [RTL / "common" / "fifo.sv"], "tests.rtl.cocotb_fifo", {"Width": width, "Depth": depth})
