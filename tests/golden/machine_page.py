@@ -55,8 +55,10 @@ def matmul(config: ChipConfig, spad: bytes, tables: bytes, i: SimpleNamespace) -
                 for col in range(c):
                     acc = 0
                     if j * c + col < i.n:
-                        acc = _depthwise(d, c, spad, tables, i, oy, ox, j, col) if i.depthwise else _cell_sum(
-                            d, spad, tables, i, oy, ox, j, col
+                        acc = (
+                            _depthwise(d, c, spad, tables, i, oy, ox, j, col)
+                            if i.depthwise
+                            else _cell_sum(d, spad, tables, i, oy, ox, j, col)
                         )
                     row.append(signed(acc, 32))
                 rows.append(row)

@@ -97,9 +97,7 @@ def keep_rows(records: list[np.ndarray]) -> Any:
 def test_matmul(data: Draw, config: ChipConfig, seed: int) -> None:
     instruction = data.draw(matmuls(config))
     chip = machine(config, seed)
-    expected = machine_page.matmul(
-        config, chip.state.spad.tobytes(), chip.state.tables.tobytes(), named(instruction)
-    )
+    expected = machine_page.matmul(config, chip.state.spad.tobytes(), chip.state.tables.tobytes(), named(instruction))
     rows: list[np.ndarray] = []
     run = chip.start([instruction, drain(instruction), HALT], Memory(64), keep_writes=True)
     record = next(r for r in iter(run.step, None) if r.pc == 0)

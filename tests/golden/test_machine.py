@@ -1,0 +1,414 @@
+"""The machine as a whole: a program worked out by hand, order and tokens, every trap, what an observer sees."""
+
+import numpy as np
+import pytest
+
+from golden.quartdepth.codec import Instruction, Microword
+from golden.quartdepth.config import chip_config
+from golden.quartdepth.isa import (
+    Addend,
+    Destination,
+    Engine,
+    Format,
+    Function,
+    Kind,
+    Multiply,
+    Opcode,
+    Side,
+    SourceA,
+    Space,
+    Trap,
+)
+from golden.quartdepth.machine import Machine, Result, Retired
+from golden.quartdepth.memory import Fault, Memory
+from golden.quartdepth.program import CONTROL, StoredProgram
+
+TINY = chip_config("tiny")  # D = 16, C = 8, R = 16, 16 KiB of scratchpad, queues of 2
+END = TINY.spad_bytes
+HALT = Instruction(Opcode.HALT)
+
+
+def load(dram: int = 0, spad: int = 0, size: int = 16, **fields: int) -> Instruction:
+    return Instruction(Opcode.LOAD, {"dram": dram, "spad": spad, "rows": 1, "row_bytes": size, **fields})
+
+
+def store(dram: int, spad: int = 0, size: int = 16, **fields: int) -> Instruction:
+    return Instruction(Opcode.STORE, {"dram": dram, "spad": spad, "rows": 1, "row_bytes": size, **fields})
+
+
+def matmul(**fields: int) -> Instruction:
+    """One pixel, one step, eight columns; INT8 by INT4."""
+    ones = ["in_h", "in_w", "kernel_h", "kernel_w", "stride_y", "stride_x", "chunks", "out_h", "out_w", "block"]
+    return Instruction(Opcode.MATMUL, {**dict.fromkeys(ones, 1), "last_elems": 16, "n": 8, "wgt_c": 16, **fields})
+
+
+def vector(**fields: int) -> Instruction:
+    """One pixel of eight channels, one microword."""
+    return Instruction(Opcode.VECTOR, {"prog_len": 1, "h": 1, "w": 1, "n": 8, "block": 1, **fields})
+
+
+COPY = Microword({"src_a": SourceA.SPAD, "lo": -128, "hi": 127, "dst": Destination.INT8})
+
+
+def run(*program: Instruction | bytes, memory: Memory | None = None, microword: Microword | None = None) -> Result:
+    chip = Machine(TINY)
+    if microword is not None:
+        chip.state.prog[:32] = np.frombuffer(microword.encode(), np.uint8)
+    return chip.run(list(program), memory or Memory(4096))
+
+
+def outcome(result: Result) -> tuple[Trap, int, int]:
+    return result.trap, result.pc, result.engine
+
+
+def test_a_product_by_hand() -> None:
+    """(1, 2, 3) times columns (1, 1, 1) and (-8, 7, 0), biased, halved, rounded, moved by the zero point."""
+    memory = Memory(4096)
+    memory.place(0, np.array([1, 2, 3] + [99] * 13, np.int8))
+    columns = np.zeros((8, 16), np.uint8)
+    columns[0, :3] = [0x01, 0xF1, 0x71]  # the high nibbles belong to a second step that there is not
+    columns[1, :3] = [0x08, 0x07, 0x00]
+    memory.place(256, columns)
+    parameters = np.zeros(8, [("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero", "i1")])
+    parameters["bias"][:2], parameters["multiplier"] = [1, -5], 1
+    parameters["shift"], parameters["zero"] = 1, 10
+    memory.place(512, parameters.view(np.uint8))
+    word = Microword(
+        {"addend": Addend.BIAS, "mul": Multiply.PARAM, "zp_param": 1, "lo": -128, "hi": 127, "dst": Destination.INT8}
+    )
+    memory.place(768, word.encode())
+    result = Machine(TINY).run(
+        [
+            load(0, 0),
+            load(256, 256, 128),
+            load(512, 512, 64),
+            load(768, 0, 32, space=Space.PROG),
+            matmul(last_elems=3, wgt=256, wait_load=2),
+            vector(d=1024, param=512, wait_load=4),
+            store(1024, 1024, wait_vpu=1),
+            HALT,
+        ],
+        memory,
+    )
+    assert outcome(result) == (Trap.NONE, 7, CONTROL)
+    assert result.counts == {Engine.LOAD: 4, Engine.MXU: 1, Engine.VPU: 1, Engine.STORE: 1}
+    # column 0: (1 + 2 + 3 + 1) / 2 = 3.5 -> 4; column 1: (-8 + 14 - 5) / 2 = 0.5 -> 1; others 0
+    assert memory.data[1024:1040].tolist() == [14, 11, 10, 10, 10, 10, 10, 10] + [0] * 8
+
+
+def test_state_is_zero_at_first_and_stays() -> None:
+    chip, memory = Machine(TINY), Memory(4096)
+    memory.data[:] = 7
+    assert chip.run([store(0, 64, 64), HALT], memory).trap is Trap.NONE
+    assert not memory.data[:64].any()
+    assert chip.run([load(64), HALT], memory).trap is Trap.NONE
+    assert chip.run([store(128, 0), HALT], memory).trap is Trap.NONE
+    assert memory.data[128:144].tolist() == [7] * 16
+
+
+def test_a_program_in_memory() -> None:
+    memory = Memory(4096)
+    program = [load(1024), store(2048, 0, wait_load=1), HALT]
+    memory.place(256, b"".join(i.encode() for i in program))
+    memory.place(1024, np.arange(16, dtype=np.uint8))
+    result = Machine(TINY).run(StoredProgram(memory, 256, 3), memory)
+    assert outcome(result) == (Trap.NONE, 2, CONTROL)
+    assert memory.data[2048:2064].tolist() == list(range(16))
+
+
+def test_copies_keep_their_strides() -> None:
+    memory = Memory(4096)
+    memory.place(0, np.arange(256, dtype=np.uint8))
+    result = run(
+        load(16, 1024, 32, rows=3, dram_row=64, spad_row=48),
+        store(2048, 1024, 16, rows=2, dram_row=32, spad_row=64, wait_load=1),
+        HALT,
+        memory=memory,
+    )
+    assert result.trap is Trap.NONE
+    # rows 16.., 80.., 144.. lie at 1024, 1072, 1120; the store reads 1024.. and 1088.. (the hindmost of row 1)
+    assert memory.data[2048:2064].tolist() == list(range(16, 32))
+    assert memory.data[2080:2096].tolist() == list(range(96, 112))
+
+
+# -- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_order_engines() -> None:
+    """STORE waits for a LOAD that stands behind it in the program, which its queue lets past."""
+    memory = Memory(4096)
+    memory.data[:16] = 9
+    result = run(store(1024, wait_load=1), load(0), HALT, memory=memory)
+    assert [r.pc for r in result.retired] == [1, 0]
+    assert memory.data[1024:1040].tolist() == [9] * 16
+
+
+def test_a_wait_behind_a_full_queue_deadlocks() -> None:
+    """One STORE at the engine's door and one in the queue; the third keeps the LOAD from being dispatched."""
+    stores = [store(1024, wait_load=1)] * 3
+    assert outcome(run(*stores[:2], load(0), HALT)) == (Trap.NONE, 3, CONTROL)
+    assert outcome(run(*stores, load(0), HALT)) == (Trap.WATCHDOG, 0, Engine.STORE)
+
+
+def test_rows_wait_in_two_banks() -> None:
+    """The MXU retires when its last row is in a bank: two banks' worth need no VECTOR, a third does."""
+    drain = vector(w=1)
+    waits = matmul(wait_mxu=2)
+    assert run(matmul(), matmul(), waits, drain, drain, drain, HALT).trap is Trap.NONE
+    late = [vector(wait_mxu=3)] * 3
+    assert outcome(run(matmul(), matmul(), matmul(), *late[:2], HALT)) == (Trap.WATCHDOG, 2, Engine.MXU)
+    assert run(matmul(), matmul(), *[vector(wait_mxu=2)] * 2, HALT).trap is Trap.NONE
+    tiles = matmul(n=17)  # three column tiles: three banks from one instruction
+    assert outcome(run(tiles, vector(n=17, wait_mxu=1), HALT)) == (Trap.WATCHDOG, 0, Engine.MXU)
+    depthwise = matmul(
+        depthwise=1, kernel_h=3, kernel_w=3, n=32, chunks=2, out_w=2, block=2
+    )  # a bank a group of 16 channels
+    assert run(depthwise, vector(n=32, w=2, block=2, wait_mxu=1), HALT).trap is Trap.NONE
+
+
+def test_rows_nobody_drains_keep_halt_waiting() -> None:
+    assert outcome(run(matmul(), HALT)) == (Trap.WATCHDOG, 1, CONTROL)
+    assert outcome(run(matmul(), vector(w=2), HALT)) == (Trap.WATCHDOG, 1, Engine.VPU)
+
+
+# -- traps ------------------------------------------------------------------------------------------------------------
+
+DEPTHWISE = {"depthwise": 1, "kernel_h": 3, "kernel_w": 3}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        load(space=3),
+        load(rows=0),
+        load(size=0),
+        matmul(act_format=3),
+        matmul(chunks=0),
+        matmul(last_elems=17),
+        matmul(last_elems=0),
+        matmul(block=17),
+        matmul(stride_x=0),
+        matmul(act_format=2, weight_format=1),
+        matmul(transpose=1),
+        matmul(**DEPTHWISE, weight_format=1),
+        matmul(depthwise=1, kernel_h=3),
+        matmul(**DEPTHWISE, block=9),
+        matmul(**DEPTHWISE, n=17),
+        matmul(**DEPTHWISE, chunks=2),
+        vector(prog_len=0),
+        vector(prog=31, prog_len=2),
+        vector(block=17),
+        vector(n=0),
+    ],
+    ids=lambda i: " ".join(f"{k}={v}" for k, v in i.fields.items()),
+)
+def test_illegal_fields_trap_in_decode(bad: Instruction) -> None:
+    assert outcome(run(load(), bad, HALT)) == (Trap.ILLEGAL_FIELD, 1, CONTROL)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        load(dram=8),
+        load(spad=8),
+        load(size=24),
+        load(rows=2, spad_row=8),
+        store(0, dram_row=4),
+        matmul(act=8),
+        matmul(act_pix=4),
+        matmul(wgt_c=8),
+        matmul(wgt=8),
+        matmul(wgt_n=24),
+        matmul(weight_format=1, transpose=1, wgt=4),
+        vector(a=2),
+        vector(b_pix=1),
+        vector(d_row=3),
+        vector(param=8),
+    ],
+    ids=lambda i: " ".join(f"{k}={v}" for k, v in i.fields.items()),
+)
+def test_wrong_multiples_trap_in_decode(bad: Instruction) -> None:
+    assert outcome(run(load(), bad, HALT)) == (Trap.ALIGNMENT, 1, CONTROL)
+
+
+def test_largest_legal_fields_pass() -> None:
+    drain = vector(w=1)
+    assert run(matmul(weight_format=1, transpose=1, wgt=8, block=16), drain, HALT).trap is Trap.NONE
+    assert run(matmul(**DEPTHWISE, block=8, n=16), vector(n=16), HALT).trap is Trap.NONE
+    assert run(vector(prog=31, block=16), HALT, microword=COPY).trap is Trap.WATCHDOG  # microword 31 is empty: ACC
+
+
+@pytest.mark.parametrize("opcode", [0, 6, 255])
+def test_illegal_opcodes(opcode: int) -> None:
+    result = run(load(), bytes([opcode] + [0] * 63), HALT)
+    assert outcome(result) == (Trap.ILLEGAL_OPCODE, 1, CONTROL)
+    assert result.counts[Engine.LOAD] == 1  # raised after what stands before it
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        {**COPY.fields, "mul": 5},
+        {**COPY.fields, "fn": 5},
+        {**COPY.fields, "side": 3},
+        {**COPY.fields, "reduce": 3},
+        {**COPY.fields, "fmt_a": Format.INT16},
+        {**COPY.fields, "side": Side.ADD_B, "fmt_b": Format.INT16},
+        {**COPY.fields, "fn": Function.RECIP},
+        {"kind": Kind.SCALAR, "fn": Function.GELU},
+        {"kind": Kind.SCALAR, "addend": Addend.ROW},
+        {"kind": Kind.SCALAR, "mul": Multiply.ROW},
+    ],
+    ids=str,
+)
+def test_illegal_microwords_trap_in_the_vpu(word: dict[str, int]) -> None:
+    result = run(load(), vector(wait_load=1), HALT, microword=Microword(word))
+    assert outcome(result) == (Trap.ILLEGAL_FIELD, 1, Engine.VPU)
+
+
+@pytest.mark.parametrize(
+    ("bad", "engine"),
+    [
+        (load(spad=END), Engine.LOAD),
+        (load(rows=2, spad_row=END - 16, size=32), Engine.LOAD),
+        (load(rows=0xFFFF, spad_row=0xFFFFF0), Engine.LOAD),
+        (load(spad=32 * 32, space=Space.PROG), Engine.LOAD),
+        (load(spad=8 * 64, space=Space.TABLE), Engine.LOAD),
+        (store(0, spad=END - 16, size=32), Engine.STORE),
+        (matmul(act=END), Engine.MXU),
+        (matmul(act=END - 16, chunks=2), Engine.MXU),
+        (matmul(act=END - 16, chunks=3, act_format=1), Engine.MXU),
+        (matmul(wgt=END - 16 * 7), Engine.MXU),
+        (matmul(wgt=END - 8, weight_format=1, transpose=1), Engine.MXU),
+        (vector(a=END), Engine.VPU),
+        (vector(d=END - 8, n=9), Engine.VPU),
+    ],
+    ids=lambda i: i.name if isinstance(i, Engine) else " ".join(f"{k}={v}" for k, v in i.fields.items()),
+)
+def test_ranges(bad: Instruction, engine: Engine) -> None:
+    assert outcome(run(load(), bad, HALT, microword=COPY)) == (Trap.RANGE, 1, engine)
+
+
+def test_what_is_not_read_cannot_be_out_of_range() -> None:
+    drain = vector(w=1)
+    fine = [
+        (matmul(act=END - 16, chunks=2, act_format=1, wgt_t=16), drain),  # two half words
+        (matmul(act=END, pad_top=1), drain),  # only padding is seen
+        (matmul(wgt=END - 16 * 7, n=7), vector(n=7)),  # seven columns
+        (matmul(wgt=END - 8, weight_format=1, transpose=1, last_elems=1), drain),  # one k
+    ]
+    for matrix, after in fine:
+        result = run(matrix, after, HALT)
+        assert result.trap is Trap.NONE, result.detail
+    no_streams = Microword({"lo": -1, "hi": 1})
+    assert run(matmul(), vector(a=END, b=END, d=END, param=END), HALT, microword=no_streams).trap is Trap.NONE
+
+
+def test_granules_trap_when_the_vpu_meets_them() -> None:
+    assert outcome(run(vector(a=4), HALT, microword=COPY)) == (Trap.ALIGNMENT, 0, Engine.VPU)
+    nibbles = Microword({**COPY.fields, "fmt_a": Format.UINT4, "dst": Destination.NIBBLE})
+    assert run(vector(a=4, d=4), HALT, microword=nibbles).trap is Trap.NONE
+    words = Microword({**COPY.fields, "dst": Destination.INT16})
+    assert outcome(run(vector(d=8), HALT, microword=words)) == (Trap.ALIGNMENT, 0, Engine.VPU)
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause", "engine"),
+    [
+        (load(1024, size=64), Trap.BUS_LOAD, Engine.LOAD),
+        (load(4096), Trap.BUS_LOAD, Engine.LOAD),
+        (store(1040, size=64), Trap.BUS_STORE, Engine.STORE),
+    ],
+)
+def test_bus_errors(bad: Instruction, cause: Trap, engine: Engine) -> None:
+    memory = Memory(4096, faults=[(1072, 1073, Fault.ERROR)])
+    assert outcome(run(load(), bad, HALT, memory=memory)) == (cause, 1, engine)
+    assert run(load(1056), store(1088, wait_load=1), HALT, memory=memory).trap is Trap.NONE
+
+
+def test_a_hung_memory_ends_in_the_watchdog() -> None:
+    memory = Memory(4096, faults=[(1024, 1040, Fault.HANG)])
+    result = run(load(), load(1024), load(), store(0), HALT, memory=memory)
+    assert outcome(result) == (Trap.WATCHDOG, 1, Engine.LOAD)
+    assert result.counts == {Engine.LOAD: 1, Engine.MXU: 0, Engine.VPU: 0, Engine.STORE: 1}
+
+
+def test_faults_of_the_fetch() -> None:
+    memory = Memory(4096)
+    memory.place(256, load().encode() * 3)
+    memory.faults = [(256 + 128, 256 + 192, Fault.ERROR)]
+    result = Machine(TINY).run(StoredProgram(memory, 256, 4), memory)
+    assert outcome(result) == (Trap.BUS_FETCH, 2, CONTROL)
+    assert result.counts[Engine.LOAD] == 2
+    memory.faults = [(256 + 128, 256 + 192, Fault.HANG)]
+    assert outcome(Machine(TINY).run(StoredProgram(memory, 256, 4), memory)) == (Trap.WATCHDOG, 2, CONTROL)
+
+
+def test_no_halt() -> None:
+    assert outcome(run(load(), store(64))) == (Trap.NO_HALT, 2, CONTROL)
+    assert outcome(run()) == (Trap.NO_HALT, 0, CONTROL)
+
+
+def test_a_deadlock_names_the_oldest_instruction() -> None:
+    result = run(load(), matmul(wait_store=1), load(wait_mxu=1), HALT)
+    assert outcome(result) == (Trap.WATCHDOG, 1, Engine.MXU)
+
+
+# -- observation ------------------------------------------------------------------------------------------------------
+
+
+def test_an_observer_can_replay_the_write_sets() -> None:
+    memory = Memory(4096)
+    memory.place(0, np.random.default_rng(1).integers(0, 256, 512, dtype=np.uint8))
+    shadow, seen = Machine(TINY), []
+
+    def observe(record: Retired) -> None:
+        seen.append(record)
+        for write in record.writes:
+            for start, data in zip(write.start.tolist(), write.data, strict=True):
+                if write.target.value == "scratchpad":
+                    shadow.state.spad[start : start + data.size] = data
+
+    chip = Machine(TINY)
+    chip.state.prog[:32] = np.frombuffer(COPY.encode(), np.uint8)
+    program = [load(0, 0, 256), vector(a=0, a_row=64, a_pix=16, d=512, d_row=48, d_pix=16, h=3, w=3, n=13, wait_load=1)]
+    result = chip.run([*program, HALT], memory, on_retire=observe)
+    assert np.array_equal(shadow.state.spad, chip.state.spad)
+    assert [r.signature for r in result.retired] == [r.signature for r in seen]
+    assert all(not r.writes for r in result.retired)
+    (write,) = seen[1].writes
+    assert write.locate(5, 7) == f"scratchpad byte {512 + 48 + 2 * 16 + 7:#x} (pixel y=1 x=2, channel 7)"
+
+
+def test_rows_are_named_by_pixel_and_channel() -> None:
+    run_ = Machine(TINY).start([matmul(n=9, out_w=3, block=2), vector(n=9, w=3, block=2), HALT], Memory(64), True)
+    first, second = run_.step(), run_.step()
+    assert first is not None
+    assert second is not None
+    assert [first.engine, second.engine] == [Engine.VPU, Engine.MXU]  # four banks: the MXU needs the VPU's help
+    (write,) = second.writes
+    # row-major by pixel and tile here, but numbered as handed over: block 0 gives tile 0 twice, then tile 1 twice
+    assert (write.start // 32).tolist() == [0, 2, 1, 3, 4, 5]
+    assert write.locate(3, 0).endswith("(pixel y=0 x=1, channel 8)")
+    assert run_.step() is None
+    assert run_.result().trap is Trap.NONE
+
+
+def test_a_signature_by_hand() -> None:
+    memory = Memory(4096)
+    memory.data[:4] = [0x78, 0x56, 0x34, 0x12]
+    result = run(load(0, 0x44 & ~15), HALT, memory=memory)
+    # words 0x10..0x13: (0x12345678 ^ 0x10) rotated by 16, then 0x11 by 17, 0x12 by 18, 0x13 by 19
+    expected = 0x56681234 + (0x11 << 17) + (0x12 << 18) + (0x13 << 19)
+    assert result.retired[0].signature == expected
+
+
+def test_bad_calls_say_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="multiple of 64 bytes, got 63"):
+        Machine(TINY).run(bytes(63), Memory(64))
+    with pytest.raises(ValueError, match="do not fit"):
+        Memory(64).place(60, bytes(5))
+    with pytest.raises(ValueError, match="memory size"):
+        Memory(0)
+    with pytest.raises(RuntimeError, match="has not ended"):
+        Machine(TINY).start([HALT], Memory(64)).result()
