@@ -1,0 +1,233 @@
+// LOAD and STORE around a scratchpad, with a busier read and write port beside them that take its banks away.
+
+module bench_dma #(
+    parameter int unsigned Depth = 16,
+    parameter int unsigned SpadWords = 256,
+    parameter int unsigned ProgWords = 32,
+    parameter int unsigned Tables = 8,
+    parameter int unsigned LoadBurst = 256,
+    parameter int unsigned LoadBeats = 512,
+    parameter int unsigned StoreBurst = 256,
+    localparam int unsigned AddrW = $clog2(SpadWords)
+) (
+    input  logic                       clk_i,
+    input  logic                       rst_ni,
+    input  logic                       stop_i,
+    input  logic                       load_valid_i,
+    output logic                       load_ready_o,
+    input  logic [              511:0] load_instr_i,
+    output logic                       load_retire_o,
+    output logic [               31:0] load_sig_o,
+    output logic                       load_fault_o,
+    output logic [                3:0] load_cause_o,
+    output logic                       load_idle_o,
+    output logic [                5:0] load_class_o,
+    input  logic                       store_valid_i,
+    output logic                       store_ready_o,
+    input  logic [              511:0] store_instr_i,
+    output logic                       store_retire_o,
+    output logic [               31:0] store_sig_o,
+    output logic                       store_fault_o,
+    output logic [                3:0] store_cause_o,
+    output logic                       store_idle_o,
+    output logic [                5:0] store_class_o,
+    input  logic                       token_wait_i,
+    // the busier ports
+    input  logic                       rreq_i,
+    input  logic [          AddrW-1:0] raddr_i,
+    output logic [        8*Depth-1:0] rdata_o,
+    input  logic                       wreq_i,
+    input  logic [          AddrW-1:0] waddr_i,
+    input  logic [        8*Depth-1:0] wdata_i,
+    // stores beside the scratchpad
+    output logic                       prog_we_o,
+    output logic [               23:0] prog_addr_o,
+    output logic                       tab_we_o,
+    output logic [               23:0] tab_addr_o,
+    output logic [        8*Depth-1:0] local_wdata_o,
+    // AXI4
+    output logic [                0:0] m_axi_arid_o,
+    output logic [               31:0] m_axi_araddr_o,
+    output logic [                7:0] m_axi_arlen_o,
+    output logic [                2:0] m_axi_arsize_o,
+    output logic [                1:0] m_axi_arburst_o,
+    output logic                       m_axi_arvalid_o,
+    input  logic                       m_axi_arready_i,
+    input  logic [                0:0] m_axi_rid_i,
+    input  logic [        8*Depth-1:0] m_axi_rdata_i,
+    input  logic [                1:0] m_axi_rresp_i,
+    input  logic                       m_axi_rlast_i,
+    input  logic                       m_axi_rvalid_i,
+    output logic                       m_axi_rready_o,
+    output logic [                0:0] m_axi_awid_o,
+    output logic [               31:0] m_axi_awaddr_o,
+    output logic [                7:0] m_axi_awlen_o,
+    output logic [                2:0] m_axi_awsize_o,
+    output logic [                1:0] m_axi_awburst_o,
+    output logic                       m_axi_awvalid_o,
+    input  logic                       m_axi_awready_i,
+    output logic [        8*Depth-1:0] m_axi_wdata_o,
+    output logic [          Depth-1:0] m_axi_wstrb_o,
+    output logic                       m_axi_wlast_o,
+    output logic                       m_axi_wvalid_o,
+    input  logic                       m_axi_wready_i,
+    input  logic [                0:0] m_axi_bid_i,
+    input  logic [                1:0] m_axi_bresp_i,
+    input  logic                       m_axi_bvalid_i,
+    output logic                       m_axi_bready_o
+);
+  logic rreq[2], rgnt[2], wreq[2], wgnt[2];
+  logic [AddrW-1:0] raddr[2], waddr[2];
+  logic [8*Depth-1:0] rdata[2], wdata[2];
+  logic [Depth-1:0] wbe[2];
+  isa_pkg::trap_e load_cause, store_cause;
+  logic ar_valid, ar_ready, r_valid, r_ready, r_error;
+  logic [31:0] ar_addr;
+  logic [7:0] ar_len;
+  logic [8*Depth-1:0] r_data;
+
+  assign rreq[0]  = rreq_i;
+  assign raddr[0] = raddr_i;
+  assign rdata_o  = rdata[0];
+  assign wreq[0]  = wreq_i;
+  assign waddr[0] = waddr_i;
+  assign wdata[0] = wdata_i;
+  assign wbe[0]   = '1;
+
+  dma_load #(
+      .Depth(Depth),
+      .SpadWords(SpadWords),
+      .ProgWords(ProgWords),
+      .Tables(Tables),
+      .MaxBurst(LoadBurst),
+      .MaxBeats(LoadBeats)
+  ) u_load (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .instr_valid_i(load_valid_i),
+      .instr_ready_o(load_ready_o),
+      .instr_i      (load_instr_i),
+      .token_wait_i,
+      .retire_o     (load_retire_o),
+      .retire_sig_o (load_sig_o),
+      .fault_o      (load_fault_o),
+      .fault_cause_o(load_cause),
+      .idle_o       (load_idle_o),
+      .class_o      (load_class_o),
+      .ar_valid_o   (ar_valid),
+      .ar_ready_i   (ar_ready),
+      .ar_addr_o    (ar_addr),
+      .ar_len_o     (ar_len),
+      .r_valid_i    (r_valid),
+      .r_ready_o    (r_ready),
+      .r_data_i     (r_data),
+      .r_error_i    (r_error),
+      .wreq_o       (wreq[1]),
+      .waddr_o      (waddr[1]),
+      .wbe_o        (wbe[1]),
+      .wdata_o      (wdata[1]),
+      .wgnt_i       (wgnt[1]),
+      .prog_we_o,
+      .prog_addr_o  (prog_addr_o[$clog2(ProgWords*32/Depth)-1:0]),
+      .tab_we_o,
+      .tab_addr_o   (tab_addr_o[$clog2(Tables*64/Depth)-1:0])
+  );
+  assign prog_addr_o[23:$clog2(ProgWords*32/Depth)] = '0;
+  assign tab_addr_o[23:$clog2(Tables*64/Depth)] = '0;
+
+  assign load_cause_o  = load_cause;
+  assign store_cause_o = store_cause;
+  assign local_wdata_o = wdata[1];
+
+  read_arbiter #(
+      .Depth(Depth)
+  ) u_arbiter (
+      .clk_i,
+      .rst_ni,
+      .fetch_ar_valid_i(1'b0),
+      .fetch_ar_ready_o(),
+      .fetch_ar_addr_i ('0),
+      .fetch_ar_len_i  ('0),
+      .fetch_r_valid_o (),
+      .fetch_r_ready_i (1'b1),
+      .load_ar_valid_i (ar_valid),
+      .load_ar_ready_o (ar_ready),
+      .load_ar_addr_i  (ar_addr),
+      .load_ar_len_i   (ar_len),
+      .load_r_valid_o  (r_valid),
+      .load_r_ready_i  (r_ready),
+      .r_data_o        (r_data),
+      .r_error_o       (r_error),
+      .ar_valid_o      (m_axi_arvalid_o),
+      .ar_ready_i      (m_axi_arready_i),
+      .ar_id_o         (m_axi_arid_o),
+      .ar_addr_o       (m_axi_araddr_o),
+      .ar_len_o        (m_axi_arlen_o),
+      .r_valid_i       (m_axi_rvalid_i),
+      .r_ready_o       (m_axi_rready_o),
+      .r_id_i          (m_axi_rid_i),
+      .r_data_i        (m_axi_rdata_i),
+      .r_resp_i        (m_axi_rresp_i)
+  );
+
+  dma_store #(
+      .Depth(Depth),
+      .SpadWords(SpadWords),
+      .MaxBurst(StoreBurst)
+  ) u_store (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .instr_valid_i(store_valid_i),
+      .instr_ready_o(store_ready_o),
+      .instr_i      (store_instr_i),
+      .token_wait_i,
+      .retire_o     (store_retire_o),
+      .retire_sig_o (store_sig_o),
+      .fault_o      (store_fault_o),
+      .fault_cause_o(store_cause),
+      .idle_o       (store_idle_o),
+      .class_o      (store_class_o),
+      .rreq_o       (rreq[1]),
+      .raddr_o      (raddr[1]),
+      .rgnt_i       (rgnt[1]),
+      .rdata_i      (rdata[1]),
+      .aw_valid_o   (m_axi_awvalid_o),
+      .aw_ready_i   (m_axi_awready_i),
+      .aw_addr_o    (m_axi_awaddr_o),
+      .aw_len_o     (m_axi_awlen_o),
+      .w_valid_o    (m_axi_wvalid_o),
+      .w_ready_i    (m_axi_wready_i),
+      .w_data_o     (m_axi_wdata_o),
+      .w_strb_o     (m_axi_wstrb_o),
+      .w_last_o     (m_axi_wlast_o),
+      .b_valid_i    (m_axi_bvalid_i),
+      .b_ready_o    (m_axi_bready_o),
+      .b_error_i    (m_axi_bresp_i[1])
+  );
+
+  spad #(
+      .Depth(Depth),
+      .SpadWords(SpadWords),
+      .ReadPorts(2)
+  ) u_spad (
+      .clk_i,
+      .rst_ni,
+      .rreq_i (rreq),
+      .raddr_i(raddr),
+      .rgnt_o (rgnt),
+      .rdata_o(rdata),
+      .wreq_i (wreq),
+      .waddr_i(waddr),
+      .wbe_i  (wbe),
+      .wdata_i(wdata),
+      .wgnt_o (wgnt)
+  );
+
+  assign m_axi_arsize_o  = 3'($clog2(Depth));
+  assign m_axi_arburst_o = 2'b01;
+  assign m_axi_awid_o    = '0;
+  assign m_axi_awsize_o  = 3'($clog2(Depth));
+  assign m_axi_awburst_o = 2'b01;
+endmodule

@@ -1,0 +1,366 @@
+"""LOAD and STORE against plain Python copies: random boxes, stalls everywhere, bursts, faults, stops."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
+
+from golden.quartdepth.codec import Instruction
+from golden.quartdepth.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
+from golden.quartdepth.numerics import signature
+from tests.rtl.bench import AxiMemory, stalls, start
+
+MEMORY = 1 << 16
+
+
+@dataclass
+class Bench:
+    """The bench with its memory, and copies of what the stores should hold."""
+
+    dut: Any
+    rng: random.Random
+    memory: AxiMemory
+    depth: int
+    local: dict[Space, bytearray]
+    seen: dict[Space, bytearray]  # what was written into the stores beside the scratchpad
+    retired: dict[str, deque[int]] = field(default_factory=lambda: {"load": deque(), "store": deque()})
+
+    async def issue(self, engine: str, instruction: Instruction) -> None:
+        """Hands the instruction to the engine."""
+        valid, ready = getattr(self.dut, f"{engine}_valid_i"), getattr(self.dut, f"{engine}_ready_o")
+        await FallingEdge(self.dut.clk_i)
+        getattr(self.dut, f"{engine}_instr_i").value = int.from_bytes(instruction.encode(), "little")
+        valid.value = 1
+        while True:
+            await ReadOnly()
+            taken = ready.value == 1
+            await FallingEdge(self.dut.clk_i)
+            if taken:
+                break
+        valid.value = 0
+
+    async def retirement(self, engine: str) -> int:
+        """The signature of the next instruction that the engine retires."""
+        for _ in range(200_000):
+            if self.retired[engine]:
+                return self.retired[engine].popleft()
+            await RisingEdge(self.dut.clk_i)
+        raise AssertionError(f"{engine} does not retire")
+
+    async def fault(self, engine: str) -> Trap:
+        """Waits for the engine's fault."""
+        level = getattr(self.dut, f"{engine}_fault_o")
+        for _ in range(20_000):
+            if level.value == 1:
+                return Trap(int(getattr(self.dut, f"{engine}_cause_o").value))
+            await RisingEdge(self.dut.clk_i)
+        raise AssertionError(f"{engine} does not fault")
+
+    async def stop(self) -> None:
+        """Stops the engines and waits until they are idle."""
+        await FallingEdge(self.dut.clk_i)
+        self.dut.stop_i.value = 1
+        self.dut.load_valid_i.value = self.dut.store_valid_i.value = 0
+        for _ in range(20_000):
+            await FallingEdge(self.dut.clk_i)
+            if self.dut.load_idle_o.value == 1 and self.dut.store_idle_o.value == 1:
+                break
+        else:
+            raise AssertionError("the engines do not fall idle")
+        assert self.dut.load_fault_o.value == 0
+        assert self.dut.store_fault_o.value == 0
+        self.dut.stop_i.value = 0
+
+    def spad(self, word: int) -> bytes:
+        """A word of the scratchpad, read behind its back."""
+        bank = (word ^ word >> 2 ^ word >> 4) & 3
+        value = self.dut.u_spad.gen_bank[bank].u_ram.mem[word >> 2].value
+        return int(value).to_bytes(self.depth, "little")
+
+    def take_over(self) -> None:
+        """Makes the copies what the stores hold now."""
+        words = range(len(self.local[Space.SPAD]) // self.depth)
+        self.local[Space.SPAD][:] = b"".join(self.spad(word) for word in words)
+        for space, store in self.seen.items():
+            self.local[space][:] = store
+
+    def rows(self, i: Instruction) -> list[tuple[int, int]]:
+        """(memory address, local address) of every row."""
+        return [(i["dram"] + n * i["dram_row"], i["spad"] + n * i["spad_row"]) for n in range(i["rows"])]
+
+    def expect_load(self, i: Instruction) -> int:
+        """Carries out a LOAD in Python and returns its signature."""
+        total = 0
+        store = self.local[Space(i["space"])]
+        for dram, local in self.rows(i):
+            data = self.memory.data[dram : dram + i["row_bytes"]]
+            store[local : local + i["row_bytes"]] = data
+            total += _signature(data, local)
+        return total & 0xFFFFFFFF
+
+    def expect_store(self, i: Instruction, memory: bytearray) -> int:
+        """Carries out a STORE in Python, on a copy of the memory, and returns its signature."""
+        total = 0
+        for dram, local in self.rows(i):
+            data = self.local[Space.SPAD][local : local + i["row_bytes"]]
+            memory[dram : dram + i["row_bytes"]] = data
+            total += _signature(data, dram)
+        return total & 0xFFFFFFFF
+
+    def random_copy(self, opcode: Opcode) -> Instruction:
+        """A legal copy inside memory and scratchpad, often across 4 KiB, often with rows end to end."""
+        rng, d = self.rng, self.depth
+        space = rng.choice((Space.SPAD, Space.SPAD, Space.PROG, Space.TABLE)) if opcode is Opcode.LOAD else Space.SPAD
+        words = len(self.local[space]) // d
+        rows = rng.choice((1, 1, 2, 3, rng.randrange(1, 9)))
+        while True:
+            row_words = min(rng.choice((1, 2, 3, 5, 17, rng.randrange(1, words + 1))), words // rows)
+            if row_words:
+                break
+            rows = 1
+        spad_row = rng.choice((row_words, rng.randrange((words - row_words) // max(rows - 1, 1) + 1)))
+        spad = rng.randrange(words - (rows - 1) * spad_row - row_words + 1)
+        if opcode is Opcode.STORE or space is not Space.SPAD:
+            gap = rng.choice((0, rng.randrange(40)))
+        else:
+            gap = rng.choice((0, 0, rng.randrange(300)))
+        span = ((rows - 1) * (row_words + gap) + row_words) * d
+        page = 4096 * rng.randrange(1, 15) - rng.randrange(0, min(span, 2048) + 1) // d * d
+        dram = min(max(page, 0), MEMORY - span) // d * d
+        fields = {"dram": dram, "dram_row": (row_words + gap) * d, "spad": spad * d, "spad_row": spad_row * d}
+        fields |= {"rows": rows, "row_bytes": row_words * d}
+        if opcode is Opcode.LOAD:
+            fields["space"] = space
+        return Instruction(opcode, fields)
+
+
+def _signature(data: bytes | bytearray, address: int) -> int:
+    words = np.frombuffer(bytes(data), dtype="<u4")
+    return int(signature(words, address // 4 + np.arange(len(words))))
+
+
+async def _watch(bench: Bench) -> None:
+    dut = bench.dut
+    while True:
+        await RisingEdge(dut.clk_i)
+        for engine in ("load", "store"):
+            if getattr(dut, f"{engine}_retire_o").value == 1:
+                bench.retired[engine].append(int(getattr(dut, f"{engine}_sig_o").value))
+
+
+async def _local_writes(bench: Bench) -> None:
+    dut, d = bench.dut, bench.depth
+    while True:
+        await RisingEdge(dut.clk_i)
+        for space, name in ((Space.PROG, "prog"), (Space.TABLE, "tab")):
+            if getattr(dut, f"{name}_we_o").value == 1:
+                word = int(getattr(dut, f"{name}_addr_o").value)
+                bench.seen[space][word * d : (word + 1) * d] = int(dut.local_wdata_o.value).to_bytes(d, "little")
+
+
+async def _rivals(bench: Bench, share: float) -> None:
+    """Takes the banks away from the engines: reads anywhere, writes only to the last word."""
+    dut, rng = bench.dut, bench.rng
+    words = len(bench.local[Space.SPAD]) // bench.depth
+    busy = stalls(rng, share)
+    while True:
+        await FallingEdge(dut.clk_i)
+        dut.rreq_i.value = next(busy)
+        dut.raddr_i.value = rng.randrange(words)
+        dut.wreq_i.value = next(busy)
+        dut.waddr_i.value = words - 1
+        dut.wdata_i.value = 0
+
+
+async def make(dut: Any, stall: float, latency: int = 0) -> Bench:
+    """The bench after reset."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    for name in ("stop_i", "load_valid_i", "store_valid_i", "token_wait_i", "rreq_i", "wreq_i"):
+        getattr(dut, name).value = 0
+    memory = AxiMemory(dut, MEMORY, rng, stall, latency)
+    memory.data[:] = rng.randbytes(MEMORY)
+    depth = int(dut.Depth.value)
+    local = {
+        Space.SPAD: bytearray((int(dut.SpadWords.value) - 1) * depth),  # the last word is the rivals'
+        Space.PROG: bytearray(int(dut.ProgWords.value) * MICROWORD_BYTES),
+        Space.TABLE: bytearray(int(dut.Tables.value) * TABLE_BYTES),
+    }
+    seen = {space: bytearray(len(local[space])) for space in (Space.PROG, Space.TABLE)}
+    bench = Bench(dut, rng, memory, depth, local, seen)
+    await start(dut)
+    bench.take_over()
+    cocotb.start_soon(_watch(bench))
+    cocotb.start_soon(_local_writes(bench))
+    if stall:
+        cocotb.start_soon(_rivals(bench, stall))
+    return bench
+
+
+async def _loads(bench: Bench, count: int) -> None:
+    copies = [bench.random_copy(Opcode.LOAD) for _ in range(count)]
+    expected = [bench.expect_load(i) for i in copies]
+
+    async def feed() -> None:
+        for i in copies:
+            await bench.issue("load", i)
+
+    cocotb.start_soon(feed())
+    for n, value in enumerate(expected):
+        assert await bench.retirement("load") == value, f"LOAD {n}: {copies[n]}"
+    await RisingEdge(bench.dut.clk_i)
+    for word in range(len(bench.local[Space.SPAD]) // bench.depth):
+        right = bench.local[Space.SPAD][word * bench.depth : (word + 1) * bench.depth]
+        assert bench.spad(word) == right, f"scratchpad word {word}"
+    for space, store in bench.seen.items():
+        assert store == bench.local[space], space.name
+
+
+async def _stores(bench: Bench, count: int) -> None:
+    copies = [bench.random_copy(Opcode.STORE) for _ in range(count)]
+    memory = bytearray(bench.memory.data)
+    expected = [bench.expect_store(i, memory) for i in copies]
+
+    async def feed() -> None:
+        for i in copies:
+            await bench.issue("store", i)
+
+    cocotb.start_soon(feed())
+    for n, value in enumerate(expected):
+        assert await bench.retirement("store") == value, f"STORE {n}: {copies[n]}"
+    assert bench.memory.data == memory
+
+
+@cocotb.test()
+async def copies_at_full_speed(dut: Any) -> None:
+    bench = await make(dut, 0.0)
+    await _loads(bench, 12)
+    await _stores(bench, 12)
+
+
+@cocotb.test()
+async def copies_under_stalls(dut: Any) -> None:
+    bench = await make(dut, 0.35, latency=7)
+    for _ in range(2):
+        await _loads(bench, 15)
+        await _stores(bench, 15)
+    pages = {a // 4096 for a, _ in bench.memory.reads} | {a // 4096 for a, _ in bench.memory.writes}
+    assert len(pages) > 4
+    assert max(length for _, length in bench.memory.reads) > 32 * bench.depth
+
+
+@cocotb.test()
+async def long_streams_move_a_beat_a_cycle(dut: Any) -> None:
+    bench = await make(dut, 0.0)
+    words = len(bench.local[Space.SPAD]) // bench.depth
+    fields = {
+        "dram": 64 * bench.depth,
+        "dram_row": 0,
+        "spad": 0,
+        "spad_row": 0,
+        "rows": 1,
+        "row_bytes": words * bench.depth,
+    }
+    for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)):
+        i = Instruction(opcode, fields)
+        value = bench.expect_load(i) if opcode is Opcode.LOAD else bench.expect_store(i, bytearray(MEMORY))
+        await bench.issue(engine, i)
+        cycles = 0
+        while not bench.retired[engine]:
+            await RisingEdge(dut.clk_i)
+            cycles += 1
+        assert bench.retired[engine].popleft() == value
+        assert cycles < words + 40, f"{engine}: {cycles} cycles for {words} words"
+
+
+@cocotb.test()
+async def ranges(dut: Any) -> None:
+    bench = await make(dut, 0.2)
+    d = bench.depth
+    sizes = {Space.SPAD: int(dut.SpadWords.value), Space.PROG: int(dut.ProgWords.value) * 32 // d}
+    sizes[Space.TABLE] = int(dut.Tables.value) * 64 // d
+    for engine, opcode, space in (
+        ("load", Opcode.LOAD, Space.SPAD),
+        ("load", Opcode.LOAD, Space.PROG),
+        ("load", Opcode.LOAD, Space.TABLE),
+        ("store", Opcode.STORE, Space.SPAD),
+    ):
+        words = sizes[space]
+        base = {"dram": 0, "dram_row": 4 * d} | ({"space": space} if opcode is Opcode.LOAD else {})
+        far = {"spad": 0, "spad_row": 0xFFFFFF // d * d, "rows": 0xFFFF, "row_bytes": d}
+        beyond = [
+            {"spad": (words - 1) * d, "spad_row": 0, "rows": 1, "row_bytes": 2 * d},
+            {"spad": words * d, "spad_row": 0, "rows": 1, "row_bytes": d},
+            {"spad": 0, "spad_row": (words // 4) * d, "rows": 5, "row_bytes": d},
+            far,
+            {"spad": 0, "spad_row": 0, "rows": 1, "row_bytes": 0xFFFFFF // d * d},
+        ]
+        for fields in beyond:
+            before = len(bench.memory.reads), len(bench.memory.writes)
+            first = bench.random_copy(opcode)
+            value = bench.expect_load(first) if opcode is Opcode.LOAD else bench.expect_store(first, bytearray(MEMORY))
+            await bench.issue(engine, first)
+            await bench.issue(engine, Instruction(opcode, base | fields))
+            assert await bench.fault(engine) == Trap.RANGE
+            assert bench.retired[engine].popleft() == value  # the earlier one retired before
+            assert not bench.retired[engine]
+            await bench.stop()
+            moved = bench.memory.reads[before[0] :] + bench.memory.writes[before[1] :]
+            assert sum(length for _, length in moved) == first["rows"] * first["row_bytes"]
+        exact = {"spad": (words - 2) * d, "spad_row": d, "rows": 2, "row_bytes": d}
+        await bench.issue(engine, Instruction(opcode, base | exact))
+        await bench.retirement(engine)
+
+
+@cocotb.test()
+async def bus_errors(dut: Any) -> None:
+    bench = await make(dut, 0.3, latency=3)
+    d = bench.depth
+    for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)) * 6:
+        base = 0x4000
+        length = bench.rng.choice((1, 7, 60, 200)) * d
+        bad = base + bench.rng.randrange(length // d) * d
+        bench.memory.errors = [range(bad, bad + d)]
+        i = Instruction(opcode, {"dram": base, "dram_row": 0, "spad": 0, "spad_row": 0, "rows": 1, "row_bytes": length})
+        await bench.issue(engine, i)
+        follower = cocotb.start_soon(bench.issue(engine, i))  # in flight behind the one that fails
+        assert await bench.fault(engine) == (Trap.BUS_LOAD if engine == "load" else Trap.BUS_STORE)
+        follower.cancel()
+        await ClockCycles(dut.clk_i, bench.rng.randrange(30))
+        assert not bench.retired[engine]
+        await bench.stop()
+        bench.memory.errors = []
+        bench.take_over()
+        if engine == "load":
+            await _loads(bench, 2)
+        else:
+            await _stores(bench, 2)
+
+
+@cocotb.test()
+async def stops_anywhere(dut: Any) -> None:
+    bench = await make(dut, 0.3, latency=5)
+    for _ in range(20):
+        feeds = []
+        for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)):
+            copies = [bench.random_copy(opcode) for _ in range(3)]
+
+            async def feed(engine: str = engine, copies: list[Instruction] = copies) -> None:
+                for i in copies:
+                    await bench.issue(engine, i)
+
+            feeds.append(cocotb.start_soon(feed()))
+        await ClockCycles(dut.clk_i, bench.rng.randrange(1, 120))
+        for task in feeds:
+            task.cancel()
+        await bench.stop()
+        bench.retired["load"].clear()
+        bench.retired["store"].clear()
+    bench.take_over()
+    await _loads(bench, 3)
+    await _stores(bench, 3)

@@ -1,0 +1,20 @@
+"""dma_load, dma_store, read_arbiter: copies, bursts, faults, stops under random stalls."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.cocotb_run import run
+from sim.rtl import ROOT, RTL, packages
+
+MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_load", "dma_store", "ram_1r1w", "spad")
+
+
+@pytest.mark.parametrize(
+    ("depth", "burst"), [(16, 256), pytest.param(32, 128, marks=pytest.mark.slow)], ids=["d16", "d32"]
+)
+def test_dma(depth: int, burst: int) -> None:
+    files = [*packages(), RTL / "common" / "fifo.sv", *(RTL / "mem" / f"{m}.sv" for m in MODULES)]
+    files += [RTL / "ctrl" / "read_arbiter.sv", ROOT / "tests" / "rtl" / "bench_dma.sv"]
+    sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
+    run("bench_dma", files, "tests.rtl.cocotb_dma", sizes)
