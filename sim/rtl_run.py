@@ -163,9 +163,7 @@ def run_program(
         trap_pc=REGISTERS["TRAP_PC"].unpack(registers[_address("TRAP_PC")])["index"],
         trap_engine=trap["engine"],
         cycles=values["CYCLES"],
-        counters={
-            e.name: {c: values[f"{e.name}_{c.upper()}"] for c in classes} for e, classes in CLASSES.items()
-        },
+        counters={e.name: {c: values[f"{e.name}_{c.upper()}"] for c in classes} for e, classes in CLASSES.items()},
         memory=memory,
         issues=table[~retired],
         retirements=table[retired],

@@ -173,15 +173,13 @@ class Chip {
 
  private:
   void record() {
-    const uint16_t* issue_pc = reinterpret_cast<const uint16_t*>(bytes_of(top_->trace_issue_pc_o));
-    const uint16_t* retire_pc = reinterpret_cast<const uint16_t*>(bytes_of(top_->trace_retire_pc_o));
-    const uint32_t* signature = reinterpret_cast<const uint32_t*>(bytes_of(top_->trace_retire_sig_o));
-    for (uint8_t e = 0; e < 4; ++e) {
-      if (top_->trace_retire_o >> e & 1) {
-        events_.push_back({cycle_, 1, e, retire_pc[e], signature[e]});
+    const Vquartdepth& t = *top_;
+    for (uint32_t e = 0; e < 4; ++e) {
+      if (t.trace_retire_o >> e & 1) {
+        events_.push_back({cycle_, 1u << 31 | e << 24 | t.trace_retire_pc_o[e], t.trace_retire_sig_o[e]});
         ++retired_;
       }
-      if (top_->trace_issue_o >> e & 1) events_.push_back({cycle_, 0, e, issue_pc[e], 0});
+      if (t.trace_issue_o >> e & 1) events_.push_back({cycle_, e << 24 | t.trace_issue_pc_o[e], 0});
     }
   }
 

@@ -1,0 +1,175 @@
+"""Area of the chip by hierarchy, from Yosys: mapped to a cell library, or estimated in transistors without one.
+
+Memories (`ram_1r1w`) are black boxes: their bits are counted, not their area.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from golden.quartdepth.config import ChipConfig
+from sim.errors import TriptychError
+from sim.ledger import write_text
+from sim.rtl import INCLUDES, parameters, sources
+from sim.verilate import build_root, fingerprint, locked
+
+MEMORY = "ram_1r1w"
+MAP_TO_LIBRARY = "+strash;dc2;&get,-n;&st;&dch;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
+MAP_TO_GATES = "+strash;dc2;map"
+
+# Run by a Python of its own: Yosys writes to stdout and ends the process on errors.
+WORKER = """
+import sys
+from pyosys import libyosys as ys
+design = ys.Design()
+for command in open(sys.argv[1]).read().splitlines():
+    ys.run_pass(command, design)
+"""
+
+
+@dataclass(frozen=True)
+class Area:
+    """One instance: path from the top, module, area of its own cells and of the whole below it (`unit`), memory bits."""
+
+    path: str
+    module: str
+    own: float
+    total: float
+    memory_bits: int
+
+
+@dataclass(frozen=True)
+class AreaReport:
+    """unit: 'um^2' (label yosys-mapped) or 'transistors' (label estimated). instances: depth first from the top."""
+
+    config: str
+    library: str
+    unit: str
+    instances: list[Area]
+
+    @property
+    def top(self) -> Area:
+        """The chip."""
+        return self.instances[0]
+
+
+def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
+    includes = " ".join(f"-I {p}" for p in INCLUDES)
+    sizes = " ".join(f"-G {k}={v}" for k, v in parameters(config).items())
+    files = " ".join(str(p) for p in sources())
+    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy --blackboxed-module {MEMORY} {includes} {sizes}"
+    commands = [f"{read} --top quartdepth {files}", "hierarchy -top quartdepth", "synth -noabc -top quartdepth"]
+    if library is not None:
+        commands += [f"dfflibmap -liberty {library}", f"abc -liberty {library} -script {MAP_TO_LIBRARY}"]
+        stat = f"stat -json -liberty {library}"
+    else:
+        commands.append(f"abc -g cmos2 -script {MAP_TO_GATES}")
+        stat = "stat -json -tech cmos"
+    return [*commands, "opt_clean -purge", f"tee -q -o {out} {stat}"]
+
+
+def _measure(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
+    """Yosys' statistics by module."""
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        script, out, log = (Path(scratch) / name for name in ("script", "stat.json", "log"))
+        script.write_text("\n".join(_commands(config, library, out)))
+        with log.open("w") as handle:
+            arguments = [sys.executable, "-c", WORKER, str(script)]
+            run = subprocess.run(arguments, stdout=handle, stderr=subprocess.STDOUT, check=False)
+        if run.returncode or not out.exists():
+            lines = log.read_text().splitlines()
+            error = next((s for s in lines if "ERROR" in s or "error:" in s), (lines or ["no output"])[-1])
+            raise TriptychError(f"Yosys failed on {config.name}: {error.strip()}")
+        modules: dict[str, dict[str, object]] = json.loads(out.read_text())["modules"]
+        return modules
+
+
+def _own(module: dict[str, object], library: bool) -> float:
+    value = module.get("area" if library else "estimated_num_transistors", 0)
+    return float(str(value).rstrip("+") or 0)
+
+
+def _memory_bits(name: str, module: dict[str, object]) -> int:
+    """Bits of a black-boxed memory, from the parameters in its name."""
+    values = dict(re.findall(r"(Words|Bytes)=[^0-9]*(\d+)", name))
+    return int(values.get("Words", 0)) * int(values.get("Bytes", 0)) * 8
+
+
+def _walk(
+    modules: dict[str, dict[str, object]], name: str, path: str, mapped: bool, out: list[Area]
+) -> tuple[float, int]:
+    """Appends the instance and those below it to `out`; returns its total area and memory bits."""
+    module = modules[name]
+    place = len(out)
+    cells = module["num_cells_by_type"]
+    assert isinstance(cells, dict)
+    below, bits = 0.0, 0
+    for cell, count in sorted(cells.items()):
+        child = f"\\{cell}" if f"\\{cell}" in modules else cell
+        if MEMORY in cell:
+            bits += int(count) * _memory_bits(cell, module)
+        elif child in modules:
+            area, inner = _walk(modules, child, f"{path}/{cell.split('$')[0]}", mapped, out)
+            below += int(count) * area
+            bits += int(count) * inner
+    own = _own(module, mapped) - (below if mapped and module.get("num_submodules") else 0.0)
+    out.insert(place, Area(path, name.lstrip("\\"), own, own + below, bits))
+    return own + below, bits
+
+
+def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
+    """Synthesises the chip (cached by content). library: a liberty file, also gzipped, or None for transistor counts.
+
+    Raises TriptychError when Yosys or the library is missing or the sources do not synthesise.
+    """
+    files = [*sources(), *([library] if library else [])]
+    cache = build_root() / "area" / f"{config.name}-{fingerprint(files, config, MAP_TO_LIBRARY, MAP_TO_GATES)}.json"
+    with locked(cache.with_suffix(".lock")):
+        if not cache.exists():
+            modules = _measure_with(config, library)
+            instances: list[Area] = []
+            top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
+            _walk(modules, top, "quartdepth", library is not None, instances)
+            unit = "um^2" if library else "transistors"
+            name = library.name.split(".")[0] if library else "none"
+            report = {"config": config.name, "library": name, "unit": unit, "instances": [asdict(a) for a in instances]}
+            write_text(cache, json.dumps(report))
+    data = json.loads(cache.read_text())
+    data["instances"] = [Area(**a) for a in data["instances"]]
+    return AreaReport(**data)
+
+
+def _measure_with(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
+    if library is None or library.suffix != ".gz":
+        return _measure(config, library)
+    with tempfile.NamedTemporaryFile(suffix=".lib") as plain:
+        plain.write(gzip.decompress(library.read_bytes()))
+        plain.flush()
+        return _measure(config, Path(plain.name))
+
+
+def plot_area(report: AreaReport, most: int = 18) -> Figure:
+    """Bars: the largest instances by their own cells, labelled with their place in the hierarchy."""
+    shown = sorted(report.instances, key=lambda a: -a.own)[:most]
+    scale, unit = (1e3, "thousand um²") if report.unit == "um^2" else (1e3, "thousand transistors (estimated)")
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len(shown) + 1.3), layout="constrained")
+    axes.barh(range(len(shown)), [a.own / scale for a in shown], color="#1b7837")
+    axes.set_yticks(range(len(shown)), [a.path.removeprefix("quartdepth/") for a in shown], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    kib = report.top.memory_bits / 8192
+    axes.set_title(
+        f"area of the {report.config} chip: {report.top.total / scale:,.0f} {unit}, and {kib:.0f} KiB of memory"
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
