@@ -246,7 +246,7 @@ module vpu
 
   // -- Operands ------------------------------------------------------------------------------------
 
-  logic enable, a_ready, b_ready, param_ready, param_outside, param_idle, address_fault, operands;
+  logic enable, a_ready, b_ready, param_ready, param_outside, param_idle, address_fault, sound, operands;
   logic [1:0] bank_busy;
   logic [2:0] used;
   logic [8*Depth-1:0] a_word, b_word;
@@ -258,6 +258,7 @@ module vpu
   assign used          = {use_d, use_b, use_a};
   assign address_fault = |(used & (misaligned | outside));
   assign element_fault = (!use_param || param_ready) && (address_fault || (use_param && param_outside));
+  assign sound         = !address_fault && (!use_param || (param_ready && !param_outside));
   assign element_cause = |(used & misaligned) ? TrapAlignment : TrapRange;
 
   vpu_read_port #(
@@ -266,7 +267,7 @@ module vpu
   ) u_a_port (
       .clk_i,
       .rst_ni,
-      .need_i(waiting && use_a && !address_fault),
+      .need_i(waiting && use_a && sound),
       .addr_i(a_addr[WordShift+:AddrW]),
       .ready_o(a_ready),
       .issue_i(issue),
@@ -284,7 +285,7 @@ module vpu
   ) u_b_port (
       .clk_i,
       .rst_ni,
-      .need_i(waiting && use_b && !address_fault),
+      .need_i(waiting && use_b && sound),
       .addr_i(b_addr[WordShift+:AddrW]),
       .ready_o(b_ready),
       .issue_i(issue),
@@ -337,8 +338,7 @@ module vpu
           dest: d_addr
       };
 
-  assign operands = waiting && !stop_i && enable && !address_fault && a_ready && b_ready &&
-                    (!use_param || (param_ready && !param_outside));
+  assign operands = waiting && sound && !stop_i && enable && a_ready && b_ready;
   assign issue = operands && (!use_acc || acc_valid_i);
   assign acc_ready_o = operands && use_acc;
 
@@ -468,7 +468,6 @@ module vpu
   assign drained = lanes_idle && scalars_idle && write_idle && param_idle;
   assign idle_o  = stopped && drained;
 
-  `ASSERT_STABLE(InstrStable, instr_valid_i && !stop_i, instr_ready_o || stop_i, instr_i)
   `ASSERT_STABLE(WriteStable, wreq_o, wgnt_i, {waddr_o, wbe_o, wdata_o})
   `ASSERT_STABLE(ReadAStable, a_rreq_o, a_rgnt_i || stop_i, a_raddr_o)
   `ASSERT_STABLE(ReadBStable, b_rreq_o, b_rgnt_i || stop_i, b_raddr_o)

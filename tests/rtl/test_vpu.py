@@ -1,4 +1,5 @@
-"""The vector engine against the golden machine: random programs under random stalls, in batches on a C++ bench."""
+"""The vector engine against the golden machine: random programs under random stalls, functions and requantisation
+exhaustively, programs of real layers, traps, rate. Runs in batches on C++ benches."""
 
 from __future__ import annotations
 
@@ -7,15 +8,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from golden.quartdepth import functions
 from golden.quartdepth.config import CONFIGS, ChipConfig
+from golden.quartdepth.isa import (
+    Addend,
+    Destination,
+    Format,
+    Function,
+    Kind,
+    Multiply,
+    Reduce,
+    Side,
+    SourceA,
+    Trap,
+)
+from sim import cocotb_run
 from sim.rtl import sources
 from sim.verilate import Build
-
 from tests.rtl import vpu_jobs
-from tests.rtl.vpu_jobs import Job
+from tests.rtl.vpu_jobs import FULL, Job, Seen, Word
 
 HERE = Path(__file__).parent
+TINY = CONFIGS["tiny"]
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
+ACTIVE, EMPTY, TOKEN, ACC, SPAD, PARAM, FILL = range(7)
 
 
 def bench(config: ChipConfig) -> Path:
@@ -35,7 +54,7 @@ def bench(config: ChipConfig) -> Path:
     return build.executable()
 
 
-def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> list[vpu_jobs.Seen]:
+def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Seen]:
     """Runs the jobs on the RTL."""
     before, after = folder / "jobs.bin", folder / "seen.bin"
     before.write_bytes(vpu_jobs.pack(jobs, config))
@@ -44,7 +63,7 @@ def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> list[vpu_jobs.
     return vpu_jobs.unpack(after, jobs, config)
 
 
-def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[vpu_jobs.Seen]:
+def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Seen]:
     """Runs the jobs on both and compares everything."""
     seen = execute(jobs, config, folder)
     for number, (job, got) in enumerate(zip(jobs, seen, strict=True)):
@@ -53,8 +72,294 @@ def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[vpu_jobs.Se
     return seen
 
 
-@pytest.mark.parametrize(("name", "count"), [("tiny", 400), ("paper", 30)])
+@pytest.mark.parametrize(("name", "count"), [("tiny", 300), ("paper", 30)])
 def test_random_programs(name: str, count: int, tmp_path: Path) -> None:
     config = CONFIGS[name]
     rng = np.random.default_rng(7)
     check([vpu_jobs.random_job(rng, config) for _ in range(count)], config, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_many_random_programs(name: str, tmp_path: Path) -> None:
+    config = CONFIGS[name]
+    for seed in range(100, 110):
+        rng = np.random.default_rng(seed)
+        check([vpu_jobs.random_job(rng, config) for _ in range(3000 // config.rows)], config, tmp_path)
+
+
+# -- Values that stream in as accumulator rows -------------------------------------------------------------------
+
+
+def row_jobs(values: NDArray[np.int64], word: Word, rng: Generator, parameters: NDArray[np.uint8] | None = None,
+             tables: NDArray[np.uint8] | None = None) -> list[Job]:  # fmt: skip
+    """Jobs that send int32 `values`, C a row, through one microword; every row of a job is a pixel of n = C channels.
+
+    parameters: one group's, used by every pixel.
+    """
+    lanes = TINY.cols
+    capacity = TINY.spad_bytes // 2 // (2 * lanes)
+    rows = np.pad(values, (0, -len(values) % lanes)).astype(np.int32).reshape(-1, lanes)
+    jobs = []
+    for first in range(0, len(rows), capacity):
+        part = rows[first : first + capacity]
+        job = vpu_jobs.fresh(rng, TINY)
+        if parameters is not None:
+            job.spad[TINY.spad_bytes // 2 :][: 8 * lanes] = parameters
+        if tables is not None:
+            job.tables = tables
+        job.words = [{"src_a": SourceA.ACC, **FULL, "dst": Destination.INT16, **word}]
+        job.instructions = [
+            {"prog": 0, "prog_len": 1, "h": 1, "w": len(part), "n": lanes, "block": TINY.rows,
+             "d_pix": 2 * lanes, "param": TINY.spad_bytes // 2}
+        ]  # fmt: skip
+        job.rows = part
+        jobs.append(job)
+    return jobs
+
+
+def results(seen: list[Seen], jobs: list[Job]) -> NDArray[np.int16]:
+    """What the jobs of `row_jobs` wrote."""
+    lanes = TINY.cols
+    return np.concatenate([s.spad[: 2 * lanes * len(j.rows)].view("<i2") for s, j in zip(seen, jobs, strict=True)])
+
+
+@pytest.mark.parametrize("fn", [Function.EXP2N, Function.GELU])
+def test_lane_functions_of_every_int16(fn: Function, tmp_path: Path) -> None:
+    every = np.arange(-(1 << 15), 1 << 15)
+    jobs = row_jobs(every, {"fn": fn, "side": Side.SCALE_F, "b_m": 1}, np.random.default_rng(1))
+    seen = check(jobs, TINY, tmp_path)
+    assert (results(seen, jobs) == functions.lookup(fn, every)).all()
+
+
+def test_row_functions_of_every_16_bits_and_random_32(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    near = (1 << np.arange(31)[:, None]) + np.arange(-2, 3)
+    values = np.concatenate([
+        np.arange(-4, 1 << 16), near.reshape(-1), [-(1 << 31), (1 << 31) - 1],
+        rng.integers(-(1 << 31), 1 << 31, 1000), rng.integers(0, 1 << 31, 300_000) >> rng.integers(0, 31, 300_000),
+    ])  # fmt: skip
+    build = Build(
+        top="vpu_row_function",
+        sources=tuple(p for p in sources("vpu") if p.stem.endswith("_pkg") or p.stem == "vpu_row_function"),
+        cpp=(HERE / "vpu_row_function_bench.cpp",),
+        flags=FLAGS,
+    )
+    before, after = tmp_path / "in.bin", tmp_path / "out.bin"
+    before.write_bytes(values.astype("<i4").tobytes())
+    subprocess.run([build.executable(), before, after], check=True)
+    got = np.fromfile(after, dtype="<u4").reshape(2, -1)
+    assert (got[0] == functions.recip(values)).all()
+    assert (got[1] == functions.rsqrt(values)).all()
+
+
+def around_ties(rng: Generator, mult: int, shift: int) -> NDArray[np.int64]:
+    """int32 values whose product with `mult` lies on, just below and just above a tie of `rs(., shift)`, of both signs,
+    small and large, and the extremes."""
+    half = 1 << max(0, min(shift, 47) - 1)
+    odd = 2 * np.concatenate([np.arange(-3, 3), rng.integers(-33000, 33000, 12)]) + 1
+    exact = odd * half // (mult or 1)
+    values = (exact[:, None] + np.arange(-1, 2)).reshape(-1)
+    values = np.concatenate([values, [0, 1, -1, (1 << 31) - 1, -(1 << 31)]])
+    return values[(values >= -(1 << 31)) & (values < 1 << 31)]
+
+
+def test_requantisation_at_every_shift_sign_and_tie(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    jobs: list[Job] = []
+    for shift in (*range(48), 48, 63, 64, 127, 128, 255):
+        for mult in (1, -1, 3, 1 << 14, -(1 << 14), -(1 << 15), (1 << 15) - 1):
+            values = around_ties(rng, mult, shift)
+            parameters = np.zeros(TINY.cols, dtype=[("bias", "<i4"), ("mult", "<i2"), ("shift", "u1"), ("zero", "i1")])
+            parameters["mult"], parameters["shift"] = mult, shift
+            jobs += row_jobs(values, {"mul": Multiply.PARAM}, rng, parameters.view(np.uint8))
+            if shift < 64:
+                jobs += row_jobs(values, {"mul": Multiply.IMM, "imm_m": mult, "imm_s": shift}, rng)
+                second = {"side": Side.SCALE_F, "b_m": mult, "b_s": shift}
+                jobs += row_jobs(values[np.abs(values) < 1 << 16], second, rng)
+    jobs += row_jobs(around_ties(rng, 1, 0), {"mul": Multiply.IMM, "imm_m": 1, "imm_s": -1}, rng)
+    for shift in range(32):
+        squares = np.concatenate([np.arange(-300, 300), [32767, 32768, -32768, -32769, 1 << 30]])
+        jobs += row_jobs(squares, {"mul": Multiply.SQUARE, "imm_s": shift}, rng)
+    check(jobs, TINY, tmp_path)
+
+
+def test_encode_of_every_int16(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    every = np.arange(-(1 << 15), 1 << 15)
+    jobs = []
+    for round_ in range(3):
+        tables = vpu_jobs.random_tables(rng, TINY)
+        jobs += row_jobs(every, {"encode": 1, "table_e": (3 * round_ + 1) % 8}, rng, tables=tables)
+    check(jobs, TINY, tmp_path)
+
+
+# -- Programs of layers ------------------------------------------------------------------------------------------
+
+
+def layer_job(rng: Generator, words: list[Word], n: int, pixels: int, block: int, data: NDArray[np.int8]) -> Job:
+    """One instruction over (pixels, n) int8 at address 0, results from the scratchpad's middle on."""
+    lanes = TINY.cols
+    groups = -(-n // lanes)
+    job = vpu_jobs.fresh(rng, TINY)
+    picture = np.zeros((pixels, groups * lanes), np.int8)
+    picture[:, :n] = data
+    job.spad[: picture.size] = picture.reshape(-1).view(np.uint8)
+    job.words = words
+    job.instructions = [
+        {"prog": 0, "prog_len": len(words), "h": 1, "w": pixels, "n": n, "block": block, "a_pix": groups * lanes,
+         "d": TINY.spad_bytes // 2, "d_pix": groups * lanes, "param": 3 * TINY.spad_bytes // 4}
+    ]  # fmt: skip
+    return job
+
+
+def layer_result(seen: Seen, n: int, pixels: int) -> NDArray[np.int8]:
+    groups = -(-n // TINY.cols)
+    out = seen.spad[TINY.spad_bytes // 2 :][: pixels * groups * TINY.cols].view(np.int8)
+    return out.reshape(pixels, -1)[:, :n]
+
+
+def layer_norm(n: int) -> list[Word]:
+    """Mean in Q6, sum of squares of the centred row, RSQRT, product: int8 in units of 1/32 standard deviation."""
+    centre: Word = {"src_a": SourceA.SPAD, "a_shl": 6, "addend": Addend.ROW, "rs_a": 1, **FULL}
+    mean: Word = {"kind": Kind.SCALAR, "mul": Multiply.IMM, "imm_m": round((1 << 14) / n), "imm_s": 8}
+    return [
+        {"src_a": SourceA.SPAD, "reduce": Reduce.SUM, "rs_d": 0, **FULL},
+        {**mean, "rs_a": 0, "rs_d": 1},
+        {**centre, "mul": Multiply.SQUARE, "imm_s": 12, "reduce": Reduce.SUM, "rs_d": 2},
+        {**mean, "rs_a": 2, "fn": Function.RSQRT, "rs_d": 3},
+        {**centre, "mul": Multiply.ROW, "rs_m": 3, "imm_s": -2, "dst": Destination.INT8, "lo": -128, "hi": 127},
+    ]
+
+
+def test_layer_norm(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    n, pixels = 45, 37
+    data = rng.normal(rng.normal(0, 20, (pixels, 1)), 25, (pixels, n)).clip(-128, 127).astype(np.int8)
+    jobs = [layer_job(rng, layer_norm(n), n, pixels, block, data) for block in (1, 5, TINY.rows)]
+    for seen in check(jobs, TINY, tmp_path):
+        x = data.astype(float)
+        want = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) * 32
+        assert np.abs(layer_result(seen, n, pixels) - want.clip(-128, 127)).max() < 1.5
+
+
+def test_softmax(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    n, pixels = 29, 21
+    data = rng.integers(-128, 128, (pixels, n)).astype(np.int8)
+    logits: Word = {"src_a": SourceA.SPAD, "addend": Addend.ROW, "rs_a": 0, **FULL}
+    exponent: Word = {**logits, "mul": Multiply.IMM, "imm_m": 92, "fn": Function.EXP2N, "side": Side.SCALE_F, "b_m": 1}
+    words: list[Word] = [
+        {"src_a": SourceA.SPAD, "reduce": Reduce.MAX, "rs_d": 0, **FULL},
+        {**exponent, "b_s": 8, "reduce": Reduce.SUM, "rs_d": 1},
+        {"kind": Kind.SCALAR, "rs_a": 1, "fn": Function.RECIP, "rs_d": 2},
+        {**exponent, "b_s": 8, "dst": Destination.INT8},
+    ]
+    (seen,) = check([layer_job(rng, words, n, pixels, 8, data)], TINY, tmp_path)
+    x = data.astype(float)
+    want = np.exp2((x - x.max(1, keepdims=True)) * 92 / 1024) * 128
+    assert np.abs(layer_result(seen, n, pixels).view(np.uint8) - want).max() <= 1
+
+
+# -- Rate, traps -------------------------------------------------------------------------------------------------
+
+
+def stream_job(rng: Generator, pixels: int, n: int, block: int) -> Job:
+    """Accumulators + bias, requantised, residual B, to the scratchpad: what stands behind most layers."""
+    word: Word = {
+        "src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "side": Side.ADD_B, "b_m": 77, "b_s": 6,
+        "zp_param": 1, "lo": -128, "hi": 127, "dst": Destination.INT8,
+    }  # fmt: skip
+    groups = -(-n // TINY.cols)
+    job = layer_job(rng, [word], n, pixels, block, np.zeros((pixels, n), np.int8))
+    job.instructions[0] |= {"b": 0, "b_pix": groups * TINY.cols}
+    job.rows = rng.integers(-40000, 40000, (pixels * groups, TINY.cols)).astype(np.int32)
+    job.stall = (0, 0, 0, 0, 0)
+    return job
+
+
+def test_handshakes_in_cocotb() -> None:
+    """Random programs with random stalls on every handshake, stop at any moment, faults that stand until stop."""
+    parameters = {"Depth": TINY.depth, "Cols": TINY.cols, "Rows": TINY.rows, "SpadWords": TINY.spad_words,
+                  "ProgWords": TINY.prog_words, "Tables": TINY.tables}  # fmt: skip
+    assert cocotb_run.run("vpu", sources("vpu"), "tests.rtl.cocotb_vpu", parameters) == 3
+
+
+def test_one_group_a_cycle(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    shapes = [(300, 8, 16), (96, 24, 16), (48, 56, 16)]
+    seen = check([stream_job(rng, *shape) for shape in shapes], TINY, tmp_path)
+    for (pixels, n, _), got in zip(shapes, seen, strict=True):
+        groups = pixels * -(-n // TINY.cols)
+        assert got.classes[ACTIVE] == groups
+        assert got.cycles - groups <= 24, got.classes
+        assert got.classes[SPAD] == got.classes[ACC] == 0
+
+
+def test_classes_name_the_port_that_stalls(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    for port, stalled in ((1, SPAD), (2, PARAM), (3, SPAD), (4, ACC)):
+        job = stream_job(rng, 64, 56, 8)
+        stall = [0] * 5
+        stall[port] = 250
+        job.stall = (stall[0], stall[1], stall[2], stall[3], stall[4])
+        (got,) = check([job], TINY, tmp_path)
+        assert np.argmax(got.classes) == stalled, got.classes
+
+
+def trap_jobs(rng: Generator) -> list[tuple[Trap, Job]]:
+    """One thing wrong at a time."""
+    size, lanes = TINY.spad_bytes, TINY.cols
+
+    def job(word: Word, **fields: int) -> Job:
+        out = stream_job(rng, 24, 20, 8)
+        out.words[0] = {**out.words[0], **word}
+        out.instructions[0] |= fields
+        out.stall = vpu_jobs.random_stall(rng)
+        return out
+
+    spad: Word = {"src_a": SourceA.SPAD}
+    scalar: Word = {"kind": Kind.SCALAR, "addend": Addend.NONE, "mul": Multiply.NONE, "side": Side.NONE}
+    illegal: list[Word] = [
+        {"mul": 5}, {"mul": 7}, {"fn": 5}, {"fn": 7}, {"side": 3}, {"reduce": 3}, {"fn": Function.RECIP},
+        {"fn": Function.RSQRT}, {**spad, "fmt_a": Format.INT16}, {"fmt_b": Format.INT16},
+        {**scalar, "addend": Addend.BIAS}, {**scalar, "addend": Addend.ROW}, {**scalar, "mul": Multiply.PARAM},
+        {**scalar, "mul": Multiply.ROW}, {**scalar, "mul": Multiply.SQUARE}, {**scalar, "fn": Function.EXP2N},
+        {**scalar, "fn": Function.GELU}, {**scalar, "side": 3},
+    ]  # fmt: skip
+    legal: list[Word] = [
+        {"fmt_a": Format.INT16}, {"fmt_b": Format.INT16, "side": Side.NONE},
+        {**scalar, "fmt_a": Format.INT16, "src_a": SourceA.SPAD, "dst": Destination.INT16},
+        {**scalar, "addend": Addend.IMM, "mul": Multiply.IMM, "fn": Function.RSQRT},
+    ]  # fmt: skip
+    last = size - lanes * 3
+    return [
+        *((Trap.ILLEGAL_FIELD, job(word)) for word in illegal),
+        *((Trap.NONE, job(word)) for word in legal),
+        (Trap.ALIGNMENT, job({}, b=lanes // 2)),
+        (Trap.ALIGNMENT, job({}, b_pix=lanes // 2)),
+        (Trap.ALIGNMENT, job(spad, a=lanes // 2)),
+        (Trap.ALIGNMENT, job({}, d=lanes // 2)),
+        (Trap.ALIGNMENT, job({"dst": Destination.INT16}, d=lanes)),
+        (Trap.NONE, job({"dst": Destination.NIBBLE}, d=lanes // 2)),
+        (Trap.NONE, job({"fmt_b": Format.TABLE4}, b=lanes // 2)),
+        (Trap.NONE, job({}, a=lanes // 2)),
+        (Trap.NONE, job({}, b=last, b_pix=0)),
+        (Trap.RANGE, job({}, b=last + lanes, b_pix=0)),
+        (Trap.RANGE, job(spad, a=size - 24 * 24 + 8)),
+        (Trap.NONE, job(spad, a=size - 24 * 24)),
+        (Trap.RANGE, job({}, d=size - 24 * 24 + 8)),
+        (Trap.NONE, job({}, d=size - 24 * 24)),
+        (Trap.NONE, job({}, param=size - 64 * 3)),
+        (Trap.RANGE, job({}, param=size - 64 * 3 + 16)),
+        (Trap.RANGE, job({}, param=(1 << 24) - 16)),
+        (Trap.RANGE, job({}, d=(1 << 24) - 8)),
+        (Trap.RANGE, job({}, h=24, w=1, d_row=(1 << 24) - 16)),
+        (Trap.RANGE, job({}, d_pix=(1 << 20) - 16)),
+    ]
+
+
+def test_traps(tmp_path: Path) -> None:
+    wanted = trap_jobs(np.random.default_rng(10))
+    for (trap, job), seen in zip(wanted, check([j for _, j in wanted], TINY, tmp_path), strict=True):
+        assert seen.trap is trap, (job.words, job.instructions)

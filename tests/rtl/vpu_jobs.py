@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
 from golden.quartdepth import machine_vpu
 from golden.quartdepth.chip_state import ChipState, Rows
 from golden.quartdepth.codec import Instruction, Microword
@@ -27,8 +30,6 @@ from golden.quartdepth.isa import (
     Trap,
 )
 from golden.quartdepth.program import TrapError, named
-from numpy.random import Generator
-from numpy.typing import NDArray
 
 Word = dict[str, int]
 FULL = {"lo": -32768, "hi": 32767}
@@ -316,9 +317,7 @@ def random_job(rng: Generator, config: ChipConfig, count: int = 4) -> Job:
     rows = 0
     for _ in range(count):
         size = int(rng.choice([1, 1, 2, 3, 4]))
-        words = [
-            random_scalar(rng) if rng.random() < 0.2 else random_word(rng, tuple(SourceA)) for _ in range(size)
-        ]
+        words = [random_scalar(rng) if rng.random() < 0.2 else random_word(rng, tuple(SourceA)) for _ in range(size)]
         fields = random_instruction(rng, config, words, len(job.words))
         if len(job.words) + size > config.prog_words:
             break
