@@ -148,6 +148,8 @@ def check(precisions: tuple[str, ...]) -> bool:
             tail = pooled_tail(k, v, g) if use_tail else None
             want = reference(q, k, v, allowed, g, scale, tail)
             for precision in precisions:
+                if precision == "fp8" and use_tail:
+                    continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
                 block_sparse_attention(q, k, v, blocks, counts, g, scale, out, tail, precision)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from golden.draft_attention.geometry import Geometry
 from golden.draft_attention.hopper.driver import Kernel, TensorMap, load_kernel
+from golden.draft_attention.hopper.eight_bit import quantise
 from golden.draft_attention.hopper.errors import HopperError
 from golden.draft_attention.hopper.problem import (
     BLOCK,
+    ELEMENTS,
     Problem,
     check_inputs,
     check_strides,
@@ -24,7 +26,6 @@ from golden.draft_attention.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
 _THREADS = 384
-_ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
 class Operands16(ctypes.Structure):
@@ -57,10 +58,15 @@ def block_sparse_attention(
     128, in token order, any strides with dim dense and 16-byte alignment. `blocks`: int32 `[batch, heads, n_blocks,
     n_blocks]`, of which the first `counts` (int32 `[batch, heads, n_blocks]`) of each row are read. A row
     without blocks yields zeros. `tail` adds one pooled token for every video block that is not listed. `precision`
-    "bf16" multiplies in the tensors' own 16-bit type. `out` is written where given.
+    "bf16" multiplies in the tensors' own 16-bit type, "fp8" in 8 bits (eight_bit.py; not with a tail yet). `out` is
+    written where given.
+    Results are the same from run to run only under `torch.use_deterministic_algorithms(True)`, at some loss of speed:
+    otherwise the order in which a row's blocks are added up depends on timing.
     Runs on the current stream without host synchronisation. Raises HopperError on what the kernels do not take.
     """
     check_inputs(q, k, v, blocks, counts, geometry, scale)
+    if precision not in get_args(Precision):
+        raise HopperError(f"precision must be one of {get_args(Precision)}; got {precision!r}")
     if out is None:
         out = torch.empty_like(q)
     elif out.shape != q.shape or out.dtype != q.dtype or out.device != q.device:
@@ -68,18 +74,17 @@ def block_sparse_attention(
     check_strides(q=q, k=k, v=v, out=out)
     with torch.cuda.device(q.device):
         if all(folds(tensor) for tensor in (q, k, v, out)):
-            _attend16(q, k, v, blocks, counts, geometry, scale, out, tail)
+            _attend(q, k, v, blocks, counts, geometry, scale, out, tail, precision)
         else:
             for b in range(q.shape[0]):
                 row = slice(b, b + 1)
                 part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
-                _attend16(
-                    q[row], k[row], v[row], blocks[row], counts[row], geometry, scale, out[row], part
-                )
+                inputs = q[row], k[row], v[row], blocks[row], counts[row]
+                _attend(*inputs, geometry, scale, out[row], part, precision)
     return out
 
 
-def _attend16(
+def _attend(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -89,17 +94,31 @@ def _attend16(
     scale: float,
     out: torch.Tensor,
     tail: Tail | None,
+    precision: Precision,
 ) -> None:
+    """One launch over tensors whose batch and heads share one stride.
+
+    What it allocates may be freed on return: the caching allocator hands memory out again in stream order.
+    """
     device = q.device.index
-    next_tile = torch.zeros(1, dtype=torch.int32, device=q.device)
-    problem = make_problem(out, blocks, counts, next_tile, geometry, scale, k.shape[1])
+    progress = torch.zeros(2, dtype=torch.int32, device=q.device)
+    problem = make_problem(out, blocks, counts, progress, geometry, scale, k.shape[1])
+    defines: tuple[str, ...] = (f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"')
+    if precision == "fp8":
+        if tail is not None:
+            raise HopperError('the pooled tail needs precision "bf16"')
+        prepared = quantise(q, k, v, geometry, scale)
+        _launch(load_kernel(device, "attention8.cu", "attention8", defines), prepared.operands, problem, device)
+        return
     operands = Operands16(*token_maps(q, geometry), *token_maps(k, geometry), *token_maps(v, geometry))
-    keep: list[torch.Tensor] = []
-    if tail is not None:
-        keep = _add_tail(problem, operands, tail, blocks, counts, geometry)
-    defines = (f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{_ELEMENTS[q.dtype]}"', f"TAIL={int(tail is not None)}")
-    _launch(load_kernel(device, "attention16.cu", "attention16", defines), operands, problem, device)
-    del keep  # the caching allocator reuses memory in stream order: safe once the launch is queued
+    if tail is None:
+        kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=0"))
+        _launch(kernel, operands, problem, device)
+    else:
+        kept = _add_tail(problem, operands, tail, blocks, counts, geometry)
+        kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=1"))
+        _launch(kernel, operands, problem, device)
+        del kept
 
 
 def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device: int) -> None:

@@ -13,6 +13,7 @@ from golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
 from golden.draft_attention.hopper.errors import HopperError
 
 BLOCK = 128
+ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}  # names in PTX
 _COLUMNS = 64  # of a tensor-map box over 16-bit elements: 128 bytes, the width of the swizzle
 
 
@@ -22,14 +23,14 @@ class Problem(ctypes.Structure):
     _fields_ = (
         ("out_video", TensorMap),
         ("out_text", TensorMap),
-        *((name, ctypes.c_void_p) for name in ("blocks", "counts", "next_tile", "listed", "log_counts")),
+        *((name, ctypes.c_void_p) for name in ("blocks", "counts", "next_tile", "hand", "listed", "log_counts")),
         *((name, ctypes.c_int32) for name in ("query_heads", "group")),
         *((name, ctypes.c_int32) for name in ("n_video_blocks", "n_text_blocks", "tail_tiles")),
         *((name, ctypes.c_int32) for name in ("frames", "height", "width", "text_length")),
         *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide")),
         *((name, ctypes.c_int32) for name in ("log_pt", "log_ph", "log_pw")),
         *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
-        ("padding", ctypes.c_ubyte * 24),
+        ("padding", ctypes.c_ubyte * 16),
     )
 
 
@@ -109,12 +110,16 @@ def make_problem(
     out: torch.Tensor,
     blocks: torch.Tensor,
     counts: torch.Tensor,
-    next_tile: torch.Tensor,
+    progress: torch.Tensor,
     geometry: Geometry,
     scale: float,
     kv_heads: int,
 ) -> Problem:
-    """The problem without a tail. The tensors must outlive the launch."""
+    """The problem without a tail. The tensors must outlive the launch.
+
+    `progress`: int32 `[2]`, zero: the tile counter, and the place of the sweep that all thread blocks share, unless
+    PyTorch is set to deterministic algorithms (kernels/pipeline.cuh, first_entry).
+    """
     out_video, out_text = token_maps(out, geometry, half_block(geometry))
     (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
     log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
@@ -123,7 +128,8 @@ def make_problem(
         out_text=out_text,
         blocks=blocks.data_ptr(),
         counts=counts.data_ptr(),
-        next_tile=next_tile.data_ptr(),
+        next_tile=progress.data_ptr(),
+        hand=None if torch.are_deterministic_algorithms_enabled() else progress.data_ptr() + 4,
         query_heads=Heads(out).count,
         group=out.shape[1] // kv_heads,
         n_video_blocks=geometry.n_video_blocks,

@@ -4,8 +4,8 @@
 // One persistent thread block on each multiprocessor. A loading warp walks the block lists and brings key and value
 // boxes straight from the token order into a ring of shared-memory slots; two computing warpgroups own 64 rows of the
 // query block each. The schedule is FlashAttention-3's (Shah et al., arXiv 2407.08608): within a warpgroup the
-// softmax of block n overlaps the value product of block n - 1, and between warpgroups a turn barrier lets one
-// multiply while the other exponentiates. The output is rescaled only when a row's maximum grows by more than a
+// softmax of block n overlaps the value product of block n - 1; the two warpgroups run free of each other, and one
+// multiplies while the other exponentiates. The output is rescaled only when a row's maximum grows by more than a
 // factor 2^kRescaleThreshold.
 #include "pipeline.cuh"
 #include "wgmma.cuh"
@@ -15,16 +15,7 @@ constexpr int kChunks = kDim / 64;  // 64 columns = 128 bytes, the width of the 
 constexpr uint32_t kChunkBytes = kBlock * 128;
 constexpr uint32_t kTileBytes = kChunks * kChunkBytes;
 constexpr int kSlots = kDim == 128 ? 5 : 8;
-#ifndef RESCALE
-#define RESCALE 8.0f
-#endif
-#ifndef TURNS
-#define TURNS 1
-#endif
-#ifndef KVPOLICY
-#define KVPOLICY kEvictLast
-#endif
-constexpr float kRescaleThreshold = RESCALE;
+constexpr float kRescaleThreshold = 8.0f;
 
 constexpr uint32_t kLogBytes = kBlock * 4, kListedBytes = kBlock / 8;
 constexpr uint32_t kTailBytes = kLogBytes + kListedBytes;
@@ -44,10 +35,7 @@ struct __align__(1024) Shared {
   uint32_t valid[kSlots];
 };
 
-DEFINE_WGMMA_SS(multiply_keys, float, "+f", "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0, 0", 64, "%64", "%65", "%66")
-#if TAIL
-DEFINE_WGMMA_RS(multiply_variances, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0", 64, "%64", "%65", "%66", "%67", "%68", "%69")
-#endif
+DEFINE_WGMMA_RS(multiply_keys, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0", 64, "%64", "%65", "%66", "%67", "%68", "%69")
 #if HEAD_DIM == 128
 DEFINE_WGMMA_RS(multiply_values, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 1", 64, "%64", "%65", "%66", "%67", "%68", "%69")
 #else
@@ -78,7 +66,7 @@ struct Loader {
     const uint32_t full = claim();
     shared.valid[ring.slot] = place.valid;
     barrier_arrive_expect(full, kTileBytes);
-    copy_block(shared_address(shared.slot[ring.slot]), full, video, text, place, head, KVPOLICY);
+    copy_block(shared_address(shared.slot[ring.slot]), full, video, text, place, head, kEvictLast);
     ring.advance();
   }
 
@@ -113,8 +101,10 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
   Loader loader{maps, shared, {}};
   int buffer = 0;
   uint32_t phase = 0;
+  bool first = true;
   for (;;) {
-    int index = lane == 0 ? atomicAdd(p.next_tile, 1) : 0;
+    int index = lane == 0 ? next_index(p, first) : 0;
+    first = false;
     index = __shfl_sync(kAllLanes, index, 0);
     const uint32_t query_full = shared_address(&shared.query_full[buffer]);
     barrier_wait(shared_address(&shared.query_empty[buffer]), phase ^ 1);
@@ -136,15 +126,23 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
     }
     const int* list = p.blocks + row * (p.n_video_blocks + p.n_text_blocks);
     const int head = tile.head / p.group;
+    const int start = first_entry(p, list, tile.count, lane);
+    auto entry = [&](int i) {
+      i += start;
+      return i < tile.count + start ? list[i < tile.count ? i : i - tile.count] : 0;
+    };
     Place previous{};
-    int next = lane < tile.count ? list[lane] : 0;
+    int next = entry(lane);
     for (int base = 0; base < tile.count; base += 32) {
-      const Place mine = place_of(p, next);
-      if (base + 32 + lane < tile.count) next = list[base + 32 + lane];
+      const int blocks = next;
+      const Place mine = place_of(p, blocks);
+      next = entry(base + 32 + lane);
       const int entries = min(32, tile.count - base);
       for (int i = 0; i < entries; ++i) {
         const Place place = broadcast(mine, i);
+        const int block = __shfl_sync(kAllLanes, blocks, i);
         if (lane == 0) {
+          publish_hand(p, tile, block);
           loader.load_block(maps.k_video, maps.k_text, place, head);
           if (base + i > 0) loader.load_block(maps.v_video, maps.v_text, previous, head);
         }
@@ -230,12 +228,21 @@ struct Consumer {
   Shared& shared;
   const int warpgroup, lane;
   Ring<kSlots> ring;
-  uint64_t query;           // descriptor of this warpgroup's 64 rows
-  uint32_t query_address;   // of this warp's 16 rows
+  uint32_t query[kDim / 4];  // this warp's 16 rows as left operands; from registers they cost no shared-memory reads
   float scores[64];
   float out[kDim / 2];
   uint32_t weights[32];
   Softmax softmax;
+
+  // `rows`: shared-memory address of this warp's 16 rows.
+  __device__ __forceinline__ void load_query(uint32_t rows) {
+    const int row = lane & 15;
+#pragma unroll
+    for (int k = 0; k < kDim / 16; ++k) {
+      const int piece = 2 * (k & 3) + (lane >> 4);
+      load_matrix_x4(query + 4 * k, rows + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
+    }
+  }
 
   __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
     barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
@@ -245,13 +252,11 @@ struct Consumer {
     if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
   }
 
-  __device__ __forceinline__ void issue_keys(int slot) {
+  __device__ __forceinline__ void issue_keys(const uint32_t (&left)[kDim / 4], int slot, bool accumulate = false) {
     const uint64_t keys = matrix_descriptor<128>(shared_address(shared.slot[slot]));
 #pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const uint32_t offset = (k & 3) * 2 + (k >> 2) * (kChunkBytes >> 4);
-      multiply_keys(scores, query + offset, keys + offset, k > 0);
-    }
+    for (int k = 0; k < kDim / 16; ++k)
+      multiply_keys(scores, left + 4 * k, keys + (k & 3) * 2 + (k >> 2) * (kChunkBytes >> 4), accumulate || k > 0);
   }
 
   __device__ __forceinline__ void issue_values(int slot) {
@@ -261,19 +266,12 @@ struct Consumer {
   }
 
 #if TAIL
-  // scale/2 * q^2 as the left operand of the variance term.
+  // scale/2 * q^2, the left operand of the variance term.
   __device__ __forceinline__ void square_query(uint32_t (&squares)[kDim / 4]) {
-    const int row = lane & 15;
 #pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const int piece = 2 * (k & 3) + (lane >> 4);
-      uint32_t pairs[4];
-      load_matrix_x4(pairs, query_address + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float low = unpack_low(pairs[i]), high = unpack_high(pairs[i]);
-        squares[4 * k + i] = pack(0.5f * p.scale * low * low, 0.5f * p.scale * high * high);
-      }
+    for (int i = 0; i < kDim / 4; ++i) {
+      const float low = unpack_low(query[i]), high = unpack_high(query[i]);
+      squares[i] = pack(0.5f * p.scale * low * low, 0.5f * p.scale * high * high);
     }
   }
 
@@ -287,15 +285,6 @@ struct Consumer {
     float x;
     asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, h;\n}" : "=f"(x) : "r"(pair));
     return x;
-  }
-
-  __device__ __forceinline__ void issue_variances(const uint32_t (&squares)[kDim / 4], int slot) {
-    const uint64_t variances = matrix_descriptor<128>(shared_address(shared.slot[slot]));
-#pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const uint32_t offset = (k & 3) * 2 + (k >> 2) * (kChunkBytes >> 4);
-      multiply_variances(scores, squares + 4 * k, variances + offset, true);
-    }
   }
 
   // Adds log n, in units of raw scores; listed blocks and padding become -infinity.
@@ -323,52 +312,58 @@ struct Consumer {
   __device__ __forceinline__ void step() {
     const Ring<kSlots> keys = ring;
     ring.advance();
-    wait(keys);
-#if TAIL
-    uint32_t squares[kTail ? kDim / 4 : 1];
     const Ring<kSlots> variances = ring;
-    if constexpr (kTail) {
-      ring.advance();
-      square_query(squares);
-      wait(variances);
-    }
-#endif
-    if constexpr (!kFirst && TURNS) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
+    if constexpr (kTail) ring.advance();
+    const Ring<kSlots> values = ring;
+    if constexpr (!kFirst) ring.advance();
+
+    wait(keys);
     pin(scores);
     pin(out);
     wgmma_fence();
-    issue_keys(keys.slot);
-#if TAIL
-    if constexpr (kTail) issue_variances(squares, variances.slot);
-#endif
+    issue_keys(query, keys.slot);
     wgmma_commit();
-    const Ring<kSlots> values = ring;
     if constexpr (!kFirst) {
-      ring.advance();
       wait(values);
       issue_values(values.slot);
       wgmma_commit();
-      if (TURNS) named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
-      wgmma_wait<1>();
-    } else {
-      wgmma_wait<0>();
     }
-    pin(scores);
+    uint32_t valid = 0;
 #if TAIL
     if constexpr (kTail) {
+      // The squares take the registers of the weights, so the value product comes to its end first.
+      wgmma_wait<0>();
+      pin(scores);
+      pin(out);
+      if constexpr (!kFirst) release(values.slot);
+      uint32_t squares[kDim / 4];
+      square_query(squares);
+      wait(variances);
+      wgmma_fence();
+      issue_keys(squares, variances.slot, true);
+      wgmma_commit();
+      wgmma_wait<0>();
+      pin(scores);
       add_counts(keys.slot);
       release(variances.slot);
-    }
+    } else
 #endif
-    const uint32_t valid = kTail ? 0 : shared.valid[keys.slot];
+    {
+      wgmma_wait<kFirst ? 0 : 1>();
+      pin(scores);
+      valid = shared.valid[keys.slot];
+    }
     release(keys.slot);
-    if (!kTail && valid != 0) mask_ragged(p, scores, valid, lane);
+    if (valid != 0) mask_ragged(p, scores, kNegativeInfinity, valid, lane);
     float factor[2];
     softmax.step(scores, p.scale_log2, factor);
     if constexpr (!kFirst) {
-      wgmma_wait<0>();
-      pin(out);
-      release(values.slot);
+      if constexpr (!kTail) {
+        order_after(softmax.sum[0] + softmax.sum[1], shared_address(shared.valid));
+        wgmma_wait<0>();
+        pin(out);
+        release(values.slot);
+      }
       if (__any_sync(kAllLanes, factor[0] != 1.0f || factor[1] != 1.0f)) {
 #pragma unroll
         for (int i = 0; i < kDim / 2; ++i) out[i] *= factor[i >> 1 & 1];
@@ -431,7 +426,6 @@ __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
   const int warpgroup = threadIdx.x / 128 - 1;
   const int warp = threadIdx.x / 32 & 3;
   Consumer consumer{p, shared, warpgroup, int(threadIdx.x & 31)};
-  if (TURNS && warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
   int buffer = 0;
   uint32_t phase = 0;
   for (;;) {
@@ -439,8 +433,7 @@ __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
     const Tile tile = shared.tile[buffer];
     if (tile.head < 0) return;
     const uint32_t rows = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
-    consumer.query = matrix_descriptor<128>(rows);
-    consumer.query_address = rows + warp * 16 * 128;
+    consumer.load_query(rows + warp * 16 * 128);
     consumer.attend(tile.count);
     store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
     if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));

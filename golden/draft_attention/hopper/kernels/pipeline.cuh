@@ -12,8 +12,7 @@ constexpr float kNegativeInfinity = -__builtin_huge_valf();
 constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 
 // Named barriers (0 is __syncthreads).
-constexpr uint32_t kTurnBarrier = 1;   // + warpgroup: that warpgroup may issue its matrix products
-constexpr uint32_t kStoreBarrier = 3;  // + warpgroup: its 128 threads
+constexpr uint32_t kStoreBarrier = 1;  // + warpgroup: its 128 threads
 
 // One call. Video blocks are boxes of 2^log_pt x 2^log_ph x 2^log_pw tokens of a frames x height x width grid; blocks
 // from n_video_blocks on are runs of 128 text tokens. A "head" counts batch and heads together.
@@ -22,7 +21,8 @@ struct Problem {
   TensorMap out_text;
   const int* blocks;    // [query_heads, n_blocks, n_blocks], ascending
   const int* counts;    // [query_heads, n_blocks]
-  int* next_tile;       // zero at launch
+  int* next_tile;       // zero at launch: tiles handed out beyond the first of each thread block
+  int* hand;            // zero at launch, or null: see first_entry
   const uint32_t* listed;     // tail: [query_heads, n_blocks, 4 * tail_tiles] bit set: video block is in the list
   const float* log_counts;    // tail: [128 * tail_tiles]
   int query_heads, group;     // group: query heads that share a key head
@@ -64,8 +64,9 @@ __device__ __forceinline__ Place broadcast(const Place& place, int lane) {
           __shfl_sync(kAllLanes, place.frame, lane), __shfl_sync(kAllLanes, place.valid, lane)};
 }
 
-// Scores of columns that hold no token become -infinity.
-__device__ __forceinline__ void mask_ragged(const Problem& p, float (&s)[64], uint32_t valid, int lane) {
+// Scores of columns that hold no token become `masked`.
+template <typename Score>
+__device__ __forceinline__ void mask_ragged(const Problem& p, Score (&s)[64], Score masked, uint32_t valid, int lane) {
   const bool text = valid & kTextFlag;
   const int log_w = text ? 7 : p.log_pw;
   const int log_h = text ? 0 : p.log_ph;
@@ -78,7 +79,7 @@ __device__ __forceinline__ void mask_ragged(const Problem& p, float (&s)[64], ui
       const int x = column & ((1 << log_w) - 1);
       const int y = column >> log_w & ((1 << log_h) - 1);
       const int t = column >> (log_w + log_h);
-      if (x >= wide || y >= high || t >= deep) s[4 * j + e] = s[4 * j + 2 + e] = kNegativeInfinity;
+      if (x >= wide || y >= high || t >= deep) s[4 * j + e] = s[4 * j + 2 + e] = masked;
     }
   }
 }
@@ -88,6 +89,10 @@ __device__ __forceinline__ void mask_ragged(const Problem& p, float (&s)[64], ui
 struct Tile {
   int head, block, count;
 };
+
+__device__ __forceinline__ int next_index(const Problem& p, bool first) {
+  return first ? int(blockIdx.x) : int(gridDim.x) + atomicAdd(p.next_tile, 1);
+}
 
 __device__ __forceinline__ Tile tile_at(const Problem& p, int index) {
   const int text_tiles = p.query_heads * p.n_text_blocks;
@@ -100,6 +105,30 @@ __device__ __forceinline__ Tile tile_at(const Problem& p, int index) {
 
 __device__ __forceinline__ int tile_count(const Problem& p) {
   return p.query_heads * (p.n_text_blocks + p.n_video_blocks);
+}
+
+// Where to begin in an ascending block list, which is then read around its end. The keys and values of a head exceed
+// L2, and thread blocks that sweep them out of step fetch them from device memory again and again. So one thread block
+// publishes where it is in its sweep (the hand of a clock), and all begin a tile there: they stay together whatever
+// the lengths of their lists. The order of a row's blocks, and with it the rounding, then depends on timing; with
+// `hand` null every list is read from its beginning. All lanes call.
+__device__ __forceinline__ int first_entry(const Problem& p, const int* list, int count, int lane) {
+  if (p.hand == nullptr || count == 0) return 0;
+  const int hand = *reinterpret_cast<volatile int*>(p.hand);
+  const int stride = (count + 31) / 32;
+  const int sample = lane * stride;
+  const int segments = __popc(__ballot_sync(kAllLanes, sample < count && list[sample] < hand));
+  if (segments == 0) return 0;
+  const int base = (segments - 1) * stride;
+  int below = 0;
+  for (int i = lane; i < stride; i += 32) below += base + i < count && list[base + i] < hand;
+  const int first = base + __reduce_add_sync(kAllLanes, below);
+  return first < count ? first : 0;
+}
+
+__device__ __forceinline__ void publish_hand(const Problem& p, const Tile& tile, int block) {
+  if (p.hand != nullptr && blockIdx.x == gridDim.x - 1 && tile.block < p.n_video_blocks)
+    *reinterpret_cast<volatile int*>(p.hand) = block;
 }
 
 // Position in the ring of key/value slots. A waiter for filled slots passes `phase`, one for free slots `phase ^ 1`.

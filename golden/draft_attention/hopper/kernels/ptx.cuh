@@ -136,7 +136,7 @@ __device__ __forceinline__ void async_proxy_fence() { asm volatile("fence.proxy.
 
 // ---- matrix fragments ------------------------------------------------------------------------------------------
 
-__device__ __forceinline__ void load_matrix_x4(uint32_t (&r)[4], uint32_t address) {
+__device__ __forceinline__ void load_matrix_x4(uint32_t* r, uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(address)

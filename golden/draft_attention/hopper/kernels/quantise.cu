@@ -29,6 +29,7 @@ struct Source {
   int log_pt, log_ph, log_pw;
   float factor;
 };
+static_assert(sizeof(Source) == 88, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
 
 __device__ __forceinline__ float widen(uint32_t bits) {
   float x;
@@ -36,19 +37,7 @@ __device__ __forceinline__ float widen(uint32_t bits) {
   return x;
 }
 
-// Position of token `row` of a block in the sequence, -1 where there is none.
-__device__ __forceinline__ int token_at(const Source& s, int block, int row) {
-  if (block >= s.n_video_blocks) {
-    const int token = (block - s.n_video_blocks) * kBlock + row;
-    return token < s.text_length ? s.text_offset + token : -1;
-  }
-  const int x = (block % s.blocks_wide << s.log_pw) + (row & ((1 << s.log_pw) - 1));
-  const int y = (block / s.blocks_wide % s.blocks_high << s.log_ph) + (row >> s.log_pw & ((1 << s.log_ph) - 1));
-  const int t = (block / (s.blocks_wide * s.blocks_high) << s.log_pt) + (row >> (s.log_pw + s.log_ph));
-  return x < s.width && y < s.height && t < s.frames ? s.video_offset + (t * s.height + y) * s.width + x : -1;
-}
-
-// This thread's part of a block: kPasses rows, eight columns each, less the mean.
+// This thread's part of a block: kPasses rows, eight columns each, less the mean. Empty positions are zero.
 struct Part {
   float value[kPasses][8];
   int head, block, column, row;  // row of pass 0; pass i is row + i * kRows
@@ -58,24 +47,32 @@ struct Part {
     block = blockIdx.x % s.n_blocks;
     column = threadIdx.x % kLanes * 8;
     row = threadIdx.x / kLanes;
+    const bool text = block >= s.n_video_blocks;
+    const int text_row = (block - s.n_video_blocks) * kBlock;
+    const int x0 = block % s.blocks_wide << s.log_pw;
+    const int y0 = block / s.blocks_wide % s.blocks_high << s.log_ph;
+    const int t0 = block / (s.blocks_wide * s.blocks_high) << s.log_pt;
+    const uint16_t* base = s.data + head * s.head_stride + column;
     uint4 raw[kPasses];
     bool present[kPasses];
 #pragma unroll
     for (int i = 0; i < kPasses; ++i) {
-      const int token = token_at(s, block, row + i * kRows);
-      present[i] = token >= 0;
-      raw[i] = uint4{0, 0, 0, 0};
-      if (present[i])
-        raw[i] = *reinterpret_cast<const uint4*>(s.data + head * s.head_stride + token * s.token_stride + column);
+      const int r = row + i * kRows;
+      const int x = x0 + (r & ((1 << s.log_pw) - 1));
+      const int y = y0 + (r >> s.log_pw & ((1 << s.log_ph) - 1));
+      const int t = t0 + (r >> (s.log_pw + s.log_ph));
+      const int token = text ? s.text_offset + text_row + r : s.video_offset + (t * s.height + y) * s.width + x;
+      present[i] = text ? text_row + r < s.text_length : x < s.width && y < s.height && t < s.frames;
+      raw[i] = present[i] ? *reinterpret_cast<const uint4*>(base + token * s.token_stride) : uint4{0, 0, 0, 0};
     }
+    float mean[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) mean[e] = s.mean != nullptr ? s.mean[head * kDim + column + e] : 0.0f;
 #pragma unroll
     for (int i = 0; i < kPasses; ++i) {
       const uint32_t words[4] = {raw[i].x, raw[i].y, raw[i].z, raw[i].w};
 #pragma unroll
-      for (int e = 0; e < 8; ++e) {
-        const float mean = s.mean != nullptr ? s.mean[head * kDim + column + e] : 0.0f;
-        value[i][e] = present[i] ? widen(words[e / 2] >> 16 * (e % 2)) - mean : 0.0f;
-      }
+      for (int e = 0; e < 8; ++e) value[i][e] = present[i] ? widen(words[e / 2] >> 16 * (e % 2)) - mean[e] : 0.0f;
     }
   }
 

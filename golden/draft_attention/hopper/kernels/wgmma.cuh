@@ -1,6 +1,6 @@
 // Warpgroup matrix multiply-accumulate (PTX ISA 9.0, "wgmma.mma_async"): M = 64 rows for each warpgroup.
 //
-// Accumulators are register arrays: 64 registers for N = 128, 32 for N = 64. Thread t of the warpgroup holds, in
+// Accumulators are register arrays of N / 2. Thread t of the warpgroup holds, in
 // registers 4j + {0, 1}, row 16 (t / 32) + (t % 32) / 4, columns 8j + 2 (t % 4) + {0, 1}; registers 4j + {2, 3} are
 // the same columns eight rows below.
 #pragma once
@@ -39,6 +39,15 @@ __device__ __forceinline__ void pin(int (&r)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(r[i])::"memory");
 }
 
+// Holds the following wait back until `value`, a sum of non-negative numbers, is known. ptxas otherwise schedules the
+// wait first and the arithmetic that should overlap the products after it; a store that might happen (it never does:
+// the predicate is value < 0) stays before the wait.
+__device__ __forceinline__ void order_after(float value, uint32_t address) {
+  asm volatile("{\n.reg .pred p;\nsetp.lt.f32 p, %1, 0f00000000;\n@p st.shared.f32 [%0], %1;\n}" ::"r"(address),
+               "f"(value)
+               : "memory");
+}
+
 #define REGS_32                                                                                                    \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29," \
   "%30,%31"
@@ -46,10 +55,15 @@ __device__ __forceinline__ void pin(int (&r)[kCount]) {
   REGS_32                                                                                                          \
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,"  \
   "%59,%60,%61,%62,%63"
+#define REGS_36 REGS_32 ",%32,%33,%34,%35"
+#define REGS_68 REGS_64 ",%64,%65,%66,%67"
+#define TIED_4(c, d, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3])
 #define TIED_8(c, d, i) \
   c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
 #define TIED_32(c, d) TIED_8(c, d, 0), TIED_8(c, d, 8), TIED_8(c, d, 16), TIED_8(c, d, 24)
 #define TIED_64(c, d) TIED_32(c, d), TIED_8(c, d, 32), TIED_8(c, d, 40), TIED_8(c, d, 48), TIED_8(c, d, 56)
+#define TIED_36(c, d) TIED_32(c, d), TIED_4(c, d, 32)
+#define TIED_68(c, d) TIED_64(c, d), TIED_4(c, d, 64)
 
 // Both operands in shared memory; `accumulate` false overwrites d. `shape` is "m64nNkK.types", `flags` the trailing
 // immediates; i0.. are the operand numbers that follow the accumulator's.

@@ -1,0 +1,396 @@
+// Block-sparse attention in 8 bits for Hopper: int8 query-key products, e4m3 weight-value products, 16-bit output.
+// Operands come from quantise.cu in block order. Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string,
+// the output's type).
+//
+// The schedule is attention16.cu's. Int8 keeps the scores about three times closer than e4m3 would (a step of 1/127
+// of the range against three bits of mantissa) at the same tensor-core rate. Hopper accumulates 8-bit floats with few
+// bits, so the product of each block starts from zero and is added to the running output in fp32.
+#include "pipeline.cuh"
+#include "wgmma.cuh"
+#ifndef TURNS
+#define TURNS 0
+#endif
+#ifndef OVERLAP
+#define OVERLAP 0
+#endif
+constexpr uint32_t kTurnBarrier = 3;
+
+constexpr int kDim = HEAD_DIM;
+constexpr uint32_t kTileBytes = kBlock * kDim;
+constexpr uint32_t kOutChunkBytes = kBlock * 128;
+constexpr int kSlots = kDim == 128 ? 9 : 16;
+// Below each value tile in shared memory stand eight more rows, the first all ones: one more column of the product,
+// the sum of the row's weights.
+constexpr uint32_t kSumBytes = 8 * 128;
+constexpr int kProducts = kDim / 2 + 4;
+constexpr float kHeadroom = 8.0f;  // log2 of the largest e4m3 weight: 256 of 448
+
+struct Operands {
+  TensorMap q, k;  // [head * block * token][dim], boxes of a block
+  TensorMap v;     // [head * block * dim][token]
+  const float* q_scale;    // [query heads, n_blocks, 128]; holds scale * log2(e)
+  const float* k_scale;    // [key heads, n_blocks]
+  const float* v_scale;    // [key heads, n_blocks]
+  const float* v_largest;  // [key heads], the largest of v_scale
+  const float* v_mean;     // [key heads, dim], what was taken off v
+};
+static_assert(sizeof(Operands) == 448, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
+
+struct __align__(1024) Shared {
+  uint8_t query[kQueryBuffers][kTileBytes];
+  uint8_t out[kDim / 64][kOutChunkBytes];
+  uint8_t slot[kSlots][kTileBytes + kSumBytes];
+  uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
+  uint64_t slot_full[kSlots], slot_empty[kSlots];
+  Tile tile[kQueryBuffers];
+  uint32_t valid[kSlots];
+  float k_scale[kSlots];
+  float v_shift[kSlots];  // log2 of what the weights of this block are multiplied by: kHeadroom + log2(v_scale / largest)
+};
+
+DEFINE_WGMMA_SS(multiply_keys, int, "+r", "m64n128k32.s32.s8.s8", "", 64, "%64", "%65", "%66")
+#if HEAD_DIM == 128
+DEFINE_WGMMA_RS(multiply_values, "m64n136k32.f32.e4m3.e4m3", ", 1, 1", 68, "%68", "%69", "%70", "%71", "%72", "%73")
+#else
+DEFINE_WGMMA_RS(multiply_values, "m64n72k32.f32.e4m3.e4m3", ", 1, 1", 36, "%36", "%37", "%38", "%39", "%40", "%41")
+#endif
+
+__device__ __forceinline__ uint32_t pack(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn." ELEMENT "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+__device__ __forceinline__ uint32_t pack_e4m3(float a, float b, float c, float d) {
+  uint32_t word;
+  asm("{\n.reg .b16 l, h;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 l, %2, %1;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 h, %4, %3;\n"
+      "mov.b32 %0, {l, h};\n}"
+      : "=r"(word)
+      : "f"(a), "f"(b), "f"(c), "f"(d));
+  return word;
+}
+
+// ---- the loading warp ------------------------------------------------------------------------------------------
+
+struct Entry {
+  int block;
+  uint32_t valid;
+  float k_scale, v_shift;
+};
+
+__device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p, int head, int block) {
+  const long long at = (long long)head * (p.n_video_blocks + p.n_text_blocks) + block;
+  const float shift = kHeadroom + __log2f(maps.v_scale[at]) - __log2f(maps.v_largest[head]);
+  return {block, place_of(p, block).valid, maps.k_scale[at], shift};
+}
+
+__device__ __forceinline__ uint32_t claim(Shared& shared, const Ring<kSlots>& ring) {
+  barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
+  const uint32_t full = shared_address(&shared.slot_full[ring.slot]);
+  barrier_arrive_expect(full, kTileBytes);
+  return full;
+}
+
+// The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1).
+__device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
+  const int lane = threadIdx.x & 31;
+  const int tiles = tile_count(p);
+  const int n_blocks = p.n_video_blocks + p.n_text_blocks;
+  Ring<kSlots> ring;
+  int buffer = 0;
+  uint32_t phase = 0;
+  bool first = true;
+  for (;;) {
+    int index = lane == 0 ? next_index(p, first) : 0;
+    first = false;
+    index = __shfl_sync(kAllLanes, index, 0);
+    const uint32_t query_full = shared_address(&shared.query_full[buffer]);
+    barrier_wait(shared_address(&shared.query_empty[buffer]), phase ^ 1);
+    if (index >= tiles) {
+      if (lane == 0) {
+        shared.tile[buffer].head = -1;
+        barrier_arrive(query_full);
+      }
+      return;
+    }
+    Tile tile = tile_at(p, index);
+    const long long row = (long long)tile.head * n_blocks + tile.block;
+    tile.count = p.counts[row];
+    if (lane == 0) {
+      shared.tile[buffer] = tile;
+      barrier_arrive_expect(query_full, kTileBytes);
+      tma_load_3d(shared_address(shared.query[buffer]), &maps.q, query_full, kEvictFirst, 0, int(row * kBlock), 0);
+    }
+    const int* list = p.blocks + row * n_blocks;
+    const int head = tile.head / p.group;
+    const int start = first_entry(p, list, tile.count, lane);
+    auto block_at = [&](int i) {
+      i += start;
+      return i < tile.count + start ? list[i < tile.count ? i : i - tile.count] : 0;
+    };
+    int previous = 0;
+    int next = block_at(lane);
+    auto load_values = [&](int block) {
+      const uint32_t full = claim(shared, ring);
+      tma_load_3d(shared_address(shared.slot[ring.slot]), &maps.v, full, kEvictLast, 0,
+                  (head * n_blocks + block) * kDim, 0);
+      ring.advance();
+    };
+    for (int base = 0; base < tile.count; base += 32) {
+      const Entry mine = entry_at(maps, p, head, next);
+      next = block_at(base + 32 + lane);
+      const int entries = min(32, tile.count - base);
+      for (int i = 0; i < entries; ++i) {
+        const Entry entry{__shfl_sync(kAllLanes, mine.block, i), __shfl_sync(kAllLanes, mine.valid, i),
+                          __shfl_sync(kAllLanes, mine.k_scale, i), __shfl_sync(kAllLanes, mine.v_shift, i)};
+        if (lane == 0) {
+          publish_hand(p, tile, entry.block);
+          barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
+          shared.valid[ring.slot] = entry.valid;
+          shared.k_scale[ring.slot] = entry.k_scale;
+          shared.v_shift[ring.slot] = entry.v_shift;
+          const uint32_t full = claim(shared, ring);
+          tma_load_3d(shared_address(shared.slot[ring.slot]), &maps.k, full, kEvictLast, 0,
+                      (head * n_blocks + entry.block) * kBlock, 0);
+          ring.advance();
+          if (base + i > 0) load_values(previous);
+        }
+        previous = entry.block;
+      }
+    }
+    if (lane == 0 && tile.count > 0) load_values(previous);
+    buffer ^= 1;
+    phase ^= buffer == 0;
+  }
+}
+
+// ---- the computing warpgroups ----------------------------------------------------------------------------------
+
+// An int32 of magnitude below 2^22 plus this bit pattern, read as a float, is kMagic + the integer, exactly.
+constexpr int kMagicBits = 0x4B400000;
+constexpr float kMagic = 12582912.0f;
+constexpr int kMaskedDot = int(0xFF800000u - uint32_t(kMagicBits));  // + kMagicBits: -infinity; the smallest of all
+
+struct Consumer {
+  const Problem& p;
+  Shared& shared;
+  const int warpgroup, lane;
+  Ring<kSlots> ring;
+  uint64_t query;
+  float q_scale[2];
+  int dots[64];
+  float product[kProducts];
+  float out[kDim / 2];
+  uint32_t weights[16];
+  float maximum[2];  // of this thread's two rows, in log2 units
+  float sum[2];      // of their weights, in every fourth lane
+  float factor[2];   // what `out` and `sum` must be multiplied by before `product` is added
+  float unshift;     // 1 / (what the weights of `product` were multiplied by)
+
+  __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
+    barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
+  }
+
+  __device__ __forceinline__ void release(int slot) {
+    if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
+  }
+
+  __device__ __forceinline__ void issue_keys(int slot) {
+    const uint64_t keys = matrix_descriptor<kDim>(shared_address(shared.slot[slot]));
+#pragma unroll
+    for (int k = 0; k < kDim / 32; ++k) multiply_keys(dots, query + 2 * k, keys + 2 * k, k > 0);
+  }
+
+  __device__ __forceinline__ void issue_values(int slot) {
+    const uint64_t values = matrix_descriptor<128>(shared_address(shared.slot[slot]));
+#pragma unroll
+    for (int k = 0; k < kBlock / 32; ++k) multiply_values(product, weights + 4 * k, values + 2 * k, k > 0);
+  }
+
+  __device__ __forceinline__ void add_product() {
+#pragma unroll
+    for (int i = 0; i < kDim / 2; ++i) out[i] = fmaf(out[i], factor[i >> 1 & 1], product[i]);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) sum[r] = fmaf(sum[r], factor[r], product[kDim / 2 + 2 * r] * unshift);
+  }
+
+  // Dot products -> weights, times 2^v_shift, relative to the running maximum.
+  __device__ __forceinline__ void soften(float (&weight)[64], float k_scale, float v_shift, float (&change)[2]) {
+    float scale[2], offset[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      int high[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) high[i] = max(dots[4 * i + 2 * r], dots[4 * i + 2 * r + 1]);
+#pragma unroll
+      for (int j = 4; j < 16; ++j) high[j & 3] = __vimax3_s32(high[j & 3], dots[4 * j + 2 * r], dots[4 * j + 2 * r + 1]);
+      int top = max(__vimax3_s32(high[0], high[1], high[2]), high[3]);
+      top = max(top, __shfl_xor_sync(kAllLanes, top, 1));
+      top = max(top, __shfl_xor_sync(kAllLanes, top, 2));
+      scale[r] = q_scale[r] * k_scale;
+      const float kept = fmaxf(maximum[r], (__int_as_float(top + kMagicBits) - kMagic) * scale[r]);
+      change[r] = exp2_fast(maximum[r] - kept);
+      maximum[r] = kept;
+      offset[r] = fmaf(-kMagic, scale[r], v_shift - kept);
+    }
+#pragma unroll
+    for (int i = 0; i < 64; ++i)
+      weight[i] = exp2_fast(fmaf(__int_as_float(dots[i] + kMagicBits), scale[i >> 1 & 1], offset[i >> 1 & 1]));
+  }
+
+  // One step of the software pipeline: scores of this step while the values of the step before are multiplied.
+  template <bool kFirst>
+  __device__ __forceinline__ void step() {
+    const Ring<kSlots> keys = ring;
+    ring.advance();
+    wait(keys);
+    if constexpr (TURNS && !kFirst) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
+    pin(dots);
+    wgmma_fence();
+    issue_keys(keys.slot);
+    wgmma_commit();
+    const Ring<kSlots> values = ring;
+    if constexpr (!kFirst) {
+      ring.advance();
+      wait(values);
+      issue_values(values.slot);
+      wgmma_commit();
+      if (TURNS) named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
+      wgmma_wait<1>();
+    } else {
+      wgmma_wait<0>();
+    }
+    pin(dots);
+    const uint32_t valid = shared.valid[keys.slot];
+    const float k_scale = shared.k_scale[keys.slot], v_shift = shared.v_shift[keys.slot];
+    release(keys.slot);
+    if (valid != 0) mask_ragged(p, dots, kMaskedDot, valid, lane);
+    float scores[64];
+    float change[2];
+    soften(scores, k_scale, v_shift, change);
+    if constexpr (!kFirst) {
+#if OVERLAP
+      {float t=0;
+#pragma unroll
+      for (int i=0;i<64;i+=8) t=fmaxf(t,scores[i]);
+      order_after(t, shared_address(shared.valid));}
+#endif
+      wgmma_wait<0>();
+      pin(product);
+      release(values.slot);
+      add_product();
+    }
+    factor[0] = change[0];
+    factor[1] = change[1];
+    unshift = exp2_fast(-v_shift);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int at = 16 * k + 8 * (i >> 1) + 2 * (i & 1);
+        weights[4 * k + i] = pack_e4m3(scores[at], scores[at + 1], scores[at + 4], scores[at + 5]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void attend(int count) {
+#pragma unroll
+    for (int i = 0; i < kDim / 2; ++i) out[i] = 0;
+    maximum[0] = maximum[1] = kNegativeInfinity;
+    sum[0] = sum[1] = 0;
+    if (count == 0) return;
+    step<true>();
+#pragma unroll 1
+    for (int n = 1; n < count; ++n) step<false>();
+    wait(ring);
+    wgmma_fence();
+    issue_values(ring.slot);
+    wgmma_commit();
+    wgmma_wait<0>();
+    pin(product);
+    release(ring.slot);
+    ring.advance();
+    add_product();
+  }
+
+  // out * v_scale / sum + mean.
+  __device__ __forceinline__ void finish(const Operands& maps, int head) {
+    const float* mean = maps.v_mean + head * kDim + 2 * (lane & 3);
+    const float v_scale = maps.v_largest[head] * exp2_fast(-kHeadroom);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float total = sum[r];
+      total += __shfl_xor_sync(kAllLanes, total, 1);
+      total += __shfl_xor_sync(kAllLanes, total, 2);
+      const float inverse = v_scale / total;
+#pragma unroll
+      for (int j = 0; j < kDim / 8; ++j) {
+        const float2 offset = *reinterpret_cast<const float2*>(mean + 8 * j);
+        out[4 * j + 2 * r] = fmaf(out[4 * j + 2 * r], inverse, offset.x);
+        out[4 * j + 2 * r + 1] = fmaf(out[4 * j + 2 * r + 1], inverse, offset.y);
+      }
+    }
+  }
+};
+
+__device__ __forceinline__ void compute(const Operands& maps, const Problem& p, Shared& shared) {
+  const int warpgroup = threadIdx.x / 128 - 1;
+  const int lane = threadIdx.x & 31;
+  Consumer consumer{p, shared, warpgroup, lane};
+  if (TURNS && warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
+  int buffer = 0;
+  uint32_t phase = 0;
+  for (;;) {
+    barrier_wait(shared_address(&shared.query_full[buffer]), phase);
+    const Tile tile = shared.tile[buffer];
+    if (tile.head < 0) return;
+    consumer.query = matrix_descriptor<kDim>(shared_address(shared.query[buffer]) + warpgroup * 64 * kDim);
+    const long long block = (long long)tile.head * (p.n_video_blocks + p.n_text_blocks) + tile.block;
+    const float* scales = maps.q_scale + block * kBlock + warpgroup * 64 + (threadIdx.x / 32 & 3) * 16 + lane / 4;
+    consumer.q_scale[0] = scales[0];
+    consumer.q_scale[1] = scales[8];
+    consumer.attend(tile.count);
+    named_sync(kStoreBarrier + warpgroup, 128);  // all four warps are done with the query
+    if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
+    if (tile.count > 0) consumer.finish(maps, tile.head / p.group);
+    store_rows<kDim>(p, tile, consumer.out, shared_address(shared.out) + warpgroup * 64 * 128, kOutChunkBytes,
+                     warpgroup, pack);
+    buffer ^= 1;
+    phase ^= buffer == 0;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads, 1)
+    attention8(const __grid_constant__ Operands maps, const __grid_constant__ Problem problem) {
+  extern __shared__ __align__(1024) uint8_t memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  if (threadIdx.x == 0) {
+    if (shared_address(memory) & 1023) asm volatile("trap;");  // the swizzle counts on it
+    for (int i = 0; i < kQueryBuffers; ++i) {
+      barrier_init(shared_address(&shared.query_full[i]), 1);
+      barrier_init(shared_address(&shared.query_empty[i]), 2);
+    }
+    for (int i = 0; i < kSlots; ++i) {
+      barrier_init(shared_address(&shared.slot_full[i]), 1);
+      barrier_init(shared_address(&shared.slot_empty[i]), kConsumerThreads / 32);
+    }
+    barrier_init_fence();
+  }
+  for (int i = threadIdx.x; i < kSlots * int(kSumBytes); i += kThreads) {
+    constexpr uint8_t kOne = 0x38;  // 1.0 in e4m3
+    shared.slot[i / kSumBytes][kTileBytes + i % kSumBytes] = i % kSumBytes < 128 ? kOne : 0;
+  }
+  async_proxy_fence();
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    registers_shrink<24>();
+    if (threadIdx.x < 32) load(maps, problem, shared);
+  } else {
+    registers_grow<240>();
+    compute(maps, problem, shared);
+  }
+}
+
+extern "C" __device__ const unsigned int attention8_shared_bytes = sizeof(Shared);
