@@ -10,7 +10,17 @@ from dataclasses import replace
 
 import torch
 
-from golden.quartdepth.layers import Add, Attention, Conv, FloatGraph, FloatLayer, LayerNorm, Relu, Transposed
+from golden.quartdepth.layers import (
+    Add,
+    Attention,
+    Concat,
+    Conv,
+    FloatGraph,
+    FloatLayer,
+    LayerNorm,
+    Relu,
+    Transposed,
+)
 
 
 class GraphError(ValueError):
@@ -19,7 +29,7 @@ class GraphError(ValueError):
 
 def fuse(graph: FloatGraph) -> FloatGraph:
     """All passes, in order. Raises GraphError where LayerNorm or attention is used in a way that cannot be fused."""
-    for fusion in (_split_projections, _drop_unused, _fuse, _fold_layer_norm):
+    for fusion in (_split_projections, _drop_unused, _fuse, _fold_layer_norm, _flatten_concat):
         graph = fusion(graph)
     return graph
 
@@ -128,3 +138,20 @@ def _fold_layer_norm(graph: FloatGraph) -> FloatGraph:
         for x in layers
     ]
     return replace(graph, layers=unit)
+
+
+def _flatten_concat(graph: FloatGraph) -> FloatGraph:
+    """A concatenation that only another one reads becomes part of it."""
+    readers = _readers(graph)
+    inner = {x.name: x for x in graph.layers if isinstance(x, Concat) and readers[x.name] == 1}
+    layers: list[FloatLayer] = []
+    for layer in graph.layers:
+        if isinstance(layer, Concat):
+            absorbed = {p for p in layer.parts if p in inner}
+            parts = [inner[p].parts if p in absorbed else (p,) for p in layer.parts]
+            layers = [x for x in layers if x.name not in absorbed]
+            layer = replace(layer, parts=tuple(name for names in parts for name in names))
+            if layer.name in inner:
+                inner[layer.name] = layer
+        layers.append(layer)
+    return replace(graph, layers=layers)

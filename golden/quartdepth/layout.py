@@ -1,0 +1,212 @@
+"""Where pictures lie: storages of rows and cells, and the place of every picture in one.
+
+A cell is what one pixel takes, a multiple of a scratchpad word. Joined pictures share the cells of one storage, so that
+concatenation moves nothing. What attention reads and makes lies sequence by sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.isa import Format
+from golden.quartdepth.network import Attend, Code, Convolution, Join, Layer, Network, Picture
+
+
+class CompileError(ValueError):
+    """The network cannot be compiled for this chip; the message names the layer and what to change."""
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The next multiple at or above `value`."""
+    return -(-value // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class Storage:
+    """`rows` x `cols` cells of `cell` bytes, without gaps."""
+
+    name: str
+    rows: int
+    cols: int
+    cell: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.rows * self.cols * self.cell
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A picture within a storage.
+
+    offset: bytes from the start of a cell. span: bytes from there that belong to the picture alone. positions:
+    element (of the code's width) of each channel, from `offset`. patch: (1, 1), or the patch whose positions are
+    sequences: row s*(h/py) + a, column b of the storage is then pixel (py a + p, px b + q), with s = px p + q.
+    """
+
+    picture: str
+    storage: Storage
+    code: Code
+    positions: NDArray[np.int64]
+    offset: int
+    span: int
+    patch: tuple[int, int]
+
+    @property
+    def elements(self) -> int:
+        """Elements from the first to the last channel."""
+        return int(self.positions[-1]) + 1
+
+    def element_bytes(self, elements: int) -> int:
+        """Bytes of so many elements (an even number of 4-bit ones)."""
+        return elements * self.code.bits // 8
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The network that is compiled, and the place of each of its pictures."""
+
+    network: Network
+    places: dict[str, Place]
+    windows: InputWindows | None
+
+    @property
+    def storages(self) -> dict[str, Storage]:
+        """By name."""
+        return {p.storage.name: p.storage for p in self.places.values()}
+
+
+@dataclass(frozen=True)
+class InputWindows:
+    """The input is laid out as the rows of windows that its first convolution reads.
+
+    Channel `kx * channels + c` of pixel (y, ox) is channel c of image pixel (y, ox * stride + kx - padding), or the
+    code of zero outside. An image has so few channels that its own pixels would leave most of a word empty.
+    """
+
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+
+    def arrange(self, codes: NDArray[np.int64], pad: int, width: int) -> NDArray[np.int64]:
+        """[h, w, c] -> [h, width, kernel * c]."""
+        reach = (width - 1) * self.stride + self.kernel
+        right = max(0, reach - self.padding - codes.shape[1])
+        padded = np.pad(codes, ((0, 0), (self.padding, right), (0, 0)), constant_values=pad)
+        taps = [padded[:, kx : kx + (width - 1) * self.stride + 1 : self.stride] for kx in range(self.kernel)]
+        return np.concatenate(taps, axis=2)
+
+
+def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, InputWindows | None]:
+    """The network whose first convolution reads rows of windows, where that is possible and saves steps."""
+    readers = network.readers(network.input)
+    first = readers[0] if len(readers) == 1 else None
+    picture = network.pictures[network.input]
+    if not isinstance(first, Convolution) or first.depthwise or first.transposed or first.residual is not None:
+        return network, None
+    out, channels, kernel_h, kernel_w = first.weight.shape
+    if kernel_w == 1 or kernel_w * channels > config.depth or picture.code.format is not Format.INT8:
+        return network, None
+    windows = InputWindows(channels, kernel_w, first.stride[1], first.padding[1])
+    width = network.pictures[first.name].shape.width
+    weight = first.weight.transpose(0, 3, 1, 2).reshape(out, kernel_w * channels, kernel_h, 1)
+    shape = replace(picture.shape, width=width, channels=kernel_w * channels)
+    layer = replace(first, weight=weight, stride=(first.stride[0], 1), padding=(first.padding[0], 0))
+    layers: list[Layer] = [layer if other is first else other for other in network.layers]
+    pictures = {**network.pictures, network.input: Picture(shape, picture.code)}
+    return Network(network.input, network.output, pictures, layers), windows
+
+
+def lay_out(network: Network, config: ChipConfig, apart: frozenset[str]) -> Layout:
+    """Places for all pictures. `apart`: joined pictures whose parts must start at whole words, as the copy engines
+    move them. Raises CompileError where a layer cannot read or write what another one lays out."""
+    network, windows = with_input_windows(network, config)
+    return Layout(network, _Layouter(network, config, apart).run(), windows)
+
+
+class _Layouter:
+    def __init__(self, network: Network, config: ChipConfig, apart: frozenset[str]) -> None:
+        self.network, self.config, self.apart = network, config, apart
+        self.places: dict[str, Place] = {}
+        self.parts: dict[str, Join] = {}
+        for layer in network.layers:
+            if isinstance(layer, Join):
+                self.parts.update(dict.fromkeys(layer.parts, layer))
+
+    def run(self) -> dict[str, Place]:
+        wanted: dict[str, tuple[NDArray[np.int64], tuple[int, int], int]] = {}
+        for layer in self.network.layers:
+            if isinstance(layer, Attend):
+                wanted.update(self._attention(layer))
+        for name in self.network.pictures:
+            self._place(name, wanted)
+        return self.places
+
+    def _attention(self, layer: Attend) -> dict[str, tuple[NDArray[np.int64], tuple[int, int], int]]:
+        depth, cols, dim = self.config.depth, self.config.cols, layer.head_dim
+        channel = np.arange(layer.heads * dim)
+        head, within = channel // dim, channel % dim
+        first_word = head * dim // depth
+        words = int(((head * dim + dim - 1) // depth - first_word).max()) + 1
+        keys = head * words * depth + head * dim - first_word * depth + within
+        slots = head * round_up(dim, cols) + within
+        return {
+            layer.query: (channel, layer.patch, 0),
+            layer.key: (keys, layer.patch, layer.heads * words * depth),
+            layer.value: (slots, layer.patch, 0),
+            layer.name: (slots, layer.patch, 0),
+        }
+
+    def _place(self, name: str, wanted: dict[str, tuple[NDArray[np.int64], tuple[int, int], int]]) -> None:
+        if name in self.places:
+            return
+        picture = self.network.pictures[name]
+        if name in self.parts:
+            self._join(self.parts[name])
+            return
+        made_by = {layer.name: layer for layer in self.network.layers}.get(name)
+        if isinstance(made_by, Join):
+            self._join(made_by)
+            return
+        positions, patch, at_least = wanted.get(name, (np.arange(picture.shape.channels), (1, 1), 0))
+        self.places[name] = self._alone(name, picture, positions, patch, at_least)
+
+    def _alone(
+        self, name: str, picture: Picture, positions: NDArray[np.int64], patch: tuple[int, int], at_least: int
+    ) -> Place:
+        px, shape = patch[1], picture.shape
+        span = max((int(positions[-1]) + 1) * picture.code.bits, at_least * 8)
+        # the chip writes whole groups of lanes into INT16 cells
+        unit = 2 * self.config.cols if picture.code.format is Format.INT16 else self.config.depth
+        cell = round_up(-(-span // 8), max(unit, self.config.depth))
+        storage = Storage(name, shape.height * px, shape.width // px, cell)
+        return Place(name, storage, picture.code, positions, 0, cell, patch)
+
+    def _join(self, join: Join) -> None:
+        picture = self.network.pictures[join.name]
+        bits = picture.code.bits
+        unit = self.config.depth * 8 // bits if join.name in self.apart else self.config.cols
+        start = 0
+        starts: list[int] = []
+        positions: list[NDArray[np.int64]] = []
+        for part in join.parts:
+            count = self.network.pictures[part].shape.channels
+            starts.append(start)
+            positions.append(start + np.arange(count))
+            start += round_up(count, unit)
+        cell = round_up(start * bits // 8, self.config.depth)
+        storage = Storage(join.name, picture.shape.height, picture.shape.width, cell)
+        self.places[join.name] = Place(join.name, storage, picture.code, np.concatenate(positions), 0, cell, (1, 1))
+        ends = [*starts[1:], cell * 8 // bits]
+        for part, first, end in zip(join.parts, starts, ends, strict=True):
+            channels = np.arange(self.network.pictures[part].shape.channels)
+            offset, span = first * bits // 8, (end - first) * bits // 8
+            if part in self.places:
+                raise CompileError(f"'{part}' is a part of two joined pictures")
+            self.places[part] = Place(part, storage, picture.code, channels, offset, span, (1, 1))

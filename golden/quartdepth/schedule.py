@@ -1,0 +1,121 @@
+"""Order and tokens: loads ahead of the computation that they do not touch, and waits for everything that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.effects import Effects, Memory, effects_of
+from golden.quartdepth.emit import Op
+from golden.quartdepth.isa import ENGINE_OF, Engine, Opcode
+from golden.quartdepth.layout import CompileError
+
+MAX_TOKENS = 0xFFFF
+SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
+WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
+
+
+@dataclass
+class Scheduled:
+    """An instruction in its final place, and its effects."""
+
+    op: Op
+    effects: Effects
+
+    @property
+    def engine(self) -> Engine:
+        return ENGINE_OF[self.op.instruction.opcode]
+
+
+def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int]) -> list[Scheduled]:
+    """Final order with all `wait_*` fields set. sizes: words of each memory. Raises CompileError for more than 65535
+    instructions of an engine."""
+    listed = [Scheduled(op, effects_of(op.instruction, op.program, config)) for op in ops]
+    ordered = _load_early(listed, config)
+    _set_waits(ordered, sizes)
+    return ordered
+
+
+def mxu_cycles(op: Op, config: ChipConfig) -> int:
+    """Cycles in which the MXU issues a step of a MATMUL, stalls apart."""
+    i = op.instruction
+    if i.opcode is not Opcode.MATMUL:
+        return 0
+    pixels = i["out_h"] * i["out_w"]
+    if i["depthwise"]:
+        return pixels * i["chunks"] * 3 * i["stride_x"]
+    steps = i["kernel_h"] * i["kernel_w"] * i["chunks"] * (2 if i["weight_format"] else 1)
+    return pixels * steps * -(-i["n"] // config.cols)
+
+
+def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
+    """Moves each LOAD up past what it does not conflict with, until enough computation lies between. Loads keep
+    their order."""
+    out: list[Scheduled] = []
+    for entry in listed:
+        place = len(out)
+        if entry.op.instruction.opcode is Opcode.LOAD:
+            i = entry.op.instruction
+            wanted = 2 * i["rows"] * i["row_bytes"] // config.depth + SLACK
+            ahead = 0
+            while place and ahead < wanted:
+                before = out[place - 1]
+                if before.op.instruction.opcode is Opcode.LOAD or before.effects.conflicts(entry.effects):
+                    break
+                ahead += mxu_cycles(before.op, config)
+                place -= 1
+        out.insert(place, entry)
+    return out
+
+
+class _Ledger:
+    """For every word of a memory: the last instruction (counted by engine, from 1) that read and that wrote it."""
+
+    def __init__(self, words: int) -> None:
+        self.read = {engine: np.zeros(words, dtype=np.int32) for engine in Engine}
+        self.wrote = {engine: np.zeros(words, dtype=np.int32) for engine in Engine}
+
+
+def _latest(table: NDArray[np.int32], words: NDArray[np.int64]) -> int:
+    return int(table[words].max()) if words.size else 0
+
+
+def _set_waits(ordered: list[Scheduled], sizes: dict[Memory, int]) -> None:
+    ledgers = {memory: _Ledger(size) for memory, size in sizes.items()}
+    count = dict.fromkeys(Engine, 0)
+    # what an engine's instruction has seen retired, by engine and count: through its own waits, theirs, and its order
+    seen: dict[Engine, list[dict[Engine, int]]] = {engine: [dict.fromkeys(Engine, 0)] for engine in Engine}
+    for entry in ordered:
+        engine = entry.engine
+        needs = dict.fromkeys(Engine, 0)
+        for memory, words in entry.effects.reads.items():
+            for other in Engine:
+                needs[other] = max(needs[other], _latest(ledgers[memory].wrote[other], words))
+        for memory, words in entry.effects.writes.items():
+            for other in Engine:
+                ledger = ledgers[memory]
+                needs[other] = max(
+                    needs[other], _latest(ledger.wrote[other], words), _latest(ledger.read[other], words)
+                )
+        needs[engine] = 0  # an engine keeps its own order
+        known = dict(seen[engine][-1])
+        # the strongest waits first: what they imply need not be waited for again
+        for other in sorted(Engine, key=lambda e: -needs[e]):
+            if needs[other] > known[other]:
+                entry.op.instruction[WAITS[other]] = needs[other]
+                for e, n in seen[other][needs[other]].items():
+                    known[e] = max(known[e], n)
+                known[other] = max(known[other], needs[other])
+        count[engine] += 1
+        if count[engine] > MAX_TOKENS:
+            raise CompileError(f"the program has more than {MAX_TOKENS} {engine.name} instructions")
+        known[engine] = count[engine]
+        seen[engine].append(known)
+        for memory, words in entry.effects.reads.items():
+            ledgers[memory].read[engine][words] = count[engine]
+        for memory, words in entry.effects.writes.items():
+            ledgers[memory].wrote[engine][words] = count[engine]
