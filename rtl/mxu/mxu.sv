@@ -1,0 +1,296 @@
+// The matrix engine: executes MATMUL as docs/numerics.md defines it and hands rows of C accumulators to the VPU.
+//
+// Pipeline of a beat: issue (scratchpad grant) | word arrives, edge | products, column sums | accumulate | signature.
+// A second instruction is taken while the first still streams, so that its first tile is loaded early; a fault is
+// raised only when it belongs to the oldest unretired instruction. `stop_i` drops everything, accumulators included.
+
+`include "registers.svh"
+`include "assertions.svh"
+
+module mxu
+  import mxu_pkg::*;
+#(
+    parameter int unsigned Depth = 16,  // bytes of a scratchpad word, length of a dot product
+    parameter int unsigned Cols = 8,  // columns
+    parameter int unsigned Rows = 64,  // rows of an accumulator bank
+    parameter int unsigned SpadWords = 16384,  // words of the scratchpad
+    parameter int unsigned Tables = 8,  // code tables
+    localparam int unsigned AddrW = $clog2(SpadWords)
+) (
+    input  logic                                clk_i,
+    input  logic                                rst_ni,
+    input  logic                                stop_i,  // level: drop everything, start nothing
+    // queue
+    input  logic                                instr_valid_i,
+    input  isa_pkg::matmul_t                    instr_i,
+    output logic                                instr_ready_o,
+    input  logic                                token_wait_i,           // the queue's head waits for tokens
+    output logic                                retire_o,               // pulse
+    output logic             [            31:0] retire_sig_o,           // with retire_o
+    output logic                                fault_o,                // level until stop_i
+    output isa_pkg::trap_e                      fault_cause_o,
+    output logic                                idle_o,  // nothing is unretired, the banks are drained
+    output logic                                acc_empty_o,
+    output logic             [     Classes-1:0] class_o,                // one-hot, by class_e
+    // code tables
+    input  logic signed      [             7:0] decode_i   [Tables][16],
+    // scratchpad: stream and stationary operand
+    output logic                                act_rreq_o,
+    output logic             [       AddrW-1:0] act_raddr_o,
+    input  logic                                act_rgnt_i,
+    input  logic             [     8*Depth-1:0] act_rdata_i,
+    output logic                                wgt_rreq_o,
+    output logic             [       AddrW-1:0] wgt_raddr_o,
+    input  logic                                wgt_rgnt_i,
+    input  logic             [     8*Depth-1:0] wgt_rdata_i,
+    // accumulator rows
+    output logic                                acc_valid_o,
+    output logic             [  Cols-1:0][31:0] acc_data_o,
+    input  logic                                acc_ready_i
+);
+  // Instruction and the two generators.
+  logic stream_valid, stream_taken, load_valid, loader_done, setup_ahead;
+  stream_job_t stream_job;
+  load_job_t load_job;
+  logic offered, out_of_range, go, loader_fault, tile_ready, swap;
+  beat_t beat;
+
+  mxu_setup #(
+      .Depth(Depth),
+      .Cols (Cols)
+  ) u_setup (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .instr_valid_i,
+      .instr_i,
+      .instr_ready_o,
+      .stream_valid_o(stream_valid),
+      .load_valid_o(load_valid),
+      .stream_job_o(stream_job),
+      .load_job_o(load_job),
+      .stream_taken_i(stream_taken),
+      .loader_done_i(loader_done),
+      .ahead_o(setup_ahead)
+  );
+
+  mxu_stream #(
+      .Depth(Depth),
+      .Cols(Cols),
+      .SpadWords(SpadWords)
+  ) u_stream (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .job_valid_i(stream_valid),
+      .job_i(stream_job),
+      .job_taken_o(stream_taken),
+      .beat_valid_o(offered),
+      .beat_o(beat),
+      .beat_addr_o(act_raddr_o),
+      .beat_range_o(out_of_range),
+      .beat_ready_i(go)
+  );
+
+  // Issue: a step needs its tile, a free row, and a row that the step before it does not write.
+  logic wait_tile, wait_acc, wait_row, clear, row_free, step_q, second_q;
+  logic [7:0] row_q, highest_row;
+
+  assign highest_row = beat.step.more ? beat.step.target.row + beat.step.block : beat.step.target.row;
+  assign wait_tile = beat.swap && !tile_ready;
+  assign wait_acc = beat.last && !row_free;
+  assign wait_row = beat.last && !beat.step.target.first && step_q && row_q == beat.step.target.row;
+  assign clear = offered && !out_of_range && !wait_tile && !wait_acc && !wait_row && !stop_i;
+  assign act_rreq_o = clear && !beat.feed.pad;
+  assign go = clear && (beat.feed.pad || act_rgnt_i);
+  assign swap = go && beat.swap;
+  `FF(step_q, go && beat.last, 1'b0)
+  `FF(second_q, go && beat.last && beat.step.more, 1'b0)
+  `FFLNR(row_q, beat.step.target.row, go)
+
+  // The word arrives.
+  logic word_valid_q;
+  beat_t word_q;
+  logic [7:0] operand[Depth], window[9][Depth], weight[Cols][Depth];
+
+  `FF(word_valid_q, go && !stop_i, 1'b0)
+  `FFLNR(word_q, beat, go)
+
+  mxu_edge #(
+      .Depth (Depth),
+      .Tables(Tables)
+  ) u_edge (
+      .clk_i,
+      .valid_i(word_valid_q),
+      .feed_i(word_q.feed),
+      .word_i(act_rdata_i),
+      .decode_i,
+      .operand_o(operand),
+      .window_o(window)
+  );
+
+  logic write, write_transpose, write_upper, write_int8, write_keep_high;
+  logic [6:0] write_index, write_columns;
+
+  mxu_loader #(
+      .Depth(Depth),
+      .Cols(Cols),
+      .SpadWords(SpadWords)
+  ) u_loader (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .job_valid_i(load_valid),
+      .job_i(load_job),
+      .done_o(loader_done),
+      .fault_o(loader_fault),
+      .swap_i(swap),
+      .ready_o(tile_ready),
+      .rreq_o(wgt_rreq_o),
+      .raddr_o(wgt_raddr_o),
+      .rgnt_i(wgt_rgnt_i),
+      .write_o(write),
+      .transpose_o(write_transpose),
+      .upper_o(write_upper),
+      .int8_o(write_int8),
+      .keep_high_o(write_keep_high),
+      .index_o(write_index),
+      .columns_o(write_columns)
+  );
+
+  mxu_tile #(
+      .Depth(Depth),
+      .Cols (Cols)
+  ) u_tile (
+      .clk_i,
+      .swap_i(word_valid_q && word_q.swap),
+      .write_i(write),
+      .transpose_i(write_transpose),
+      .upper_i(write_upper),
+      .int8_i(write_int8),
+      .keep_high_i(write_keep_high),
+      .index_i(write_index),
+      .columns_i(write_columns),
+      .word_i(wgt_rdata_i),
+      .weight_o(weight)
+  );
+
+  // Products. A depthwise window gives a second step, for the second column tile, in the cycle after the first.
+  logic step_valid_d, step_valid_q, upper_d, upper_q;
+  step_t run_d, run_q;
+  target_t step_target;
+  logic signed [31:0] sum[Cols];
+
+  always_comb begin
+    step_valid_d = word_valid_q && word_q.last;
+    run_d = word_q.step;
+    upper_d = 1'b0;
+    if (step_valid_q && run_q.more && !upper_q) begin
+      step_valid_d = 1'b1;
+      run_d = run_q;
+      run_d.target.row = run_q.target.row + run_q.block;
+      run_d.phase = 1'b1;
+      upper_d = 1'b1;
+    end
+    if (stop_i) step_valid_d = 1'b0;
+  end
+  `FF(step_valid_q, step_valid_d, 1'b0)
+  `FF(upper_q, step_valid_d && upper_d, 1'b0)
+  `FFLNR(run_q, run_d, step_valid_d)
+
+  always_comb begin
+    step_target = run_q.target;
+    if (run_q.more && !upper_q) begin
+      step_target.group_last = 1'b0;
+      step_target.job_last   = 1'b0;
+    end
+  end
+
+  mxu_array #(
+      .Depth(Depth),
+      .Cols (Cols)
+  ) u_array (
+      .clk_i,
+      .en_i(step_valid_q),
+      .mode_i(run_q.mode),
+      .phase_i(run_q.phase),
+      .depthwise_i(run_q.depthwise),
+      .upper_i(upper_q),
+      .operand_i(operand),
+      .window_i(window),
+      .weight_i(weight),
+      .sum_o(sum)
+  );
+
+  // Accumulate, sign, retire.
+  logic row_valid, row_group_last, row_job_last;
+  logic [31:0] row[Cols];
+  logic [7:0] row_index;
+
+  mxu_acc #(
+      .Cols(Cols),
+      .Rows(Rows)
+  ) u_acc (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .ask_group_i(beat.step.target.group),
+      .ask_first_i(beat.step.target.first),
+      .ask_row_i(highest_row),
+      .free_o(row_free),
+      .valid_i(step_valid_q),
+      .target_i(step_target),
+      .sum_i(sum),
+      .row_valid_o(row_valid),
+      .row_o(row),
+      .row_index_o(row_index),
+      .row_group_last_o(row_group_last),
+      .row_job_last_o(row_job_last),
+      .acc_valid_o,
+      .acc_data_o,
+      .acc_ready_i,
+      .empty_o(acc_empty_o)
+  );
+
+  mxu_signature #(
+      .Cols(Cols)
+  ) u_signature (
+      .clk_i,
+      .rst_ni,
+      .stop_i,
+      .valid_i(row_valid),
+      .row_i(row),
+      .index_i(row_index),
+      .group_last_i(row_group_last),
+      .job_last_i(row_job_last),
+      .retire_o,
+      .signature_o(retire_sig_o)
+  );
+
+  // Instructions in flight: setup and loader hold the youngest, the stream the same one or the one before.
+  logic [2:0] unretired_d, unretired_q;
+  assign unretired_d = stop_i ? '0 : unretired_q + 3'(instr_valid_i && instr_ready_o) - 3'(retire_o);
+  `FF(unretired_q, unretired_d, '0)
+
+  assign fault_o = !stop_i && ((loader_fault && unretired_q == 3'd1) ||
+                               (offered && out_of_range && unretired_q == (setup_ahead ? 3'd2 : 3'd1)));
+  assign fault_cause_o = fault_o ? isa_pkg::TrapRange : isa_pkg::TrapNone;
+  assign idle_o = unretired_q == '0 && acc_empty_o;
+
+  // Why this cycle issued no step.
+  class_e cycle_class;
+  always_comb begin
+    if ((go && beat.last) || second_q) cycle_class = ClassActive;
+    else if (offered && wait_tile) cycle_class = ClassWeights;
+    else if (offered && wait_acc) cycle_class = ClassAcc;
+    else if (offered && clear && !go) cycle_class = ClassSpad;
+    else if (unretired_q != '0 || (instr_valid_i && instr_ready_o)) cycle_class = ClassFill;
+    else if (token_wait_i) cycle_class = ClassToken;
+    else cycle_class = ClassEmpty;
+    class_o = '0;
+    class_o[cycle_class] = 1'b1;
+  end
+
+  `ASSERT_ALWAYS(WindowKept, !(step_valid_q && run_q.more && !upper_q && word_valid_q && word_q.last))
+  `ASSERT_STABLE(StreamRequestStable, act_rreq_o, act_rgnt_i || stop_i, act_raddr_o)
+endmodule

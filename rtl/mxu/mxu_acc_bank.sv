@@ -1,0 +1,21 @@
+// One accumulator bank: R rows of C int32, one read (combinational) and one write port.
+
+`include "registers.svh"
+
+module mxu_acc_bank #(
+    parameter int unsigned Cols = 8,  // columns
+    parameter int unsigned Rows = 64,  // rows
+    localparam int unsigned RowW = $clog2(Rows)
+) (
+    input  logic            clk_i,
+    input  logic [RowW-1:0] raddr_i,
+    output logic [    31:0] rdata_o[Cols],
+    input  logic            we_i,
+    input  logic [RowW-1:0] waddr_i,
+    input  logic [    31:0] wdata_i[Cols]
+);
+  logic [31:0] rows_q[Rows][Cols];
+
+  assign rdata_o = rows_q[raddr_i];
+  `FFLNR(rows_q[waddr_i], wdata_i, we_i)
+endmodule

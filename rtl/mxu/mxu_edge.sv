@@ -1,0 +1,85 @@
+// Edge of the array: turns an arriving word into D operand bytes, decoding table codes once a row, filling in padding
+// and clearing the lanes that do not count. Depthwise words build the 3x3 window of D channels instead:
+// rows 0 and 1 of a column wait until row 2 has come, then the window shifts by one column and stands for at
+// least three cycles.
+
+`include "registers.svh"
+
+module mxu_edge
+  import mxu_pkg::*;
+#(
+    parameter int unsigned Depth  = 16,  // bytes of a word
+    parameter int unsigned Tables = 8    // code tables
+) (
+    input  logic                      clk_i,
+    input  logic                      valid_i,
+    input  feed_t                     feed_i,
+    input  logic        [8*Depth-1:0] word_i,
+    input  logic signed [        7:0] decode_i [Tables][16],
+    output logic        [        7:0] operand_o[Depth],
+    output logic        [        7:0] window_o [9][Depth]
+);
+  localparam int unsigned TableW = $clog2(Tables);
+  localparam int unsigned HalfW = 4 * Depth;
+
+  logic [7:0] bytes[Depth], operand_q[Depth];
+  logic [7:0] column_q[2][Depth], window_d[9][Depth], window_q[9][Depth];
+  logic coded, dense, shift;
+
+  assign coded = feed_i.act_format == isa_pkg::ActFormatTable4 ||
+      (feed_i.depthwise && feed_i.act_format == isa_pkg::ActFormatUint4);
+  assign dense = valid_i && !feed_i.depthwise;
+  assign shift = valid_i && feed_i.depthwise && feed_i.tap_row == 2'd2;
+
+  always_comb begin
+    automatic logic [HalfW-1:0] half;
+    automatic logic [31:0] part;
+    automatic logic [3:0] code;
+    bytes = '{default: '0};
+    half  = '0;
+    part  = '0;
+    code  = '0;
+    if (valid_i) begin
+      if (coded) begin
+        half = feed_i.half ? word_i[HalfW+:HalfW] : word_i[0+:HalfW];
+        for (int unsigned i = 0; i < HalfW / 32; i++) begin
+          part = half[32*i+:32];
+          for (int unsigned j = 0; j < 8; j++) begin
+            code = feed_i.pad ? feed_i.pad_value[3:0] : part[4*j+:4];
+            bytes[8*i+j] = (feed_i.act_format == isa_pkg::ActFormatTable4) ?
+                decode_i[TableW'(feed_i.code_table)][code] : 8'(code);
+          end
+        end
+      end else begin
+        for (int unsigned i = 0; i < Depth / 4; i++) begin
+          part = word_i[32*i+:32];
+          for (int unsigned j = 0; j < 4; j++) begin
+            bytes[4*i+j] = feed_i.pad ? feed_i.pad_value : part[8*j+:8];
+          end
+        end
+      end
+      for (int unsigned k = 0; k < Depth; k++) begin
+        if (k >= 32'(feed_i.lanes)) bytes[k] = '0;
+      end
+    end
+  end
+  `FFLNR(operand_q, bytes, dense)
+  assign operand_o = operand_q;
+
+  always_comb begin
+    window_d = window_q;
+    if (shift) begin
+      for (int unsigned r = 0; r < 3; r++) begin
+        window_d[3*r]   = window_q[3*r+1];
+        window_d[3*r+1] = window_q[3*r+2];
+      end
+      window_d[2] = column_q[0];
+      window_d[5] = column_q[1];
+      window_d[8] = bytes;
+    end
+  end
+  `FFLNR(column_q[0], bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd0)
+  `FFLNR(column_q[1], bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd1)
+  `FFLNR(window_q, window_d, shift)
+  assign window_o = window_q;
+endmodule
