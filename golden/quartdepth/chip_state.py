@@ -43,8 +43,11 @@ class Write:
 
     def signature(self) -> int:
         """This write's share of the instruction's signature."""
-        padded = np.pad(self.data, ((0, 0), (0, -self.data.shape[1] % 4)))
-        return signature(padded.view(np.uint32), (self.start >> 2)[:, None] + np.arange(padded.shape[1] // 4))
+        data = self.data
+        if data.shape[1] % 4:
+            data = np.pad(data, ((0, 0), (0, -data.shape[1] % 4)))
+        words = np.ascontiguousarray(data).view(np.uint32)
+        return signature(words, (self.start >> 2)[:, None] + np.arange(words.shape[1]))
 
     def locate(self, row: int, byte: int) -> str:
         """In words, which element `data[row, byte]` belongs to."""

@@ -32,7 +32,7 @@ from golden.quartdepth.isa import (
 )
 from golden.quartdepth.memory import windows
 from golden.quartdepth.numerics import Bytes, Int32s, Ints, byte_pairs, pack_nibbles, rs, sat16, sat32, wrap32
-from golden.quartdepth.program import TrapError, decode_microword, named
+from golden.quartdepth.program import TrapError, decode_microword
 
 PARAM = np.dtype([("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero_point", "i1")])
 UNSIGNED = np.arange(16, dtype=np.int8)
@@ -56,7 +56,7 @@ class Stream:
 def microwords(state: ChipState, i: SimpleNamespace) -> list[SimpleNamespace]:
     """The program of a VECTOR. Raises TrapError (ILLEGAL_FIELD)."""
     store = state.prog.reshape(-1, MICROWORD_BYTES)[i.prog : i.prog + i.prog_len]
-    return [named(decode_microword(word.tobytes())) for word in store]
+    return [decode_microword(word.tobytes()) for word in store]
 
 
 def turns(words: list[SimpleNamespace]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Protocol
 
@@ -106,8 +107,9 @@ def decode(data: bytes, config: ChipConfig) -> Instruction:
     return instruction
 
 
-def decode_microword(data: bytes) -> Microword:
-    """The microword in 32 bytes, checked. Raises TrapError with what the VPU reports when it reaches it."""
+@lru_cache(maxsize=1024)
+def decode_microword(data: bytes) -> SimpleNamespace:
+    """The fields of the microword in 32 bytes, checked. Raises TrapError with what the VPU reports, reaching it."""
     word = Microword.decode(data)
     _check_values(MICROWORD, word, "microword")
     if word["kind"] == Kind.VECTOR:
@@ -119,18 +121,24 @@ def decode_microword(data: bytes) -> Microword:
         _illegal(word["addend"] not in (Addend.NONE, Addend.IMM), "a SCALAR microword adds nothing or imm_add")
         _illegal(word["mul"] not in (Multiply.NONE, Multiply.IMM), "a SCALAR microword multiplies by nothing or imm_m")
         _illegal(word["fn"] in (Function.EXP2N, Function.GELU), "EXP2N and GELU belong to VECTOR microwords")
-    return word
+    return named(word)
 
 
 def _check_values(fields: tuple[Field, ...], item: Instruction | Microword, what: str) -> None:
-    for f in fields:
-        if f.name == "opcode":
-            continue
-        value = item[f.name]
-        if f.enum is not None and value not in set(f.enum):
-            raise TrapError(Trap.ILLEGAL_FIELD, f"{what}: {f.name} = {value} is none of {[m.name for m in f.enum]}")
-        if f.minimum is not None and value < f.minimum:
-            raise TrapError(Trap.ILLEGAL_FIELD, f"{what}: {f.name} must be at least {f.minimum}")
+    for name, members, minimum in _constraints(fields):
+        value = item[name]
+        _illegal(members is not None and value not in members, f"{what}: {name} = {value} means nothing")
+        _illegal(minimum is not None and value < minimum, f"{what}: {name} must be at least {minimum}")
+
+
+@lru_cache
+def _constraints(fields: tuple[Field, ...]) -> list[tuple[str, frozenset[int] | None, int | None]]:
+    """The fields that cannot take every value: name, members of the enumeration, minimum."""
+    return [
+        (f.name, None if f.enum is None else frozenset(f.enum), f.minimum)
+        for f in fields
+        if f.name != "opcode" and (f.enum is not None or f.minimum is not None)
+    ]
 
 
 def _check_matmul(i: Instruction, config: ChipConfig) -> None:
