@@ -103,7 +103,10 @@ module control (
         if (trap) state_d = Trapped;
       end
       Trapped: ;
-      default: if (pending_q && settled) state_d = Running;
+      default: begin
+        if (start_i) state_d = Idle;
+        if (pending_q && settled) state_d = Running;
+      end
     endcase
     if (clear_i) state_d = Idle;
   end

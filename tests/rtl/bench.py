@@ -97,6 +97,7 @@ class AxiMemory:
         """Silent ranges answer from now on."""
         self.silent = []
         self._speak.set()
+        self._speak = Event()
 
     async def read(self, address: int, length: int) -> bytes:
         """Called by the AXI model for every beat."""

@@ -1,5 +1,5 @@
 // Stand-in for the VPU in tests of the control blocks: executes VECTOR by waiting `h` cycles, faults ALIGNMENT at the
-// end when `a_row` is all ones, retires with signature `a`. With `n` 1 it writes one word at `d`.
+// end when `a_row` is 0xfffffc, retires with signature `a`. With `n` 1 it writes one word at `d`.
 
 `include "registers.svh"
 
@@ -61,7 +61,7 @@ module vpu
   assign instr_ready_o = !busy_q;
   assign take          = instr_valid_i && instr_ready_o && !stop_i;
   assign last          = busy_q && left_q == 16'd1;
-  assign fault_o       = last && instr_q.a_row == '1;
+  assign fault_o       = last && instr_q.a_row == 24'hfffffc;
   assign fault_cause_o = TrapAlignment;
   assign wreq_o        = last && instr_q.n == 13'd1 && !stop_i;
   assign waddr_o       = AddrW'(instr_q.d / Depth);

@@ -1,0 +1,402 @@
+"""The chip around stub engines: programs, tokens, every trap, counters, registers, interrupt."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, RisingEdge
+from cocotbext.axi import AxiLiteMaster
+
+from golden.quartdepth.codec import Instruction
+from golden.quartdepth.config import chip_config
+from golden.quartdepth.isa import ENGINE_OF, INSTRUCTION_BYTES, Engine, Opcode, Space, Trap
+from golden.quartdepth.numerics import signature
+from sim.registers.register_map import REGISTERS
+from sim.rtl_run import CLASSES
+from tests.rtl.bench import AxiMemory, lite_bus, start
+
+CONFIG = chip_config("tiny")
+PROGRAM = 0x1F40  # not at the start of a page, so that fetches run across 4 KiB
+DATA = 0x8000
+FRONT_END = 4
+WAITS = ("wait_load", "wait_mxu", "wait_vpu", "wait_store")
+HALT = Instruction(Opcode.HALT, {})
+
+
+def load(dram: int = DATA, words: int = 2, **fields: int) -> Instruction:
+    """A LOAD of `words` words to the scratchpad's start unless fields say otherwise."""
+    size = words * CONFIG.depth
+    return Instruction(Opcode.LOAD, {"dram": dram, "rows": 1, "row_bytes": size, "space": Space.SPAD} | fields)
+
+
+def store(dram: int = DATA + 0x4000, words: int = 2, **fields: int) -> Instruction:
+    """A STORE of `words` words from the scratchpad's start unless fields say otherwise."""
+    return Instruction(Opcode.STORE, {"dram": dram, "rows": 1, "row_bytes": words * CONFIG.depth} | fields)
+
+
+def matmul(cycles: int = 5, **fields: int) -> Instruction:
+    """What the stub takes so many cycles for."""
+    ones = (
+        "in_h",
+        "in_w",
+        "kernel_h",
+        "kernel_w",
+        "stride_y",
+        "stride_x",
+        "last_elems",
+        "out_h",
+        "out_w",
+        "block",
+        "n",
+    )
+    return Instruction(Opcode.MATMUL, dict.fromkeys(ones, 1) | {"chunks": cycles} | fields)
+
+
+def vector(cycles: int = 5, **fields: int) -> Instruction:
+    """What the stub takes so many cycles for."""
+    return Instruction(Opcode.VECTOR, {"prog_len": 1, "h": cycles, "w": 1, "n": 2, "block": 1} | fields)
+
+
+@dataclass
+class Chip:
+    """The chip after reset, with memory, registers and a record of its trace port."""
+
+    dut: Any
+    rng: random.Random
+    memory: AxiMemory
+    registers: AxiLiteMaster
+    issues: list[tuple[int, Engine, int]] = field(default_factory=list)  # cycle, engine, pc
+    retirements: list[tuple[int, Engine, int, int]] = field(default_factory=list)  # ..., signature
+    cycle: int = 0
+
+    async def write(self, name: str, value: int = 0, **fields: int) -> None:
+        """Writes a register, whole or by fields."""
+        await self.registers.write_dword(REGISTERS[name].address, REGISTERS[name].pack(**fields) if fields else value)
+
+    async def read(self, name: str) -> int:
+        """Reads a register of 32 or 64 bits."""
+        r = REGISTERS[name]
+        words = [await self.registers.read_dword(r.address + 4 * i) for i in range(r.width // 32)]
+        return sum(word << 32 * i for i, word in enumerate(words))
+
+    async def status(self) -> dict[str, int]:
+        """Fields of STATUS."""
+        return REGISTERS["STATUS"].unpack(await self.read("STATUS"))
+
+    async def start(self, program: Sequence[Instruction | bytes], watchdog: int = 3000, halt: bool = True) -> None:
+        """Puts a program into memory and starts it."""
+        items = [*program, HALT] if halt else list(program)
+        data = b"".join(i if isinstance(i, bytes) else i.encode() for i in items)
+        self.memory.data[PROGRAM : PROGRAM + len(data)] = data
+        # What lies behind the program would trap if it were run.
+        self.memory.data[PROGRAM + len(data) : PROGRAM + len(data) + 8 * INSTRUCTION_BYTES] = bytes(
+            8 * INSTRUCTION_BYTES
+        )
+        self.issues.clear()
+        self.retirements.clear()
+        await self.write("PROG_BASE", PROGRAM)
+        await self.write("PROG_COUNT", len(items))
+        await self.write("WATCHDOG", watchdog)
+        await self.write("IRQ_ENABLE", done=1, trapped=1)
+        await self.write("CONTROL", start=1)
+        await ClockCycles(self.dut.clk_i, 3)
+
+    async def end(self) -> None:
+        """Waits for the interrupt."""
+        for _ in range(100_000):
+            if self.dut.irq_o.value == 1:
+                return
+            await RisingEdge(self.dut.clk_i)
+        raise AssertionError("no interrupt")
+
+    async def run(self, program: Sequence[Instruction | bytes], **options: Any) -> None:
+        """Starts a program, waits for its end and checks what holds for every program."""
+        await self.start(program, **options)
+        await self.end()
+        await self.check_counts()
+
+    async def trap(self) -> tuple[Trap, int, int]:
+        """Cause, pc and engine of the trap."""
+        status = await self.status()
+        assert status["trapped"]
+        assert not status["running"]
+        assert not status["done"]
+        fields = REGISTERS["TRAP"].unpack(await self.read("TRAP"))
+        return Trap(fields["cause"]), await self.read("TRAP_PC"), fields["engine"]
+
+    async def clear(self) -> None:
+        """Forgets the trap and waits until the chip is idle."""
+        await self.write("CONTROL", clear=1)
+        await ClockCycles(self.dut.clk_i, 3)
+        assert self.dut.irq_o.value == 0
+        for _ in range(2000):
+            if (await self.status())["idle"]:
+                return
+        raise AssertionError("the chip does not fall idle")
+
+    async def check_counts(self) -> None:
+        """Every engine's classes sum to the cycles; retirements and signatures are those of the trace."""
+        cycles = await self.read("CYCLES")
+        assert cycles > 0
+        for engine, classes in CLASSES.items():
+            counts = {c: await self.read(f"{engine.name}_{c.upper()}") for c in classes}
+            assert sum(counts.values()) == cycles, f"{engine.name}: {counts} in {cycles} cycles"
+            signatures = [s for _, e, _, s in self.retirements if e is engine]
+            assert await self.read(f"RETIRED_{engine.name}") == len(signatures)
+            assert await self.read(f"SIG_{engine.name}") == (signatures[-1] if signatures else 0)
+            assert await self.read(f"SIG_SUM_{engine.name}") == sum(signatures) & 0xFFFFFFFF
+
+
+async def _trace(chip: Chip) -> None:
+    dut = chip.dut
+    while True:
+        await RisingEdge(dut.clk_i)
+        chip.cycle += 1
+        issue, retire = int(dut.trace_issue_o.value), int(dut.trace_retire_o.value)
+        for e in Engine:
+            if retire >> e & 1:
+                pc = int(dut.trace_retire_pc_o.value) >> 32 * e & 0xFFFFFFFF
+                value = int(dut.trace_retire_sig_o.value) >> 32 * e & 0xFFFFFFFF
+                chip.retirements.append((chip.cycle, e, pc, value))
+            if issue >> e & 1:
+                chip.issues.append((chip.cycle, e, int(dut.trace_issue_pc_o.value) >> 32 * e & 0xFFFFFFFF))
+
+
+async def make(dut: Any, stall: float = 0.15, latency: int = 10) -> Chip:
+    """The chip after reset."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    memory = AxiMemory(dut, 1 << 16, rng, stall, latency)
+    memory.data[:] = rng.randbytes(1 << 16)
+    registers = AxiLiteMaster(lite_bus(dut), dut.clk_i, dut.rst_ni, reset_active_level=False)
+    registers.read_if.log.disabled = registers.write_if.log.disabled = True
+    await start(dut)
+    chip = Chip(dut, rng, memory, registers)
+    cocotb.start_soon(_trace(chip))
+    return chip
+
+
+def random_program(rng: random.Random, length: int) -> list[Instruction]:
+    """Legal instructions with random waits on earlier ones."""
+    dispatched = dict.fromkeys(Engine, 0)
+    program = []
+    for _ in range(length):
+        i = rng.choice((
+            lambda: load(DATA + 16 * rng.randrange(64), rng.randrange(1, 20)),
+            lambda: store(DATA + 0x4000 + 16 * rng.randrange(64), rng.randrange(1, 20)),
+            lambda: matmul(rng.randrange(1, 60), act=16 * rng.randrange(1 << 20)),
+            lambda: vector(rng.randrange(1, 60), a=4 * rng.randrange(1 << 20)),
+        ))()  # fmt: skip
+        for engine, name in zip(Engine, WAITS, strict=True):
+            i[name] = rng.choice((0, 0, dispatched[engine], max(dispatched[engine] - 1, 0)))
+        dispatched[ENGINE_OF[i.opcode]] += 1
+        program.append(i)
+    return program
+
+
+@cocotb.test()
+async def identification(dut: Any) -> None:
+    chip = await make(dut)
+    sizes = REGISTERS["SIZES"].unpack(await chip.read("SIZES"))
+    expected = {
+        "depth": CONFIG.depth,
+        "cols": CONFIG.cols,
+        "rows": CONFIG.rows,
+        "banks": CONFIG.banks,
+        "queue": CONFIG.queue,
+    }
+    assert sizes == expected
+    assert (await chip.read("ID")).to_bytes(4, "big") == b"QDPT"
+    assert await chip.read("SPAD") == CONFIG.spad_words
+    stores = REGISTERS["STORES"].unpack(await chip.read("STORES"))
+    assert stores == {"prog_words": CONFIG.prog_words, "tables": CONFIG.tables}
+    for r in REGISTERS.values():  # what can be written reads back, what cannot stays
+        before = await chip.read(r.name)
+        assert before == r.pack() or any(f.reset is None for f in r.fields)
+        if r.name == "CONTROL" or r.width == 64:
+            continue
+        value = chip.rng.getrandbits(32)
+        await chip.write(r.name, value)
+        writable = sum(f.mask for f in r.fields if f.writable)
+        assert await chip.read(r.name) == (before & ~writable) | (value & writable), r.name
+    assert (await chip.status())["idle"]
+
+
+@cocotb.test()
+async def programs_to_halt(dut: Any) -> None:
+    chip = await make(dut)
+    for length in (0, 1, 40, 80):
+        program = random_program(chip.rng, length)
+        await chip.run(program)
+        status = await chip.status()
+        assert status["done"]
+        assert not status["trapped"]
+        assert await chip.read("TRAP") == 0
+        # In order within an engine, each exactly once, never before its tokens.
+        for e in Engine:
+            pcs = [pc for pc, i in enumerate(program) if ENGINE_OF[i.opcode] is e]
+            assert [pc for _, x, pc in chip.issues if x is e] == pcs
+            assert [pc for _, x, pc, _ in chip.retirements if x is e] == pcs
+        for cycle, _, pc in chip.issues:
+            before = Counter(e for at, e, _, _ in chip.retirements if at < cycle)
+            for e, name in zip(Engine, WAITS, strict=True):
+                assert before[e] >= program[pc][name], f"pc {pc} started before its tokens"
+        for _, e, pc, value in chip.retirements:
+            i = program[pc]
+            if e is Engine.MXU:
+                assert value == i["act"]
+            elif e is Engine.VPU:
+                assert value == i["a"]
+            elif e is Engine.LOAD:
+                data = chip.memory.data[i["dram"] : i["dram"] + i["row_bytes"]]
+                words = np.frombuffer(bytes(data), "<u4")
+                assert value == int(signature(words, np.arange(len(words))))
+        await chip.clear()
+
+
+@cocotb.test()
+async def decode_traps_wait_for_earlier_instructions(dut: Any) -> None:
+    chip = await make(dut)
+    slow = [matmul(300), vector(200), load(words=16), store(words=16)]
+    cases: list[tuple[Trap, Instruction | bytes]] = [
+        (Trap.ILLEGAL_OPCODE, bytes(INSTRUCTION_BYTES)),
+        (Trap.ILLEGAL_OPCODE, bytes([6]) + bytes(INSTRUCTION_BYTES - 1)),
+        (Trap.ILLEGAL_FIELD, load(rows=0)),
+        (Trap.ILLEGAL_FIELD, matmul(block=CONFIG.rows + 1)),
+        (Trap.ILLEGAL_FIELD, vector(prog=CONFIG.prog_words - 1, prog_len=2)),
+        (Trap.ALIGNMENT, store(dram=DATA + 8)),
+        (Trap.ALIGNMENT, matmul(act=8)),
+    ]
+    for cause, bad in cases:
+        await chip.run([*slow, bad, matmul(1)])
+        assert await chip.trap() == (cause, len(slow), FRONT_END)
+        assert len(chip.retirements) == len(slow)
+        await chip.clear()
+        await chip.run(slow)
+        assert (await chip.status())["done"]
+        await chip.clear()
+
+
+@cocotb.test()
+async def engine_traps_stop_at_once(dut: Any) -> None:
+    chip = await make(dut)
+    end = CONFIG.spad_words * CONFIG.depth
+    cases = [
+        (Trap.RANGE, load(spad=end), Engine.LOAD),
+        (Trap.RANGE, load(space=Space.PROG, spad=CONFIG.prog_words * 32), Engine.LOAD),
+        (Trap.RANGE, load(space=Space.TABLE, spad=CONFIG.tables * 64 - CONFIG.depth), Engine.LOAD),
+        (Trap.RANGE, store(spad=end - CONFIG.depth), Engine.STORE),
+        (Trap.RANGE, matmul(pad_value=255), Engine.MXU),
+        (Trap.ALIGNMENT, vector(a_row=0xFFFFFC), Engine.VPU),
+    ]
+    for cause, bad, engine in cases:
+        slow = matmul(2000) if engine is Engine.VPU else vector(2000)
+        await chip.run([load(), slow, bad, load(), store()])
+        assert await chip.trap() == (cause, 2, engine)
+        assert all(pc != 1 for _, _, pc, _ in chip.retirements), "the long instruction must have been stopped"
+        await chip.clear()
+        await chip.run([matmul(3), load(), store()])
+        assert (await chip.status())["done"]
+        await chip.clear()
+
+
+@cocotb.test()
+async def bus_errors(dut: Any) -> None:
+    chip = await make(dut)
+    bad = range(DATA + 0x3000, DATA + 0x3010)
+    for cause, i, engine in (
+        (Trap.BUS_LOAD, load(bad.start - 32, 4), Engine.LOAD),
+        (Trap.BUS_STORE, store(bad.start - 16, 2), Engine.STORE),
+    ):
+        chip.memory.errors = [bad]
+        await chip.run([load(), store(), i, load(), store(), matmul(20)])
+        assert await chip.trap() == (cause, 2, engine)
+        await chip.clear()
+    # The fetch of instruction 3 fails: the three before it retire first.
+    at = PROGRAM + 3 * INSTRUCTION_BYTES
+    for part in (0, INSTRUCTION_BYTES - 1):
+        chip.memory.errors = [range(at + part // CONFIG.depth * CONFIG.depth, at + part + 1)]
+        await chip.run([matmul(200), vector(300), load(), load(), load()])
+        assert await chip.trap() == (Trap.BUS_FETCH, 3, FRONT_END)
+        assert len(chip.retirements) == 3
+        await chip.clear()
+    # Behind HALT an error does not matter.
+    await chip.run([matmul(2), load()])
+    assert (await chip.status())["done"]
+
+
+@cocotb.test()
+async def program_without_halt(dut: Any) -> None:
+    chip = await make(dut)
+    for program in ([], [matmul(100)], [load(), matmul(3), vector(400)]):
+        await chip.run(program, halt=False)
+        assert await chip.trap() == (Trap.NO_HALT, len(program), FRONT_END)
+        assert len(chip.retirements) == len(program)
+        await chip.clear()
+
+
+@cocotb.test()
+async def watchdog(dut: Any) -> None:
+    chip = await make(dut)
+    hidden = range(DATA + 0x3000, DATA + 0x3100)
+    # A LOAD whose answer never comes: the oldest unfinished instruction is named, though others wait behind it.
+    chip.memory.silent = [hidden]
+    await chip.run([load(), matmul(5), load(hidden.start), vector(5), matmul(5, wait_load=2)], watchdog=400)
+    assert await chip.trap() == (Trap.WATCHDOG, 2, Engine.LOAD)
+    await chip.write("CONTROL", clear=1)
+    await ClockCycles(dut.clk_i, 50)
+    status = await chip.status()
+    assert not status["idle"]  # the answer is still owed
+    await chip.start([matmul(7), load()])
+    await ClockCycles(dut.clk_i, 100)
+    assert not (await chip.status())["running"]  # a start waits for it
+    chip.memory.speak()
+    await chip.end()
+    assert (await chip.status())["done"]
+    await chip.check_counts()
+    await chip.clear()
+    # Waiting for tokens that never come.
+    await chip.run([load(), matmul(5), vector(5, wait_mxu=2), matmul(6, wait_vpu=1)], watchdog=300)
+    assert await chip.trap() == (Trap.WATCHDOG, 2, Engine.VPU)
+    cycles = await chip.read("CYCLES")
+    last = max(at for at, *_ in chip.retirements)
+    first = min(at for at, *_ in chip.issues)
+    assert 300 <= cycles <= last - first + 300 + 60
+    await chip.clear()
+    # A slow engine is no deadlock; retirements feed the watchdog.
+    await chip.run([matmul(250), matmul(250), matmul(250)], watchdog=300)
+    assert (await chip.status())["done"]
+    await chip.clear()
+    # Zero: never.
+    await chip.run([matmul(4000)], watchdog=0)
+    assert (await chip.status())["done"]
+    await chip.clear()
+    # The fetch itself hangs.
+    chip.memory.silent = [range(PROGRAM + 128, PROGRAM + 192)]
+    await chip.run([matmul(5), load(), matmul(5)], watchdog=200)
+    assert await chip.trap() == (Trap.WATCHDOG, 2, FRONT_END)
+
+
+@cocotb.test()
+async def clear_aborts(dut: Any) -> None:
+    chip = await make(dut)
+    for _ in range(15):
+        await chip.start(random_program(chip.rng, 30))
+        await ClockCycles(dut.clk_i, chip.rng.randrange(200))
+        await chip.clear()
+        status = await chip.status()
+        assert not status["running"]
+        assert not status["done"]
+        assert not status["trapped"]
+    await chip.run([matmul(3), load(), store()])
+    assert (await chip.status())["done"]
+    # A second start without clear runs again; the interrupt falls with it.
+    await chip.write("IRQ_ENABLE", 0)
+    assert dut.irq_o.value == 0
+    await chip.run([matmul(3)])
+    assert [pc for *_, pc, _ in chip.retirements] == [0]

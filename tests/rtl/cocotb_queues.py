@@ -1,0 +1,106 @@
+"""Queues and tokens against a cycle-exact model: nothing starts early, late, twice or out of order."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Any
+
+import cocotb
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
+
+from golden.quartdepth.codec import Instruction
+from golden.quartdepth.isa import Engine, Opcode
+from tests.rtl.bench import start
+
+OPCODES = (Opcode.LOAD, Opcode.MATMUL, Opcode.VECTOR, Opcode.STORE)
+WAITS = ("wait_load", "wait_mxu", "wait_vpu", "wait_store")
+
+
+def random_program(rng: random.Random, length: int) -> list[tuple[int, Instruction]]:
+    """Instructions with waits on earlier ones: often exactly on the newest, sometimes on nothing."""
+    dispatched = [0] * 4
+    program = []
+    for _ in range(length):
+        engine = rng.randrange(4)
+        waits = [rng.choice((0, n, max(n - 1, 0), rng.randrange(n + 1))) for n in dispatched]
+        instruction = Instruction(OPCODES[engine], dict(zip(WAITS, waits, strict=True)))
+        program.append((engine, instruction))
+        dispatched[engine] += 1
+    return program
+
+
+@cocotb.test()
+async def dependencies(dut: Any) -> None:
+    rng = random.Random(cocotb.RANDOM_SEED)
+    capacity, in_flight = int(dut.Queue.value), int(dut.InFlight.value)
+    for name in ("begin_i", "stop_i", "push_valid_i", "instr_ready_i", "retire_i"):
+        getattr(dut, name).value = 0
+    await start(dut)
+    for length, stop_after in ((600, None), (200, 90), (300, None)):
+        program = random_program(rng, length)
+        await FallingEdge(dut.clk_i)
+        dut.begin_i.value = 1
+        await FallingEdge(dut.clk_i)
+        dut.begin_i.value = 0
+        queues: list[deque[tuple[int, Instruction]]] = [deque() for _ in Engine]
+        flying: list[deque[int]] = [deque() for _ in Engine]
+        tokens = [0] * 4
+        pc = waited = blocked = 0
+        while pc < len(program) or any(queues) or any(flying):
+            await FallingEdge(dut.clk_i)
+            engine, instruction = program[min(pc, len(program) - 1)]
+            push = pc < len(program)  # stays until it is taken
+            ready = [rng.random() < 0.5 for _ in Engine]
+            retire = [bool(flying[e]) and rng.random() < 0.25 for e in Engine]
+            dut.push_valid_i.value = push << engine
+            dut.push_instr_i.value = int.from_bytes(instruction.encode(), "little")
+            dut.push_pc_i.value = pc
+            dut.instr_ready_i.value = sum(r << e for e, r in enumerate(ready))
+            dut.retire_i.value = sum(r << e for e, r in enumerate(retire))
+            await ReadOnly()
+            issued = []
+            for e in Engine:
+                met = bool(queues[e]) and all(t >= queues[e][0][1][w] for t, w in zip(tokens, WAITS, strict=True))
+                valid = met and len(flying[e]) < in_flight
+                assert dut.tokens_o.value[16 * e + 15 : 16 * e].to_unsigned() == tokens[e]
+                assert dut.instr_valid_o.value[int(e)] == valid, f"{e.name} at pc {pc}"
+                assert dut.token_wait_o.value[int(e)] == (bool(queues[e]) and not met)
+                assert dut.issue_o.value[int(e)] == (valid and ready[e])
+                assert dut.busy_o.value[int(e)] == bool(queues[e] or flying[e])
+                assert dut.push_ready_o.value[int(e)] == (len(queues[e]) < capacity)
+                pcs = [*flying[e], *(p for p, _ in queues[e])]
+                if pcs:
+                    assert dut.oldest_pc_o.value[20 * e + 19 : 20 * e].to_unsigned() == pcs[0]
+                if valid:
+                    data = int.from_bytes(queues[e][0][1].encode(), "little")
+                    assert int(dut.instr_o[int(e)].value) == data
+                    assert dut.issue_pc_o.value[20 * e + 19 : 20 * e].to_unsigned() == queues[e][0][0]
+                waited += bool(queues[e]) and not met
+                blocked += met and not valid
+                if valid and ready[e]:
+                    issued.append(e)
+            taken = push and len(queues[engine]) < capacity
+            await RisingEdge(dut.clk_i)
+            for e in Engine:
+                if retire[e]:
+                    flying[e].popleft()
+                    tokens[e] += 1
+                if e in issued:
+                    flying[e].append(queues[e].popleft()[0])
+            if taken:
+                queues[engine].append((pc, instruction))
+                pc += 1
+            if pc == stop_after:
+                break
+        assert waited > 50
+        assert blocked > 0 or stop_after
+        await FallingEdge(dut.clk_i)
+        dut.push_valid_i.value = dut.instr_ready_i.value = dut.retire_i.value = 0
+        if stop_after is not None:
+            dut.stop_i.value = 1
+            await FallingEdge(dut.clk_i)
+            dut.stop_i.value = 0
+            await ReadOnly()
+            assert int(dut.busy_o.value) == 0
+            assert int(dut.instr_valid_o.value) == 0

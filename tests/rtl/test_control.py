@@ -1,0 +1,13 @@
+"""The chip with stub engines: fetch, decode, queues, traps, watchdog, counters, registers."""
+
+from __future__ import annotations
+
+from golden.quartdepth.config import chip_config
+from sim.cocotb_run import run
+from sim.rtl import ROOT, RTL, parameters, sources
+
+
+def test_control() -> None:
+    stubs = sorted((ROOT / "tests" / "rtl" / "stubs").glob("*.sv"))
+    files = [*sources("common", "mem", "regs", "ctrl"), *stubs, RTL / "top" / "quartdepth.sv"]
+    run("quartdepth", files, "tests.rtl.cocotb_control", parameters(chip_config("tiny")))

@@ -1,0 +1,15 @@
+"""engine_queue and tokens: property test with random programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.cocotb_run import run
+from sim.rtl import ROOT, RTL, packages
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_queues(seed: int) -> None:
+    files = [*packages(), RTL / "common" / "fifo.sv", RTL / "ctrl" / "tokens.sv", RTL / "ctrl" / "engine_queue.sv"]
+    files.append(ROOT / "tests" / "rtl" / "bench_queues.sv")
+    run("bench_queues", files, "tests.rtl.cocotb_queues", {"InFlight": 2}, seed=seed)
