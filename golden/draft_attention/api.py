@@ -51,7 +51,7 @@ def draft_attention(
     scale: float | None = None,
     tail: bool | None = None,
     faithful: bool = False,
-    row_floor: int = 1,
+    row_floor: int | None = None,
     first_frame_sink: bool = False,
     same_frame: bool = False,
     statistic: DraftStatistic | str = DraftStatistic.MEAN,
@@ -71,7 +71,7 @@ def draft_attention(
         scale: factor on the logits; 1/sqrt(dim) by default.
         tail: let each left-out block enter as one pooled token (`tail.Tail`). On unless `faithful`.
         faithful: the paper's mask rule bit for bit (a row may then attend to no video at all).
-        row_floor: key blocks every video row keeps at least.
+        row_floor: key blocks every video row keeps at least; three quarters of the mean row when None.
         first_frame_sink, same_frame: every row also keeps the first frame, or its own.
         statistic: "mean" or "mean+max": what stands for a block in the draft.
         backend: "reference", "triton" or "hopper"; by device when None.
@@ -91,7 +91,7 @@ def draft_attention(
     rule = SelectionRule(
         sparsity if isinstance(sparsity, (int, float)) else tuple(sparsity),
         faithful=faithful,
-        row_floor=row_floor if not faithful else 0,
+        row_floor=row_floor,
         first_frame_sink=first_frame_sink,
         same_frame=same_frame,
         statistic=kind,

@@ -39,7 +39,8 @@ class SelectionRule:
 
     `sparsity`: share of video-video block pairs left out, one number in [0, 1) or one for each query head.
     `faithful`: the paper's mask bit for bit (no floor, no options).
-    `row_floor`: key blocks that each video row keeps at least.
+    `row_floor`: key blocks that each video row keeps at least; None for three quarters of the head's mean row. A
+    floor that high costs nothing in error where a few rows would take the whole budget (docs/results.md).
     `first_frame_sink`: every row keeps the blocks of the first frame. `same_frame`: and those of its own frame.
     Kept blocks of either kind count towards the budget; where they alone exceed it they all stay.
     Raises DraftAttentionError on values out of range or options that the faithful rule does not have.
@@ -47,7 +48,7 @@ class SelectionRule:
 
     sparsity: float | tuple[float, ...] = 0.9
     faithful: bool = False
-    row_floor: int = 1
+    row_floor: int | None = None
     first_frame_sink: bool = False
     same_frame: bool = False
     statistic: DraftStatistic = DraftStatistic.MEAN
@@ -56,7 +57,7 @@ class SelectionRule:
         shares = self.sparsity if isinstance(self.sparsity, tuple) else (self.sparsity,)
         if not shares or any(not 0.0 <= share < 1.0 for share in shares):
             raise DraftAttentionError(f"sparsity must lie in [0, 1); got {self.sparsity}")
-        if self.row_floor < 0:
+        if self.row_floor is not None and self.row_floor < 0:
             raise DraftAttentionError(f"row_floor must be >= 0 blocks; got {self.row_floor}")
         if self.faithful and (
             self.first_frame_sink or self.same_frame or self.statistic is not DraftStatistic.MEAN
@@ -70,6 +71,14 @@ class SelectionRule:
         if len(self.sparsity) != heads:
             raise DraftAttentionError(f"sparsity names {len(self.sparsity)} heads, but q has {heads}")
         return self.sparsity
+
+    def head_floors(self, heads: int, n_video_blocks: int) -> tuple[int, ...]:
+        """Key blocks that each row keeps at least, for each of `heads` query heads."""
+        if self.row_floor is not None:
+            return (min(self.row_floor, n_video_blocks),) * heads
+        return tuple(
+            max(1, int(0.75 * (1.0 - share) * n_video_blocks)) for share in self.head_sparsity(heads)
+        )
 
     def with_sparsity(self, sparsity: tuple[float, ...]) -> SelectionRule:
         """The same rule for another set of heads."""
@@ -147,20 +156,18 @@ def floored_mask(logits: torch.Tensor, sparsity: tuple[float, ...], rule: Select
     """Our rule: bool `[batch, heads, g, g]` from draft logits of that shape. Ties with a threshold are kept."""
     keys = torch.log_softmax(logits, dim=-1)
     forced = forced_blocks(geometry, rule, logits.device)
-    if rule.row_floor:
-        floor = min(rule.row_floor, keys.shape[-1])
-        row_threshold = keys.topk(floor, dim=-1).values[..., -1:]
-        top = keys >= row_threshold
-        forced = top if forced is None else forced | top
-    if forced is not None:
-        keys = keys.masked_fill(forced, math.inf)
     mask = torch.empty_like(keys, dtype=torch.bool)
     n_pairs = keys.shape[-2] * keys.shape[-1]
-    for head, share in enumerate(sparsity):
-        flat = keys[:, head].flatten(1)
+    floors = rule.head_floors(len(sparsity), keys.shape[-1])
+    for head, (share, floor) in enumerate(zip(sparsity, floors, strict=True)):
+        ours = keys[:, head]
+        if floor:
+            ours = ours.masked_fill(ours >= ours.topk(floor, dim=-1).values[..., -1:], math.inf)
+        if forced is not None:
+            ours = ours.masked_fill(forced, math.inf)
         left_out = n_pairs - keep_budget(share, n_pairs)
-        threshold = flat.kthvalue(left_out + 1, dim=1).values
-        mask[:, head] = keys[:, head] >= threshold[:, None, None]
+        threshold = ours.flatten(1).kthvalue(left_out + 1, dim=1).values
+        mask[:, head] = ours >= threshold[:, None, None]
     return mask
 
 

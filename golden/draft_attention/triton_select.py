@@ -96,7 +96,7 @@ def _digits_so_far(histogram_ptr, wanted, known: tl.constexpr):
 
 @triton.jit
 def _count_kernel(
-    keys_ptr, histogram_ptr, wanted_ptr, n_video, n_blocks, heads, blocks_per_frame, row_floor,
+    keys_ptr, histogram_ptr, budgets_ptr, n_video, n_blocks, heads, blocks_per_frame,
     sink: tl.constexpr, same_frame: tl.constexpr, floored: tl.constexpr, digit: tl.constexpr,
     steps: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
@@ -106,7 +106,8 @@ def _count_kernel(
     """
     batch_head = tl.program_id(1).to(tl.int64)
     histogram_ptr += batch_head * _PASSES * _BINS
-    prefix, _ = _digits_so_far(histogram_ptr, tl.load(wanted_ptr + batch_head % heads), digit)
+    prefix, _ = _digits_so_far(histogram_ptr, tl.load(budgets_ptr + batch_head % heads), digit)
+    row_floor = tl.load(budgets_ptr + heads + batch_head % heads)
     columns = tl.arange(0, width)[None, :]
     shift: tl.constexpr = 32 - _DIGIT_BITS * (digit + 1)
     infinity = _ordered(tl.full([1, 1], float("inf"), tl.float32))
@@ -143,13 +144,13 @@ def _count_kernel(
 
 @triton.jit
 def _list_kernel(
-    keys_ptr, blocks_ptr, counts_ptr, bits_ptr, histogram_ptr, wanted_ptr, n_video, n_blocks, heads, words,
+    keys_ptr, blocks_ptr, counts_ptr, bits_ptr, histogram_ptr, budgets_ptr, n_video, n_blocks, heads, words,
     width: tl.constexpr, word_bits: tl.constexpr,
 ):  # fmt: skip
     """The list, count and bit row of one query block, from its row of the map (which may share memory with it)."""
     row = tl.program_id(0)
     batch_head = tl.program_id(1).to(tl.int64)
-    wanted = tl.load(wanted_ptr + batch_head % heads)
+    wanted = tl.load(budgets_ptr + batch_head % heads)
     threshold, _ = _digits_so_far(histogram_ptr + batch_head * _PASSES * _BINS, wanted, _PASSES)
     columns = tl.arange(0, width)
     offset = (batch_head * n_blocks + row) * n_blocks
@@ -166,9 +167,13 @@ def _list_kernel(
 
 
 @functools.lru_cache(maxsize=64)
-def _budgets(sparsity: tuple[float, ...], n_pairs: int, device: torch.device) -> torch.Tensor:
-    """int32 `[heads]` on the device; kept, so that repeated calls copy nothing from the host."""
-    return torch.tensor([keep_budget(share, n_pairs) for share in sparsity], dtype=torch.int32, device=device)
+def _budgets(sparsity: tuple[float, ...], floors: tuple[int, ...], n_pairs: int, device: torch.device) -> torch.Tensor:
+    """int32 `[2, heads]` on the device: entries that a head keeps, entries that each of its rows keeps at least.
+
+    Kept, so that repeated calls copy nothing from the host.
+    """
+    kept = [keep_budget(share, n_pairs) for share in sparsity]
+    return torch.tensor([kept, list(floors)], dtype=torch.int32, device=device)
 
 
 def draft_keys(q: PooledBlocks, k: PooledBlocks, geometry: Geometry, scale: float, statistic: DraftStatistic) -> torch.Tensor:
@@ -197,18 +202,19 @@ def block_lists(keys: torch.Tensor, geometry: Geometry, rule: SelectionRule) -> 
     counts = torch.empty(batch, heads, n, dtype=torch.int32, device=device)
     bits = torch.empty(batch, heads, n, words, dtype=torch.int32, device=device)
     blocks = keys.view(torch.int32)
-    wanted = _budgets(rule.head_sparsity(heads), n_video * n_video, device)
+    floors = rule.head_floors(heads, n_video)
+    budgets = _budgets(rule.head_sparsity(heads), floors, n_video * n_video, device)
     width = max(WORD_BITS, triton.next_power_of_2(n_video))
     tile_rows = max(1, min(8, 8192 // width))
     steps = max(1, 32 // tile_rows)
     for digit in range(_PASSES.value):
         _count_kernel[(triton.cdiv(n_video, steps * tile_rows), batch * heads)](
-            keys, histogram, wanted, n_video, n, heads, gh * gw, min(rule.row_floor, n_video),
-            rule.first_frame_sink, rule.same_frame, rule.row_floor > 0, digit, steps, tile_rows, width,
+            keys, histogram, budgets, n_video, n, heads, gh * gw,
+            rule.first_frame_sink, rule.same_frame, any(floors), digit, steps, tile_rows, width,
             num_warps=8,
         )  # fmt: skip
     _list_kernel[(n, batch * heads)](
-        keys, blocks, counts, bits, histogram, wanted, n_video, n, heads, words,
+        keys, blocks, counts, bits, histogram, budgets, n_video, n, heads, words,
         max(WORD_BITS, triton.next_power_of_2(n)), WORD_BITS, num_warps=4,
     )  # fmt: skip
     return BlockLists(blocks, counts, bits)

@@ -68,8 +68,8 @@ def _map_for(geometry, logits):
 @pytest.mark.parametrize(
     "rule",
     [
-        SelectionRule(0.7),
-        SelectionRule((0.0, 0.95)),
+        SelectionRule((0.0, 0.8)),
+        SelectionRule(0.95, row_floor=1),
         SelectionRule(0.9, row_floor=3),
         SelectionRule(0.8, row_floor=0),
         SelectionRule(0.5, first_frame_sink=True),

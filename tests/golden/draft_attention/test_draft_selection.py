@@ -26,7 +26,7 @@ def test_faithful_mask_is_the_papers_bit_for_bit(grid, pool, text_length, text, 
     q, k = _queries(grid, text_length)
     geometry = Geometry.for_length(q.shape[2], grid, pool, text)
     scale = 1 / math.sqrt(q.shape[-1])
-    rule = SelectionRule(sparsity, faithful=True, row_floor=0)
+    rule = SelectionRule(sparsity, faithful=True)
     mask = draft_mask(q, k, geometry, rule, scale)
     video, _ = naive.block_members(grid, geometry.pool, text_length, text == "before")
     n = len(video)
@@ -58,7 +58,7 @@ def test_faithful_count_follows_the_published_float_steps():
 
 
 @pytest.mark.parametrize(("grid", "pool", "text_length", "text"), CASES)
-@pytest.mark.parametrize(("sparsity", "row_floor"), [(0.5, 1), (0.9, 1), (0.9, 2), (0.97, 3), (0.8, 0)])
+@pytest.mark.parametrize(("sparsity", "row_floor"), [(0.5, 1), (0.9, 1), (0.9, 2), (0.97, 3), (0.8, 0), (0.7, None)])
 def test_floored_mask_is_the_rule_written_out(grid, pool, text_length, text, sparsity, row_floor):
     q, k = _queries(grid, text_length)
     geometry = Geometry.for_length(q.shape[2], grid, pool, text)
@@ -66,6 +66,9 @@ def test_floored_mask_is_the_rule_written_out(grid, pool, text_length, text, spa
     mask = draft_mask(q, k, geometry, SelectionRule(sparsity, row_floor=row_floor), scale)
     video, _ = naive.block_members(grid, geometry.pool, text_length, text == "before")
     n = len(video)
+    if row_floor is None:
+        row_floor = int(0.75 * (1 - sparsity) * n)
+        assert row_floor > 1
     for head in range(2):
         probability = naive.draft_probability(q[0, head], k[0, 0], video, scale)
         expected = naive.floored_rule(probability, sparsity, row_floor)
@@ -94,14 +97,14 @@ def test_forced_blocks_are_kept_within_the_budget(option, pool):
 def test_max_statistic_changes_the_ranking_as_defined():
     q, k = _queries(GRID, 0, heads=1)
     geometry = Geometry(GRID, POOL)
-    rule = SelectionRule(0.7, statistic=DraftStatistic.MEAN_AND_MAX)
+    rule = SelectionRule(0.7, row_floor=1, statistic=DraftStatistic.MEAN_AND_MAX)
     mask = draft_mask(q, k, geometry, rule, 0.3)[0, 0]
     video, _ = naive.block_members(GRID, geometry.pool, 0, False)
     means = [torch.stack([x[0, 0, tokens].mean(0) for tokens in video]) for x in (q, k)]
     maxima = [torch.stack([x[0, 0, tokens].amax(0) for tokens in video]) for x in (q, k)]
     logits = (means[0] @ means[1].T + maxima[0] @ maxima[1].T) / 2 * 0.3
     assert torch.equal(mask, naive.floored_rule(torch.softmax(logits, -1), 0.7, 1))
-    assert not torch.equal(mask, draft_mask(q, k, geometry, SelectionRule(0.7), 0.3)[0, 0])
+    assert not torch.equal(mask, draft_mask(q, k, geometry, SelectionRule(0.7, row_floor=1), 0.3)[0, 0])
 
 
 def test_each_head_has_its_own_sparsity():

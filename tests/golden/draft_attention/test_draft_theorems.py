@@ -24,7 +24,7 @@ def _smooth(geometry, dim, noise):
 def test_both_bounds_hold(noise, sparsity, faithful):
     geometry = Geometry((2, 13, 18), (4, 4))
     q, k = _smooth(geometry, 16, noise), _smooth(geometry, 16, noise)
-    rule = SelectionRule(sparsity, faithful=faithful, row_floor=0 if faithful else 1)
+    rule = SelectionRule(sparsity, faithful=faithful)
     mask = draft_mask(q[None, None], k[None, None], geometry, rule, 0.25)[0, 0]
     for bound in theorem_bounds(q, k, mask, geometry, 0.25):
         assert 0.0 < bound.observed <= bound.allowed

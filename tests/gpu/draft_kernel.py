@@ -1,0 +1,172 @@
+"""Attention kernels over sparsity, ours and the peers', in one run.
+
+    python tests/gpu/draft_kernel.py --out DIR [--shapes hunyuan,wan] [--no-flashinfer]
+
+Every kernel of ours is checked against float64 on fresh inputs with a poisoned output before it is timed. "whole call"
+is what a user waits for: pool, draft, lists, tail's statistics and attention.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+from typing import Any
+
+import torch
+from draft_bench import (
+    SHAPES,
+    Shape,
+    TensorTriple,
+    float64_error,
+    mask_of,
+    median_ms,
+    output_folder,
+    poison,
+    random_inputs,
+    relative_error,
+    save,
+)
+from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_inputs
+
+from golden.draft_attention import Backend, SelectionRule, dispatch
+from golden.draft_attention.dispatch import attend, select
+
+SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
+BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise
+
+
+def ours(
+    shape: Shape, backend: Backend, sparsity: float, with_tail: bool, sets: list[TensorTriple], precision: str = "16 bit"
+) -> dict[str, Any]:
+    """Check, then time attention alone and the whole call."""
+    rule = SelectionRule(sparsity)
+    geometry = shape.geometry
+    chosen = [select(*s, geometry, rule, shape.scale, with_tail) for s in sets]
+    out = torch.empty_like(sets[0][0])
+
+    def kernel(i: int) -> None:
+        lists, tail = chosen[i]
+        attend(backend, *sets[i], lists, geometry, shape.scale, out, tail, precision)
+
+    def whole(i: int) -> None:
+        lists, tail = select(*sets[i], geometry, rule, shape.scale, with_tail)
+        attend(backend, *sets[i], lists, geometry, shape.scale, out, tail, precision)
+
+    bound = BOUND if precision == "16 bit" else 0.06
+    error = 0.0
+    for i in range(len(sets)):
+        poison(out)
+        kernel(i)
+        if not bool(torch.isfinite(out).all()):
+            raise AssertionError(f"{backend.value} left elements unwritten at {sparsity}")
+        lists, tail = chosen[i]
+        error = max(error, float64_error(out, sets[i], mask_of(lists), shape, tail, (i % shape.heads, shape.heads - 1)))
+    if error > bound:
+        raise AssertionError(f"{backend.value} is off by {error:.2e} at {sparsity}, tail {with_tail}")
+    indices = range(len(sets))
+    repeats = 5 if sparsity < 0.75 else 9
+    row = {
+        "kernel": backend.value,
+        "precision": precision,
+        "sparsity": sparsity,
+        "tail": with_tail,
+        "kept": float(chosen[0][0].counts.double().mean() / geometry.n_blocks),
+        "error": error,
+        "attention_ms": median_ms([lambda i=i: kernel(i) for i in indices], repeats),
+        "ms": median_ms([lambda i=i: whole(i) for i in indices], repeats),
+    }
+    return row
+
+
+def dense_row(shape: Shape, sets: list[TensorTriple]) -> dict[str, Any]:
+    everything = torch.ones(1, shape.heads, shape.geometry.n_blocks, shape.geometry.n_blocks, dtype=torch.bool)
+    out = cudnn_dense(*sets[0])
+    error = float64_error(out, sets[0], everything.cuda(), shape, None, (0,))
+    ms = median_ms([lambda s=s: cudnn_dense(*s) for s in sets], 5)
+    return {"kernel": "cuDNN", "precision": "16 bit", "sparsity": 0.0, "tail": False, "error": error, "ms": ms}
+
+
+def peer_rows(shape: Shape, sparsity: float, flashinfer: FlashInferRunner | None) -> list[dict[str, Any]]:
+    """FlexAttention and FlashInfer on packed blocks, checked against each other and, on one block row, float64."""
+    length = shape.geometry.length
+    packed = packed_inputs(shape.heads, length, shape.dim, 1 - sparsity, 5, None)
+    rows: list[dict[str, Any]] = []
+
+    def check(out: torch.Tensor) -> float:
+        worst = 0.0
+        for head, block in ((0, 0), (shape.heads - 1, packed.mask.shape[-1] - 1)):
+            q, k, v = (x[0, head].double() for x in (packed.q, packed.k, packed.v))
+            seen = packed.mask[head, block].repeat_interleave(128)
+            here = slice(block * 128, block * 128 + 128)
+            exact = torch.softmax(q[here] @ k[seen].T * shape.scale, -1) @ v[seen]
+            worst = max(worst, relative_error(out[head, here], exact))
+        if worst > BOUND:
+            raise AssertionError(f"a peer is off by {worst:.2e}: it is not set up for the same work")
+        return worst
+
+    base = {"precision": "16 bit", "sparsity": sparsity, "tail": False, "kept": float(packed.mask.double().mean())}
+    run = flex_runner(packed)
+    rows.append({"kernel": "FlexAttention", **base, "error": check(run()[0]), "ms": median_ms([run], 4, 1)})
+    if flashinfer is not None and sparsity >= 0.75:
+        plan_ms = median_ms([lambda: flashinfer.plan(packed)], 3, 1)
+        error = check(flashinfer.run(packed).view(shape.heads, -1, shape.dim))
+        ms = median_ms([lambda: flashinfer.run(packed)], 5, 1)
+        rows.append({"kernel": "FlashInfer fa3", **base, "error": error, "ms": ms, "plan_ms": plan_ms})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shapes", default="hunyuan,wan")
+    parser.add_argument("--no-flashinfer", action="store_true")
+    parser.add_argument("--backends", default="hopper,triton")
+    options = parser.parse_known_args()[0]
+    folder = output_folder()
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+
+    def attempt(name: str, work: Any) -> None:
+        """A kernel that fails costs its own rows, not the run; failures end the run with an error status."""
+        try:
+            new = work()
+        except Exception as error:
+            failures.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
+            print(failures[-1], flush=True)
+            torch.cuda.empty_cache()
+            return
+        for row in [new] if isinstance(new, dict) else new:
+            rows.append({"shape": shape.name, **row})
+            print(rows[-1], flush=True)
+        save(folder, "draft_kernel", rows, failures=failures)
+
+    for name in options.shapes.split(","):
+        shape = SHAPES[name]
+        sets = [random_inputs(shape, seed) for seed in (21, 22)]
+        attempt("cuDNN", lambda: dense_row(shape, sets))
+        for backend in (Backend(b) for b in options.backends.split(",")):
+            for sparsity in SPARSITIES:
+                if backend is Backend.TRITON and sparsity in (0.0, 0.5, 0.95) and name == "wan":
+                    continue
+                for tail in (False, True) if sparsity in (0.75, 0.9, 0.95) else (False,):
+                    attempt(f"{backend} {sparsity}", lambda: ours(shape, backend, sparsity, tail, sets))
+        if "hopper" in options.backends and getattr(dispatch, "HOPPER_8BIT", False):
+            for sparsity in (0.75, 0.9):
+                attempt(f"8 bit {sparsity}", lambda: ours(shape, Backend.HOPPER, sparsity, False, sets, "8 bit"))
+        del sets
+        gc.collect()
+        torch.cuda.empty_cache()
+        runner = None
+        if not options.no_flashinfer:
+            runner = FlashInferRunner(shape.heads, math.ceil(shape.geometry.length / 128), shape.dim)
+        for sparsity in (0.9, 0.75, 0.5):
+            attempt(f"peers {sparsity}", lambda: peer_rows(shape, sparsity, runner))
+            gc.collect()
+            torch.cuda.empty_cache()
+        del runner
+    if failures:
+        raise SystemExit("failed: " + "; ".join(failures))
+
+
+if __name__ == "__main__":
+    main()
