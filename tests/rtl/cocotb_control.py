@@ -378,7 +378,7 @@ async def watchdog(dut: Any) -> None:
     await chip.clear()
     # The fetch itself hangs.
     chip.memory.silent = [range(PROGRAM + 128, PROGRAM + 192)]
-    await chip.run([matmul(5), load(), matmul(5)], watchdog=200)
+    await chip.run([matmul(5), vector(5), matmul(5)], watchdog=200)
     assert await chip.trap() == (Trap.WATCHDOG, 2, FRONT_END)
 
 
