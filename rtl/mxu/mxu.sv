@@ -17,36 +17,35 @@ module mxu
     parameter int unsigned Tables = 8,  // code tables
     localparam int unsigned AddrW = $clog2(SpadWords)
 ) (
-    input  logic                                clk_i,
-    input  logic                                rst_ni,
-    input  logic                                stop_i,  // level: drop everything, start nothing
+    input  logic                          clk_i,
+    input  logic                          rst_ni,
+    input  logic                          stop_i,               // level: drop everything, start nothing
     // queue
-    input  logic                                instr_valid_i,
-    input  isa_pkg::matmul_t                    instr_i,
-    output logic                                instr_ready_o,
-    input  logic                                token_wait_i,           // the queue's head waits for tokens
-    output logic                                retire_o,               // pulse
-    output logic             [            31:0] retire_sig_o,           // with retire_o
-    output logic                                fault_o,                // level until stop_i
-    output isa_pkg::trap_e                      fault_cause_o,
-    output logic                                idle_o,  // nothing is unretired, the banks are drained
-    output logic                                acc_empty_o,
-    output logic             [     Classes-1:0] class_o,                // one-hot, by class_e
-    // code tables
-    input  logic signed      [             7:0] decode_i   [Tables][16],
-    // scratchpad: stream and stationary operand
-    output logic                                act_rreq_o,
-    output logic             [       AddrW-1:0] act_raddr_o,
-    input  logic                                act_rgnt_i,
-    input  logic             [     8*Depth-1:0] act_rdata_i,
-    output logic                                wgt_rreq_o,
-    output logic             [       AddrW-1:0] wgt_raddr_o,
-    input  logic                                wgt_rgnt_i,
-    input  logic             [     8*Depth-1:0] wgt_rdata_i,
+    input  logic                          instr_valid_i,
+    output logic                          instr_ready_o,
+    input  isa_pkg::matmul_t              instr_i,
+    input  logic                          token_wait_i,         // the queue's head waits for tokens
+    output logic                          retire_o,             // pulse
+    output logic            [       31:0] retire_sig_o,         // with retire_o
+    output logic                          fault_o,              // level until stop_i
+    output isa_pkg::trap_e                fault_cause_o,
+    output logic                          idle_o,               // nothing is unretired, the banks are drained
+    output logic            [Classes-1:0] class_o,              // one-hot, by class_e
+    // scratchpad: streamed and stationary operand
+    output logic                          stream_rreq_o,
+    output logic            [  AddrW-1:0] stream_raddr_o,
+    input  logic                          stream_rgnt_i,
+    input  logic            [8*Depth-1:0] stream_rdata_i,
+    output logic                          weight_rreq_o,
+    output logic            [  AddrW-1:0] weight_raddr_o,
+    input  logic                          weight_rgnt_i,
+    input  logic            [8*Depth-1:0] weight_rdata_i,
     // accumulator rows
-    output logic                                acc_valid_o,
-    output logic             [  Cols-1:0][31:0] acc_data_o,
-    input  logic                                acc_ready_i
+    output logic                          acc_valid_o,
+    output logic       [Cols-1:0][  31:0] acc_data_o,
+    input  logic                          acc_ready_i,
+    // code tables
+    input  logic signed     [        7:0] decode_i[Tables][16]
 );
   // Instruction and the two generators.
   logic stream_valid, stream_taken, load_valid, loader_done, setup_ahead;
@@ -87,7 +86,7 @@ module mxu
       .job_taken_o(stream_taken),
       .beat_valid_o(offered),
       .beat_o(beat),
-      .beat_addr_o(act_raddr_o),
+      .beat_addr_o(stream_raddr_o),
       .beat_range_o(out_of_range),
       .beat_ready_i(go)
   );
@@ -101,8 +100,8 @@ module mxu
   assign wait_acc = beat.last && !row_free;
   assign wait_row = beat.last && !beat.step.target.first && step_q && row_q == beat.step.target.row;
   assign clear = offered && !out_of_range && !wait_tile && !wait_acc && !wait_row && !stop_i;
-  assign act_rreq_o = clear && !beat.feed.pad;
-  assign go = clear && (beat.feed.pad || act_rgnt_i);
+  assign stream_rreq_o = clear && !beat.feed.pad;
+  assign go = clear && (beat.feed.pad || stream_rgnt_i);
   assign swap = go && beat.swap;
   `FF(step_q, go && beat.last, 1'b0)
   `FF(second_q, go && beat.last && beat.step.more, 1'b0)
@@ -123,7 +122,7 @@ module mxu
       .clk_i,
       .valid_i(word_valid_q),
       .feed_i(word_q.feed),
-      .word_i(act_rdata_i),
+      .word_i(stream_rdata_i),
       .decode_i,
       .operand_o(operand),
       .window_o(window)
@@ -146,9 +145,9 @@ module mxu
       .fault_o(loader_fault),
       .swap_i(swap),
       .ready_o(tile_ready),
-      .rreq_o(wgt_rreq_o),
-      .raddr_o(wgt_raddr_o),
-      .rgnt_i(wgt_rgnt_i),
+      .rreq_o(weight_rreq_o),
+      .raddr_o(weight_raddr_o),
+      .rgnt_i(weight_rgnt_i),
       .write_o(write),
       .transpose_o(write_transpose),
       .upper_o(write_upper),
@@ -171,7 +170,7 @@ module mxu
       .keep_high_i(write_keep_high),
       .index_i(write_index),
       .columns_i(write_columns),
-      .word_i(wgt_rdata_i),
+      .word_i(weight_rdata_i),
       .weight_o(weight)
   );
 
@@ -223,7 +222,7 @@ module mxu
   );
 
   // Accumulate, sign, retire.
-  logic row_valid, row_group_last, row_job_last;
+  logic row_valid, row_group_last, row_job_last, acc_empty;
   logic [31:0] row[Cols];
   logic [7:0] row_index;
 
@@ -249,7 +248,7 @@ module mxu
       .acc_valid_o,
       .acc_data_o,
       .acc_ready_i,
-      .empty_o(acc_empty_o)
+      .empty_o(acc_empty)
   );
 
   mxu_signature #(
@@ -275,7 +274,7 @@ module mxu
   assign fault_o = !stop_i && ((loader_fault && unretired_q == 3'd1) ||
                                (offered && out_of_range && unretired_q == (setup_ahead ? 3'd2 : 3'd1)));
   assign fault_cause_o = fault_o ? isa_pkg::TrapRange : isa_pkg::TrapNone;
-  assign idle_o = unretired_q == '0 && acc_empty_o;
+  assign idle_o = unretired_q == '0 && acc_empty;
 
   // Why this cycle issued no step.
   class_e cycle_class;
@@ -292,5 +291,5 @@ module mxu
   end
 
   `ASSERT_ALWAYS(WindowKept, !(step_valid_q && run_q.more && !upper_q && word_valid_q && word_q.last))
-  `ASSERT_STABLE(StreamRequestStable, act_rreq_o, act_rgnt_i || stop_i, act_raddr_o)
+  `ASSERT_STABLE(StreamRequestStable, stream_rreq_o, stream_rgnt_i || stop_i, stream_raddr_o)
 endmodule

@@ -14,7 +14,7 @@ module mxu_array
     input  cell_mode_e               mode_i,
     input  logic                     phase_i,
     input  logic                     depthwise_i,
-    input  logic                     upper_i,      // depthwise: the second column tile of the window's channels
+    input  logic                     upper_i,      // depthwise: the second column tile of the channels
     input  logic               [7:0] operand_i  [Depth],
     input  logic               [7:0] window_i   [9][Depth],
     // of `stored_weight`
