@@ -17,8 +17,8 @@ class Buffer:
     address: int = -1
 
 
-def place(buffers: Iterable[Buffer], capacity: int) -> Buffer | None:
-    """Gives every buffer an address; buffers that live at the same time do not overlap.
+def place(buffers: Iterable[Buffer], capacity: int, align: int) -> Buffer | None:
+    """Gives every buffer an address, a multiple of `align`; buffers that live at the same time do not overlap.
 
     Large and long-lived ones first, each at the lowest free address. Returns the first buffer that found no room, or
     None when all did.
@@ -30,7 +30,7 @@ def place(buffers: Iterable[Buffer], capacity: int) -> Buffer | None:
         for other in sorted(others, key=lambda b: b.address):
             if address + buffer.size <= other.address:
                 break
-            address = max(address, other.address + other.size)
+            address = max(address, -(-(other.address + other.size) // align) * align)
         if address + buffer.size > capacity:
             return buffer
         buffer.address = address

@@ -142,10 +142,13 @@ class Emitter:
         values = {k: int(v) for k, v in fields.items() if v}
         self.ops.append(Op(Instruction(opcode, values), self.step, self.item, program))
 
-    def vector(self, program: Program, **fields: int) -> None:
-        """A VECTOR with its program, which is loaded if the store does not hold it."""
+    def compute(self, program: Program, matmul: dict[str, int] | None, vector: dict[str, int]) -> None:
+        """A VECTOR, with the MATMUL that feeds it right before it: a LOAD between the two could wait for the MATMUL
+        and keep its VECTOR from being dispatched. The program is loaded if the store does not hold it."""
         first = self.programs.ensure(program)
-        self.emit(Opcode.VECTOR, program, prog=first, prog_len=len(program), **fields)
+        if matmul is not None:
+            self.emit(Opcode.MATMUL, (), **matmul)
+        self.emit(Opcode.VECTOR, program, prog=first, prog_len=len(program), **vector)
 
     def _load_program(self, first: int, data: bytes) -> None:
         self._load_store(Space.PROG, first * MICROWORD_BYTES, data)
@@ -266,6 +269,7 @@ class Emitter:
         first, last = (0, out.elements) if group is None else (group.first, group.last)
         vector = {"h": points.y1 - points.y0, "w": points.x1 - points.x0, "n": last - first}
         vector["block"] = self.config.rows
+        matmul = None
         vector.update(_stream("d", output, job.output, points, out.element_bytes(first)))
         if job.residual is not None:
             residual = views[PieceKey("res", job.out_piece)]
@@ -278,7 +282,9 @@ class Emitter:
                 vector["block"] = self.config.rows * self.config.cols // self.config.depth
             code = job.source.place.code
             table = slots.get(layer.source, 0)
-            self._matmul(layer, job, points, group, block + group.weights[index], source, code, table, vector["block"])
+            matmul = self._matmul(
+                layer, job, points, group, block + group.weights[index], source, code, table, vector["block"]
+            )
             program = microcode.convolution(layer, network, slots)
         else:
             vector.update(_stream("a", source, job.source, points, 0))
@@ -287,12 +293,12 @@ class Emitter:
             else:
                 assert isinstance(layer, Normalise)
                 program = microcode.normalise(layer, network, slots)
-        self.vector(program, **vector)
+        self.compute(program, matmul, vector)
 
     def _matmul(
         self, layer: Convolution, job: Job, points: Tile, group: Group, weights: int, source: View, code: Code,
         table: int, block: int,
-    ) -> None:  # fmt: skip
+    ) -> dict[str, int]:  # fmt: skip
         depth, cols = self.config.depth, self.config.cols
         elements = job.source.place.elements
         step = 2 * depth if code.format is Format.UINT4 and not layer.depthwise else depth
@@ -312,8 +318,7 @@ class Emitter:
         pads = [max(0, job.pad[a] - points[2 * a] * job.stride[a]) for a in range(2)]
         row, col = (o + s * span[0] for o, s, span in zip(job.source.origin, job.source.step, spans, strict=True))
         pad_value = code.pad * 17 if code.format is Format.UINT4 else code.pad & 0xFF
-        self.emit(
-            Opcode.MATMUL,
+        return dict(
             act_format=ACT_FORMATS[code.format],
             weight_format=WeightFormat.INT4,
             depthwise=layer.depthwise,
@@ -378,8 +383,7 @@ class Emitter:
         words = (start + layer.head_dim - 1) // depth - start // depth + 1
         slot = int(key.positions[start]) // depth * depth
         pitch = round_up(tokens, depth)
-        self.emit(
-            Opcode.MATMUL,
+        matmul = dict(
             act_format=ActFormat.INT8,
             weight_format=WeightFormat.INT8,
             act=self._token(views, "query", query, s * tokens + first) + start // depth * depth,
@@ -392,10 +396,10 @@ class Emitter:
             wgt_c=key.storage.cell,
         )  # fmt: skip
         scratch = plan.scratch[bank].address
-        self.vector(
-            microcode.softmax(layer, bank),
-            h=1, w=count, n=tokens, block=self.config.rows, a=scratch, a_pix=pitch, d=scratch, d_pix=pitch,
+        vector = dict(
+            h=1, w=count, n=tokens, block=self.config.rows, a=scratch, a_pix=pitch, d=scratch, d_pix=pitch
         )  # fmt: skip
+        self.compute(microcode.softmax(layer, bank), matmul, vector)
 
     def _mix(
         self, plan: StepPlan, layer: Attend, views: dict[PieceKey, View], block: tuple[int, int, int, int], bank: int,
@@ -406,8 +410,7 @@ class Emitter:
         value, out = places[layer.value], places[layer.name]
         start = head * layer.head_dim
         chunks = -(-tokens // depth)
-        self.emit(
-            Opcode.MATMUL,
+        matmul = dict(
             act_format=ActFormat.INT8,
             weight_format=WeightFormat.INT8,
             transpose=1,
@@ -421,16 +424,16 @@ class Emitter:
             wgt_t=depth * value.storage.cell,
             wgt_c=value.storage.cell,
         )  # fmt: skip
-        self.vector(
-            microcode.mix(layer, self.plan.layout.network, bank, slots),
+        vector = dict(
             h=1, w=count, n=layer.head_dim, block=self.config.rows,
             d=self._token(views, "out", out, s * tokens + first) + out.element_bytes(int(out.positions[start])),
             d_pix=out.storage.cell,
         )  # fmt: skip
+        self.compute(microcode.mix(layer, self.plan.layout.network, bank, slots), matmul, vector)
 
 
 def _stream(which: str, view: View, walk: Walk, points: Tile, offset: int) -> dict[str, int]:
-    row, col, *_ = walk.cells((points.y0, points.x0), (points.y0, points.x0))[::2]
+    row, _, col, _ = walk.cells((points.y0, points.x0), (points.y0, points.x0))
     return {
         which: view.address(row, col) + offset,
         f"{which}_row": view.pitch * walk.step[0],

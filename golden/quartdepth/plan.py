@@ -101,6 +101,9 @@ def make_plan(network: Network, config: ChipConfig) -> Plan:
 class _Planner:
     def __init__(self, layout: Layout, steps: list[Step], config: ChipConfig) -> None:
         self.layout, self.steps, self.config = layout, steps, config
+        self.align = max(config.depth, 2 * config.cols)  # of INT16 groups
+        # weight groups at hand: the one in use and the next one
+        self.turns = [min(len(step.groups), 2) or 1 for step in steps]
         self.lives: dict[str, Life] = {}
         for name, storage in layout.storages.items():
             self.lives[name] = Life(storage)
@@ -121,8 +124,11 @@ class _Planner:
                 cuts = {name: life.cut for name, life in self.lives.items()}
                 while self._tiles(step, self._room(step.index), comfortable) is None:
                     if not self._evict(step.index):
-                        if not comfortable:
+                        if not comfortable and self.turns[step.index] == 1:
                             raise CompileError(self._too_large(step))
+                        if not comfortable:
+                            self.turns[step.index] = 1
+                            continue
                         for name, cut in cuts.items():  # it was of no use
                             self.lives[name].cut = cut
                         break
@@ -145,7 +151,7 @@ class _Planner:
         return {self.layout.places[n].storage.name for n in names}
 
     def _blocks(self, step: Step) -> int:
-        return step.block_bytes * min(len(step.groups), 2)
+        return step.block_bytes * self.turns[step.index]
 
     def _scratch(self, step: Step) -> int:
         if not isinstance(step.layer, Attend):
@@ -156,7 +162,7 @@ class _Planner:
 
     def _room(self, index: int) -> int:
         """Bytes for a step's streamed tiles: what residents and weights, its own and the next step's, leave."""
-        used = sum(round_up(x.storage.size, self.config.depth) for x in self.lives.values() if x.at_hand(index))
+        used = sum(round_up(x.storage.size, self.align) for x in self.lives.values() if x.at_hand(index))
         step = self.steps[index]
         used += self._blocks(step) + 2 * self._scratch(step)
         if index + 1 < len(self.steps) and len(self.steps[index + 1].groups) == 1:
@@ -230,7 +236,7 @@ class _Planner:
         }
         plan = Plan(self.layout, self.lives, [self._step(step) for step in self.steps], resident)
         while True:
-            missing = place(plan.buffers, self.config.spad_bytes)
+            missing = place(plan.buffers, self.config.spad_bytes, self.align)
             early = [b for b in plan.early if b.first < b.last]
             if missing is None or not early:
                 return plan, missing
@@ -250,7 +256,7 @@ class _Planner:
             first = early if key.role != "out" else index
             names = [f"{step.layer.name}/{key.role}{key.piece}.{slot}" for slot in range(plan.slots)]
             plan.buffers[key] = [Buffer(n, size, first if i == 0 else index, index) for i, n in enumerate(names)]
-        for slot in range(min(len(step.groups), 2)):
+        for slot in range(self.turns[index] if step.groups else 0):
             first = early if slot == 0 else index
             plan.blocks.append(Buffer(f"{step.layer.name}/weights.{slot}", step.block_bytes, first, index))
         if size := self._scratch(step):

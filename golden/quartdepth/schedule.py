@@ -68,6 +68,8 @@ def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
                     break
                 ahead += mxu_cycles(before.op, config)
                 place -= 1
+            if place and out[place - 1].op.instruction.opcode is Opcode.MATMUL:
+                place += 1  # behind its VECTOR, see Emitter.compute
         out.insert(place, entry)
     return out
 
