@@ -99,12 +99,12 @@ module mxu
   assign wait_tile = beat.swap && !tile_ready;
   assign wait_acc = beat.last && !row_free;
   assign wait_row = beat.last && !beat.step.target.first && step_q && row_q == beat.step.target.row;
-  assign clear = offered && !out_of_range && !wait_tile && !wait_acc && !wait_row && !stop_i;
+  assign clear = offered && !out_of_range && !wait_tile && !wait_acc && !wait_row;
   assign stream_rreq_o = clear && !beat.feed.pad;
   assign go = clear && (beat.feed.pad || stream_rgnt_i);
   assign swap = go && beat.swap;
-  `FF(step_q, go && beat.last, 1'b0)
-  `FF(second_q, go && beat.last && beat.step.more, 1'b0)
+  `FF(step_q, go && beat.last && !stop_i, 1'b0)
+  `FF(second_q, go && beat.last && beat.step.more && !stop_i, 1'b0)
   `FFLNR(row_q, beat.step.target.row, go)
 
   // The word arrives.

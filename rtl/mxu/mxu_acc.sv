@@ -130,5 +130,5 @@ module mxu_acc
   `ASSERT_ALWAYS(NoHazard, !(read_old && add_q && target_q.group == target_i.group &&
                              target_q.row == target_i.row))
   `ASSERT_ALWAYS(InOrder, !hand_over || target_q.group == handed_q)
-  `ASSERT_STABLE(OutputStable, acc_valid_o && !stop_i, acc_ready_i || stop_i, acc_data_o)
+  `ASSERT_STABLE(OutputStable, acc_valid_o, acc_ready_i || stop_i, acc_data_o)
 endmodule

@@ -150,7 +150,7 @@ module mxu_loader
   `FFLNR(job_last_q, job_last, advance && run_q)
   `FFLNR(write_q, write_d, advance && run_q)
 
-  assign rreq_o = valid_q && !range_q && !ready_q && !stop_i;
+  assign rreq_o = valid_q && !range_q && !ready_q;
   assign raddr_o = addr_q;
   assign go = rreq_o && rgnt_i;
   assign done_o = go && job_last_q;
@@ -160,7 +160,7 @@ module mxu_loader
   `FF(ready_q, ready_d, 1'b0)
   assign ready_o = ready_q;
 
-  `FF(arrive_valid_q, go, 1'b0)
+  `FF(arrive_valid_q, go && !stop_i, 1'b0)
   `FFLNR(arrive_q, write_q, go)
   assign write_o = arrive_valid_q;
   assign transpose_o = arrive_q.transpose;
@@ -171,5 +171,5 @@ module mxu_loader
   assign columns_o = arrive_q.columns;
 
   `ASSERT_ALWAYS(SwapNeedsTile, !swap_i || ready_q)
-  `ASSERT_STABLE(RequestStable, rreq_o && !stop_i, rgnt_i || stop_i, raddr_o)
+  `ASSERT_STABLE(RequestStable, rreq_o, rgnt_i || stop_i, raddr_o)
 endmodule

@@ -292,5 +292,5 @@ module mxu_stream
   assign beat_addr_o = addr_q;
   assign beat_range_o = range_q;
 
-  `ASSERT_STABLE(BeatStable, valid_q && !stop_i, beat_ready_i || stop_i, {beat_q, addr_q, range_q})
+  `ASSERT_STABLE(BeatStable, valid_q, beat_ready_i || stop_i, {beat_q, addr_q, range_q})
 endmodule
