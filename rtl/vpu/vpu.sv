@@ -151,9 +151,9 @@ module vpu
 
   // Plain codes stand for themselves.
   function automatic decode_t next_decode(input logic [1:0] format, input logic [2:0] code_table);
-    decode_t next;
-    for (int unsigned i = 0; i < 16; i++) next[i] = format == FormatUint4 ? 8'(i) : decode_i[code_table][i];
-    return next;
+    for (int unsigned i = 0; i < 16; i++) begin
+      next_decode[i] = format == FormatUint4 ? 8'(i) : decode_i[code_table][i];
+    end
   endfunction
 
   `FFLNR(decode_a_q, next_decode(word.fmt_a, word.table_a), setup)
@@ -250,10 +250,7 @@ module vpu
   logic [1:0] bank_busy;
   logic [2:0] used;
   logic [8*Depth-1:0] a_word, b_word;
-  logic signed [31:0] bias[2][Cols];
-  logic signed [15:0] mult[2][Cols];
-  logic [7:0] shift[2][Cols];
-  logic signed [7:0] zero[2][Cols];
+  parameter_t parameters[2][Cols];
 
   assign used          = {use_d, use_b, use_a};
   assign address_fault = |(used & (misaligned | outside));
@@ -315,10 +312,7 @@ module vpu
       .ready_o(param_ready),
       .outside_o(param_outside),
       .idle_o(param_idle),
-      .bias_o(bias),
-      .mult_o(mult),
-      .shift_o(shift),
-      .zero_o(zero),
+      .parameter_o(parameters),
       .rreq_o(p_rreq_o),
       .raddr_o(p_raddr_o),
       .rgnt_i(p_rgnt_i),
@@ -384,10 +378,7 @@ module vpu
       .acc_i(acc_data_i),
       .a_word_i(a_word),
       .b_word_i(b_word),
-      .bias_i(bias),
-      .mult_i(mult),
-      .shift_i(shift),
-      .zero_i(zero),
+      .parameter_i(parameters),
       .add_row_o(add_row),
       .add_value_i(add_value),
       .mul_row_o(mul_row),

@@ -1,6 +1,7 @@
 // The pipeline of all lanes: what VECTOR and SCALAR microwords compute, one group of C elements a cycle.
 // It moves as a whole (`enable_i`) under one microword; stages without use for that microword are skipped.
-// Every stage's arithmetic is a function that is evaluated only when the stage holds something.
+// Every stage's arithmetic is a function that is evaluated only when the stage holds something; simulators clear a
+// function's variables in every cycle, so that its result is the only array in it.
 
 `include "registers.svh"
 
@@ -25,12 +26,9 @@ module vpu_lanes
     input  logic                          issue_i,             // a group enters
     input  element_t                      element_i,
     input  logic        [Cols-1:0][31:0] acc_i,               // its accumulators, with src_a ACC
-    input  logic        [    8*Depth-1:0] a_word_i,            // words of the group in the decode stage
-    input  logic        [    8*Depth-1:0] b_word_i,
-    input  logic signed [           31:0] bias_i[2][Cols],
-    input  logic signed [           15:0] mult_i[2][Cols],
-    input  logic        [            7:0] shift_i[2][Cols],
-    input  logic signed [            7:0] zero_i[2][Cols],
+    input  logic [Depth/4-1:0][     31:0] a_word_i,            // words of the group in the decode stage
+    input  logic [Depth/4-1:0][     31:0] b_word_i,
+    input  parameter_t                    parameter_i[2][Cols],
     output logic        [       RowW-1:0] add_row_o,      // row scalars: the add and the multiply stage
     input  logic signed [           31:0] add_value_i,
     output logic        [       RowW-1:0] mul_row_o,
@@ -44,11 +42,9 @@ module vpu_lanes
     output logic        [            1:0] bank_busy_o,         // the parameter buffer is in use
     output logic                          idle_o
 );
-  localparam int unsigned AtGranule = $clog2(Cols);
-  localparam int unsigned Chunks = Cols / 4;  // 32-bit words of an INT8 granule
+  localparam int unsigned ChunkW = $clog2(Depth / 4);  // index of a 32-bit part of a word
 
   typedef logic signed [7:0] bytes_t[Cols];
-  typedef logic signed [9:0] int10_t[Cols];
   typedef logic signed [15:0] int16_t[Cols];
   typedef logic signed [16:0] int17_t[Cols];
   typedef logic signed [31:0] int32_t[Cols];
@@ -62,13 +58,16 @@ module vpu_lanes
 
   logic [Stages-1:0] valid_d, valid_q, advance;
   element_t element_q[Stages];
-  logic scalar, scaled, function_used, add_b, exp2n;
+  logic scalar, scaled, function_used, add_b, exp2n, biased, param, square;
 
   assign scalar        = word_i.kind == KindScalar;
   assign scaled        = !scalar && word_i.side == SideScaleF;
   assign add_b         = !scalar && word_i.side == SideAddB;
   assign function_used = (scaled || scalar) && word_i.fn != FunctionIdent;
   assign exp2n         = word_i.fn == FunctionExp2n;
+  assign biased        = word_i.addend == AddendBias;
+  assign param         = word_i.mul == MultiplyParam;
+  assign square        = word_i.mul == MultiplySquare;
 
   always_comb begin
     valid_d = '0;
@@ -120,58 +119,46 @@ module vpu_lanes
   // -- Decode: bytes, codes or accumulators to integers --------------------------------------------
 
   logic [Cols-1:0][31:0] acc_q;
-  logic [Chunks-1:0][31:0] a_granule, b_granule;
   logic signed [31:0] x0_q[Cols];
   logic signed [7:0] b_q[Cols];
+  logic [ChunkW-1:0] a_first, b_first;  // where the granules lie in the words
+  logic a_codes, b_codes;
 
   `FFLNR(acc_q, acc_i, enable_i && issue_i && word_i.src_a == SourceAAcc)
 
-  logic [7:0] a_at, b_at;  // bytes in the words
-  assign a_at = element_q[StageDecode].a_offset;
-  assign b_at = element_q[StageDecode].b_offset;
-
-  // The granule of an INT8 stream; the four-bit formats use its lower or upper half.
-  if (Depth == Cols) begin : gen_whole
-    assign a_granule = a_word_i;
-    assign b_granule = b_word_i;
-  end else begin : gen_half
-    assign a_granule = a_at[AtGranule] ? a_word_i[8*Cols+:8*Cols] : a_word_i[0+:8*Cols];
-    assign b_granule = b_at[AtGranule] ? b_word_i[8*Cols+:8*Cols] : b_word_i[0+:8*Cols];
-  end
-
-  function automatic bytes_t decoded(input logic [Chunks-1:0][31:0] granule, input logic nibbles,
-                                     input logic upper, input logic signed [7:0] codes[16]);
-    bytes_t out;
-    logic [31:0] chunk;
-    for (int unsigned i = 0; i < Chunks; i++) begin
-      chunk = granule[i];
-      for (int unsigned k = 0; k < 4; k++) out[4*i+k] = chunk[8*k+:8];
-    end
-    if (nibbles) begin
-      for (int unsigned c = 0; c < Cols; c++) begin
-        chunk = granule[(upper ? Chunks / 2 : 0) + c/8] >> (4 * (c % 8));
-        out[c] = codes[chunk[3:0]];
-      end
-    end
-    return out;
-  endfunction
+  assign a_codes = word_i.fmt_a != FormatInt8;
+  assign b_codes = word_i.fmt_b != FormatInt8;
+  assign a_first = element_q[StageDecode].a_offset[2+:ChunkW];
+  assign b_first = element_q[StageDecode].b_offset[2+:ChunkW];
 
   function automatic int32_t next_x0();
-    int32_t next;
-    bytes_t a;
+    logic [7:0] code;
     if (word_i.src_a == SourceAAcc) begin
-      for (int unsigned c = 0; c < Cols; c++) next[c] = acc_q[c];
+      for (int unsigned c = 0; c < Cols; c++) next_x0[c] = acc_q[c];
+    end else if (a_codes) begin
+      for (int unsigned c = 0; c < Cols; c++) begin
+        code = 8'(a_word_i[a_first+ChunkW'(c/8)] >> (4 * (c % 8)));
+        next_x0[c] = 32'(decode_a_i[code[3:0]]);
+      end
     end else begin
-      a = decoded(a_granule, word_i.fmt_a != FormatInt8, a_at[AtGranule-1], decode_a_i);
-      for (int unsigned c = 0; c < Cols; c++) next[c] = 32'(a[c]);
+      for (int unsigned c = 0; c < Cols; c++) begin
+        code = 8'(a_word_i[a_first+ChunkW'(c/4)] >> (8 * (c % 4)));
+        next_x0[c] = 32'($signed(code));
+      end
     end
-    for (int unsigned c = 0; c < Cols; c++) next[c] = next[c] << word_i.a_shl;
-    return next;
+    for (int unsigned c = 0; c < Cols; c++) next_x0[c] = next_x0[c] << word_i.a_shl;
+  endfunction
+
+  function automatic bytes_t next_b();
+    logic [7:0] code;
+    for (int unsigned c = 0; c < Cols; c++) begin
+      code = 8'(b_word_i[b_first+ChunkW'(b_codes?c/8 : c/4)] >> (b_codes ? 4 * (c % 8) : 8 * (c % 4)));
+      next_b[c] = b_codes ? decode_b_i[code[3:0]] : code;
+    end
   endfunction
 
   `FFLNR(x0_q, next_x0(), advance[StageDecode] && !scalar)
-  `FFLNR(b_q, decoded(b_granule, word_i.fmt_b != FormatInt8, b_at[AtGranule-1], decode_b_i),
-         advance[StageDecode] && add_b)
+  `FFLNR(b_q, next_b(), advance[StageDecode] && add_b)
 
   // -- Add -----------------------------------------------------------------------------------------
 
@@ -184,24 +171,19 @@ module vpu_lanes
   assign add_row_o = element_q[StageAdd].row[RowW-1:0];
 
   function automatic int32_t next_x();
-    int32_t next, a, addend;
-    a = x0_q;
-    if (scalar) a[0] = add_value_i;
-    unique case (word_i.addend)
-      AddendBias: addend = bias_i[element_q[StageAdd].bank];
-      AddendRow: for (int unsigned c = 0; c < Cols; c++) addend[c] = -add_value_i;
-      AddendImm: for (int unsigned c = 0; c < Cols; c++) addend[c] = word_i.imm_add;
-      default: for (int unsigned c = 0; c < Cols; c++) addend[c] = '0;
-    endcase
-    for (int unsigned c = 0; c < Cols; c++) next[c] = a[c] + addend[c];
-    return next;
+    logic signed [31:0] addend, a;
+    addend = '0;
+    if (word_i.addend == AddendRow) addend = -add_value_i;
+    if (word_i.addend == AddendImm) addend = word_i.imm_add;
+    for (int unsigned c = 0; c < Cols; c++) begin
+      a = (scalar && c == 0) ? add_value_i : x0_q[c];
+      next_x[c] = a + (biased ? parameter_i[element_q[StageAdd].bank][c].bias : addend);
+    end
   endfunction
 
   function automatic int17_t next_operand();
-    int17_t next;
-    if (add_b) for (int unsigned c = 0; c < Cols; c++) next[c] = 17'(b_q[c]) + 17'(word_i.b_add);
-    else for (int unsigned c = 0; c < Cols; c++) next[c] = 17'(lane_finish(exp2n, value_q[c]));
-    return next;
+    if (add_b) for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
+    else for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
   endfunction
 
   `FFLNR(x_q, next_x(), advance[StageAdd])
@@ -215,22 +197,17 @@ module vpu_lanes
   assign mul_row_o = element_q[StageMultiply].row[RowW-1:0];
 
   function automatic int48_t next_product();
-    int48_t next;
-    int32_t x;
-    int16_t factor;
-    x = x_q;
-    unique case (word_i.mul)
-      MultiplyParam: factor = mult_i[element_q[StageMultiply].bank];
-      MultiplyImm: for (int unsigned c = 0; c < Cols; c++) factor[c] = word_i.imm_m;
-      MultiplyRow: for (int unsigned c = 0; c < Cols; c++) factor[c] = mul_value_i[15:0];
-      MultiplySquare: begin
-        for (int unsigned c = 0; c < Cols; c++) factor[c] = sat16(48'(x_q[c]));
-        for (int unsigned c = 0; c < Cols; c++) x[c] = 32'(factor[c]);
-      end
-      default: for (int unsigned c = 0; c < Cols; c++) factor[c] = 16'sd1;
-    endcase
-    for (int unsigned c = 0; c < Cols; c++) next[c] = x[c] * factor[c];
-    return next;
+    logic signed [15:0] common, narrow, factor;
+    logic signed [31:0] x;
+    common = 16'sd1;
+    if (word_i.mul == MultiplyImm) common = word_i.imm_m;
+    if (word_i.mul == MultiplyRow) common = mul_value_i[15:0];
+    for (int unsigned c = 0; c < Cols; c++) begin
+      narrow = sat16(48'(x_q[c]));
+      x = square ? 32'(narrow) : x_q[c];
+      factor = param ? parameter_i[element_q[StageMultiply].bank][c].mult : square ? narrow : common;
+      next_product[c] = x * factor;
+    end
   endfunction
 
   always_comb begin
@@ -249,20 +226,13 @@ module vpu_lanes
   logic signed [31:0] y_q[Cols];  // with side SCALE_F: saturated to 16 bits
 
   function automatic int32_t next_y();
-    int32_t next;
-    int10_t count;
-    int48_t rounded;
-    if (word_i.mul == MultiplyParam) begin
-      for (int unsigned c = 0; c < Cols; c++) begin
-        count[c] = $signed({2'b00, shift_i[element_q[StageRound].bank][c]});
-      end
-    end else begin
-      for (int unsigned c = 0; c < Cols; c++) count[c] = count_q;
+    logic signed [9:0] count;
+    logic signed [47:0] rounded;
+    for (int unsigned c = 0; c < Cols; c++) begin
+      count = param ? $signed({2'b00, parameter_i[element_q[StageRound].bank][c].shift}) : count_q;
+      rounded = rshift(product_q[c], count);
+      next_y[c] = scaled ? 32'(sat16(rounded)) : sat32(rounded);
     end
-    for (int unsigned c = 0; c < Cols; c++) rounded[c] = rshift(product_q[c], count[c]);
-    if (scaled) for (int unsigned c = 0; c < Cols; c++) next[c] = 32'(sat16(rounded[c]));
-    else for (int unsigned c = 0; c < Cols; c++) next[c] = sat32(rounded[c]);
-    return next;
   endfunction
 
   `FFLNR(y_q, next_y(), advance[StageRound])
@@ -272,21 +242,15 @@ module vpu_lanes
   logic [31:0] packed_scalar;
 
   function automatic coefficients_a next_coefficients();
-    coefficients_a next;
-    for (int unsigned c = 0; c < Cols; c++) next[c] = lane_coefficients(exp2n, y_q[c][15:0]);
-    return next;
+    for (int unsigned c = 0; c < Cols; c++) next_coefficients[c] = lane_coefficients(exp2n, y_q[c][15:0]);
   endfunction
 
   function automatic places_a next_place();
-    places_a next;
-    for (int unsigned c = 0; c < Cols; c++) next[c] = lane_place(exp2n, y_q[c][15:0]);
-    return next;
+    for (int unsigned c = 0; c < Cols; c++) next_place[c] = lane_place(exp2n, y_q[c][15:0]);
   endfunction
 
   function automatic values_a next_value();
-    values_a next;
-    for (int unsigned c = 0; c < Cols; c++) next[c] = lane_value(coefficients_q[c], place_q[c]);
-    return next;
+    for (int unsigned c = 0; c < Cols; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
   endfunction
 
   `FFLNR(coefficients_q, next_coefficients(), advance[StageLookup] && !scalar)
@@ -308,20 +272,17 @@ module vpu_lanes
   logic signed [31:0] side_q[Cols];
 
   function automatic int33_t next_product2();
-    int33_t next;
-    int17_t operand;
-    if (scaled && !function_used) for (int unsigned c = 0; c < Cols; c++) operand[c] = 17'(y_q[c]);
-    else operand = operand_q;
-    for (int unsigned c = 0; c < Cols; c++) next[c] = operand[c] * word_i.b_m;
-    return next;
+    logic signed [16:0] operand;
+    for (int unsigned c = 0; c < Cols; c++) begin
+      operand = (scaled && !function_used) ? 17'(y_q[c]) : operand_q[c];
+      next_product2[c] = operand * word_i.b_m;
+    end
   endfunction
 
   function automatic int32_t next_side();
-    int32_t next;
     for (int unsigned c = 0; c < Cols; c++) begin
-      next[c] = sat32(rshift(48'(product2_q[c]), $signed({4'd0, word_i.b_s})));
+      next_side[c] = sat32(rshift(48'(product2_q[c]), $signed({4'd0, word_i.b_s})));
     end
-    return next;
   endfunction
 
   `FFLNR(product2_q, next_product2(), add_b ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
@@ -332,19 +293,16 @@ module vpu_lanes
   logic signed [15:0] v_q[Cols];
 
   function automatic int16_t next_v();
-    int16_t next;
-    logic signed [31:0] z[Cols];
+    logic signed [31:0] z;
     logic signed [32:0] sum;
-    if (scaled) z = side_q;
-    else if (add_b) for (int unsigned c = 0; c < Cols; c++) z[c] = sat32(48'(y_q[c]) + 48'(side_q[c]));
-    else z = y_q;
     for (int unsigned c = 0; c < Cols; c++) begin
-      sum = 33'(z[c]) + 33'(word_i.zp_param ? 16'(zero_i[element_q[StageClamp].bank][c]) : word_i.out_add);
+      z = scaled ? side_q[c] : add_b ? sat32(48'(y_q[c]) + 48'(side_q[c])) : y_q[c];
+      sum = 33'(z) +
+          33'(word_i.zp_param ? 16'(parameter_i[element_q[StageClamp].bank][c].zero) : word_i.out_add);
       if (sum < 33'(word_i.lo)) sum = 33'(word_i.lo);
       if (sum > 33'(word_i.hi)) sum = 33'(word_i.hi);
-      next[c] = sum[15:0];
+      next_v[c] = sum[15:0];
     end
-    return next;
   endfunction
 
   `FFLNR(v_q, next_v(), advance[StageClamp] && !scalar)
@@ -358,15 +316,13 @@ module vpu_lanes
   logic signed [15:0] e_q[Cols];
 
   function automatic int16_t next_e();
-    int16_t next;
-    next = v_q;
+    next_e = v_q;
     if (word_i.encode) begin
-      for (int unsigned c = 0; c < Cols; c++) next[c] = '0;
+      for (int unsigned c = 0; c < Cols; c++) next_e[c] = '0;
       for (int unsigned i = 0; i < 15; i++) begin
-        for (int unsigned c = 0; c < Cols; c++) next[c] = next[c] + 16'(v_q[c] >= threshold_i[i]);
+        for (int unsigned c = 0; c < Cols; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
       end
     end
-    return next;
   endfunction
 
   `FFLNR(e_q, next_e(), advance[StageEncode])

@@ -24,10 +24,7 @@ module vpu_parameters
     output logic                      ready_o,      // the group's are there, or known to be out of range
     output logic                      outside_o,
     output logic                      idle_o,
-    output logic signed        [31:0] bias_o[2][Cols],
-    output logic signed        [15:0] mult_o[2][Cols],
-    output logic               [ 7:0] shift_o[2][Cols],
-    output logic signed        [ 7:0] zero_o[2][Cols],
+    output parameter_t                parameter_o[2][Cols],
     output logic                      rreq_o,
     output logic         [ AddrW-1:0] raddr_o,
     input  logic                      rgnt_i,
@@ -38,11 +35,7 @@ module vpu_parameters
   localparam int unsigned CountW = $clog2(Words + 1);
   localparam int unsigned SpadBytes = SpadWords * Depth;
   localparam int unsigned WordShift = $clog2(Depth);
-
-  typedef logic signed [31:0] bias_t[2][Cols];
-  typedef logic signed [15:0] mult_t[2][Cols];
-  typedef logic [7:0] shift_t[2][Cols];
-  typedef logic signed [7:0] zero_t[2][Cols];
+  localparam int unsigned LaneW = $clog2(Cols);
 
   logic [1:0] valid_d, valid_q, outside_d, outside_q;
   logic [13:0] tag_q[2];
@@ -109,32 +102,7 @@ module vpu_parameters
   `FFLNR(target_q, target_d, start)
   `FFLNR(tag_q[target_d], wanted, start)
 
-  function automatic bias_t next_bias();
-    bias_t next = bias_o;
-    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+:32];
-    return next;
-  endfunction
-
-  function automatic mult_t next_mult();
-    mult_t next = mult_o;
-    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+32+:16];
-    return next;
-  endfunction
-
-  function automatic shift_t next_shift();
-    shift_t next = shift_o;
-    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+48+:8];
-    return next;
-  endfunction
-
-  function automatic zero_t next_zero();
-    zero_t next = zero_o;
-    for (int unsigned i = 0; i < PerWord; i++) next[target_q][PerWord*32'(landed_q)+i] = rdata_i[64*i+56+:8];
-    return next;
-  endfunction
-
-  `FFLNR(bias_o, next_bias(), landing_q)
-  `FFLNR(mult_o, next_mult(), landing_q)
-  `FFLNR(shift_o, next_shift(), landing_q)
-  `FFLNR(zero_o, next_zero(), landing_q)
+  for (genvar i = 0; i < PerWord; i++) begin : gen_parameter
+    `FFLNR(parameter_o[target_q][LaneW'(PerWord*32'(landed_q)+i)], rdata_i[64*i+:64], landing_q)
+  end
 endmodule

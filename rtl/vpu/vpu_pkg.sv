@@ -40,6 +40,14 @@ package vpu_pkg;
     logic [ByteW-1:0] dest;  // byte address of the destination
   } element_t;
 
+  // A channel's parameter as it lies in the scratchpad.
+  typedef struct packed {
+    logic signed [7:0]  zero;
+    logic [7:0]         shift;
+    logic signed [15:0] mult;
+    logic signed [31:0] bias;
+  } parameter_t;
+
   // A lane's function between its stages.
   typedef struct packed {
     logic signed [LaneC0W-1:0] c0;

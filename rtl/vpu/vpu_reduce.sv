@@ -13,22 +13,24 @@ module vpu_reduce
     input  logic signed      [15:0] lanes_i[Cols],
     output logic signed      [31:0] result_o
 );
-  // A tree over the next power of two: leaves first, every level behind its inputs.
+  // A tree: each level joins the upper half of what is left into the lower one.
   localparam int unsigned Levels = $clog2(Cols);
-  localparam int unsigned Leaves = 1 << Levels;
 
   function automatic logic signed [31:0] reduced();
-    logic signed [31:0] node[2*Leaves];
+    logic signed [31:0] node[Cols];
     logic maximum;
     maximum = reduce_i == ReduceMax;
-    for (int unsigned i = 0; i < Leaves; i++) node[Leaves+i] = maximum ? 32'sh80000000 : 32'sd0;
     for (int unsigned c = 0; c < Cols; c++) begin
-      if (valid_i[c]) node[Leaves+c] = encode_i ? 32'(decode_i[lanes_i[c][3:0]]) : 32'(lanes_i[c]);
+      node[c] = encode_i ? 32'(decode_i[lanes_i[c][3:0]]) : 32'(lanes_i[c]);
+      if (!valid_i[c]) node[c] = maximum ? 32'sh80000000 : 32'sd0;
     end
-    for (int unsigned i = Leaves - 1; i > 0; i--) begin
-      node[i] = !maximum ? node[2*i] + node[2*i+1] : (node[2*i] > node[2*i+1]) ? node[2*i] : node[2*i+1];
+    for (int unsigned level = 1; level <= Levels; level++) begin
+      for (int unsigned i = 0; i < Cols >> level; i++) begin
+        if (!maximum) node[i] = node[i] + node[i+(Cols>>level)];
+        else if (node[i] < node[i+(Cols>>level)]) node[i] = node[i+(Cols>>level)];
+      end
     end
-    return node[1];
+    return node[0];
   endfunction
 
   always_comb begin

@@ -67,7 +67,8 @@ module vpu_sequencer
   logic [7:0] row_d, row_q;
   logic [13:0] group_d, group_q, groups;
   logic bank_d, bank_q;
-  logic picture_end, final_d, final_q, final_block;  // the picture ends with this block
+  logic picture_end;  // this is the picture's last pixel
+  logic final_d, final_q;  // this is its last block (known from group 1 on)
   logic load, last_word, group_end, word_end, single;
   logic illegal;
 
@@ -79,7 +80,6 @@ module vpu_sequencer
   assign block_end_o = picture_end || row_q == instr_o.block - 8'd1;
   assign group_end   = issue_i && block_end_o;
   assign word_end    = group_end && last_group_o;
-  assign final_block = first_group_o ? picture_end : final_q;
   assign advance_o   = last_word;
 
   assign first_group_o = group_q == '0;
@@ -108,7 +108,7 @@ module vpu_sequencer
       row_d   = '0;
       group_d = last_group_o ? '0 : group_q + 14'd1;
       bank_d  = (word_o.kind == KindScalar || groups == 14'd1) ? bank_q : !bank_q;
-      final_d = final_block;
+      final_d = picture_end;
     end
     if (start_o) begin
       x_d     = '0;
@@ -169,10 +169,10 @@ module vpu_sequencer
         if (element_fault_i) begin
           state_d = Fault;
           cause_d = element_cause_i;
-        end else if (word_end && !(single && !final_block)) begin
+        end else if (word_end && !(single && !picture_end)) begin
           state_d    = Drain;
           step_d     = read_step;
-          finished_d = last_word && final_block;
+          finished_d = last_word && picture_end;
         end
       end
       Retire:  state_d = Idle;

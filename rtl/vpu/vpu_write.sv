@@ -48,11 +48,10 @@ module vpu_write
 
   // Every place where the granule may lie gets its bytes; the byte enables choose.
   function automatic words_t next_words();
-    words_t next;
     for (int unsigned i = 0; i < Beats * Chunks; i++) begin
       unique case (destination_i)
         DestinationInt8: begin
-          next[i] = {
+          next_words[i] = {
             lanes_i[(4*i+3)%Cols][7:0],
             lanes_i[(4*i+2)%Cols][7:0],
             lanes_i[(4*i+1)%Cols][7:0],
@@ -60,15 +59,16 @@ module vpu_write
           };
         end
         DestinationNibble: begin
-          next[i] = '0;
+          next_words[i] = '0;
           for (int unsigned k = 0; k < 8; k++) begin
-            if (lanes_valid_i[(8*i+k)%Cols]) next[i] = next[i] | (32'(lanes_i[(8*i+k)%Cols][3:0]) << (4 * k));
+            if (lanes_valid_i[(8*i+k)%Cols]) begin
+              next_words[i] = next_words[i] | (32'(lanes_i[(8*i+k)%Cols][3:0]) << (4 * k));
+            end
           end
         end
-        default: next[i] = {lanes_i[(2*i+1)%Cols], lanes_i[(2*i)%Cols]};
+        default: next_words[i] = {lanes_i[(2*i+1)%Cols], lanes_i[(2*i)%Cols]};
       endcase
     end
-    return next;
   endfunction
 
   assign offset = dest_i[WordShift-1:0];
@@ -129,17 +129,15 @@ module vpu_write
 
   // Signature: the words' shares one cycle, their sum the next.
   function automatic chunks_t next_steps();
-    chunks_t next;
     logic [3:0] be;
     for (int unsigned i = 0; i < Chunks; i++) begin
       be = wbe_o[4*i+:4];
-      next[i] = '0;
+      next_steps[i] = '0;
       if (be != '0) begin
-        next[i] = signature_step(
+        next_steps[i] = signature_step(
             chunks[i] & {{8{be[3]}}, {8{be[2]}}, {8{be[1]}}, {8{be[0]}}}, 32'(waddr_o) * Chunks + i);
       end
     end
-    return next;
   endfunction
 
   always_comb begin
