@@ -46,7 +46,9 @@ class TrapError(Exception):
 class Fetch(Protocol):
     """Where instructions come from."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Instructions."""
 
     def read(self, index: int) -> bytes:
         """The 64 bytes of instruction `index`. Raises BusError, BusHang."""
