@@ -22,42 +22,42 @@ module mxu_array
     output logic signed       [31:0] sum_o      [Cols]
 );
   typedef logic signed [8:0] operand_t[Depth];
-  typedef logic [7:0] weight_t[Depth];
   localparam int unsigned Taps = 9;
+  localparam int unsigned ColW = $clog2(Cols);
 
   logic signed [31:0] sum_d[Cols], sum_q[Cols];
 
-  // One column. Kept a function of its own in simulation: its variables are then registers of the host.
-  function automatic logic signed [31:0] dot(input operand_t a, input weight_t w, input cell_mode_e mode,
-                                             input logic phase);
+  operand_t lane;  // of the column in hand
+
+  // One column. A function of its own so that its variables are registers of the host in simulation.
+  function automatic logic signed [31:0] dot(input logic [ColW-1:0] c);
     /* verilator no_inline_task */
     logic signed [31:0] sum;
     sum = '0;
-    for (int unsigned k = 0; k < Depth; k++) sum += cell_product(a[k], w[k], mode, phase);
+    for (int unsigned k = 0; k < Depth; k++) sum += cell_product(lane[k], weight_i[c][k], mode_i, phase_i);
     return sum;
   endfunction
 
   always_comb begin : p_columns
-    automatic operand_t a;
     automatic logic signed [31:0] off, sum;
     sum_d = sum_q;
-    a = '{default: '0};
+    lane = '{default: '0};
     off = '0;
     sum = '0;
     if (en_i) begin
       for (int unsigned k = 0; k < Depth; k++) begin
-        a[k] = depthwise_i ? '0 : cell_operand(operand_i[k], mode_i);
-        off += 32'(operand_sum(a[k], mode_i));
+        lane[k] = depthwise_i ? '0 : cell_operand(operand_i[k], mode_i);
+        off += 32'(operand_sum(lane[k], mode_i));
       end
       for (int unsigned c = 0; c < Cols; c++) begin
         if (depthwise_i) begin
           off = '0;
           for (int unsigned k = 0; k < Taps; k++) begin
-            a[k] = 9'($signed((Depth > Cols && upper_i) ? window_i[k][Depth-Cols+c] : window_i[k][c]));
-            off += 32'(a[k]);
+            lane[k] = 9'($signed((Depth > Cols && upper_i) ? window_i[k][Depth-Cols+c] : window_i[k][c]));
+            off += 32'(lane[k]);
           end
         end
-        sum = dot(a, weight_i[c], mode_i, phase_i);
+        sum = dot(ColW'(c));
         if (excess(mode_i, phase_i)) sum -= off <<< 3;
         if (mode_i == CellByte && phase_i) sum = sum <<< 4;
         sum_d[c] = sum;

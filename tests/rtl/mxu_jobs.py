@@ -179,9 +179,9 @@ def steps(fields: Fields, config: ChipConfig) -> int:
     """MAC steps of a MATMUL: cycles in class `active`."""
     f = fields
     pixels, tiles = f["out_h"] * f["out_w"], -(-f["n"] // config.cols)
-    if f["depthwise"]:
+    if f.get("depthwise"):
         return pixels * tiles
-    passes = 2 if f["weight_format"] == WeightFormat.INT8 else 1
+    passes = 2 if f.get("weight_format") == WeightFormat.INT8 else 1
     return pixels * tiles * f["kernel_h"] * f["kernel_w"] * f["chunks"] * passes
 
 

@@ -1,0 +1,16 @@
+// One cell of the matrix engine's array as `mxu_array` uses it, for its exhaustive test: what a cell and its share of
+// the column's correction give for the stored form of a weight byte.
+module mxu_cell_bench
+  import mxu_pkg::*;
+(
+    input  logic              [7:0] operand_i,
+    input  logic              [7:0] weight_i,
+    input  cell_mode_e              mode_i,
+    input  logic                    phase_i,
+    output logic signed      [31:0] product_o
+);
+  logic signed [8:0] operand;
+  assign operand = cell_operand(operand_i, mode_i);
+  assign product_o = cell_product(operand, stored_weight(weight_i, mode_i == CellByte), mode_i, phase_i) -
+      (excess(mode_i, phase_i) ? 32'(operand_sum(operand, mode_i)) <<< 3 : '0);
+endmodule
