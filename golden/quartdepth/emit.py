@@ -354,12 +354,13 @@ class Emitter:
         layer = plan.step.layer
         assert isinstance(layer, Attend)
         places = self.plan.layout.places
-        tokens = places[layer.key].storage.rows * places[layer.key].storage.cols // plan.step.grid[0]
+        cols = places[layer.key].storage.cols
+        tokens = plan.step.sequences[1] * cols
         blocks = [
-            (s, head, first, min(self.config.rows, tokens - first))
+            (s, head, first, min(self.config.rows, tile.x1 * cols - first))
             for s in range(tile.y0, tile.y1)
             for head in range(layer.heads)
-            for first in range(0, tokens, self.config.rows)
+            for first in range(tile.x0 * cols, tile.x1 * cols, self.config.rows)
         ]
         for i in range(len(blocks) + 1):
             if i < len(blocks):

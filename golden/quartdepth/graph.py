@@ -233,8 +233,8 @@ class _Capture:
     def batch_norm(self, node: Node) -> View:
         view = self._view(self._arg(node, 0), node)
         source = self._picture(view, node)
-        before = self.layers[-1]
-        if before.name != source or not isinstance(before, Conv) or len(node.args[0].users) != 1:  # type: ignore[union-attr]
+        before = self.layers[-1] if self.layers else None
+        if not isinstance(before, Conv) or before.name != source or len(node.args[0].users) != 1:  # type: ignore[union-attr]
             raise GraphError(f"node '{node.name}': BatchNorm must follow a convolution that nothing else reads")
         gamma, beta, mean, var = (self._arg(node, i) for i in range(1, 5))
         eps = node.args[7] if node.target is aten.batch_norm.default else node.args[6]

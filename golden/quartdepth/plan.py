@@ -196,7 +196,8 @@ class _Planner:
         if not self._size(step, whole):
             return (whole, 1) if room >= 0 else None
         if isinstance(step.layer, Attend):
-            options = [(1, cols, 2), (1, cols, 1)]
+            options = [(1, cols, 2), (1, cols, 1)]  # a part of the queries only where it must be
+            options += [] if comfortable else [(1, -(-cols // (1 << k)), 1) for k in range(1, cols.bit_length() + 1)]
         else:
             overlap = max(j.kernel[0] - j.stride[0] for j in step.jobs)
             least = min(rows, max(1, HALO * overlap)) if comfortable else 1

@@ -34,7 +34,8 @@ class Rect(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Grid points [y0, y1) x [x0, x1) of every job of a step; attention: sequences [y0, y1)."""
+    """Grid points [y0, y1) x [x0, x1) of every job of a step; attention: sequences [y0, y1), of each the queries in
+    token rows [x0, x1)."""
 
     y0: int
     y1: int
@@ -79,12 +80,13 @@ class Step:
     layer: Layer
     jobs: list[Job]
     groups: list[Group]
+    sequences: tuple[int, int] = (0, 0)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The largest grid of the jobs; attention: (sequences, 1)."""
+        """The largest grid of the jobs; attention: sequences, rows of tokens."""
         if isinstance(self.layer, Attend):
-            return self.layer.patch[0] * self.layer.patch[1], 1
+            return self.sequences
         return max(j.grid[0] for j in self.jobs), max(j.grid[1] for j in self.jobs)
 
     @property
@@ -102,10 +104,12 @@ class Step:
 
         if isinstance(self.layer, Attend):
             names = {"query": self.layer.query, "key": self.layer.key, "value": self.layer.value}
+            rows = self.sequences[1]
             for role, name in (*names.items(), ("out", self.layer.name)):
-                storage = layout.places[name].storage
-                tokens = storage.rows // self.grid[0]
-                add(role, 0, layout.places[name], Rect(tile.y0 * tokens, tile.y1 * tokens, 0, storage.cols))
+                place = layout.places[name]
+                top, bottom = (0, rows) if role in ("key", "value") else (tile.x0, tile.x1)
+                rect = Rect(tile.y0 * rows + top, (tile.y1 - 1) * rows + bottom, 0, place.storage.cols)
+                add(role, 0, place, rect)
             return out
         for job in self.jobs:
             points = clip(job, tile)
@@ -156,7 +160,11 @@ def make_steps(layout: Layout, config: ChipConfig, group_bytes: int, least_bytes
         groups: list[Group] = []
         if isinstance(layer, Convolution):
             groups = _groups(layer, jobs, layout, config, group_bytes, least_bytes)
-        steps.append(Step(len(steps), layer, jobs, groups))
+        sequences = (0, 0)
+        if isinstance(layer, Attend):
+            count = layer.patch[0] * layer.patch[1]
+            sequences = (count, layout.places[layer.query].storage.rows // count)
+        steps.append(Step(len(steps), layer, jobs, groups, sequences))
     return steps
 
 

@@ -1,0 +1,307 @@
+"""Compiled networks on the golden machine equal the integer executor; plans, tokens, traps of the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from golden.quartdepth.allocate import Buffer, place
+from golden.quartdepth.chip_state import Target
+from golden.quartdepth.codec import Instruction
+from golden.quartdepth.codetable import CodeTable
+from golden.quartdepth.compiler import Compiled, compile_network
+from golden.quartdepth.config import chip_config
+from golden.quartdepth.effects import Effects, Memory, effects_of
+from golden.quartdepth.graph import capture
+from golden.quartdepth.isa import ENGINE_OF, Engine, Format, Opcode, Space
+from golden.quartdepth.layout import CompileError
+from golden.quartdepth.machine import Retired
+from golden.quartdepth.meter import METER, METER_XXS, MViTConfig, Transformer, fold_patches, fuse, unfold_patches
+from golden.quartdepth.network import Code, Network
+from golden.quartdepth.quantize import Bits, quantize
+from golden.quartdepth.run import run_on_machine
+from golden.quartdepth.single import conv2d, matmul, random_codes
+
+
+class Net(nn.Module):
+    """Every kind of layer, small enough for `tiny`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 2, 1)
+        self.wide = nn.Conv2d(16, 24, 1)
+        self.deep = nn.Conv2d(24, 24, 3, 1, 1, groups=24)
+        self.back = nn.Conv2d(24, 16, 1)
+        self.transformer = Transformer(METER_XXS, MViTConfig(16, 16, 40))
+        self.down = nn.Conv2d(16, 20, 3, 2, 1)
+        self.up = nn.ConvTranspose2d(20, 8, 3, 2, 1, 1)
+        self.mix = nn.Conv2d(24, 8, 3, 1, 1)
+        self.out = nn.Conv2d(8, 1, 3, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(image).relu()
+        x = self.back(self.deep(self.wide(x).relu()).relu()) + x
+        y = fold_patches(self.transformer(unfold_patches(x)), *x.shape[2:])
+        y = torch.cat([self.up(self.down(y).relu()), x], 1)
+        return self.out(self.mix(y).relu())
+
+
+def quantized(module: nn.Module, shape: tuple[int, int, int], bits: Bits, **codes: Code) -> Network:
+    torch.manual_seed(0)
+    images = [torch.rand(1, *shape) for _ in range(2)]
+    return quantize(capture(module, images[0]), images, bits, codes)
+
+
+@cache
+def whole(bits: Bits) -> Network:
+    """`Net` for pictures of 24 x 32."""
+    torch.manual_seed(3)
+    return quantized(Net(), (3, 24, 32), bits)
+
+
+def matches(compiled: Compiled, seed: int = 0) -> bool:
+    codes = random_codes(compiled.network, seed)
+    return np.array_equal(run_on_machine(compiled, codes), compiled.network.run_integer(codes))
+
+
+@pytest.mark.parametrize("config", ["tiny", "small", "paper"])
+@pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
+def test_whole_network(bits: Bits, config: str) -> None:
+    network = whole(bits)
+    compiled = compile_network(network, chip_config(config))
+    assert matches(compiled)
+    if config == "tiny":
+        assert any(len(step.tiles) > 1 for step in compiled.plan.steps), "nothing streamed: this test is too small"
+    rows = compiled.layers
+    assert sum(row.macs for row in rows) == network.macs
+    assert all(0 <= row.first < row.last < len(compiled.instructions) for row in rows)
+
+
+def test_table_coded_pictures() -> None:
+    """TABLE4 for a convolution's, a depthwise one's and a residual's input, and more tables than the chip holds."""
+    torch.manual_seed(1)
+
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Conv2d(3 if i == 0 else 16, 16, 1) for i in range(10)])
+            self.deep = nn.Conv2d(16, 16, 3, 1, 1, groups=16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = first = self.layers[0](x)
+            for layer in self.layers[1:]:
+                x = layer(x)
+            return self.deep(x + first)
+
+    codes = {}
+    for i in range(10):
+        step = 0.3 + 0.02 * i
+        codes[f"layers.{i}"] = Code(Format.TABLE4, 0.02, table=CodeTable.lognp(step, 8, unit=0.01), unit=0.002)
+    module = Chain()
+    network = quantized(module, (3, 9, 10), Bits.W4A8, **codes)
+    assert sum(p.code.format is Format.TABLE4 for p in network.pictures.values()) == 10
+    for config in ("tiny", "paper"):
+        assert matches(compile_network(network, chip_config(config)))
+
+
+def test_more_microwords_than_the_store_holds() -> None:
+    """Residual sums have a microword each; `tiny` holds 32."""
+    torch.manual_seed(2)
+
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Conv2d(8, 8, 1) for _ in range(40)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x) + x
+            return x
+
+    network = quantized(Chain(), (8, 3, 5), Bits.W4A8)
+    compiled = compile_network(network, chip_config("tiny"))
+    assert len({i["prog"] for i in compiled.instructions}) > 20
+    assert matches(compiled)
+
+
+def test_output_also_read_and_input_as_residual() -> None:
+    torch.manual_seed(4)
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(8, 8, 3, 1, 1), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.b(self.a(x).relu()) + x).relu()
+
+    network = quantized(Odd(), (8, 7, 11), Bits.W4A8)
+    for config in ("tiny", "small"):
+        assert matches(compile_network(network, chip_config(config)))
+
+
+def test_two_attentions_in_two_patches() -> None:
+    """Sequences of a 2x2 patch, then of all pixels, with tokens that fill no whole block."""
+    torch.manual_seed(5)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 24, 1)
+            self.first = Transformer(METER_XXS, MViTConfig(24, 24, 24))
+            self.second = Transformer(METER_XXS, MViTConfig(24, 24, 24))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            x = fold_patches(self.first(unfold_patches(x)), *x.shape[2:])
+            b, c, h, w = x.shape
+            tokens = self.second(x.flatten(2).transpose(1, 2)[:, None])
+            return tokens[:, 0].transpose(1, 2).reshape(b, c, h, w)
+
+    network = quantized(Two(), (3, 6, 14), Bits.W4A8)
+    for config in ("tiny", "small", "paper"):
+        assert matches(compile_network(network, chip_config(config)))
+
+
+# ---- tokens
+
+
+def races(instructions: list[Instruction], effects: list[Effects]) -> list[tuple[int, int]]:
+    """Pairs of conflicting instructions that no chain of tokens and engine order puts one after the other."""
+    before: list[set[int]] = []  # of each instruction, all that have certainly retired when it starts
+    retired: dict[Engine, list[int]] = {engine: [] for engine in Engine}
+    found = []
+    for n, instruction in enumerate(instructions):
+        engine = ENGINE_OF[instruction.opcode]
+        done = set(retired[engine]) | (before[retired[engine][-1]] if retired[engine] else set())
+        for other in Engine:
+            for waited in retired[other][: instruction[f"wait_{other.name.lower()}"]]:
+                done |= before[waited] | {waited}
+        found += [(m, n) for m in range(n) if m not in done and effects[m].conflicts(effects[n])]
+        before.append(done)
+        retired[engine].append(n)
+    return found
+
+
+def test_tokens_order_all_that_must_be_ordered_and_no_more() -> None:
+    """No race, and not one wait that could be left out."""
+    compiled = compile_network(whole(Bits.W4A8), chip_config("tiny"))
+    program, effects = [], []
+    store: dict[int, bytes] = {}
+    for i in compiled.instructions[:-1]:
+        if i.opcode is Opcode.LOAD and i["space"] == Space.PROG:
+            for k in range(0, i["row_bytes"], 32):
+                store[(i["spad"] + k) // 32] = compiled.image[i["dram"] + k : i["dram"] + k + 32]
+        words = tuple(store.get(n, b"") for n in range(i["prog"], i["prog"] + i["prog_len"]))
+        program.append(i)
+        effects.append(effects_of(i, words, compiled.config))
+    assert races(program, effects) == []
+    fields = [
+        (n, f) for n, i in enumerate(program) for e in Engine if i[f := f"wait_{e.name.lower()}"]
+    ]  # fmt: skip
+    assert len(fields) > 100
+    for n, field in fields[:: len(fields) // 12]:
+        without = [Instruction(i.opcode, dict(i.fields)) for i in program[: n + 1]]
+        without[n][field] = 0
+        assert races(without, effects), f"{field} of instruction {n} is not needed"
+
+
+def test_effects_are_what_the_machine_writes() -> None:
+    """The words that `effects` says an instruction writes are those that the machine writes."""
+    compiled = compile_network(whole(Bits.W4A4), chip_config("tiny"))
+    config = compiled.config
+    memories = {Target.SPAD: Memory.SPAD, Target.MEMORY: Memory.DRAM}
+    program: dict[int, bytes] = {}
+    seen = set()
+
+    def check(record: Retired) -> None:
+        i = record.instruction
+        for write in record.writes:
+            if write.target is Target.PROG:
+                data = write.data.tobytes()
+                for k in range(0, len(data), 32):
+                    program[(int(write.start[0]) + k) // 32] = data[k : k + 32]
+        words = tuple(program.get(n, b"") for n in range(i["prog"], i["prog"] + i["prog_len"]))
+        effects = effects_of(i, words, config)
+        for target, memory in memories.items():
+            places = [
+                (w.start[:, None] + np.arange(w.data.shape[1])).reshape(-1) for w in record.writes if w.target is target
+            ]
+            written = np.unique(np.concatenate(places) // config.depth) if places else np.zeros(0)
+            expected = effects.writes.get(memory, np.zeros(0))
+            # a last group of lanes may be written in part: its words are among those expected
+            assert np.isin(written, expected).all(), (record.pc, i)
+            assert len(expected) == len(written), (record.pc, i)
+            seen.add((i.opcode, memory, len(expected) > 0))
+
+    run_on_machine(compiled, random_codes(compiled.network, 0), check)
+    assert (Opcode.VECTOR, Memory.SPAD, True) in seen
+    assert (Opcode.STORE, Memory.DRAM, True) in seen
+
+
+def test_no_load_stands_between_a_product_and_its_vector() -> None:
+    """Such a LOAD could wait for the MATMUL, fill its queue and keep the VECTOR from being dispatched."""
+    compiled = compile_network(whole(Bits.W4A8), chip_config("tiny"))
+    for first, second in zip(compiled.instructions, compiled.instructions[1:], strict=False):
+        if first.opcode is Opcode.MATMUL:
+            assert second.opcode is Opcode.VECTOR
+
+
+def test_loads_run_ahead() -> None:
+    """Somewhere a LOAD stands before computation that was emitted earlier: weights come in beside it."""
+    compiled = compile_network(whole(Bits.W4A8), chip_config("small"))
+    engines = [ENGINE_OF.get(i.opcode) for i in compiled.instructions]
+    first_product = engines.index(Engine.MXU)
+    ahead = sum(e is Engine.LOAD for e in engines[:first_product])
+    assert ahead > len(compiled.plan.steps[0].step.groups) + 1
+
+
+# ---- what does not fit
+
+
+REFUSED: dict[str, tuple[Callable[[], Network], str, str]] = {
+    "weights": (lambda: matmul(4, 5000, 8), "tiny", "weights of 8 output channels"),
+    "stride": (lambda: conv2d((40, 40, 4), 4, (9, 9), (8, 8), (0, 0), seed=1), "small", "stride 8 exceeds"),
+    "kernel": (lambda: conv2d((20, 20, 4), 4, (17, 1), (1, 1), (0, 0)), "small", "kernel 17 exceeds"),
+    "channels": (lambda: matmul(2, 8, 9000), "small", "9000 output channels"),
+    "a pixel": (lambda: conv2d((3, 3, 5000), 8, (1, 3), (1, 1), (0, 1)), "tiny", "weights of|does not fit"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_line(case: str) -> None:
+    make, config, message = REFUSED[case]
+    with pytest.raises(CompileError, match=message) as error:
+        compile_network(make(), chip_config(config))
+    assert "\n" not in str(error.value)
+
+
+def test_first_fit_never_overlaps() -> None:
+    rng = np.random.default_rng(0)
+    buffers = []
+    for n in range(60):
+        first = int(rng.integers(0, 20))
+        buffers.append(Buffer(str(n), int(rng.integers(1, 300)), first, first + int(rng.integers(0, 6))))
+    assert place(buffers, 4096, 16) is None
+    for a in buffers:
+        assert a.address % 16 == 0
+        for b in buffers:
+            together = a is not b and a.first <= b.last and b.first <= a.last
+            assert not (together and a.address < b.address + b.size and b.address < a.address + a.size)
+    assert place([Buffer("large", 4097, 0, 0)], 4096, 16) is not None
+
+
+# ---- METER
+
+
+def test_meter_on_a_small_picture() -> None:
+    torch.manual_seed(0)
+    images = [torch.rand(1, 3, 64, 64) for _ in range(2)]
+    graph = capture(fuse(METER().eval()), images[0])
+    for bits, config in ((Bits.W4A8, "small"), (Bits.W4A4, "paper")):
+        assert matches(compile_network(quantize(graph, images, bits), chip_config(config)))

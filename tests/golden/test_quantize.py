@@ -1,0 +1,283 @@
+"""Quantisation and the integer executor: codes, formats by mode, exactness against plain loops, closeness to float."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from golden.quartdepth.codetable import CodeTable
+from golden.quartdepth.functions import exp2n, recip, rsqrt
+from golden.quartdepth.graph import capture
+from golden.quartdepth.isa import Format
+from golden.quartdepth.layers import FloatGraph
+from golden.quartdepth.meter import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
+from golden.quartdepth.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
+from golden.quartdepth.numerics import Ints
+from golden.quartdepth.quantize import (
+    Bits,
+    QuantizeError,
+    fixed_point,
+    image_codes,
+    quantize,
+    symmetric_code,
+    uniform_code,
+)
+from golden.quartdepth.single import conv2d, conv_transpose, depthwise, random_codes
+
+
+class Block(nn.Module):
+    """Convolutions, a MobileViT transformer, a skip and a transposed convolution: every kind of layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 3, 2, 1)
+        self.deep = nn.Conv2d(12, 12, 3, 1, 1, groups=12)
+        self.transformer = Transformer(METER_XXS, MViTConfig(12, 12, 20))
+        self.up = nn.ConvTranspose2d(12, 8, 3, 2, 1, 1)
+        self.out = nn.Conv2d(11, 1, 3, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(image).relu()
+        x = self.deep(x) + x
+        x = fold_patches(self.transformer(unfold_patches(x)), *x.shape[2:])
+        return self.out(torch.cat([self.up(x), image], 1))
+
+
+def graph_of(module: nn.Module, *shape: int) -> tuple[FloatGraph, list[Tensor]]:
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    images = [torch.rand(1, *shape) for _ in range(3)]
+    return capture(module, images[0]), images
+
+
+@given(st.floats(2.0**-30, 32767.0))
+def test_fixed_point_has_fifteen_bits(real: float) -> None:
+    scale = fixed_point(real)
+    assert 0 < scale.multiplier <= 32767
+    assert 0 <= scale.shift <= 47
+    exact = scale.multiplier / 2**scale.shift
+    assert abs(exact - real) <= real * 2.0**-14 or real > 16383
+
+
+@pytest.mark.parametrize("real", [0.0, -1.0, 40000.0, math.inf, math.nan])
+def test_fixed_point_refuses(real: float) -> None:
+    with pytest.raises(QuantizeError, match="fixed-point"):
+        fixed_point(real)
+
+
+@given(st.floats(-100, 100), st.floats(-100, 100), st.sampled_from([Format.INT8, Format.UINT4]))
+def test_uniform_code_holds_zero_and_its_range(a: float, b: float, fmt: Format) -> None:
+    low, high = min(a, b), max(a, b)
+    code = uniform_code(low, high, fmt)
+    assert float(code.decode(np.array(code.pad))) == 0.0
+    ends = code.decode(code.encode(np.array([min(low, 0.0), max(high, 0.0)])))
+    assert np.all(np.abs(ends - [min(low, 0.0), max(high, 0.0)]) <= code.scale * 1.01)
+
+
+def test_table_code_means_its_entries() -> None:
+    table = CodeTable.lognp(0.4, 5, unit=0.02)
+    code = Code(Format.TABLE4, 0.5, table=table, unit=0.01)
+    codes = code.encode(np.linspace(-3, 3, 101))
+    assert codes.min() >= 0
+    assert codes.max() <= 15
+    assert np.array_equal(code.decode(codes), 0.5 * np.array(table.entries)[codes])
+    assert code.decode(np.array(code.pad)) == 0
+
+
+def test_wrong_codes_are_refused() -> None:
+    with pytest.raises(ValueError, match="zero point"):
+        Code(Format.UINT4, 1.0, zero=16)
+    with pytest.raises(ValueError, match="code table"):
+        Code(Format.TABLE4, 1.0)
+    with pytest.raises(ValueError, match="entry 0"):
+        Code(Format.TABLE4, 1.0, table=CodeTable(tuple(range(1, 17)), (0,) * 15))
+
+
+def test_formats_by_mode() -> None:
+    graph, images = graph_of(Block(), 3, 16, 24)
+    for bits, narrow in ((Bits.W4A8, Format.INT8), (Bits.W4A4, Format.UINT4)):
+        network = quantize(graph, images, bits)
+        eight = {network.input}
+        for layer in network.layers:
+            if isinstance(layer, Normalise):
+                eight.add(layer.source)
+            if isinstance(layer, Attend):
+                eight.update(layer.sources)
+                assert network.pictures[layer.query].code.zero == network.pictures[layer.key].code.zero == 0
+            if isinstance(layer, Convolution):
+                assert -7 <= layer.weight.min() <= layer.weight.max() <= 7
+        for name, picture in network.pictures.items():
+            wanted = Format.INT16 if name == network.output else Format.INT8 if name in eight else narrow
+            assert picture.code.format is wanted, name
+        join = next(x for x in network.layers if isinstance(x, Join))
+        assert {network.pictures[p].code for p in join.parts} == {network.pictures[join.name].code}
+        assert sum(isinstance(x, Rescale) for x in network.layers) == 1  # the image, which others read as it is
+
+
+def test_integers_stay_near_float() -> None:
+    """A bound against gross errors (a lost bias, a wrong zero point): a few percent of the output's spread."""
+    graph, images = graph_of(Block(), 3, 16, 24)
+    image = (torch.rand(16, 24, 3) * 255).to(torch.uint8)
+    exact = graph.run(image.permute(2, 0, 1)[None].float() / 255)[0].permute(1, 2, 0).numpy()
+    errors = {}
+    for bits in Bits:
+        network = quantize(graph, images, bits)
+        code = network.pictures[network.output].code
+        y = code.decode(network.run_integer(image_codes(network, image.numpy())))
+        errors[bits] = float(np.std(y - exact) / np.std(exact))
+    assert errors[Bits.W4A8] < 0.15
+    assert errors[Bits.W4A8] < errors[Bits.W4A4] < 0.6
+
+
+def test_given_codes_win_and_unknown_ones_are_refused() -> None:
+    graph, images = graph_of(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1)), 3, 6, 6)
+    table = Code(Format.TABLE4, 0.01, table=CodeTable.lognp(0.4, 0, unit=0.01), unit=0.001)
+    network = quantize(graph, images, codes={"0": table})
+    assert network.pictures["0"].code is table
+    assert network.run_integer(random_codes(network, 0)).shape == (4, 4, 2)
+    with pytest.raises(QuantizeError, match="no picture 'nothing'"):
+        quantize(graph, images, codes={"nothing": table})
+
+
+def test_bad_calibration_is_refused() -> None:
+    module = nn.Conv2d(3, 2, 1)
+    graph, images = graph_of(module, 3, 4, 4)
+    with pytest.raises(QuantizeError, match="at least one image"):
+        quantize(graph, [])
+    with pytest.raises(QuantizeError, match="must be"):
+        quantize(graph, [torch.rand(1, 3, 4, 5)])
+    with pytest.raises(QuantizeError, match="not finite"):
+        quantize(graph, [images[0] * float("nan")])
+    with pytest.raises(QuantizeError, match="uint8"):
+        image_codes(quantize(graph, images), np.zeros((4, 5, 3), np.uint8))
+
+
+def test_dead_channel_with_a_bias() -> None:
+    """Weights of almost zero must not blow up the integer bias."""
+    module = nn.Conv2d(3, 2, 1)
+    graph, images = graph_of(module, 3, 4, 4)
+    layer = graph.layers[0]
+    with torch.no_grad():
+        layer.weight[0] *= 1e-20  # type: ignore[attr-defined]
+        layer.bias[0] = 3.0  # type: ignore[attr-defined]
+    network = quantize(graph, images)
+    quantised = network.layers[0]
+    assert isinstance(quantised, Convolution)
+    assert np.abs(quantised.bias.astype(np.int64)).max() <= 1 << 30
+    value = network.pictures[network.output].code.decode(network.run_integer(random_codes(network, 1)))[..., 0]
+    assert np.allclose(value, 3.0, atol=0.01)
+
+
+# ---- the executor against plain loops over Python integers
+
+
+def loops(network: Network, codes: Ints) -> Ints:
+    """The convolution of a one-layer network, from its definition."""
+    (layer,) = network.layers
+    assert isinstance(layer, Convolution)
+    source, out = network.pictures[layer.source], network.pictures[layer.name]
+    h, w, c = codes.shape
+    x = [[[int(v) for v in pixel] for pixel in row] for row in source.code.meaning(codes)]
+    weight = layer.weight.astype(int).tolist()
+    result = np.zeros((out.shape.height, out.shape.width, out.shape.channels), dtype=np.int64)
+    kernel = range(layer.weight.shape[2]), range(layer.weight.shape[3])
+    for y, xx, o in np.ndindex(*result.shape):
+        acc = int(layer.bias[o])
+        for ky in kernel[0]:
+            for kx in kernel[1]:
+                if layer.transposed:
+                    iy, ry = divmod(y + layer.padding[0] - ky, layer.stride[0])
+                    ix, rx = divmod(xx + layer.padding[1] - kx, layer.stride[1])
+                    if ry or rx:
+                        continue
+                else:
+                    iy, ix = y * layer.stride[0] + ky - layer.padding[0], xx * layer.stride[1] + kx - layer.padding[1]
+                if not (0 <= iy < h and 0 <= ix < w):
+                    continue
+                if layer.depthwise:
+                    acc += x[iy][ix][o] * weight[o][0][ky][kx]
+                elif layer.transposed:
+                    acc += sum(x[iy][ix][i] * weight[i][o][ky][kx] for i in range(c))
+                else:
+                    acc += sum(x[iy][ix][i] * weight[o][i][ky][kx] for i in range(c))
+        shift = int(layer.shift[o])
+        value = acc * int(layer.multiplier[o])
+        value = (value + (1 << shift >> 1)) >> shift
+        value = min(max(value + out.code.zero, layer.lo), layer.hi)
+        if out.code.table is not None:
+            value = sum(value >= t for t in out.code.table.thresholds)
+        result[y, xx, o] = value
+    return result
+
+
+FORMATS = [Format.INT8, Format.UINT4, Format.TABLE4]
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(st.data())
+def test_executor_equals_plain_loops(data: st.DataObject) -> None:
+    source, output = data.draw(st.sampled_from(FORMATS)), data.draw(st.sampled_from([*FORMATS, Format.INT16]))
+    h, w, c = (data.draw(st.integers(1, 6)) for _ in range(3))
+    kind, seed = data.draw(st.sampled_from(["dense", "depthwise", "transposed"])), data.draw(st.integers(0, 99))
+    if kind == "dense":
+        network = conv2d((h, w, c), 3, (3, 2), (2, 1), (1, 1), source, output, seed=seed)
+    elif kind == "depthwise":
+        network = depthwise((h, w, c), (1, 2), (1, 1), source, output, seed=seed)
+    else:
+        network = conv_transpose((h, w, c), 3, (3, 3), (2, 2), (1, 1), (1, 0), source, output, seed=seed)
+    codes = random_codes(network, seed)
+    assert np.array_equal(network.run_integer(codes), loops(network, codes))
+
+
+def half_up(value: int, shift: int) -> int:
+    return value if shift <= 0 else (value + (1 << (shift - 1))) >> shift
+
+
+def test_attention_and_layer_norm_equal_plain_loops() -> None:
+    graph, images = graph_of(Block(), 3, 16, 24)
+    network = quantize(graph, images)
+    pictures: dict[str, Ints] = {}
+    network.run_integer(random_codes(network, 3), lambda name, codes: pictures.update({name: codes}))
+    norm = next(x for x in network.layers if isinstance(x, Normalise))
+    for y, x in ((0, 0), (3, 7), (7, 11)):
+        a = pictures[norm.source][y, x].tolist()
+        mean = half_up(sum(a) * norm.mean.multiplier, norm.mean.shift)
+        centred = [(v << 6) - mean for v in a]
+        packed = int(rsqrt(sum(min(half_up(v * v, norm.square_shift), 32767) for v in centred) + norm.eps))
+        zero = network.pictures[norm.name].code.zero
+        for c, v in enumerate(centred):
+            wide = half_up(v * (packed & 0xFFFF), (packed >> 16) + norm.fraction)
+            value = half_up(min(max(wide, -32768), 32767) * norm.out.multiplier, norm.out.shift) + zero
+            assert pictures[norm.name][y, x, c] == min(max(value, norm.lo), norm.hi)
+    attend = next(x for x in network.layers if isinstance(x, Attend))
+    q, k, v = (pictures[name] for name in attend.sources)
+    for head, y, x in ((0, 0, 0), (3, 5, 8), (2, 7, 11)):
+        part = slice(head * attend.head_dim, (head + 1) * attend.head_dim)
+        keys = [(b, a) for b in range(y % 2, 8, 2) for a in range(x % 2, 12, 2)]
+        scores = []
+        for b, a in keys:
+            dot = int(q[y, x, part] @ k[b, a, part])
+            score = half_up(dot * attend.score.multiplier, attend.score.shift) + attend.score_zero
+            scores.append(min(max(score, -128), 127))
+        powers = []
+        for s in scores:
+            exponent = half_up((s - max(scores)) * attend.exponent.multiplier, attend.exponent.shift)
+            power = int(exp2n(max(exponent, -32768)))
+            powers.append(min(max(half_up(power * attend.weight.multiplier, attend.weight.shift), 0), 127))
+        packed = int(recip(sum(powers)))
+        for c in range(attend.head_dim):
+            total = sum(e * int(v[b, a, part][c]) for e, (b, a) in zip(powers, keys, strict=True))
+            mixed = half_up(total * (packed & 0xFFFF), (packed >> 16) + attend.fraction)
+            value = half_up(min(max(mixed, -32768), 32767) * attend.out.multiplier, attend.out.shift) + attend.zero
+            assert pictures[attend.name][y, x, head * attend.head_dim + c] == min(max(value, attend.lo), attend.hi)
+
+
+def test_symmetric_code_has_no_zero_point() -> None:
+    assert symmetric_code(-3.0, 1.0) == Code(Format.INT8, 3.0 / 127)
