@@ -72,7 +72,7 @@ def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Seen]:
     return seen
 
 
-@pytest.mark.parametrize(("name", "count"), [("tiny", 300), ("paper", 30)])
+@pytest.mark.parametrize(("name", "count"), [("tiny", 200), ("paper", 25)])
 def test_random_programs(name: str, count: int, tmp_path: Path) -> None:
     config = CONFIGS[name]
     rng = np.random.default_rng(7)

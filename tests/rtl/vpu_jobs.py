@@ -277,8 +277,9 @@ def random_instruction(rng: Generator, config: ChipConfig, words: list[Word], pr
     fields |= place(rng, "b", quarter, quarter, h, w, c * groups, unit)
     fields |= place(rng, "d", 2 * quarter, quarter, h, w, 2 * c * groups, d_unit)
     word = words[0]
-    same = {Destination.INT8: Format.INT8, Destination.NIBBLE: Format.UINT4}.get(Destination(word.get("dst", 0)))
-    if len(words) == 1 and same == word.get("fmt_a") and rng.random() < 0.5:
+    coded = word.get("fmt_a") in (Format.UINT4, Format.TABLE4)
+    in_place = word.get("dst") == Destination.NIBBLE or (word.get("dst") == Destination.INT8 and not coded)
+    if len(words) == 1 and in_place and rng.random() < 0.5:
         fields |= {"d": fields["a"], "d_pix": fields["a_pix"], "d_row": fields["a_row"]}
     elif rng.random() < 0.15:
         fields |= {"b_pix": 0, "b_row": 0}  # one row of B for every pixel
