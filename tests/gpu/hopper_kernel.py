@@ -1,9 +1,11 @@
 """Builds, checks and times the Hopper block-sparse attention kernels on the GPU of this machine.
 
-    python tests/gpu/hopper_kernel.py [check] [time]
+    python tests/gpu/hopper_kernel.py [check] [error] [time]
 
 `check` compares every variant with a float64 reference on fresh random inputs, the output poisoned beforehand.
-`time` measures the HunyuanVideo shape against cuDNN's dense attention in the same run. Both by default.
+`error` compares the 8-bit kernel with the 16-bit one on white noise and on a smooth video-like field.
+`time` measures the HunyuanVideo shape against cuDNN's dense attention in the same run. All three by default.
+The environment narrows a run: PRECISIONS=bf16,fp8, CASES=0,3 (of `check`), SPARSITIES=0,0.9.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Case:
     dtype: torch.dtype
     tokens_first: bool  # memory order [batch, length, heads, dim]
     density: float
+    gain: float = 1.0  # of q: large logits make the running maximum jump, and the output be rescaled
 
 
 CASES = (
@@ -51,6 +54,8 @@ CASES = (
     Case(Geometry((9, 16, 16), (1, 1, 128), 129), 1, 2, 1, 64, torch.bfloat16, False, 0.5),
     Case(Geometry((5, 45, 80), (8, 16), 77, text_first=True), 1, 2, 2, 128, torch.bfloat16, True, 0.2),
     Case(Geometry((6, 45, 80), (8, 16), 512), 1, 2, 1, 128, torch.float16, False, 1.0),
+    Case(Geometry((7, 20, 70), (8, 16), 40), 1, 6, 3, 128, torch.bfloat16, False, 0.5, gain=12.0),
+    Case(Geometry((7, 20, 70), (8, 16), 40, text_first=True), 1, 6, 3, 128, torch.bfloat16, True, 0.5, gain=3.0),
 )
 
 
@@ -130,25 +135,26 @@ def relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
     return float((got.double() - want).norm() / want.norm())
 
 
-def check(precisions: tuple[str, ...]) -> bool:
+def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
     """Every case, with and without tail, each precision. True when all are within bounds."""
     print(f"{'case':66s} {'variant':10s} {'rel. L2':>9s}  bound")
     good = True
     generator = torch.Generator(DEVICE)
     generator.manual_seed(time.time_ns() & 0xFFFFFFFF)
-    for case in CASES:
-        q = random_tensor(case, case.heads, generator)
+    for case in cases:
+        q = random_tensor(case, case.heads, generator) * case.gain
         k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
         allowed, blocks, counts = random_lists(case, generator)
         scale = case.dim**-0.5
         g = case.geometry
         label = f"{g.grid} pool {g.pool} text {g.text_length}{' first' if g.text_first else ''} "
+        label += f"gain {case.gain:.0f} " if case.gain != 1 else ""
         label += f"b{case.batch} h{case.heads}/{case.kv_heads} d{case.dim} {str(case.dtype)[6:]}"
         for use_tail in (False, True):
             tail = pooled_tail(k, v, g) if use_tail else None
             want = reference(q, k, v, allowed, g, scale, tail)
             for precision in precisions:
-                if precision == "fp8" and use_tail:
+                if precision == "fp8" and (use_tail or case.gain > 4):  # int8 scores cannot resolve such logits
                     continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
@@ -161,6 +167,86 @@ def check(precisions: tuple[str, ...]) -> bool:
                 verdict = "" if fine else "WRONG"
                 print(f"{label:66s} {variant:10s} {error:9.2e}  {BOUNDS[name]:.0e} {verdict}", flush=True)
     return good
+
+
+def check_modes(precisions: tuple[str, ...]) -> bool:
+    """Deterministic mode repeats bit by bit; a captured CUDA graph follows its inputs."""
+    case = Case(Geometry((6, 45, 80), (8, 16), 77), 1, 4, 2, 128, torch.bfloat16, False, 0.3)
+    generator = torch.Generator(DEVICE)
+    generator.manual_seed(time.time_ns() & 0xFFFFFFFF)
+    q = random_tensor(case, case.heads, generator)
+    k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
+    _, blocks, counts = random_lists(case, generator)
+    good = True
+    for precision in precisions:
+        call = partial(
+            block_sparse_attention, q, k, v, blocks, counts, case.geometry, case.dim**-0.5, precision=precision
+        )
+        torch.use_deterministic_algorithms(True)
+        same = all(torch.equal(call(), call()) for _ in range(5))
+        torch.use_deterministic_algorithms(False)
+        graph, fixed = torch.cuda.CUDAGraph(), q.clone()
+        with torch.cuda.graph(graph):
+            out = call()
+        q.copy_(q.flip(2))
+        graph.replay()
+        replayed = out.clone()
+        follows = relative_error(replayed, call().double()) < BOUNDS["bf16"]
+        q.copy_(fixed)
+        print(f"{precision}: deterministic mode repeats {same}, graph replay follows its inputs {follows}")
+        good &= same and follows
+    return good
+
+
+# ---- the error of 8 bits ---------------------------------------------------------------------------------------
+
+
+def smooth_field(geometry: Geometry, heads: int, dim: int, detail: float, generator: torch.Generator) -> torch.Tensor:
+    """`[heads, length, dim]` float32: coarse noise interpolated over time and space, plus `detail` white noise."""
+    t, h, w = geometry.grid
+    coarse = torch.randn((heads, dim, max(2, t // 4), h // 8, w // 8), generator=generator, device=DEVICE)
+    fine = torch.nn.functional.interpolate(coarse, size=(t, h, w), mode="trilinear")
+    fine = fine.flatten(2).transpose(1, 2)
+    fine = fine / fine.std()
+    text = torch.randn((heads, geometry.text_length, dim), generator=generator, device=DEVICE)
+    field = torch.cat([fine, text], dim=1)
+    return field + detail * torch.randn(field.shape, generator=generator, device=DEVICE)
+
+
+def draft_lists(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, keep: float) -> torch.Tensor:
+    """Mask of the draft map's best `keep` video blocks in each row, text everywhere."""
+    n, n_video = geometry.n_blocks, geometry.n_video_blocks
+    means = [pooled_tail(x, x, geometry).k_mean.float() for x in (q, k)]
+    top = (means[0] @ means[1].transpose(-1, -2)).topk(max(1, round(keep * n_video)), dim=-1).indices
+    allowed = torch.zeros((*q.shape[:2], n, n), dtype=torch.bool, device=DEVICE)
+    allowed[:, :, :n_video, :n_video].scatter_(3, top, True)
+    allowed[..., n_video:] = True
+    allowed[:, :, n_video:] = True
+    return allowed
+
+
+def eight_bit_error() -> None:
+    """Relative L2 of the 8-bit output against the 16-bit one, 90 % sparse."""
+    geometry, heads, dim = Geometry((9, 48, 80), (8, 16), 256), 8, 128
+    generator = torch.Generator(DEVICE)
+    generator.manual_seed(1)
+    shape = (heads, geometry.length, dim)
+    fields = {"white noise": [torch.randn(shape, generator=generator, device=DEVICE) for _ in range(3)]}
+    for gain in (1.0, 2.0):
+        base = smooth_field(geometry, heads, dim, 0.0, generator)
+        noisy = [base + 0.5 * torch.randn(shape, generator=generator, device=DEVICE) for _ in range(2)]
+        values = smooth_field(geometry, heads, dim, 0.3, generator)
+        fields[f"smooth video-like, logits x{gain:.0f}"] = [noisy[0] * 0.5 * gain, noisy[1] * 0.5, values]
+    print("\n8-bit against 16-bit, 90 % sparse, relative L2 of the whole output and of the worst head")
+    for name, (q, k, v) in fields.items():
+        q, k, v = (x.to(torch.bfloat16)[None] for x in (q, k, v))
+        blocks, counts = lists_of(draft_lists(q, k, geometry, 0.1))
+        outs = [
+            block_sparse_attention(q, k, v, blocks, counts, geometry, dim**-0.5, None, None, precision).double()
+            for precision in ("bf16", "fp8")
+        ]
+        heads_error = (outs[1] - outs[0]).flatten(2).norm(dim=2) / outs[0].flatten(2).norm(dim=2)
+        print(f"{name:34s} {relative_error(outs[1], outs[0]):9.2e} {float(heads_error.max()):9.2e}")
 
 
 # ---- timing ----------------------------------------------------------------------------------------------------
@@ -237,10 +323,14 @@ def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["check", "time"]
-    chosen = tuple(os.environ.get("PRECISIONS", "bf16").split(","))
+    wanted = sys.argv[1:] or ["check", "error", "time"]
+    chosen = tuple(os.environ.get("PRECISIONS", "bf16,fp8").split(","))
+    subset = tuple(int(i) for i in os.environ.get("CASES", ",".join(map(str, range(len(CASES))))).split(","))
     print("device", torch.cuda.get_device_name(), "torch", torch.__version__)
-    correct = check(chosen) if "check" in wanted else True
+    correct = check(chosen, tuple(CASES[i] for i in subset)) if "check" in wanted else True
+    correct &= check_modes(chosen) if "check" in wanted else True
+    if "error" in wanted:
+        eight_bit_error()
     if "time" in wanted:
         measure(chosen, tuple(float(s) for s in os.environ.get("SPARSITIES", "0,0.5,0.75,0.9").split(",")))
     sys.exit(0 if correct else "some variant is out of bounds")

@@ -1,6 +1,6 @@
 """The 8-bit operands: q, k, v rewritten in block order, int8 for the scores, e4m3 for the values.
 
-What is lost and how little of it: q has a scale for each token, k and v one for each block. k is taken relative to a
+q has a scale for each token, k for each block, v for each head (e4m3 has a range of its own). k is taken relative to a
 mean over a sample of its tokens, which the softmax cannot see; v relative to such a mean, which is added to the
 output again (the weights of a row sum to one). Both hold for any offset, so a sample is as right as the full mean.
 """
@@ -40,8 +40,8 @@ class Operands8(ctypes.Structure):
 
     _fields_ = (
         *((name, TensorMap) for name in ("q", "k", "v")),
-        *((name, ctypes.c_void_p) for name in ("q_scale", "k_scale", "v_scale", "v_largest", "v_mean")),
-        ("padding", ctypes.c_ubyte * 24),
+        *((name, ctypes.c_void_p) for name in ("q_scale", "k_scale", "v_largest", "v_mean")),
+        ("padding", ctypes.c_ubyte * 32),
     )
 
 
@@ -91,19 +91,20 @@ def quantise(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geomet
     k8 = torch.empty(kv_heads * n * BLOCK, dim, dtype=torch.int8, device=device)
     v8 = torch.empty(kv_heads * n * dim, BLOCK, dtype=torch.float8_e4m3fn, device=device)
     q_scale = torch.empty(heads, n, BLOCK, device=device)
-    k_scale, v_scale = (torch.empty(kv_heads, n, device=device) for _ in range(2))
+    k_scale = torch.empty(kv_heads, n, device=device)
     v_largest = torch.zeros(kv_heads, device=device)
     k_mean, v_mean = _sample_mean(k), _sample_mean(v)
 
-    def run(name: str, source: Source, *outputs: torch.Tensor) -> None:
+    def run(name: str, rows: int, source: Source, *tensors: torch.Tensor) -> None:
         defines = (f"HEAD_DIM={dim}", f'ELEMENT="{ELEMENTS[q.dtype]}"')
         kernel = load_kernel(device.index, "quantise.cu", name, defines, 0)
-        blocks = outputs[0].numel() // (BLOCK * dim)
-        kernel.launch(blocks, _THREADS, (source, *(ctypes.c_void_p(x.data_ptr()) for x in outputs)))
+        kernel.launch(rows * n, _THREADS, (source, *(ctypes.c_void_p(x.data_ptr()) for x in tensors)))
 
-    run("quantise_queries", _source(q, None, geometry, scale * math.log2(math.e)), q8, q_scale)
-    run("quantise_keys", _source(k, k_mean, geometry), k8, k_scale)
-    run("quantise_values", _source(v, v_mean, geometry), v8, v_scale, v_largest)
+    values = _source(v, v_mean, geometry)
+    run("quantise_queries", heads, _source(q, None, geometry, scale * math.log2(math.e)), q8, q_scale)
+    run("quantise_keys", kv_heads, _source(k, k_mean, geometry), k8, k_scale)
+    run("largest_values", kv_heads, values, v_largest)
+    run("quantise_values", kv_heads, values, v8, v_largest)
 
     def rows(x: torch.Tensor, per_block: int) -> TensorMap:
         length, width = x.shape
@@ -117,8 +118,7 @@ def quantise(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geomet
         v=rows(v8, dim),
         q_scale=q_scale.data_ptr(),
         k_scale=k_scale.data_ptr(),
-        v_scale=v_scale.data_ptr(),
         v_largest=v_largest.data_ptr(),
         v_mean=v_mean.data_ptr(),
     )
-    return Quantised(operands, (q8, k8, v8, q_scale, k_scale, v_scale, v_largest, k_mean, v_mean))
+    return Quantised(operands, (q8, k8, v8, q_scale, k_scale, v_largest, k_mean, v_mean))

@@ -33,6 +33,7 @@ struct __align__(1024) Shared {
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
   uint32_t valid[kSlots];
+  uint32_t scratch;  // of order_after
 };
 
 DEFINE_WGMMA_RS(multiply_keys, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0", 64, "%64", "%65", "%66", "%67", "%68", "%69")
@@ -359,7 +360,7 @@ struct Consumer {
     softmax.step(scores, p.scale_log2, factor);
     if constexpr (!kFirst) {
       if constexpr (!kTail) {
-        order_after(softmax.sum[0] + softmax.sum[1], shared_address(shared.valid));
+        order_after(softmax.sum[0] + softmax.sum[1], shared_address(&shared.scratch));
         wgmma_wait<0>();
         pin(out);
         release(values.slot);

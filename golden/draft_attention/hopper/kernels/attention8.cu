@@ -4,16 +4,9 @@
 //
 // The schedule is attention16.cu's. Int8 keeps the scores about three times closer than e4m3 would (a step of 1/127
 // of the range against three bits of mantissa) at the same tensor-core rate. Hopper accumulates 8-bit floats with few
-// bits, so the product of each block starts from zero and is added to the running output in fp32.
+// bits, so the products of at most kFlush blocks are summed there, and their sums in fp32.
 #include "pipeline.cuh"
 #include "wgmma.cuh"
-#ifndef TURNS
-#define TURNS 0
-#endif
-#ifndef OVERLAP
-#define OVERLAP 0
-#endif
-constexpr uint32_t kTurnBarrier = 3;
 
 constexpr int kDim = HEAD_DIM;
 constexpr uint32_t kTileBytes = kBlock * kDim;
@@ -23,15 +16,20 @@ constexpr int kSlots = kDim == 128 ? 9 : 16;
 // the sum of the row's weights.
 constexpr uint32_t kSumBytes = 8 * 128;
 constexpr int kProducts = kDim / 2 + 4;
-constexpr float kHeadroom = 8.0f;  // log2 of the largest e4m3 weight: 256 of 448
+constexpr int kFlush = 8;  // blocks whose products the tensor cores add up before fp32 takes over
+constexpr float kLargestE4m3 = 448.0f;
+constexpr float kSmallest = 1e-6f;  // as in quantise.cu
+constexpr uint32_t kTurnBarrier = 3;  // + warpgroup: it may issue its matrix products; the two take turns
+// A row's weights are 2^kHeadroom at its kept maximum, and the maximum is kept until it grows by more than a factor
+// 2^kGrowth: weights stay below 256, e4m3 ends at 448.
+constexpr float kHeadroom = 4.0f, kGrowth = 4.0f;
 
 struct Operands {
   TensorMap q, k;  // [head * block * token][dim], boxes of a block
   TensorMap v;     // [head * block * dim][token]
   const float* q_scale;    // [query heads, n_blocks, 128]; holds scale * log2(e)
   const float* k_scale;    // [key heads, n_blocks]
-  const float* v_scale;    // [key heads, n_blocks]
-  const float* v_largest;  // [key heads], the largest of v_scale
+  const float* v_largest;  // [key heads], the largest magnitude of v - v_mean, kept as 448
   const float* v_mean;     // [key heads, dim], what was taken off v
 };
 static_assert(sizeof(Operands) == 448, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
@@ -44,8 +42,8 @@ struct __align__(1024) Shared {
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
   uint32_t valid[kSlots];
+  uint32_t scratch;  // of order_after
   float k_scale[kSlots];
-  float v_shift[kSlots];  // log2 of what the weights of this block are multiplied by: kHeadroom + log2(v_scale / largest)
 };
 
 DEFINE_WGMMA_SS(multiply_keys, int, "+r", "m64n128k32.s32.s8.s8", "", 64, "%64", "%65", "%66")
@@ -77,13 +75,12 @@ __device__ __forceinline__ uint32_t pack_e4m3(float a, float b, float c, float d
 struct Entry {
   int block;
   uint32_t valid;
-  float k_scale, v_shift;
+  float k_scale;
 };
 
 __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p, int head, int block) {
   const long long at = (long long)head * (p.n_video_blocks + p.n_text_blocks) + block;
-  const float shift = kHeadroom + __log2f(maps.v_scale[at]) - __log2f(maps.v_largest[head]);
-  return {block, place_of(p, block).valid, maps.k_scale[at], shift};
+  return {block, place_of(p, block).valid, maps.k_scale[at]};
 }
 
 __device__ __forceinline__ uint32_t claim(Shared& shared, const Ring<kSlots>& ring) {
@@ -144,13 +141,12 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
       const int entries = min(32, tile.count - base);
       for (int i = 0; i < entries; ++i) {
         const Entry entry{__shfl_sync(kAllLanes, mine.block, i), __shfl_sync(kAllLanes, mine.valid, i),
-                          __shfl_sync(kAllLanes, mine.k_scale, i), __shfl_sync(kAllLanes, mine.v_shift, i)};
+                          __shfl_sync(kAllLanes, mine.k_scale, i)};
         if (lane == 0) {
           publish_hand(p, tile, entry.block);
           barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
           shared.valid[ring.slot] = entry.valid;
           shared.k_scale[ring.slot] = entry.k_scale;
-          shared.v_shift[ring.slot] = entry.v_shift;
           const uint32_t full = claim(shared, ring);
           tma_load_3d(shared_address(shared.slot[ring.slot]), &maps.k, full, kEvictLast, 0,
                       (head * n_blocks + entry.block) * kBlock, 0);
@@ -181,13 +177,11 @@ struct Consumer {
   uint64_t query;
   float q_scale[2];
   int dots[64];
-  float product[kProducts];
+  float product[kProducts];  // of the steps since the last flush
   float out[kDim / 2];
   uint32_t weights[16];
   float maximum[2];  // of this thread's two rows, in log2 units
   float sum[2];      // of their weights, in every fourth lane
-  float factor[2];   // what `out` and `sum` must be multiplied by before `product` is added
-  float unshift;     // 1 / (what the weights of `product` were multiplied by)
 
   __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
     barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
@@ -203,21 +197,31 @@ struct Consumer {
     for (int k = 0; k < kDim / 32; ++k) multiply_keys(dots, query + 2 * k, keys + 2 * k, k > 0);
   }
 
-  __device__ __forceinline__ void issue_values(int slot) {
+  __device__ __forceinline__ void issue_values(int slot, bool accumulate) {
     const uint64_t values = matrix_descriptor<128>(shared_address(shared.slot[slot]));
 #pragma unroll
-    for (int k = 0; k < kBlock / 32; ++k) multiply_values(product, weights + 4 * k, values + 2 * k, k > 0);
+    for (int k = 0; k < kBlock / 32; ++k) multiply_values(product, weights + 4 * k, values + 2 * k, accumulate || k > 0);
   }
 
-  __device__ __forceinline__ void add_product() {
+  __device__ __forceinline__ void flush() {
 #pragma unroll
-    for (int i = 0; i < kDim / 2; ++i) out[i] = fmaf(out[i], factor[i >> 1 & 1], product[i]);
+    for (int i = 0; i < kDim / 2; ++i) out[i] += product[i];
 #pragma unroll
-    for (int r = 0; r < 2; ++r) sum[r] = fmaf(sum[r], factor[r], product[kDim / 2 + 2 * r] * unshift);
+    for (int r = 0; r < 2; ++r) sum[r] += product[kDim / 2 + 2 * r];
   }
 
-  // Dot products -> weights, times 2^v_shift, relative to the running maximum.
-  __device__ __forceinline__ void soften(float (&weight)[64], float k_scale, float v_shift, float (&change)[2]) {
+  __device__ __forceinline__ void rescale(const float (&change)[2]) {
+#pragma unroll
+    for (int i = 0; i < kDim / 2; ++i) out[i] *= change[i >> 1 & 1];
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) product[i] *= change[i >> 1 & 1];
+    sum[0] *= change[0];
+    sum[1] *= change[1];
+  }
+
+  // Dot products -> weights relative to the kept maximum. Returns in `change` what earlier results must be multiplied
+  // by (1 where the maximum was kept).
+  __device__ __forceinline__ void soften(float (&weight)[64], float k_scale, float (&change)[2]) {
     float scale[2], offset[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -230,24 +234,29 @@ struct Consumer {
       top = max(top, __shfl_xor_sync(kAllLanes, top, 1));
       top = max(top, __shfl_xor_sync(kAllLanes, top, 2));
       scale[r] = q_scale[r] * k_scale;
-      const float kept = fmaxf(maximum[r], (__int_as_float(top + kMagicBits) - kMagic) * scale[r]);
+      const float reached = (__int_as_float(top + kMagicBits) - kMagic) * scale[r];
+      const float kept = reached > maximum[r] + kGrowth ? reached : maximum[r];
       change[r] = exp2_fast(maximum[r] - kept);
       maximum[r] = kept;
-      offset[r] = fmaf(-kMagic, scale[r], v_shift - kept);
+      offset[r] = fmaf(-kMagic, scale[r], kHeadroom - kept);
     }
 #pragma unroll
-    for (int i = 0; i < 64; ++i)
-      weight[i] = exp2_fast(fmaf(__int_as_float(dots[i] + kMagicBits), scale[i >> 1 & 1], offset[i >> 1 & 1]));
+    for (int i = 0; i < 64; ++i) {
+      const float x = fmaf(__int_as_float(dots[i] + kMagicBits), scale[i >> 1 & 1], offset[i >> 1 & 1]);
+      weight[i] = exp2_fast(x);
+    }
   }
 
   // One step of the software pipeline: scores of this step while the values of the step before are multiplied.
+  // `accumulate`: that product continues `product`; `flushes`: it is the last to do so.
   template <bool kFirst>
-  __device__ __forceinline__ void step() {
+  __device__ __forceinline__ void step(bool accumulate, bool flushes) {
     const Ring<kSlots> keys = ring;
     ring.advance();
     wait(keys);
-    if constexpr (TURNS && !kFirst) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
+    if constexpr (!kFirst) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
     pin(dots);
+    pin(product);
     wgmma_fence();
     issue_keys(keys.slot);
     wgmma_commit();
@@ -255,36 +264,27 @@ struct Consumer {
     if constexpr (!kFirst) {
       ring.advance();
       wait(values);
-      issue_values(values.slot);
+      issue_values(values.slot, accumulate);
       wgmma_commit();
-      if (TURNS) named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
+      named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
       wgmma_wait<1>();
     } else {
       wgmma_wait<0>();
     }
     pin(dots);
     const uint32_t valid = shared.valid[keys.slot];
-    const float k_scale = shared.k_scale[keys.slot], v_shift = shared.v_shift[keys.slot];
+    const float k_scale = shared.k_scale[keys.slot];
     release(keys.slot);
     if (valid != 0) mask_ragged(p, dots, kMaskedDot, valid, lane);
-    float scores[64];
-    float change[2];
-    soften(scores, k_scale, v_shift, change);
+    float scores[64], change[2];
+    soften(scores, k_scale, change);
     if constexpr (!kFirst) {
-#if OVERLAP
-      {float t=0;
-#pragma unroll
-      for (int i=0;i<64;i+=8) t=fmaxf(t,scores[i]);
-      order_after(t, shared_address(shared.valid));}
-#endif
       wgmma_wait<0>();
       pin(product);
       release(values.slot);
-      add_product();
+      if (__any_sync(kAllLanes, change[0] != 1.0f || change[1] != 1.0f)) rescale(change);
+      if (flushes) flush();
     }
-    factor[0] = change[0];
-    factor[1] = change[1];
-    unshift = exp2_fast(-v_shift);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
 #pragma unroll
@@ -298,27 +298,35 @@ struct Consumer {
   __device__ __forceinline__ void attend(int count) {
 #pragma unroll
     for (int i = 0; i < kDim / 2; ++i) out[i] = 0;
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) product[i] = 0;
     maximum[0] = maximum[1] = kNegativeInfinity;
     sum[0] = sum[1] = 0;
     if (count == 0) return;
-    step<true>();
+    step<true>(false, false);
+    int run = 0;  // steps in `product`, the one that this step multiplies included
 #pragma unroll 1
-    for (int n = 1; n < count; ++n) step<false>();
+    for (int n = 1; n < count; ++n) {
+      const bool accumulate = run != 0;
+      run = run == kFlush - 1 ? 0 : run + 1;
+      step<false>(accumulate, run == 0);
+    }
     wait(ring);
+    pin(product);
     wgmma_fence();
-    issue_values(ring.slot);
+    issue_values(ring.slot, run != 0);
     wgmma_commit();
     wgmma_wait<0>();
     pin(product);
     release(ring.slot);
     ring.advance();
-    add_product();
+    flush();
   }
 
-  // out * v_scale / sum + mean.
+  // Undoes the scale of v, divides by the sum, adds the mean of v.
   __device__ __forceinline__ void finish(const Operands& maps, int head) {
     const float* mean = maps.v_mean + head * kDim + 2 * (lane & 3);
-    const float v_scale = maps.v_largest[head] * exp2_fast(-kHeadroom);
+    const float v_scale = fmaxf(maps.v_largest[head], kSmallest) / kLargestE4m3;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float total = sum[r];
@@ -339,7 +347,7 @@ __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, 
   const int warpgroup = threadIdx.x / 128 - 1;
   const int lane = threadIdx.x & 31;
   Consumer consumer{p, shared, warpgroup, lane};
-  if (TURNS && warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
+  if (warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
   int buffer = 0;
   uint32_t phase = 0;
   for (;;) {

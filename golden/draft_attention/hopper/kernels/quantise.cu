@@ -4,7 +4,8 @@
 //
 //   quantise_queries  int8, one scale a row, with the softmax scale and log2(e) folded in
 //   quantise_keys     int8 of k - mean, one scale a block: a common offset of all keys leaves the softmax unchanged
-//   quantise_values   e4m3 of v - mean, one scale a block, transposed to [dim][token]; within each 16 tokens the order
+//   largest_values    the scale of the values, one a head
+//   quantise_values   e4m3 of v - mean, transposed to [dim][token]; within each 16 tokens the order
 //                     is the one in which a wgmma accumulator feeds the left operand of the next product, so that
 //                     the softmax weights need no exchange between threads
 using uint8_t = unsigned char;
@@ -130,15 +131,20 @@ extern "C" __global__ void __launch_bounds__(kThreads) quantise_keys(const Sourc
   if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
 }
 
-// `largest_scales` [heads], zero at launch, receives the largest scale of each head.
+// `largest` [heads], zero at launch: the largest magnitude of v - mean in each head.
+extern "C" __global__ void __launch_bounds__(kThreads) largest_values(const Source s, int* largest) {
+  const Part part(s);
+  const float top = part.largest_of_block();
+  if (threadIdx.x == 0) atomicMax(largest + part.head, __float_as_int(top));  // non-negative floats order as integers
+}
+
 extern "C" __global__ void __launch_bounds__(kThreads)
-    quantise_values(const Source s, uint8_t* out, float* scales, int* largest_scales) {
+    quantise_values(const Source s, uint8_t* out, const float* largest) {
   constexpr float kLargestE4m3 = 448.0f;
   constexpr int kPitch = kBlock + 4;  // bytes: keeps the transposing stores on different banks
   __shared__ uint8_t turned[kDim * kPitch];
   const Part part(s);
-  const float top = part.largest_of_block();
-  const float inverse = kLargestE4m3 / top;
+  const float inverse = kLargestE4m3 / fmaxf(largest[part.head], kSmallest);
 #pragma unroll
   for (int i = 0; i < kPasses; ++i) {
     const int row = part.row + i * kRows;
@@ -158,9 +164,4 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const uint32_t* words = reinterpret_cast<const uint32_t*>(turned);
   for (int i = threadIdx.x; i < kDim * (kBlock / 4); i += kThreads)
     rows[i] = words[i / (kBlock / 4) * (kPitch / 4) + i % (kBlock / 4)];
-  if (threadIdx.x == 0) {
-    const float scale = top / kLargestE4m3;
-    scales[blockIdx.x] = scale;
-    atomicMax(largest_scales + part.head, __float_as_int(scale));
-  }
 }

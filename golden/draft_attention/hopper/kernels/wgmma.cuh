@@ -39,11 +39,11 @@ __device__ __forceinline__ void pin(int (&r)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(r[i])::"memory");
 }
 
-// Holds the following wait back until `value`, a sum of non-negative numbers, is known. ptxas otherwise schedules the
-// wait first and the arithmetic that should overlap the products after it; a store that might happen (it never does:
-// the predicate is value < 0) stays before the wait.
-__device__ __forceinline__ void order_after(float value, uint32_t address) {
-  asm volatile("{\n.reg .pred p;\nsetp.lt.f32 p, %1, 0f00000000;\n@p st.shared.f32 [%0], %1;\n}" ::"r"(address),
+// Holds the following wgmma_wait back until `value` is known. ptxas otherwise schedules the wait first and the
+// arithmetic that should overlap the products after it; a store that might happen (to `scratch`, which nobody reads)
+// stays before the wait.
+__device__ __forceinline__ void order_after(float value, uint32_t scratch) {
+  asm volatile("{\n.reg .pred p;\nsetp.eq.f32 p, %1, 0f7E5A5A5A;\n@p st.shared.f32 [%0], %1;\n}" ::"r"(scratch),
                "f"(value)
                : "memory");
 }
