@@ -1,6 +1,6 @@
 // Accumulators: two banks. The first step of a row overwrites, later ones accumulate; a complete group is drained in
 // order through ready/valid while the other bank fills. Groups are numbered modulo 8 and alternate between the banks.
-// A row of the group that drains may be overwritten as soon as it has left for the output register.
+// A row of the group that drains may be overwritten as soon as it has been read.
 
 `include "registers.svh"
 `include "assertions.svh"
@@ -40,19 +40,20 @@ module mxu_acc
   // Fill: read, add, write.
   logic add_q;
   target_t target_q;
-  logic [31:0] old_q[Cols], new_row[Cols];
+  logic [31:0] new_row[Cols];
   logic [31:0] rdata[2][Cols];
   logic read_old;
 
   assign read_old = valid_i && !target_i.first;
   `FF(add_q, valid_i && !stop_i, 1'b0)
   `FFLNR(target_q, target_i, valid_i)
-  `FFLNR(old_q, rdata[target_i.group[0]], read_old)
 
   always_comb begin
     new_row = '{default: '0};
     if (add_q) begin
-      for (int unsigned c = 0; c < Cols; c++) new_row[c] = (target_q.first ? '0 : old_q[c]) + sum_i[c];
+      for (int unsigned c = 0; c < Cols; c++) begin
+        new_row[c] = sum_i[c] + (target_q.first ? '0 : rdata[target_q.group[0]][c]);
+      end
     end
   end
 
@@ -62,63 +63,75 @@ module mxu_acc
   assign row_group_last_o = target_q.group_last;
   assign row_job_last_o = target_q.job_last;
 
-  // Groups handed over, and the one that drains.
-  logic hand_over, take_row, last_row;
-  logic [2:0] handed_d, handed_q, drained_d, drained_q, ahead;
+  // Drain: groups handed over are read row by row; a row that was read moves on to the output register.
+  logic hand_over, read_row, last_row, move, fetched_d, fetched_q, fetched_bank_q, fetched_last_q;
+  logic [2:0] handed_d, handed_q, read_d, read_q, left_d, left_q;  // groups: complete, read, gone
   logic [7:0] rows_q[4];  // last row of the groups between fill and drain
   logic [7:0] row_d, row_q;
   logic out_valid_d, out_valid_q;
   logic [Cols-1:0][31:0] out_d, out_q;
 
   assign hand_over = add_q && target_q.group_last;
-  assign handed_d = stop_i ? '0 : handed_q + 3'(hand_over);
   `FFLNR(rows_q[target_q.group[1:0]], target_q.row, hand_over)
 
-  assign take_row = handed_q != drained_q && (!out_valid_q || acc_ready_i);
-  assign last_row = row_q == rows_q[drained_q[1:0]];
+  assign move = fetched_q && (!out_valid_q || acc_ready_i);
+  assign read_row = handed_q != read_q && (!fetched_q || move);
+  assign last_row = row_q == rows_q[read_q[1:0]];
   always_comb begin
+    handed_d = handed_q + 3'(hand_over);
+    read_d = read_q + 3'(read_row && last_row);
+    left_d = left_q + 3'(move && fetched_last_q);
     row_d = row_q;
-    drained_d = drained_q;
-    if (take_row) begin
-      row_d = last_row ? '0 : row_q + 8'd1;
-      drained_d = drained_q + 3'(last_row);
-    end
+    if (read_row) row_d = last_row ? '0 : row_q + 8'd1;
+    fetched_d = read_row || (fetched_q && !move);
+    out_valid_d = move || (out_valid_q && !acc_ready_i);
     if (stop_i) begin
+      handed_d = '0;
+      read_d = '0;
+      left_d = '0;
       row_d = '0;
-      drained_d = '0;
-    end
-  end
-  assign out_valid_d = !stop_i && (take_row || (out_valid_q && !acc_ready_i));
-
-  always_comb begin
-    out_d = '0;
-    if (take_row) begin
-      for (int unsigned c = 0; c < Cols; c++) out_d[c] = rdata[drained_q[0]][c];
+      fetched_d = 1'b0;
+      out_valid_d = 1'b0;
     end
   end
   `FF(handed_q, handed_d, '0)
-  `FF(drained_q, drained_d, '0)
+  `FF(read_q, read_d, '0)
+  `FF(left_q, left_d, '0)
   `FF(row_q, row_d, '0)
+  `FF(fetched_q, fetched_d, 1'b0)
+  `FFLNR(fetched_bank_q, read_q[0], read_row)
+  `FFLNR(fetched_last_q, last_row, read_row)
   `FF(out_valid_q, out_valid_d, 1'b0)
-  `FFLNR(out_q, out_d, take_row)
+
+  always_comb begin
+    out_d = '0;
+    if (move) begin
+      for (int unsigned c = 0; c < Cols; c++) out_d[c] = rdata[fetched_bank_q][c];
+    end
+  end
+  `FFLNR(out_q, out_d, move)
 
   assign acc_valid_o = out_valid_q;
   assign acc_data_o = out_q;
-  assign empty_o = handed_q == drained_q && !out_valid_q;
+  assign empty_o = handed_q == left_q && !out_valid_q;
 
-  // A step of group g finds its bank held by group g-2 at most; the last row that it writes must have left.
-  assign ahead  = ask_group_i - drained_q;
-  assign free_o = ahead <= 3'd1 || (ahead == 3'd2 && ask_first_i && ask_row_i < row_q);
+  // A step of group g finds its bank held by group g-2 at most. It may overwrite what has been read, and read itself
+  // (the bank holds the last word read) when all has left.
+  logic [2:0] ahead, behind;
+  assign ahead = ask_group_i - read_q;
+  assign behind = ask_group_i - left_q;
+  assign free_o = ask_first_i ? (ahead <= 3'd1 || (ahead == 3'd2 && ask_row_i < row_q)) : behind <= 3'd1;
 
   for (genvar b = 0; b < 2; b++) begin : gen_bank
-    logic draining;
-    assign draining = handed_q != drained_q && drained_q[0] == 1'(b);
+    logic drain;
+    assign drain = read_row && read_q[0] == 1'(b);
     mxu_acc_bank #(
         .Cols(Cols),
         .Rows(Rows)
     ) u_bank (
         .clk_i,
-        .raddr_i(RowW'(draining ? row_q : target_i.row)),
+        .re_i(drain || (read_old && target_i.group[0] == 1'(b))),
+        .raddr_i(RowW'(drain ? row_q : target_i.row)),
         .rdata_o(rdata[b]),
         .we_i(add_q && target_q.group[0] == 1'(b)),
         .waddr_i(RowW'(target_q.row)),
@@ -126,7 +139,8 @@ module mxu_acc
     );
   end
 
-  `ASSERT_ALWAYS(ReadPortFree, !(read_old && handed_q != drained_q && drained_q[0] == target_i.group[0]))
+  `ASSERT_ALWAYS(ReadPortFree, !(read_old && ((read_row && read_q[0] == target_i.group[0]) ||
+                                              (fetched_q && fetched_bank_q == target_i.group[0]))))
   `ASSERT_ALWAYS(NoHazard, !(read_old && add_q && target_q.group == target_i.group &&
                              target_q.row == target_i.row))
   `ASSERT_ALWAYS(InOrder, !hand_over || target_q.group == handed_q)

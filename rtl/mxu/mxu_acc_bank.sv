@@ -1,4 +1,5 @@
-// One accumulator bank: R rows of C int32, one read (combinational) and one write port.
+// One accumulator bank: R rows of C int32 with one read and one write port; read data one cycle after `re_i`, held.
+// In its own file so that synthesis can put a macro in its place.
 
 `include "registers.svh"
 
@@ -8,6 +9,7 @@ module mxu_acc_bank #(
     localparam int unsigned RowW = $clog2(Rows)
 ) (
     input  logic            clk_i,
+    input  logic            re_i,
     input  logic [RowW-1:0] raddr_i,
     output logic [    31:0] rdata_o[Cols],
     input  logic            we_i,
@@ -16,6 +18,6 @@ module mxu_acc_bank #(
 );
   logic [31:0] rows_q[Rows][Cols];
 
-  assign rdata_o = rows_q[raddr_i];
+  `FFLNR(rdata_o, rows_q[raddr_i], re_i)
   `FFLNR(rows_q[waddr_i], wdata_i, we_i)
 endmodule
