@@ -39,7 +39,7 @@ for command in open(sys.argv[1]).read().splitlines():
 
 @dataclass(frozen=True)
 class Area:
-    """One instance: path from the top, module, area of its own cells and of the whole below it (`unit`), memory bits."""
+    """One instance: path from the top, module, area of its own cells and of the whole (`unit`), memory bits."""
 
     path: str
     module: str

@@ -64,6 +64,7 @@ class RtlRun:
     memory: npt.NDArray[np.uint8]
     issues: npt.NDArray[np.int64]
     retirements: npt.NDArray[np.int64]
+    mxu_classes: npt.NDArray[np.int64]
     bytes_read: int
     bytes_written: int
     seconds: float
@@ -97,7 +98,7 @@ def run_program(
     prog_count: int,
     *,
     timing: MemoryTiming | None = None,
-    watchdog: int = 200_000,
+    watchdog: int = 4_000_000,
     max_cycles: int = 1 << 40,
     progress: Callable[[int, int], None] | None = None,
 ) -> RtlRun:
@@ -126,6 +127,7 @@ def run_program(
             raise TriptychError(f"cannot write the memory image to {scratch}: {error.strerror}; set TMPDIR") from error
         arguments = [str(program), "--image", str(folder / "image"), "--memory-out", str(folder / "memory")]
         arguments += ["--events", str(folder / "events"), "--result", str(folder / "result")]
+        arguments += ["--classes", str(folder / "classes")]
         arguments += ["--latency", str(timing.latency), "--max-cycles", str(max_cycles)]
         arguments += ["--milli-bytes-per-cycle", str(round(1000 * timing.bytes_per_cycle))]
         for option, span in (("--error", timing.error), ("--hang", timing.hang)):
@@ -149,6 +151,7 @@ def run_program(
         result = json.loads((folder / "result").read_text())
         memory = np.fromfile(folder / "memory", np.uint8)
         events = np.fromfile(folder / "events", EVENT)
+        classes = np.fromfile(folder / "classes", np.int64).reshape(-1, len(CLASSES[Engine.MXU]))
     if not result["interrupted"]:
         raise TriptychError(f"the chip neither finished nor trapped within {max_cycles} cycles")
     registers = {int(k): v for k, v in result["registers"].items()}
@@ -167,6 +170,7 @@ def run_program(
         memory=memory,
         issues=table[~retired],
         retirements=table[retired],
+        mxu_classes=classes,
         bytes_read=int(result["bytes_read"]),
         bytes_written=int(result["bytes_written"]),
         seconds=float(result["seconds"]),

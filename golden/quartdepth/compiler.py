@@ -73,6 +73,7 @@ class Compiled:
     """A program and what it works on.
 
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
+    layer_of: for each instruction the index in `layers` of the layer that it works for.
     """
 
     config: ChipConfig
@@ -85,6 +86,7 @@ class Compiled:
     output: Surface
     windows: InputWindows | None
     layers: list[LayerRow]
+    layer_of: list[int]
     plan: Plan
 
     @property
@@ -144,6 +146,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         Surface(emitter.memory[network.output], places[network.output]),
         plan.layout.windows,
         _layer_table(plan, scheduled, network, config),
+        [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
         plan,
     )
 

@@ -74,7 +74,8 @@ module quartdepth #(
     output logic [  3:0][31:0] trace_issue_pc_o,
     output logic [        3:0] trace_retire_o,
     output logic [  3:0][31:0] trace_retire_pc_o,
-    output logic [  3:0][31:0] trace_retire_sig_o
+    output logic [  3:0][31:0] trace_retire_sig_o,
+    output logic [        6:0] trace_mxu_class_o   // one-hot, the MXU's cycle class
 );
   import chip_pkg::*;
   import isa_pkg::*;
@@ -260,6 +261,7 @@ module quartdepth #(
   assign trace_issue_o      = issue;
   assign trace_retire_o     = retire;
   assign trace_retire_sig_o = retire_sig;
+  assign trace_mxu_class_o  = mxu_class;
 
   tokens u_tokens (
       .clk_i,

@@ -1,12 +1,14 @@
 // Runs one program on the chip: memory image in, memory image, events and registers out. No Python on the way.
 //
-//   Vquartdepth --image FILE --memory-out FILE --events FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
+//   Vquartdepth --image FILE --memory-out FILE --events FILE --classes FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
 //               [--latency N] [--milli-bytes-per-cycle N] [--max-cycles N] [--error A:B] [--hang A:B]
 //
 // Registers are written in order before the clock matters (the last write starts the chip); when the interrupt rises, or
 // max-cycles have passed, the registers to read are read and everything is written out. Events are 16-byte records
-// {u64 cycle, u32 retire << 31 | engine << 24 | pc, u32 signature}. Progress goes to stdout: "progress CYCLES RETIRED".
+// {u64 cycle, u32 retire << 31 | engine << 24 | pc, u32 signature}. Classes are seven u64 for each instruction that the MXU
+// retires: its cycles by class since the one before. Progress goes to stdout: "progress CYCLES RETIRED".
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -28,7 +30,7 @@ struct Event {
 static_assert(sizeof(Event) == 16);
 
 struct Options {
-  std::string image, memory_out, events, result;
+  std::string image, memory_out, events, classes, result;
   std::vector<std::pair<uint32_t, uint32_t>> writes;
   std::vector<uint32_t> reads;
   MemoryTiming timing;
@@ -54,6 +56,7 @@ Options parse(int argc, char** argv) {
     if (name == "--image") o.image = value;
     else if (name == "--memory-out") o.memory_out = value;
     else if (name == "--events") o.events = value;
+    else if (name == "--classes") o.classes = value;
     else if (name == "--result") o.result = value;
     else if (name == "--latency") o.timing.latency = std::stoul(value);
     else if (name == "--milli-bytes-per-cycle") o.timing.milli_bytes_per_cycle = std::stoul(value);
@@ -76,6 +79,8 @@ uint8_t* bytes_of(Port& port) {
 }
 
 class Chip {
+  static constexpr unsigned kMxu = 1, kClasses = 7;
+
  public:
   Chip(std::vector<uint8_t> image, const Options& o)
       : top_(std::make_unique<Vquartdepth>()), memory_(image.size(), sizeof(top_->m_axi_rdata_i), o.timing) {
@@ -112,6 +117,7 @@ class Chip {
     if (t.m_axi_wvalid_o && t.m_axi_wready_i) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o));
     if (r.valid && t.m_axi_rready_o) memory_.take_r();
     if (b.valid && t.m_axi_bready_o) memory_.take_b();
+    ++classes_[__builtin_ctz(t.trace_mxu_class_o | 1u << kClasses)];
     if (t.trace_issue_o | t.trace_retire_o) record();
     t.clk_i = 1;
     t.eval();
@@ -170,6 +176,7 @@ class Chip {
   uint64_t retired() const { return retired_; }
   MemoryModel& memory() { return memory_; }
   const std::vector<Event>& events() const { return events_; }
+  const std::vector<uint64_t>& class_records() const { return class_records_; }
 
  private:
   void record() {
@@ -178,6 +185,10 @@ class Chip {
       if (t.trace_retire_o >> e & 1) {
         events_.push_back({cycle_, 1u << 31 | e << 24 | t.trace_retire_pc_o[e], t.trace_retire_sig_o[e]});
         ++retired_;
+        if (e == kMxu) {
+          class_records_.insert(class_records_.end(), classes_, classes_ + kClasses);
+          std::fill(classes_, classes_ + kClasses, 0);
+        }
       }
       if (t.trace_issue_o >> e & 1) events_.push_back({cycle_, e << 24 | t.trace_issue_pc_o[e], 0});
     }
@@ -186,6 +197,8 @@ class Chip {
   std::unique_ptr<Vquartdepth> top_;
   MemoryModel memory_;
   std::vector<Event> events_;
+  std::vector<uint64_t> class_records_;
+  uint64_t classes_[kClasses + 1] = {};
   uint64_t cycle_ = 0, retired_ = 0;
 };
 
@@ -235,6 +248,8 @@ int main(int argc, char** argv) {
   json += "}}\n";
   if (!o.memory_out.empty()) write_file(o.memory_out, chip.memory().data().data(), chip.memory().data().size());
   if (!o.events.empty()) write_file(o.events, chip.events().data(), chip.events().size() * sizeof(Event));
+  if (!o.classes.empty())
+    write_file(o.classes, chip.class_records().data(), chip.class_records().size() * sizeof(uint64_t));
   write_file(o.result, json.data(), json.size());
   return 0;
 }

@@ -1,0 +1,215 @@
+"""The `triptych` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from golden.quartdepth.config import CONFIGS, chip_config
+from sim.errors import TriptychError
+
+if TYPE_CHECKING:
+    from sim.depth import DepthResult, Options
+
+# Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console(stderr=True, highlight=False)
+
+ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
+SMALL = ConfigName("small")
+Config = Annotated[ConfigName, typer.Option(help="Size of the chip.")]
+Out = Annotated[Path, typer.Option(help="Folder for results.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class BitsName(StrEnum):
+    """Widths of weights and activations."""
+
+    w4a8 = "w4a8"
+    w4a4 = "w4a4"
+
+
+@contextmanager
+def bar() -> Iterator[Progress]:
+    """A progress display on stderr."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        yield progress
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH. Raises TriptychError."""
+    height, cross, width = text.partition("x")
+    if not (cross and height.isdigit() and width.isdigit()):
+        raise TriptychError(f"--size takes HEIGHTxWIDTH, for example 192x256, not '{text}'")
+    return int(height), int(width)
+
+
+def parse_range(text: str | None, option: str) -> tuple[int, int] | None:
+    """BEGIN:END in bytes. Raises TriptychError."""
+    if text is None:
+        return None
+    try:
+        begin, end = (int(part, 0) for part in text.split(":"))
+    except ValueError:
+        raise TriptychError(f"{option} takes BEGIN:END in bytes, for example 0x1000:0x2000, not '{text}'") from None
+    return begin, end
+
+
+@app.command()
+def depth(
+    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    config: Config = SMALL,
+    bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a8,
+    weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
+    size: Annotated[str, typer.Option(help="Input of the network, HEIGHTxWIDTH, multiples of 64.")] = "192x256",
+    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos on which ranges are measured.")] = None,
+    latency: Annotated[int, typer.Option(help="Cycles to the memory's first beat.")] = 40,
+    bandwidth: Annotated[float, typer.Option(help="Bytes a cycle of the memory.")] = 19.2,
+    memory_error: Annotated[str | None, typer.Option(help="Byte range that answers with errors.")] = None,
+    memory_hang: Annotated[str | None, typer.Option(help="Byte range that never answers.")] = None,
+    golden_only: Annotated[bool, typer.Option(help="The golden machine alone, without RTL.")] = False,
+    out: Out = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
+    from golden.quartdepth.quantize import Bits
+    from sim import depth as run
+    from sim.rtl_run import MemoryTiming
+
+    faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
+    options = run.Options(
+        chip_config(config.value), Bits(bits.value), weights, parse_size(size), tuple(calibrate or ()),
+        MemoryTiming(latency, bandwidth, *faults), golden_only, out,
+    )  # fmt: skip
+    results = _run_photos(images, options)
+    if as_json:
+        print(json.dumps(run.summary(results)))
+    else:
+        _print_results(results)
+    if not all(r.bit_exact for r in results):
+        raise TriptychError(
+            "chip and golden machine differ: the RTL and the golden model disagree about docs/numerics.md"
+        )
+
+
+def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
+    from golden.quartdepth.photo import fit_photo
+    from sim import depth as run
+    from sim.rtl_run import chip_build
+
+    for image in images:
+        fit_photo(image, options.size)
+    run.check_writable(options.out)
+    with bar() as progress:
+        task = progress.add_task("loading", total=None)
+
+        def show(text: str, done: int, total: int) -> None:
+            progress.update(task, description=text, completed=done, total=total or None)
+
+        prepared = run.prepare(options, show)
+        if not options.golden_only:
+            show(f"building the {options.config.name} chip (once)", 0, 0)
+            chip_build(options.config).executable()
+        return [run.run_photo(image, prepared, options, show) for image in images]
+
+
+def _print_results(results: list[DepthResult]) -> None:
+    for r in results:
+        verdict = "[green]bit-exact[/]" if r.bit_exact else f"[red]{r.mismatches} mismatches[/]"
+        line = f"{r.photo}: {verdict}, {r.macs / 1e6:.0f} MMAC"
+        if r.cycles is not None and r.mxu_utilization is not None and r.sim_cycles_per_second is not None:
+            line += f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}, {r.sim_cycles_per_second / 1e3:.0f} kcycles/s"
+        console.print(f"{line} -> {r.output}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="RUN.json files of `triptych depth`.")],
+    out: Out = Path("out"),
+) -> None:
+    """Where a run's cycles went: utilization by layer, timeline, roofline (SVG, PNG, CSV)."""
+    from sim.report import write_report
+    from sim.runfile import RunFile
+
+    for path in runs:
+        run = RunFile.load(path)
+        for written in write_report(run, out / run.title if len(runs) > 1 else out):
+            print(written)
+
+
+@app.command()
+def area(
+    config: Config = SMALL,
+    library: Annotated[Path | None, typer.Option(help="Liberty file; without: transistor counts.")] = None,
+    out: Out = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Area of the chip by hierarchy, from Yosys (SVG, PNG)."""
+    from sim.area import measure_area, plot_area
+    from sim.report import save_figure
+
+    with bar() as progress:
+        progress.add_task(f"synthesising the {config.value} chip (minutes, once)", total=None)
+        result = measure_area(chip_config(config.value), library)
+    written = save_figure(plot_area(result), out / "area")
+    if as_json:
+        instances = [vars(a) for a in result.instances]
+        print(json.dumps({"unit": result.unit, "library": result.library, "instances": instances}))
+    else:
+        for path in written:
+            print(path)
+
+
+@app.command()
+def vectors(
+    check: Annotated[bool, typer.Option("--check", help="Compare instead of writing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder; without: tests/vectors of the checkout.")] = None,
+) -> None:
+    """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
+    from golden.quartdepth import vectors as golden_vectors
+    from sim.rtl import ROOT
+
+    folder = out or ROOT / "tests" / "vectors"
+    if check:
+        if different := golden_vectors.check(folder):
+            raise TriptychError(f"{len(different)} of the vectors in {folder} differ: {', '.join(different)}")
+        print(f"{folder}: as computed")
+        return
+    for name in golden_vectors.write(folder):
+        print(folder / name)
+
+
+@app.command()
+def demo(out: Out = Path("out/demo")) -> None:
+    """Two photos through the chip, with all reports: what `make demo` runs."""
+    from sim.demo import run_demo
+
+    run_demo(out, console)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are one line and exit status 1."""
+    try:
+        app()
+    except (TriptychError, ValueError) as error:
+        print(f"triptych: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"triptych: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
