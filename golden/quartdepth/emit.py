@@ -6,7 +6,7 @@ and stores of one tile and weight group.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from golden.quartdepth import microcode
@@ -14,6 +14,7 @@ from golden.quartdepth.codec import Instruction
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.isa import (
     MICROWORD_BYTES,
+    PARAM_BYTES,
     TABLE_BYTES,
     ActFormat,
     Format,
@@ -25,6 +26,7 @@ from golden.quartdepth.jobs import Job, Walk
 from golden.quartdepth.layout import CompileError, Place, round_up
 from golden.quartdepth.microcode import Program, Slots
 from golden.quartdepth.network import Attend, Code, Convolution, Layer, Normalise, Rescale
+from golden.quartdepth.pack import elements_per_step
 from golden.quartdepth.plan import Plan, StepPlan
 from golden.quartdepth.steps import Group, Piece, PieceKey, Rect, Tile, clip, input_span
 
@@ -180,16 +182,47 @@ class Emitter:
                         self.emit(Opcode.LOAD, dram=at, spad=block, rows=1, row_bytes=len(group.data))
                 if isinstance(step.layer, Attend):
                     self._attention(plan, tile, views, slots)
-                for j, job in enumerate(step.jobs):
-                    points = clip(job, tile)
-                    if points is not None:
-                        self._job(step.layer, job, j, points, group, block, views, slots)
+                for part, first, last in self._portions(plan, tile, group):
+                    for j, job in enumerate(step.jobs):
+                        points = clip(job, part)
+                        if points is not None:
+                            self._job(step.layer, job, j, points, (first, last), group, block, views, slots)
                 if g + 1 < len(groups):
                     self.item += 1
             for key, piece in pieces.items():
                 if key.role == "out" and self.plan.lives[piece.place.storage.name].in_memory:
                     self._save(piece, views[key], key in plan.buffers)
             self.item += 1
+
+    def _portions(self, plan: StepPlan, tile: Tile, group: Group | None) -> Iterator[tuple[Tile, int, int]]:
+        """Parts of a tile and ranges of output elements that take at most `plan.portion` cycles of an engine."""
+        if not plan.step.jobs:
+            return
+        layer, depth, cols = plan.step.layer, self.config.depth, self.config.cols
+        heavy = max(plan.step.jobs, key=lambda j: j.kernel[0] * j.kernel[1])
+        elements = heavy.output.place.elements
+        first, last = (0, elements) if group is None else (group.first, group.last)
+        lanes, pixel = cols, 1  # channels and cycles of one unit of a pixel's work
+        if isinstance(layer, Normalise):
+            pixel = 3
+        elif isinstance(layer, Convolution) and layer.depthwise:
+            lanes, pixel = 2 * depth, 6 * layer.stride[1]
+        elif isinstance(layer, Convolution):
+            inputs, fmt = heavy.source.place.elements, heavy.source.place.code.format
+            pixel = heavy.kernel[0] * heavy.kernel[1] * -(-inputs // elements_per_step(fmt, self.config))
+        units = -(-(last - first) // lanes)
+        height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
+        most = max(plan.portion // (pixel * units), 1)  # pixels
+        rows = min(height, max(most // width, 1))
+        if rows == 1 and most < width:
+            width = min(width, max(most // self.config.rows, 1) * self.config.rows)
+        if group is not None:
+            units = min(units, max(plan.portion // (pixel * width * rows), 1))
+        for y in range(tile.y0, tile.y1, rows):
+            for x in range(tile.x0, tile.x1, width):
+                part = Tile(y, min(y + rows, tile.y1), x, min(x + width, tile.x1))
+                for start in range(first, last, units * lanes):
+                    yield part, start, min(start + units * lanes, last)
 
     def _slots(self, layer: Layer) -> Slots:
         """Code tables of the layer's pictures, loaded."""
@@ -260,13 +293,14 @@ class Emitter:
     # ---- convolutions and elementwise layers
 
     def _job(
-        self, layer: Layer, job: Job, index: int, points: Tile, group: Group | None, block: int,
+        self, layer: Layer, job: Job, index: int, points: Tile, span: tuple[int, int], group: Group | None, block: int,
         views: dict[PieceKey, View], slots: Slots,
     ) -> None:  # fmt: skip
+        """Output elements [span) of a job at some grid points."""
         network = self.plan.layout.network
         out = job.output.place
         source, output = views[PieceKey("in", job.in_piece)], views[PieceKey("out", job.out_piece)]
-        first, last = (0, out.elements) if group is None else (group.first, group.last)
+        first, last = span
         vector = {"h": points.y1 - points.y0, "w": points.x1 - points.x0, "n": last - first}
         vector["block"] = self.config.rows
         matmul = None
@@ -277,14 +311,13 @@ class Emitter:
             vector.update(_stream("b", residual, job.residual, points, place.element_bytes(first)))
         if isinstance(layer, Convolution):
             assert group is not None
-            vector["param"] = block + group.params[index]
+            vector["param"] = block + group.params[index] + (first - group.first) * PARAM_BYTES
             if layer.depthwise:
                 vector["block"] = self.config.rows * self.config.cols // self.config.depth
             code = job.source.place.code
             table = slots.get(layer.source, 0)
-            matmul = self._matmul(
-                layer, job, points, group, block + group.weights[index], source, code, table, vector["block"]
-            )
+            weights = (block + group.weights[index], group.first)
+            matmul = self._matmul(layer, job, points, span, weights, source, code, table, vector["block"])
             program = microcode.convolution(layer, network, slots)
         else:
             vector.update(_stream("a", source, job.source, points, 0))
@@ -296,24 +329,26 @@ class Emitter:
         self.compute(program, matmul, vector)
 
     def _matmul(
-        self, layer: Convolution, job: Job, points: Tile, group: Group, weights: int, source: View, code: Code,
-        table: int, block: int,
+        self, layer: Convolution, job: Job, points: Tile, span: tuple[int, int], weights: tuple[int, int],
+        source: View, code: Code, table: int, block: int,
     ) -> dict[str, int]:  # fmt: skip
         depth, cols = self.config.depth, self.config.cols
         elements = job.source.place.elements
         step = 2 * depth if code.format is Format.UINT4 and not layer.depthwise else depth
-        count = group.last - group.first
+        count = span[1] - span[0]
+        ahead = span[0] - weights[1]  # elements of the group before the span
         act = 0
         if layer.depthwise:
             chunks, last_elems = -(-count // depth), depth
-            act = job.source.place.element_bytes(group.first)
-            tiles = 1
+            act = job.source.place.element_bytes(span[0])
+            tiles, wgt = 1, weights[0] + ahead // depth * cols * depth
         else:
             chunks = -(-elements // step)
             rest = elements - (chunks - 1) * step
             last_elems = -(-rest // 2) if code.format is Format.UINT4 else rest
             steps = job.kernel[0] * job.kernel[1] * chunks
             tiles = steps if code.format is Format.UINT4 else -(-steps // 2)
+            wgt = weights[0] + ahead * tiles * depth
         spans = [input_span(job, axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
         pads = [max(0, job.pad[a] - points[2 * a] * job.stride[a]) for a in range(2)]
         row, col = (o + s * span[0] for o, s, span in zip(job.source.origin, job.source.step, spans, strict=True))
@@ -341,7 +376,7 @@ class Emitter:
             out_w=points.x1 - points.x0,
             block=block,
             n=count,
-            wgt=weights,
+            wgt=wgt,
             wgt_n=tiles * cols * depth,
             wgt_t=cols * depth,
             wgt_c=depth,

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from golden.quartdepth.allocate import Buffer, place
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.layout import CompileError, Layout, Storage, lay_out, round_up
-from golden.quartdepth.network import Attend, Network
+from golden.quartdepth.network import Attend, Convolution, Network
 from golden.quartdepth.steps import Piece, PieceKey, Step, Tile, make_steps
 
 STREAMED = -1
 TILES = 4  # a step that streams is cut into so many tiles at least, so that its ends are short
+PORTION = 8192  # cycles of an instruction: far from any watchdog
+FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
+VECTOR_PORTION = 512  # about what the MXU can go on for before it needs the VPU
 HALO = 4  # a tile should have so many times the rows that neighbouring tiles read twice
 
 
@@ -47,12 +50,14 @@ class Life:
 
 @dataclass(eq=False)
 class StepPlan:
-    """How a step runs. slots: 2 where streamed pieces are double-buffered. buffers: by piece, one for each slot.
-    blocks: buffers of the weights' groups; one, or two in turn. scratch: attention's scores."""
+    """How a step runs. slots: 2 where streamed pieces are double-buffered. portion: cycles of the MXU (of the VPU in
+    elementwise layers) that an instruction may take. buffers: by piece, one for each slot. blocks: buffers of the
+    weights' groups; one, or two in turn. scratch: attention's scores."""
 
     step: Step
     tiles: list[Tile]
     slots: int
+    portion: int
     buffers: dict[PieceKey, list[Buffer]] = field(default_factory=dict)
     blocks: list[Buffer] = field(default_factory=list)
     scratch: list[Buffer] = field(default_factory=list)
@@ -216,6 +221,16 @@ class _Planner:
                 return tiles, slots
         return None
 
+    def _portion(self, step: Step) -> int:
+        if not self._on_mxu(step):
+            return VECTOR_PORTION
+        near = self.steps[max(step.index - 3, 0) : step.index + 2]
+        return PORTION if all(self._on_mxu(s) for s in near) else FINE_PORTION
+
+    @staticmethod
+    def _on_mxu(step: Step) -> bool:
+        return isinstance(step.layer, Convolution | Attend)
+
     def _evict(self, index: int) -> bool:
         """Cuts one storage that is resident at a step: the largest that the step does not touch, else the largest."""
         touched = self._touched(self.steps[index])
@@ -251,7 +266,7 @@ class _Planner:
         if found is None:
             raise CompileError(self._too_large(step))
         tiles, slots = found
-        plan = StepPlan(step, tiles, min(slots, len(tiles)))
+        plan = StepPlan(step, tiles, min(slots, len(tiles)), self._portion(step))
         index, early = step.index, max(step.index - 1, 0)
         for key, size in self._size(step, tiles).items():
             first = early if key.role != "out" else index
