@@ -1,6 +1,6 @@
 // Runs an instruction: block by block, microword by microword, group by group, pixel by pixel. It names the
 // element that waits to be issued and moves on when that is; a microword starts when the one before has left the
-// pipeline. A program of one microword streams its blocks back to back.
+// pipeline. A program of one VECTOR microword streams its blocks back to back.
 
 `include "registers.svh"
 
@@ -73,7 +73,8 @@ module vpu_sequencer
   logic illegal;
 
   assign groups      = (14'(instr_o.n) + 14'(Cols - 1)) >> GroupShift;
-  assign single      = instr_o.prog_len == 4'd1;
+  // A SCALAR microword may read the row scalar that it writes: its blocks must not overlap.
+  assign single      = instr_o.prog_len == 4'd1 && word_o.kind == KindVector;
   assign last_word   = step_q == instr_o.prog_len - 4'd1;
   assign row_end_o   = x_q == instr_o.w - 16'd1;
   assign picture_end = row_end_o && y_q == instr_o.h - 16'd1;

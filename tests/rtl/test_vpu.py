@@ -79,10 +79,15 @@ def test_random_programs(name: str, count: int, tmp_path: Path) -> None:
     check([vpu_jobs.random_job(rng, config) for _ in range(count)], config, tmp_path)
 
 
+OTHER_SHAPES = [
+    ChipConfig("wide", depth=64, cols=32, rows=16, spad_words=2048, prog_words=32),
+    ChipConfig("square", depth=16, cols=16, rows=16, spad_words=2048, prog_words=32),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(CONFIGS))
-def test_many_random_programs(name: str, tmp_path: Path) -> None:
-    config = CONFIGS[name]
+@pytest.mark.parametrize("config", [*CONFIGS.values(), *OTHER_SHAPES], ids=lambda config: config.name)
+def test_many_random_programs(config: ChipConfig, tmp_path: Path) -> None:
     for seed in range(100, 110):
         rng = np.random.default_rng(seed)
         check([vpu_jobs.random_job(rng, config) for _ in range(3000 // config.rows)], config, tmp_path)
@@ -259,6 +264,21 @@ def test_softmax(tmp_path: Path) -> None:
     x = data.astype(float)
     want = np.exp2((x - x.max(1, keepdims=True)) * 92 / 1024) * 128
     assert np.abs(layer_result(seen, n, pixels).view(np.uint8) - want).max() <= 1
+
+
+def test_a_block_sees_the_row_scalars_of_the_one_before(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    step: Word = {"kind": Kind.SCALAR, "rs_a": 2, "rs_d": 2, "mul": Multiply.IMM, "imm_m": 3 << 13, "imm_s": 14}
+    show: Word = {"src_a": SourceA.SPAD, "addend": Addend.ROW, "rs_a": 2, "dst": Destination.INT16, **FULL}
+    jobs = []
+    for block in (1, 3, TINY.rows):
+        job = vpu_jobs.fresh(rng, TINY)
+        common = {"h": 1, "w": 5 * block, "n": 1, "block": block}
+        job.instructions.append({"prog": 4, "prog_len": 1, **common})
+        job.instructions.append({"prog": 5, "prog_len": 1, **common, "d": TINY.spad_bytes // 2, "d_pix": 2 * TINY.cols})
+        job.words += [step, show]
+        jobs.append(job)
+    check(jobs, TINY, tmp_path)
 
 
 # -- Rate, traps -------------------------------------------------------------------------------------------------
