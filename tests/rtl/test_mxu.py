@@ -10,6 +10,7 @@ import pytest
 
 from golden.quartdepth.config import CONFIGS, ChipConfig
 from golden.quartdepth.isa import ActFormat, Trap, WeightFormat
+from sim import cocotb_run
 from sim.rtl import packages, sources
 from sim.verilate import Build
 from tests.rtl import mxu_jobs
@@ -59,6 +60,12 @@ def test_random_matmuls(name: str, count: int, tmp_path: Path) -> None:
     jobs = [mxu_jobs.random_job(rng, config) for _ in range(count)]
     for job, seen in zip(jobs, check(jobs, config, tmp_path), strict=True):
         assert seen.classes[ACTIVE] == sum(mxu_jobs.steps(f, config) for f in job.instructions)
+
+
+def test_handshakes_in_cocotb() -> None:
+    """Random MATMULs with random stalls on every handshake, stop at any moment, faults that stand until stop."""
+    parameters = {"Depth": TINY.depth, "Cols": TINY.cols, "Rows": TINY.rows, "SpadWords": TINY.spad_words}
+    assert cocotb_run.run("mxu", sources("mxu"), "tests.rtl.cocotb_mxu", parameters) == 3
 
 
 def test_every_cell_product() -> None:

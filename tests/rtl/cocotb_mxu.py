@@ -1,0 +1,174 @@
+"""The matrix engine's handshakes: every port is answered from Python with random stalls, clock by clock."""
+
+from __future__ import annotations
+
+import random
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
+from numpy.typing import NDArray
+
+from golden.quartdepth.codec import Instruction
+from golden.quartdepth.config import CONFIGS
+from golden.quartdepth.isa import Opcode, Trap
+from tests.rtl import mxu_jobs
+from tests.rtl.mxu_jobs import Job, Outcome
+
+CONFIG = CONFIGS["tiny"]
+PORTS = ("stream", "weight")
+
+
+class Bench:
+    """Answers the ports of `dut`: a scratchpad, instructions, a taker of rows; each cycle runs through `cycle`."""
+
+    def __init__(self, dut, seed: int) -> None:
+        self.dut = dut
+        self.random = random.Random(seed)
+        self.spad: NDArray[np.uint8] = np.zeros(CONFIG.spad_bytes, np.uint8)
+        self.instructions: list[int] = []
+        self.stall = (0, 0, 0, 0)
+        self.words: dict[str, int | None] = dict.fromkeys(PORTS)
+        self.held: tuple[int, int] | None = None  # a row that was offered and not taken
+        self.seen = Outcome(Trap.NONE, np.zeros((0, CONFIG.cols), np.int32))
+        self.idle = True
+
+    async def reset(self) -> None:
+        d = self.dut
+        d.rst_ni.value = 0
+        for name in ("instr_valid", "token_wait", "stop", "stream_rgnt", "weight_rgnt", "acc_ready"):
+            getattr(d, f"{name}_i").value = 0
+        cocotb.start_soon(Clock(d.clk_i, 10, unit="ns").start())
+        for _ in range(2):
+            await FallingEdge(d.clk_i)
+        d.rst_ni.value = 1
+        await RisingEdge(d.clk_i)
+
+    def load(self, job: Job) -> None:
+        """Takes over a job's memories and work; the engine is idle."""
+        self.spad[:] = job.spad
+        for t, table in enumerate(job.tables.reshape(-1, 64)):
+            for i in range(16):
+                self.dut.decode_i[t][i].value = int(table[i].view(np.int8))
+        encoded = [Instruction(Opcode.MATMUL, fields).encode() for fields in job.instructions]
+        self.instructions = [int.from_bytes(code, "little") for code in encoded]
+        self.stall = job.stall
+        self.seen = Outcome(Trap.NONE, np.zeros((0, CONFIG.cols), np.int32), classes=[0] * mxu_jobs.CLASSES)
+
+    def _go(self, port: int) -> bool:
+        return self.random.randrange(256) >= self.stall[port]
+
+    def _word(self, address: int) -> int:
+        at = address * CONFIG.depth
+        return int.from_bytes(self.spad[at : at + CONFIG.depth].tobytes(), "little")
+
+    async def cycle(self, stop: bool = False) -> None:
+        """One clock: offers after the edge, grants in the middle, sampled at the end."""
+        d, seen = self.dut, self.seen
+        for name, word in self.words.items():
+            noise = self.random.getrandbits(8 * CONFIG.depth)
+            getattr(d, f"{name}_rdata_i").value = noise if word is None else word
+        d.stop_i.value = int(stop)
+        offered = bool(self.instructions) and not stop and (bool(d.instr_valid_i.value) or self._go(3))
+        d.instr_valid_i.value = int(offered)
+        d.token_wait_i.value = int(bool(self.instructions) and not offered)
+        d.instr_i.value = self.instructions[0] if offered else self.random.getrandbits(512)
+        d.acc_ready_i.value = int(self._go(2))
+        await FallingEdge(d.clk_i)
+        for port, name in enumerate(PORTS):
+            granted = bool(getattr(d, f"{name}_rreq_o").value) and self._go(port)
+            getattr(d, f"{name}_rgnt_i").value = int(granted)
+            self.words[name] = self._word(int(getattr(d, f"{name}_raddr_o").value)) if granted else None
+        await ReadOnly()
+        valid, row = int(d.acc_valid_o.value), int(d.acc_data_o.value) if d.acc_valid_o.value else 0
+        assert self.held is None or self.held == (valid, row), "an offered row changed"
+        self.held = (valid, row) if valid and not d.acc_ready_i.value and not stop else None
+        if valid and d.acc_ready_i.value:
+            values = np.frombuffer(row.to_bytes(4 * CONFIG.cols, "little"), "<i4")
+            seen.rows = np.concatenate([seen.rows, values[None]])
+        taken = offered and bool(d.instr_ready_o.value)
+        if d.retire_o.value:
+            seen.signatures.append(int(d.retire_sig_o.value))
+        seen.trap = Trap(int(d.fault_cause_o.value)) if d.fault_o.value else Trap.NONE
+        self.idle = bool(d.idle_o.value)
+        classes = int(d.class_o.value)
+        assert classes.bit_count() == 1
+        seen.classes[classes.bit_length() - 1] += 1
+        seen.cycles += 1
+        await RisingEdge(d.clk_i)
+        if taken:
+            self.instructions.pop(0)
+            d.instr_valid_i.value = 0
+
+    async def finish(self, count: int) -> None:
+        """Runs until `count` instructions retired and their rows left, or a fault shows."""
+        for _ in range(200_000):
+            await self.cycle()
+            if self.seen.trap is not Trap.NONE or (len(self.seen.signatures) == count and self.idle):
+                return
+        raise AssertionError(f"never ended: {self.seen.classes}")
+
+    async def run(self, job: Job) -> None:
+        """A whole job, compared with the golden machine."""
+        self.load(job)
+        await self.finish(len(job.instructions))
+        wrong = mxu_jobs.difference(mxu_jobs.golden(job, CONFIG), self.seen, CONFIG)
+        assert not wrong, f"{wrong}\n{job.instructions}"
+
+
+def small_job(rng: np.random.Generator) -> Job:
+    """A random job of at most a thousand steps."""
+    while True:
+        job = mxu_jobs.random_job(rng, CONFIG)
+        if sum(mxu_jobs.steps(f, CONFIG) for f in job.instructions) <= 1000:
+            return job
+
+
+@cocotb.test()
+async def random_matmuls(dut) -> None:
+    rng = np.random.default_rng(31)
+    bench = Bench(dut, 1)
+    await bench.reset()
+    for _ in range(6):
+        await bench.run(small_job(rng))
+
+
+@cocotb.test()
+async def stop_at_any_moment(dut) -> None:
+    """A stop drops everything, rows included, and the next instruction is not disturbed."""
+    rng = np.random.default_rng(32)
+    bench = Bench(dut, 2)
+    await bench.reset()
+    for _ in range(12):
+        bench.load(small_job(rng))
+        for _ in range(int(rng.integers(3, 150))):
+            await bench.cycle()
+        await bench.cycle(stop=True)
+        retired, rows = len(bench.seen.signatures), len(bench.seen.rows)
+        for _ in range(3):
+            await bench.cycle(stop=True)
+            assert bench.idle
+        assert (len(bench.seen.signatures), len(bench.seen.rows)) == (retired, rows)
+        await bench.run(small_job(rng))
+
+
+@cocotb.test()
+async def fault_stands_until_stop(dut) -> None:
+    rng = np.random.default_rng(33)
+    bench = Bench(dut, 3)
+    await bench.reset()
+    for name in ("act", "wgt"):
+        job = small_job(rng)
+        victim = job.instructions[-1]
+        victim |= {"pad_top": 0, "pad_left": 0, name: CONFIG.spad_bytes}
+        bench.load(job)
+        await bench.finish(len(job.instructions))
+        assert len(bench.seen.signatures) == len(job.instructions) - 1
+        for _ in range(20):
+            assert bench.seen.trap is Trap.RANGE
+            await bench.cycle()
+        await bench.cycle(stop=True)
+        await bench.cycle(stop=True)
+        assert bench.seen.trap is Trap.NONE
+        assert bench.idle
