@@ -57,6 +57,7 @@ def draft_attention(
     statistic: DraftStatistic | str = DraftStatistic.MEAN,
     backend: Backend | str | None = None,
     heads_per_pass: int | None = None,
+    eight_bit: bool = False,
 ) -> torch.Tensor:
     """Training-free sparse self-attention for video transformers (DraftAttention, arXiv 2505.14708).
 
@@ -69,12 +70,13 @@ def draft_attention(
         pool: (height, width) or (frames, height, width) of a block in tokens. Edges need not divide.
         text: "after" or "before": where the text tokens stand.
         scale: factor on the logits; 1/sqrt(dim) by default.
-        tail: let each left-out block enter as one pooled token (`tail.Tail`). On unless `faithful`.
+        tail: let each left-out block enter as one pooled token (`tail.Tail`). On unless `faithful` or `eight_bit`.
         faithful: the paper's mask rule bit for bit (a row may then attend to no video at all).
         row_floor: key blocks every video row keeps at least; three quarters of the mean row when None.
         first_frame_sink, same_frame: every row also keeps the first frame, or its own.
         statistic: "mean" or "mean+max": what stands for a block in the draft.
         backend: "reference", "triton" or "hopper"; by device when None.
+        eight_bit: FP8 products on Hopper (its error stands in docs/results.md).
         heads_per_pass: work through the heads in groups of this size, to save memory.
 
     Returns `[batch, q_heads, length, dim]`, dtype of q. There is no gradient.
@@ -87,7 +89,7 @@ def draft_attention(
         kind = DraftStatistic(statistic)
     except ValueError as error:
         raise DraftAttentionError(str(error)) from None
-    check_kernel_inputs(chosen, q, geometry)
+    check_kernel_inputs(chosen, q, geometry, eight_bit)
     rule = SelectionRule(
         sparsity if isinstance(sparsity, (int, float)) else tuple(sparsity),
         faithful=faithful,
@@ -99,9 +101,10 @@ def draft_attention(
     rule.head_sparsity(q.shape[1])
     if heads_per_pass is not None and heads_per_pass < 1:
         raise DraftAttentionError(f"heads_per_pass must be >= 1; got {heads_per_pass}")
-    with_tail = not faithful if tail is None else tail
+    with_tail = not (faithful or eight_bit) if tail is None else tail
     logit_scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
     with torch.no_grad():
         return run(
-            chosen, _head_major(q), _head_major(k), _head_major(v), geometry, rule, logit_scale, with_tail, heads_per_pass
-        )
+            chosen, _head_major(q), _head_major(k), _head_major(v), geometry, rule, logit_scale, with_tail,
+            heads_per_pass, eight_bit,
+        )  # fmt: skip

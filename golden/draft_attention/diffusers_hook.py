@@ -120,7 +120,9 @@ class HunyuanVideoDraftProcessor:
         video, text = hidden_states, encoder_hidden_states
         q, k, v = (split_heads(project(video)) for project in (attn.to_q, attn.to_k, attn.to_v))
         joint = attn.add_q_proj is None  # single-stream blocks project text and video with the same weights
-        projections = (attn.to_q, attn.to_k, attn.to_v) if joint else (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+        projections = (
+            (attn.to_q, attn.to_k, attn.to_v) if joint else (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+        )
         text_q, text_k, text_v = (split_heads(project(text)) for project in projections)
         norms = (attn.norm_q, attn.norm_k) if joint else (attn.norm_added_q, attn.norm_added_k)
         q, k = (rotate(x if norm is None else norm(x)) for x, norm in ((q, attn.norm_q), (k, attn.norm_k)))

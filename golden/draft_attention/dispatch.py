@@ -50,8 +50,10 @@ def choose_backend(device: torch.device) -> Backend:
     raise DraftAttentionError(f'no kernel for device type "{device.type}"; pass backend="reference" or move to CUDA')
 
 
-def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry) -> None:
-    """Raises DraftAttentionError when a kernel backend cannot serve these tensors."""
+def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry, eight_bit: bool) -> None:
+    """Raises DraftAttentionError when a backend cannot serve these tensors."""
+    if eight_bit and backend is not Backend.HOPPER:
+        raise DraftAttentionError(f'eight_bit needs the Hopper kernel; "{backend.value}" serves this call')
     if backend is Backend.REFERENCE:
         return
     interpreted = backend is Backend.TRITON and os.environ.get("TRITON_INTERPRET") == "1"
@@ -71,7 +73,13 @@ def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry) -
 
 
 def select(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float, with_tail: bool
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    geometry: Geometry,
+    rule: SelectionRule,
+    scale: float,
+    with_tail: bool,
 ) -> tuple[BlockLists, Tail | None]:
     """Everything but attention, on kernels: pool, draft map, budget, lists, and the tail's tokens.
 
@@ -117,12 +125,16 @@ def attend(
     scale: float,
     out: torch.Tensor,
     tail: Tail | None,
+    eight_bit: bool = False,
 ) -> None:
-    """Block-sparse attention into `out` on a kernel backend."""
+    """Block-sparse attention into `out` on a kernel backend; `eight_bit` needs the Hopper one."""
     if backend is Backend.HOPPER:
         from golden.draft_attention import hopper
 
-        hopper.block_sparse_attention(q, k, v, lists.blocks, lists.counts, geometry, scale, out=out, tail=tail)
+        hopper.block_sparse_attention(
+            q, k, v, lists.blocks, lists.counts, geometry, scale,
+            out=out, tail=tail, precision="fp8" if eight_bit else "bf16",
+        )  # fmt: skip
     else:
         from golden.draft_attention import triton_attention
 
@@ -139,6 +151,7 @@ def run(
     scale: float,
     with_tail: bool,
     heads_per_pass: int | None = None,
+    eight_bit: bool = False,
 ) -> torch.Tensor:
     """One whole call. `heads_per_pass` query heads at a time share the map's memory; None takes all at once."""
     if backend is Backend.REFERENCE:
@@ -155,5 +168,5 @@ def run(
         part = rule.with_sparsity(sparsity[here])
         pieces = q[:, here], k[:, kv_here], v[:, kv_here]
         lists, tail = select(*pieces, geometry, part, scale, with_tail)
-        attend(backend, *pieces, lists, geometry, scale, out[:, here], tail)
+        attend(backend, *pieces, lists, geometry, scale, out[:, here], tail, eight_bit)
     return out

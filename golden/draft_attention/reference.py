@@ -12,7 +12,9 @@ from golden.draft_attention.geometry import Geometry
 from golden.draft_attention.tail import Tail
 
 
-def _tail_columns(q: torch.Tensor, tail: Tail, skipped: torch.Tensor, scale: float, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _tail_columns(
+    q: torch.Tensor, tail: Tail, skipped: torch.Tensor, scale: float, groups: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores `[batch, heads, rows, n_video_blocks]` of the pooled tokens and their values."""
     k_mean = tail.k_mean.to(q.dtype).repeat_interleave(groups, dim=1)
     k_var = tail.k_var.to(q.dtype).repeat_interleave(groups, dim=1)

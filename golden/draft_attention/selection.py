@@ -59,9 +59,7 @@ class SelectionRule:
             raise DraftAttentionError(f"sparsity must lie in [0, 1); got {self.sparsity}")
         if self.row_floor is not None and self.row_floor < 0:
             raise DraftAttentionError(f"row_floor must be >= 0 blocks; got {self.row_floor}")
-        if self.faithful and (
-            self.first_frame_sink or self.same_frame or self.statistic is not DraftStatistic.MEAN
-        ):
+        if self.faithful and (self.first_frame_sink or self.same_frame or self.statistic is not DraftStatistic.MEAN):
             raise DraftAttentionError("faithful=True is the paper's rule alone: drop the selection options")
 
     def head_sparsity(self, heads: int) -> tuple[float, ...]:
@@ -76,9 +74,7 @@ class SelectionRule:
         """Key blocks that each row keeps at least, for each of `heads` query heads."""
         if self.row_floor is not None:
             return (min(self.row_floor, n_video_blocks),) * heads
-        return tuple(
-            max(1, int(0.75 * (1.0 - share) * n_video_blocks)) for share in self.head_sparsity(heads)
-        )
+        return tuple(max(1, int(0.75 * (1.0 - share) * n_video_blocks)) for share in self.head_sparsity(heads))
 
     def with_sparsity(self, sparsity: tuple[float, ...]) -> SelectionRule:
         """The same rule for another set of heads."""
@@ -104,7 +100,9 @@ def keep_budget(sparsity: float, n_pairs: int) -> int:
     return max(1, n_pairs - round(sparsity * n_pairs))
 
 
-def draft_logits(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, scale: float, statistic: DraftStatistic) -> torch.Tensor:
+def draft_logits(
+    q: torch.Tensor, k: torch.Tensor, geometry: Geometry, scale: float, statistic: DraftStatistic
+) -> torch.Tensor:
     """The low-resolution logits `[batch, q_heads, n_video_blocks, n_video_blocks]`, fp32 (fp64 for fp64 input).
 
     q `[batch, q_heads, length, dim]`, k `[batch, kv_heads, length, dim]`. Pooled values are rounded to the inputs'
@@ -152,7 +150,9 @@ def forced_blocks(geometry: Geometry, rule: SelectionRule, device: torch.device)
     return forced
 
 
-def floored_mask(logits: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry) -> torch.Tensor:
+def floored_mask(
+    logits: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry
+) -> torch.Tensor:
     """Our rule: bool `[batch, heads, g, g]` from draft logits of that shape. Ties with a threshold are kept."""
     keys = torch.log_softmax(logits, dim=-1)
     forced = forced_blocks(geometry, rule, logits.device)

@@ -24,7 +24,9 @@ class Bound:
     allowed: float
 
 
-def theorem_bounds(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor, geometry: Geometry, scale: float) -> tuple[Bound, Bound]:
+def theorem_bounds(
+    q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor, geometry: Geometry, scale: float
+) -> tuple[Bound, Bound]:
     """Both bounds for one head: q, k `[length, dim]`, `mask` bool `[n_blocks, n_blocks]`; float64 inside."""
     q64, k64 = q[None, None].double(), k[None, None].double()
     start, n = geometry.video_offset, geometry.n_video_tokens

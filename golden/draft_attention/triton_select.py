@@ -176,7 +176,9 @@ def _budgets(sparsity: tuple[float, ...], floors: tuple[int, ...], n_pairs: int,
     return torch.tensor([kept, list(floors)], dtype=torch.int32, device=device)
 
 
-def draft_keys(q: PooledBlocks, k: PooledBlocks, geometry: Geometry, scale: float, statistic: DraftStatistic) -> torch.Tensor:
+def draft_keys(
+    q: PooledBlocks, k: PooledBlocks, geometry: Geometry, scale: float, statistic: DraftStatistic
+) -> torch.Tensor:
     """The map of log A: float32 `[batch, q_heads, n_blocks, n_blocks]`, written for video pairs only."""
     batch, heads, n_video, dim = q.mean.shape
     n = geometry.n_blocks

@@ -37,7 +37,9 @@ FIELDS = (
 )
 
 
-def _smooth(grid: Grid, channels: int, correlation: tuple[float, float, float], generator: torch.Generator) -> torch.Tensor:
+def _smooth(
+    grid: Grid, channels: int, correlation: tuple[float, float, float], generator: torch.Generator
+) -> torch.Tensor:
     """Unit-variance field `[T * H * W, channels]`: coarse noise, cubically (linearly in time) interpolated."""
     coarse = [max(2, math.ceil(n / c) + 1) for n, c in zip(grid, correlation, strict=True)]
     device = generator.device
@@ -46,7 +48,9 @@ def _smooth(grid: Grid, channels: int, correlation: tuple[float, float, float], 
     return field / field.std(dim=0, keepdim=True)
 
 
-def structured_inputs(field: Field, grid: Grid, heads: int, dim: int, seed: int, device: str, dtype: torch.dtype) -> Triple:
+def structured_inputs(
+    field: Field, grid: Grid, heads: int, dim: int, seed: int, device: str, dtype: torch.dtype
+) -> Triple:
     """q, k, v `[1, heads, T * H * W, dim]`; each head is its own draw."""
     generator = torch.Generator(device).manual_seed(seed)
     parts: list[list[torch.Tensor]] = [[], [], []]

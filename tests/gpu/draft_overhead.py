@@ -8,9 +8,11 @@ Checks before timing: pooled statistics against float64, lists against the refer
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from draft_bench import HUNYUAN, SHAPES, Shape, mask_of, median_ms, output_folder, random_inputs, relative_error, save
+from draft_bench import SHAPES, Shape, mask_of, median_ms, output_folder, random_inputs, relative_error, save
 
 from golden.draft_attention import SelectionRule, dispatch, triton_pool, triton_select
 from golden.draft_attention.pooling import block_mean, block_variance
@@ -72,65 +74,65 @@ def without_synchronisation(shape: Shape) -> bool:
     return True
 
 
+def stage_times(shape: Shape) -> dict[str, float]:
+    """Median milliseconds of each stage and of the whole selection."""
+    geometry = shape.geometry
+    sets = [random_inputs(shape, seed) for seed in (11, 12, 13)]
+    pooled = [
+        (triton_pool.pool_blocks(q, geometry), triton_pool.pool_blocks(k, geometry, with_var=True)) for q, k, _ in sets
+    ]
+    maps = [triton_select.draft_keys(*pair, geometry, shape.scale, RULE.statistic) for pair in pooled]
+    spare = torch.empty_like(maps[0])
+
+    def copy(i: int) -> None:
+        spare.copy_(maps[i])
+
+    def lists(i: int) -> None:
+        spare.copy_(maps[i])
+        triton_select.block_lists(spare, geometry, RULE)
+
+    stages: dict[str, Callable[[int], object]] = {
+        "pool q": lambda i: triton_pool.pool_blocks(sets[i][0], geometry),
+        "pool k with variance": lambda i: triton_pool.pool_blocks(sets[i][1], geometry, with_var=True),
+        "pool v": lambda i: triton_pool.pool_blocks(sets[i][2], geometry),
+        "draft map": lambda i: triton_select.draft_keys(*pooled[i], geometry, shape.scale, RULE.statistic),
+        "copy of the map": copy,
+        "budget and lists, with that copy": lists,
+        "all, without tail": lambda i: dispatch.select(*sets[i], geometry, RULE, shape.scale, with_tail=False),
+        "all, with tail": lambda i: dispatch.select(*sets[i], geometry, RULE, shape.scale, with_tail=True),
+    }
+    return {
+        name: median_ms([partial(stage, i) for i in range(3)], repeats=15, warmup=4) for name, stage in stages.items()
+    }
+
+
+def memory_share(shape: Shape) -> float:
+    """Peak of what the selection allocates, over the bytes of q, k and v."""
+    inputs = random_inputs(shape, 4)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    kept = dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+    torch.cuda.synchronize()
+    peak = torch.cuda.max_memory_allocated() - before
+    del kept
+    return peak / sum(x.numel() * x.element_size() for x in inputs)
+
+
 def main() -> None:
     folder = output_folder()
     rows = []
     for shape in SHAPES.values():
-        geometry = shape.geometry
-        errors = check(shape)
-        sets = [random_inputs(shape, seed) for seed in (11, 12, 13)]
-        pooled = [
-            (triton_pool.pool_blocks(q, geometry), triton_pool.pool_blocks(k, geometry, with_var=True))
-            for q, k, _ in sets
-        ]
-        maps = [triton_select.draft_keys(*pair, geometry, shape.scale, RULE.statistic) for pair in pooled]
-        spare = [m.clone() for m in maps]
-
-        def restored_lists(i: int, maps=maps, spare=spare, geometry=geometry) -> None:
-            spare[i].copy_(maps[i])
-            triton_select.block_lists(spare[i], geometry, RULE)
-
-        stages = {
-            "pool q": [lambda q=q: triton_pool.pool_blocks(q, geometry) for q, _, _ in sets],
-            "pool k with variance": [lambda k=k: triton_pool.pool_blocks(k, geometry, with_var=True) for _, k, _ in sets],
-            "pool v": [lambda v=v: triton_pool.pool_blocks(v, geometry) for _, _, v in sets],
-            "draft map": [
-                lambda p=p: triton_select.draft_keys(*p, geometry, shape.scale, RULE.statistic) for p in pooled
-            ],
-            "copy of the map": [lambda i=i: spare[i].copy_(maps[i]) for i in range(3)],
-            "budget and lists, with that copy": [lambda i=i: restored_lists(i) for i in range(3)],
-            "all, without tail": [
-                lambda s=s: dispatch.select(*s, geometry, RULE, shape.scale, with_tail=False) for s in sets
-            ],
-            "all, with tail": [
-                lambda s=s: dispatch.select(*s, geometry, RULE, shape.scale, with_tail=True) for s in sets
-            ],
-        }
-        times = {name: median_ms(runs, repeats=15, warmup=4) for name, runs in stages.items()}
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        kept = dispatch.select(*sets[0], geometry, RULE, shape.scale, with_tail=True)
-        torch.cuda.synchronize()
-        peak = torch.cuda.max_memory_allocated() - before
-        del kept
-        inputs_bytes = sum(x.numel() * x.element_size() for x in sets[0])
-        rows.append(
-            {
-                "shape": shape.name,
-                "ms": times,
-                "errors": errors,
-                "memory_share": peak / inputs_bytes,
-                "no_synchronisation": without_synchronisation(shape),
-                "graph_capture": graph_capture(shape),
-            }
-        )
-        print(rows[-1], flush=True)
-        del sets, pooled, maps, spare, stages
+        row = {"shape": shape.name, "errors": check(shape), "ms": stage_times(shape)}
         torch.cuda.empty_cache()
-    save(folder, "draft_overhead", rows)
-    target = next(row for row in rows if row["shape"] == HUNYUAN.name)
-    if not target["graph_capture"]:
+        row["memory_share"] = memory_share(shape)
+        row["no_synchronisation"] = without_synchronisation(shape)
+        row["graph_capture"] = graph_capture(shape)
+        rows.append(row)
+        print(row, flush=True)
+        save(folder, "draft_overhead", rows)
+        torch.cuda.empty_cache()
+    if not all(row["graph_capture"] for row in rows):
         sys.exit("the captured graph gives other lists")
 
 

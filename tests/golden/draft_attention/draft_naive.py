@@ -20,9 +20,7 @@ def block_members(grid, pool, text_length, text_first):
     video = [blocks[key] for key in sorted(blocks)]
     text_start = 0 if text_first else frames * height * width
     size = pt * ph * pw
-    text = [
-        list(range(text_start + i, text_start + min(i + size, text_length))) for i in range(0, text_length, size)
-    ]
+    text = [list(range(text_start + i, text_start + min(i + size, text_length))) for i in range(0, text_length, size)]
     return video, text
 
 

@@ -1,0 +1,150 @@
+"""Error against dense attention at equal sparsity and at equal time: the paper's rule, rivals' rules, ours.
+
+    python tests/gpu/draft_error.py --out DIR [--video FOLDER_OF_JPG]
+
+Data: structured random fields, and q, k, v of a small transformer on a real video. Dense is computed in float64.
+Every method runs under the same block kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from draft_bench import Shape, TensorTriple, median_ms, output_folder, relative_error, save
+from draft_fields import FIELDS, structured_inputs
+from draft_peers import cudnn_dense
+from draft_rivals import sparge_mask, svg_mask
+from draft_video import video_inputs
+
+from golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
+from golden.draft_attention.dispatch import attend, choose_backend, select
+from golden.draft_attention.pooling import pooled_tail
+from golden.draft_attention.selection import draft_mask, lists_from_mask
+
+SPARSITIES = (0.5, 0.75, 0.85, 0.9, 0.95)
+
+
+def dense_float64(inputs: TensorTriple, shape: Shape) -> torch.Tensor:
+    """Dense attention in float64, block row by block row."""
+    n = shape.geometry.n_blocks
+    everything = torch.ones(1, shape.heads, n, n, dtype=torch.bool, device="cuda")
+    return reference.block_sparse_attention(*(x.double() for x in inputs), everything, shape.geometry, shape.scale)
+
+
+def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) -> list[dict[str, Any]]:
+    """Errors of every method at every sparsity, and times of the whole calls that are ours or the paper's."""
+    geometry, scale = shape.geometry, shape.scale
+    q, k, v = inputs
+    exact = dense_float64(inputs, shape)
+    out = torch.empty_like(q)
+    rows = []
+
+    def measure(method: str, sparsity: float, mask_or_rule: torch.Tensor | SelectionRule, tail_order: int) -> None:
+        """Error, kept share, and the time of the call as a library would make it (fast selection throughout)."""
+        tail = pooled_tail(k, v, geometry, tail_order) if tail_order else None
+        mask = (
+            draft_mask(q, k, geometry, mask_or_rule, scale) if isinstance(mask_or_rule, SelectionRule) else mask_or_rule
+        )
+        out.fill_(float("nan"))
+        attend(backend, q, k, v, lists_from_mask(mask), geometry, scale, out, tail)
+        video = slice(0, geometry.n_video_blocks)
+        rows.append(
+            {
+                "data": name,
+                "method": method,
+                "sparsity": sparsity,
+                "kept": float(mask[:, :, video, video].double().mean()),
+                "error": relative_error(out, exact),
+            }
+        )
+
+    for sparsity in SPARSITIES:
+        paper = SelectionRule(sparsity, faithful=True)
+        ours = SelectionRule(sparsity)
+        measure("paper's rule", sparsity, paper, 0)
+        measure("paper's rule, second-order tail", sparsity, paper, 2)
+        measure("ours without tail", sparsity, ours, 0)
+        measure("ours, first-order tail", sparsity, ours, 1)
+        measure("ours", sparsity, ours, 2)
+        measure("SVG-style", sparsity, svg_mask(q, k, v, geometry, sparsity, scale), 0)
+        measure("SpargeAttn-style", sparsity, sparge_mask(q, k, geometry, sparsity, scale), 0)
+        if sparsity in (0.75, 0.9):
+            mean_row = (1 - sparsity) * geometry.n_video_blocks
+            for share in (0.0, 0.25, 0.5, 1.0):
+                floor = int(share * mean_row)
+                measure(f"ours, floor {share:.2f}", sparsity, SelectionRule(sparsity, row_floor=floor), 2)
+            measure(
+                "ours, mean+max draft",
+                sparsity,
+                SelectionRule(sparsity, statistic=dispatch.DraftStatistic.MEAN_AND_MAX),
+                2,
+            )
+
+        def call(with_tail: bool, rule: SelectionRule = ours) -> None:
+            lists, tail = select(q, k, v, geometry, rule, scale, with_tail)
+            attend(backend, q, k, v, lists, geometry, scale, out, tail)
+
+        for method, with_tail in (("ours without tail", False), ("ours", True)):
+            rows.append(
+                {
+                    "data": name,
+                    "method": method,
+                    "sparsity": sparsity,
+                    "ms": median_ms([lambda t=with_tail: call(t)], 9, 3),
+                }
+            )
+    rows.append(
+        {"data": name, "method": "cuDNN dense", "sparsity": 0.0, "ms": median_ms([lambda: cudnn_dense(q, k, v)], 9, 3)}
+    )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--backend", type=Backend)
+    options = parser.parse_known_args()[0]
+    folder = output_folder()
+    backend = options.backend or choose_backend(torch.device("cuda"))
+    shape = Shape("8 x 48 x 80", 8, Geometry((8, 48, 80)))
+    rows: list[dict[str, Any]] = []
+    for number, field in enumerate(FIELDS):
+        inputs = structured_inputs(
+            field, shape.geometry.grid, shape.heads, shape.dim, 100 + number, "cuda", torch.bfloat16
+        )
+        rows += rows_for(field.name, inputs, shape, backend)
+        print(
+            field.name,
+            [
+                (r["method"], r["sparsity"], round(r["error"], 4))
+                for r in rows
+                if r["data"] == field.name and r["sparsity"] == 0.9 and "error" in r
+            ],
+            flush=True,
+        )
+        save(folder, "draft_error", rows)
+    training: dict[str, float] = {}
+    if options.video is not None:
+        layers, grid, training = video_inputs(options.video, 8, 400, "cuda")
+        video_shape = Shape("real video", 4, Geometry(grid), 64)
+        for number, layer in enumerate(layers):
+            name = f"video, layer {number}"
+            rows += rows_for(name, layer, video_shape, backend)
+            print(
+                name,
+                [
+                    (r["method"], r["sparsity"], round(r["error"], 4))
+                    for r in rows
+                    if r["data"] == name and r["sparsity"] == 0.9 and "error" in r
+                ],
+                flush=True,
+            )
+        print(training)
+    save(folder, "draft_error", rows, training=training, backend=backend.value)
+
+
+if __name__ == "__main__":
+    main()
