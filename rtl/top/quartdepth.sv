@@ -261,7 +261,6 @@ module quartdepth #(
   assign trace_issue_o      = issue;
   assign trace_retire_o     = retire;
   assign trace_retire_sig_o = retire_sig;
-  assign trace_mxu_class_o  = mxu_class;
 
   tokens u_tokens (
       .clk_i,
@@ -321,6 +320,7 @@ module quartdepth #(
   logic [DmaClasses-1:0] load_class, store_class;
   logic [MxuClasses-1:0] mxu_class;
   logic [VpuClasses-1:0] vpu_class;
+  assign trace_mxu_class_o = mxu_class;
 
   dma_load #(
       .Depth    (Depth),
