@@ -1,0 +1,55 @@
+// The arithmetic that golden vectors exist for, as ports: rounding and requantisation, a lane's functions, the packed
+// row functions (four clock cycles later), and the product of a cell as a column of the array sums it.
+
+module bench_vectors
+  import arith_pkg::*;
+  import mxu_pkg::*;
+  import vpu_pkg::*;
+(
+    input  logic               clk_i,
+    input  logic signed [47:0] value_i,
+    input  logic signed [ 9:0] count_i,
+    output logic signed [47:0] rounded_o,
+    output logic signed [15:0] sat16_o,
+    output logic signed [31:0] sat32_o,
+    input  logic signed [31:0] x_i,
+    input  logic signed [15:0] mult_i,
+    output logic signed [31:0] requantised_o,
+    input  logic signed [15:0] lane_i,
+    input  logic               exp2n_i,
+    output logic signed [15:0] lane_o,
+    input  logic signed [31:0] row_i,
+    input  logic               root_i,
+    output logic        [31:0] packed_o,
+    input  logic        [ 7:0] operand_i,
+    input  logic        [ 7:0] weight_i,
+    input  logic        [ 1:0] mode_i,
+    input  logic               phase_i,
+    output logic signed [31:0] product_o
+);
+  assign rounded_o     = rshift(value_i, count_i);
+  assign sat16_o       = sat16(rounded_o);
+  assign sat32_o       = sat32(rounded_o);
+  assign requantised_o = sat32(rshift(48'(x_i) * 48'(mult_i), count_i));
+  assign lane_o = lane_finish(exp2n_i, lane_value(lane_coefficients(exp2n_i, lane_i), lane_place(exp2n_i, lane_i)));
+
+  vpu_row_function u_row_function (
+      .clk_i,
+      .enable_i(1'b1),
+      .valid_i (4'hf),
+      .root_i,
+      .y_i     (row_i),
+      .packed_o
+  );
+
+  cell_mode_e mode;
+  logic signed [8:0] operand;
+  logic signed [31:0] product;
+  assign mode    = cell_mode_e'(mode_i);
+  assign operand = cell_operand(operand_i, mode);
+  always_comb begin
+    product = cell_product(operand, stored_weight(weight_i, mode == CellByte), mode, phase_i);
+    if (excess(mode, phase_i)) product -= 32'(operand_sum(operand, mode)) <<< 3;
+    product_o = (mode == CellByte && phase_i) ? product <<< 4 : product;
+  end
+endmodule
