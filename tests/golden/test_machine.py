@@ -171,6 +171,84 @@ def test_rows_nobody_drains_keep_halt_waiting() -> None:
     assert outcome(run(matmul(), vector(w=2), HALT)) == (Trap.WATCHDOG, 1, Engine.VPU)
 
 
+# -- the edges of numbers ---------------------------------------------------------------------------------------------
+
+
+def one_lane(
+    word: dict[str, int], a: int = 0, bias: int = 0, multiplier: int = 0, shift: int = 0, zero: int = 0
+) -> int:
+    """What lane 0 of one microword writes as int16 for an int8 `a` in the scratchpad and these parameters."""
+    chip = Machine(TINY)
+    spad, prog = chip.state.spad, chip.state.prog
+    parameters = np.zeros(1, [("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero", "i1")])
+    parameters[0] = (bias, multiplier, shift, zero)
+    spad[:1] = np.array([a], np.int8).view(np.uint8)
+    spad[64:72] = parameters.view(np.uint8)
+    base = {"src_a": SourceA.SPAD, "lo": -32768, "hi": 32767, "dst": Destination.INT16}
+    prog[:32] = np.frombuffer(Microword({**base, **word}).encode(), np.uint8)
+    result = chip.run([vector(d=32, param=64, n=1), HALT], Memory(64))
+    assert result.trap is Trap.NONE, result.detail
+    return int(spad[32:34].view("<i2")[0])
+
+
+TOP, BOTTOM = 2**31 - 1, -(2**31)
+
+
+@pytest.mark.parametrize(
+    ("word", "lane", "expected"),
+    [
+        # X wraps: 127 << 15 on top of the largest number is negative, its negative beneath the smallest positive
+        ({"a_shl": 15, "addend": Addend.IMM, "imm_add": TOP}, {"a": 127}, -32768),
+        ({"a_shl": 15, "addend": Addend.BIAS}, {"a": 127, "bias": TOP}, -32768),
+        ({"a_shl": 15, "addend": Addend.BIAS}, {"a": -128, "bias": BOTTOM}, 32767),
+        # Y saturates to 32 bits, V to 16
+        ({"addend": Addend.IMM, "imm_add": TOP, "mul": Multiply.IMM, "imm_m": 32767}, {}, 32767),
+        ({"addend": Addend.IMM, "imm_add": TOP, "mul": Multiply.IMM, "imm_m": -32768}, {}, -32768),
+        # 48-bit products are exact: 2^31 * 2^15 / 2^31 = 2^15, one more than fits in V
+        ({"addend": Addend.IMM, "imm_add": BOTTOM, "mul": Multiply.IMM, "imm_m": -32768, "imm_s": 31}, {}, 32767),
+        ({"addend": Addend.IMM, "imm_add": BOTTOM, "mul": Multiply.IMM, "imm_m": -32767, "imm_s": 32}, {}, 16384),
+        ({"addend": Addend.IMM, "imm_add": BOTTOM, "mul": Multiply.IMM, "imm_m": 32767, "imm_s": 32}, {}, -16383),
+        # shift counts stop at 0 and 47
+        ({"mul": Multiply.IMM, "imm_m": 3, "imm_s": -64}, {"a": 5}, 15),
+        ({"mul": Multiply.PARAM}, {"a": -128, "multiplier": 32767, "shift": 255}, 0),
+        ({"addend": Addend.IMM, "imm_add": BOTTOM, "mul": Multiply.IMM, "imm_m": -32768, "imm_s": 63}, {}, 1),
+        # ties go up, below zero too
+        ({"mul": Multiply.PARAM}, {"a": 5, "multiplier": 1, "shift": 1}, 3),
+        ({"mul": Multiply.PARAM}, {"a": -5, "multiplier": 1, "shift": 1}, -2),
+        # squares are those of 16 bits
+        ({"addend": Addend.IMM, "imm_add": -40000, "mul": Multiply.SQUARE, "imm_s": 16}, {}, 16384),
+        # side NONE does not narrow Y to 16 bits before the zero point, SCALE_F does
+        ({"addend": Addend.IMM, "imm_add": 40000, "out_add": -10000}, {}, 30000),
+        ({"addend": Addend.IMM, "imm_add": 40000, "out_add": -10000, "side": Side.SCALE_F, "b_m": 1}, {}, 22767),
+        ({"zp_param": 1, "out_add": 99}, {"a": 1, "zero": -128}, -127),
+        # the upper clamp has the last word
+        ({"lo": 10, "hi": -10}, {"a": 0}, -10),
+        ({"lo": -10, "hi": 10}, {"a": 11}, 10),
+    ],
+    ids=str,
+)
+def test_edges_of_a_lane(word: dict[str, int], lane: dict[str, int], expected: int) -> None:
+    assert one_lane(word, **lane) == expected
+
+
+@pytest.mark.parametrize(("kernel", "wraps"), [(15, True), (5, False)])
+def test_sums_beyond_every_float(kernel: int, wraps: bool) -> None:
+    """Sums of up to 230,400 products near 128 * 128: past the 24 bits of float32, and past 31 bits they wrap."""
+    chip = Machine(TINY)
+    chunks = 64  # 1 KiB of activations, seen by every tap (strides 0); one tile of weights, seen by every step
+    chip.state.spad[:1024], chip.state.spad[1024:1040] = 0x80, 0x80
+    chip.state.spad[[1023, 1039]] = 0x81  # an odd product, so that no bit of the sum is idle
+    taps = kernel * kernel
+    wide = matmul(
+        weight_format=1, kernel_h=kernel, kernel_w=kernel, in_h=kernel, in_w=kernel, chunks=chunks, wgt=1024, n=1
+    )
+    record = chip.start([wide, vector(n=1), HALT], Memory(64), keep_writes=True).step()
+    assert record is not None
+    exact = taps * (15 * 64 * 128 * 128 + 63 * 128 * 127 + 127 * 127)
+    assert (exact >= 2**31) == wraps
+    assert int(record.writes[0].data[0, :4].view("<i4")[0]) == (exact + 2**31) % 2**32 - 2**31
+
+
 # -- traps ------------------------------------------------------------------------------------------------------------
 
 DEPTHWISE = {"depthwise": 1, "kernel_h": 3, "kernel_w": 3}
