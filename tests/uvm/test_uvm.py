@@ -1,0 +1,39 @@
+"""The chip under pyuvm: registers, hand-written and random programs, traps, in lock-step with the golden machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from golden.quartdepth.config import CONFIGS
+from sim import cocotb_run
+from sim.rtl import ROOT, parameters, sources
+
+
+def run(config: str, testcase: str, **options: object) -> None:
+    """Runs one pyuvm test on a configuration."""
+    files = [*sources(), ROOT / "tests" / "uvm" / "tb.sv"]
+    env = {"UVM_OPTIONS": json.dumps({"config": config, **options})}
+    cocotb_run.run("tb", files, "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env)
+
+
+@pytest.mark.parametrize("config", ["tiny", "small", pytest.param("paper", marks=pytest.mark.slow)])
+def test_smoke(config: str) -> None:
+    run(config, "Smoke")
+
+
+@pytest.mark.parametrize(
+    ("seed", "instructions", "programs"),
+    [(1, 1200, 100), pytest.param(10_000, 20_000, 1000, marks=pytest.mark.slow)],
+    ids=["slice", "long"],
+)
+def test_random(
+    seed: int, instructions: int, programs: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    report = tmp_path / "coverage"
+    options = {"seed": seed, "instructions": instructions, "programs": programs, "length": 50}
+    run("tiny", "Random", **options, complete=True, report=str(report))
+    record_property("coverage", report.read_text())
