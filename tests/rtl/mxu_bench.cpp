@@ -176,7 +176,11 @@ int main(int argc, char** argv) {
         break;
       }
     }
-    if (status != 0) {  // a stop of one cycle must do
+    if (status == 2) {
+      fprintf(stderr, "job %u: no progress after %zu instructions and %u rows\n", job, signatures.size(), taken);
+      return 1;
+    }
+    if (status == 1) {  // a stop of one cycle must do
       top.stop_i = 1;
       top.instr_valid_i = top.stream_rgnt_i = top.weight_rgnt_i = 0;
       top.eval();
@@ -189,8 +193,8 @@ int main(int argc, char** argv) {
         return 1;
       }
     }
-    const uint32_t head[5] = {status, cause, static_cast<uint32_t>(signatures.size()), taken, cycles};
-    fwrite(head, 4, 5, out);
+    const uint32_t head[4] = {cause, static_cast<uint32_t>(signatures.size()), taken, cycles};
+    fwrite(head, 4, 4, out);
     fwrite(classes, 4, kClasses, out);
     fwrite(signatures.data(), 4, signatures.size(), out);
     fwrite(rows.data(), 4, rows.size(), out);

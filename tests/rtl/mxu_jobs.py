@@ -43,7 +43,6 @@ class Outcome:
     trap: Trap
     rows: NDArray[np.int32]
     signatures: list[int] = field(default_factory=list)
-    timeout: bool = False
     cycles: int = 0
     classes: list[int] = field(default_factory=list)
 
@@ -79,20 +78,18 @@ def unpack(path: Path, count: int, config: ChipConfig) -> list[Outcome]:
     words = np.fromfile(path, dtype="<u4")
     seen, at = [], 0
     for _ in range(count):
-        status, cause, retired, rows, cycles, *classes = words[at : at + 5 + CLASSES].tolist()
-        at += 5 + CLASSES
+        cause, retired, rows, cycles, *classes = words[at : at + 4 + CLASSES].tolist()
+        at += 4 + CLASSES
         signatures = words[at : at + retired].tolist()
         at += retired
         values = words[at : at + rows * config.cols].view(np.int32).reshape(rows, config.cols)
         at += rows * config.cols
-        seen.append(Outcome(Trap(cause), values, signatures, status == 2, cycles, classes))
+        seen.append(Outcome(Trap(cause), values, signatures, cycles, classes))
     return seen
 
 
 def difference(expected: Outcome, seen: Outcome, config: ChipConfig) -> str:
     """The first difference in words, empty when there is none. Rows of a job that trapped need not all have left."""
-    if seen.timeout:
-        return f"no progress after {len(seen.signatures)} instructions and {len(seen.rows)} rows; {seen.classes}"
     if seen.trap != expected.trap:
         return f"trap {seen.trap.name}, golden {expected.trap.name}"
     count = min(len(seen.rows), len(expected.rows))
