@@ -17,6 +17,8 @@ from sim import cli
 from sim.depth import shipped_photo
 from sim.runfile import RunFile
 
+Refused = Callable[..., str]
+
 KEYS = {
     "bit_exact",
     "mismatches",
