@@ -17,12 +17,13 @@ from golden.quartdepth.codec import Instruction
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.effects import Memory
 from golden.quartdepth.emit import Emitter, Image
-from golden.quartdepth.isa import INSTRUCTION_BYTES, Format, Opcode
+from golden.quartdepth.interleave import Scheduled
+from golden.quartdepth.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode
 from golden.quartdepth.layout import CompileError, InputWindows, Place, round_up
 from golden.quartdepth.network import Network
 from golden.quartdepth.numerics import pack_nibbles, unpack_nibbles
 from golden.quartdepth.plan import Plan, make_plan
-from golden.quartdepth.schedule import Scheduled, schedule
+from golden.quartdepth.schedule import schedule
 
 ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
 
@@ -127,6 +128,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         Memory.DRAM: -(-image.size // config.depth),
         Memory.PROG: config.prog_words,
         Memory.TABLE: config.tables,
+        Memory.ROWS: ROW_SCALARS,
     }
     scheduled = schedule(ops, config, sizes)
     instructions = [entry.op.instruction for entry in scheduled] + [Instruction(Opcode.HALT)]

@@ -21,6 +21,7 @@ from golden.quartdepth.isa import (
     Kind,
     Multiply,
     Opcode,
+    Reduce,
     Side,
     SourceA,
     Space,
@@ -38,6 +39,7 @@ class Memory(Enum):
     DRAM = 1  # words of D bytes
     PROG = 2  # microwords
     TABLE = 3  # code tables
+    ROWS = 4  # registers of row scalars
 
 
 @dataclass
@@ -150,9 +152,19 @@ def _vector(i: Instruction, program: list[Microword], config: ChipConfig) -> Eff
         pixel = i[which] + (y[:, None] * i[f"{which}_row"] + x * i[f"{which}_pix"]).reshape(-1)
         return _span(np.unique(pixel), -(-elements * bits // 8), config.depth)
 
+    scalars_read: set[int] = set()
+    scalars_written: set[int] = set()
     for word in program:
         if word["kind"] == Kind.SCALAR:
+            scalars_read.add(word["rs_a"])
+            scalars_written.add(word["rs_d"])
             continue
+        if word["addend"] == Addend.ROW:
+            scalars_read.add(word["rs_a"])
+        if word["mul"] == Multiply.ROW:
+            scalars_read.add(word["rs_m"])
+        if word["reduce"] != Reduce.NONE:
+            scalars_written.add(word["rs_d"])
         if word["src_a"] == SourceA.SPAD:
             reads.append(stream("a", _BITS[Format(word["fmt_a"])], lanes))
             if word["fmt_a"] == Format.TABLE4:
@@ -170,6 +182,10 @@ def _vector(i: Instruction, program: list[Microword], config: ChipConfig) -> Eff
     out = Effects({Memory.PROG: np.arange(i["prog"], i["prog"] + i["prog_len"])})
     if reads:
         out.reads[Memory.SPAD] = _words(*reads)
+    if scalars_read:
+        out.reads[Memory.ROWS] = np.array(sorted(scalars_read))
+    if scalars_written:
+        out.writes[Memory.ROWS] = np.array(sorted(scalars_written))
     if tables:
         out.reads[Memory.TABLE] = np.array(sorted(tables))
     if writes:

@@ -213,9 +213,10 @@ class Emitter:
         units = -(-(last - first) // lanes)
         height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
         most = max(plan.portion // (pixel * units), 1)  # pixels
+        if group is not None:  # whole blocks: a bank must last while the VPU does something else
+            most = max(most // self.config.rows, 1) * self.config.rows
         rows = min(height, max(most // width, 1))
-        if rows == 1 and most < width:
-            width = min(width, max(most // self.config.rows, 1) * self.config.rows)
+        width = -(-width // -(-width // most))
         if group is not None:
             units = min(units, max(plan.portion // (pixel * width * rows), 1))
         for y in range(tile.y0, tile.y1, rows):

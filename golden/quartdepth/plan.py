@@ -20,6 +20,7 @@ TILES = 4  # a step that streams is cut into so many tiles at least, so that its
 PORTION = 8192  # cycles of an instruction: far from any watchdog
 FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
 VECTOR_PORTION = 512  # about what the MXU can go on for before it needs the VPU
+AHEAD = 2  # steps by which an elementwise layer may run ahead
 HALO = 4  # a tile should have so many times the rows that neighbouring tiles read twice
 
 
@@ -71,14 +72,6 @@ class Plan:
     lives: dict[str, Life]
     steps: list[StepPlan]
     resident: dict[str, Buffer]
-
-    @property
-    def early(self) -> list[Buffer]:
-        """Buffers that are loaded during the step before their own, if there is room."""
-        out = []
-        for plan in self.steps:
-            out += plan.blocks[:1] + [slots[0] for key, slots in plan.buffers.items() if key.role != "out"]
-        return out
 
     @property
     def buffers(self) -> list[Buffer]:
@@ -245,21 +238,23 @@ class _Planner:
 
     def _attempt(self) -> tuple[Plan, Buffer | None]:
         """Tiles for all steps, and addresses; or the buffer that found no room."""
-        resident = {
-            name: Buffer(name, life.storage.size, life.writers[0], life.cut)
-            for name, life in self.lives.items()
-            if life.resident
-        }
+        resident = {}
+        for name, life in self.lives.items():
+            if life.resident:
+                home = life.writers[0]
+                # what the VPU alone makes can be made while the MXU is busy with earlier steps
+                ahead = 0 if all(self._on_mxu(self.steps[w]) for w in life.writers) else AHEAD
+                resident[name] = Buffer(name, life.storage.size, max(home - ahead, 0), life.cut, home)
         plan = Plan(self.layout, self.lives, [self._step(step) for step in self.steps], resident)
         while True:
             missing = place(plan.buffers, self.config.spad_bytes, self.align)
-            early = [b for b in plan.early if b.first < b.last]
+            early = [b for b in plan.buffers if b.early]
             if missing is None or not early:
                 return plan, missing
             # loading ahead is worth less than a place
             near = [b for b in early if b.first <= missing.last and missing.first <= b.last]
-            for buffer in [missing] if missing in early else near or early:
-                buffer.first = buffer.last
+            for buffer in [missing] if missing.early else near or early:
+                buffer.first += 1
 
     def _step(self, step: Step) -> StepPlan:
         found = self._tiles(step, self._room(step.index), True) or self._tiles(step, self._room(step.index), False)
@@ -271,10 +266,10 @@ class _Planner:
         for key, size in self._size(step, tiles).items():
             first = early if key.role != "out" else index
             names = [f"{step.layer.name}/{key.role}{key.piece}.{slot}" for slot in range(plan.slots)]
-            plan.buffers[key] = [Buffer(n, size, first if i == 0 else index, index) for i, n in enumerate(names)]
+            plan.buffers[key] = [Buffer(n, size, first if i == 0 else index, index, index) for i, n in enumerate(names)]
         for slot in range(self.turns[index] if step.groups else 0):
             first = early if slot == 0 else index
-            plan.blocks.append(Buffer(f"{step.layer.name}/weights.{slot}", step.block_bytes, first, index))
+            plan.blocks.append(Buffer(f"{step.layer.name}/weights.{slot}", step.block_bytes, first, index, index))
         if size := self._scratch(step):
-            plan.scratch = [Buffer(f"{step.layer.name}/scores.{i}", size, index, index) for i in range(2)]
+            plan.scratch = [Buffer(f"{step.layer.name}/scores.{i}", size, index, index, index) for i in range(2)]
         return plan

@@ -3,68 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.effects import Effects, Memory, effects_of
+from golden.quartdepth.effects import Memory, effects_of
 from golden.quartdepth.emit import Op
-from golden.quartdepth.isa import ENGINE_OF, Engine, Opcode
+from golden.quartdepth.interleave import Scheduled, interleave, mxu_cycles
+from golden.quartdepth.isa import Engine, Opcode, Space
 from golden.quartdepth.layout import CompileError
 
 MAX_TOKENS = 0xFFFF
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
+STORE_SLACK = 50_000  # the same for microwords and code tables, so that elementwise layers can move ahead
 WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
-
-
-@dataclass
-class Scheduled:
-    """An instruction in its final place, and its effects."""
-
-    op: Op
-    effects: Effects
-
-    @property
-    def engine(self) -> Engine:
-        return ENGINE_OF[self.op.instruction.opcode]
 
 
 def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int]) -> list[Scheduled]:
     """Final order with all `wait_*` fields set. sizes: words of each memory. Raises CompileError for more than 65535
     instructions of an engine."""
     listed = [Scheduled(op, effects_of(op.instruction, op.program, config)) for op in ops]
-    ordered = _load_early(listed, config)
+    ordered = _load_early(interleave(_load_early(listed, config), config), config)
     _set_waits(ordered, sizes)
     return ordered
 
 
-def mxu_cycles(op: Op, config: ChipConfig) -> int:
-    """Cycles in which the MXU issues a step of a MATMUL, stalls apart."""
-    i = op.instruction
-    if i.opcode is not Opcode.MATMUL:
-        return 0
-    pixels = i["out_h"] * i["out_w"]
-    if i["depthwise"]:
-        return pixels * i["chunks"] * 3 * i["stride_x"]
-    steps = i["kernel_h"] * i["kernel_w"] * i["chunks"] * (2 if i["weight_format"] else 1)
-    return pixels * steps * -(-i["n"] // config.cols)
-
-
 def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
-    """Moves each LOAD up past what it does not conflict with, until enough computation lies between. Loads keep
-    their order."""
+    """Moves each LOAD up past what it does not conflict with, until enough computation lies between. Loads of data keep
+    their order; microwords and code tables are few and may come long before."""
     out: list[Scheduled] = []
     for entry in listed:
         place = len(out)
-        if entry.op.instruction.opcode is Opcode.LOAD:
-            i = entry.op.instruction
-            wanted = 2 * i["rows"] * i["row_bytes"] // config.depth + SLACK
+        i = entry.op.instruction
+        if i.opcode is Opcode.LOAD:
+            data = i["space"] == Space.SPAD
+            wanted = 2 * i["rows"] * i["row_bytes"] // config.depth + SLACK if data else STORE_SLACK
             ahead = 0
             while place and ahead < wanted:
                 before = out[place - 1]
-                if before.op.instruction.opcode is Opcode.LOAD or before.effects.conflicts(entry.effects):
+                if data and before.op.instruction.opcode is Opcode.LOAD:
+                    break
+                if before.effects.conflicts(entry.effects):
                     break
                 ahead += mxu_cycles(before.op, config)
                 place -= 1

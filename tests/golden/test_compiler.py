@@ -286,14 +286,14 @@ def test_first_fit_never_overlaps() -> None:
     buffers = []
     for n in range(60):
         first = int(rng.integers(0, 20))
-        buffers.append(Buffer(str(n), int(rng.integers(1, 300)), first, first + int(rng.integers(0, 6))))
+        buffers.append(Buffer(str(n), int(rng.integers(1, 300)), first, first + int(rng.integers(0, 6)), first))
     assert place(buffers, 4096, 16) is None
     for a in buffers:
         assert a.address % 16 == 0
         for b in buffers:
             together = a is not b and a.first <= b.last and b.first <= a.last
             assert not (together and a.address < b.address + b.size and b.address < a.address + a.size)
-    assert place([Buffer("large", 4097, 0, 0)], 4096, 16) is not None
+    assert place([Buffer("large", 4097, 0, 0, 0)], 4096, 16) is not None
 
 
 # ---- METER
