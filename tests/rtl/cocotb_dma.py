@@ -364,3 +364,32 @@ async def stops_anywhere(dut: Any) -> None:
     bench.take_over()
     await _loads(bench, 3)
     await _stores(bench, 3)
+
+
+@cocotb.test()
+async def stopped_stores_write_nothing_wrong(dut: Any) -> None:
+    bench = await make(dut, 0.3, latency=5)
+    d = bench.depth
+    await _loads(bench, 4)
+    partial = 0
+    for _ in range(20):
+        copies = [bench.random_copy(Opcode.STORE) for _ in range(3)]
+        stages = [bytearray(bench.memory.data)]
+        for i in copies:
+            stages.append(bytearray(stages[-1]))
+            bench.expect_store(i, stages[-1])
+
+        async def feed(copies: list[Instruction] = copies) -> None:
+            for i in copies:
+                await bench.issue("store", i)
+
+        task = cocotb.start_soon(feed())
+        await ClockCycles(dut.clk_i, bench.rng.randrange(1, 200))
+        task.cancel()
+        await bench.stop()
+        bench.retired["store"].clear()
+        memory = bench.memory.data
+        for at in range(0, MEMORY, d):
+            assert memory[at : at + d] in [stage[at : at + d] for stage in stages], f"word at {at:#x}"
+        partial += memory not in stages
+    assert partial > 5
