@@ -85,13 +85,15 @@ def _set_waits(ordered: list[Scheduled], sizes: dict[Memory, int]) -> None:
                 )
         needs[engine] = 0  # an engine keeps its own order
         known = dict(seen[engine][-1])
-        # the strongest waits first: what they imply need not be waited for again
-        for other in sorted(Engine, key=lambda e: -needs[e]):
-            if needs[other] > known[other]:
-                entry.op.instruction[WAITS[other]] = needs[other]
-                for e, n in seen[other][needs[other]].items():
-                    known[e] = max(known[e], n)
-                known[other] = max(known[other], needs[other])
+        waits = {other: n for other, n in needs.items() if n > known[other]}
+        for other in list(waits):  # drop what the other waits imply
+            implied = [seen[e][n][other] for e, n in waits.items() if e is not other]
+            if max(implied, default=0) >= waits[other]:
+                del waits[other]
+        for other, n in waits.items():
+            entry.op.instruction[WAITS[other]] = n
+            for e, m in {**seen[other][n], other: n}.items():
+                known[e] = max(known[e], m)
         count[engine] += 1
         if count[engine] > MAX_TOKENS:
             raise CompileError(f"the program has more than {MAX_TOKENS} {engine.name} instructions")
