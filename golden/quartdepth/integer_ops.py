@@ -36,19 +36,21 @@ def conv2d(
 
     stride: (y, x). pads: (top, bottom, left, right) rows and columns of the value `fill`.
     """
-    return _hwc(F.conv2d(_padded(x, pads, fill), weight, stride=stride))
+    return _hwc(F.conv2d(_padded(x, pads, fill), weight.double(), stride=stride))
 
 
 def depthwise(
     x: Tensor, weight: Tensor, stride: tuple[int, int] = (1, 1), pads: Pads = (0, 0, 0, 0), fill: int = 0
 ) -> Tensor:
     """Depthwise convolution of a (h, w, c) picture with (c, kh, kw) weights; the rest as `conv2d`."""
-    return _hwc(F.conv2d(_padded(x, pads, fill), weight[:, None], stride=stride, groups=len(weight)))
+    return _hwc(F.conv2d(_padded(x, pads, fill), weight[:, None].double(), stride=stride, groups=len(weight)))
 
 
 def transposed_conv2d(x: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int) -> Tensor:
     """Transposed convolution of a (h, w, cin) picture with (cin, cout, kh, kw) weights, as PyTorch has it."""
-    return _hwc(F.conv_transpose2d(_nchw(x), weight, stride=stride, padding=padding, output_padding=output_padding))
+    return _hwc(
+        F.conv_transpose2d(_nchw(x), weight.double(), stride=stride, padding=padding, output_padding=output_padding)
+    )
 
 
 def transposed_phase(weight: Tensor, stride: int, padding: int, y: int, x: int) -> tuple[Tensor, tuple[int, int]]:
@@ -124,13 +126,13 @@ def _phase_taps(kernel: int, stride: int, padding: int, phase: int) -> tuple[lis
 
 
 def _nchw(x: Tensor) -> Tensor:
-    return x.permute(2, 0, 1)[None]
+    return x.permute(2, 0, 1)[None].double()  # sums stay far below 2^53, so float64 is exact, and much faster
 
 
 def _hwc(x: Tensor) -> Tensor:
-    return x[0].permute(1, 2, 0).contiguous()
+    return x[0].permute(1, 2, 0).contiguous().long()
 
 
 def _padded(x: Tensor, pads: Pads, fill: int) -> Tensor:
     top, bottom, left, right = pads
-    return F.pad(_nchw(x), (left, right, top, bottom), value=fill)
+    return F.pad(_nchw(x), (left, right, top, bottom), value=float(fill))

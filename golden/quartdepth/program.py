@@ -32,6 +32,20 @@ from golden.quartdepth.isa import (
 from golden.quartdepth.memory import Memory
 
 CONTROL = 4  # the "engine" of fetch and decode in the trap CSR
+Constraint = tuple[str, frozenset[int] | None, int | None]  # field, members of its enumeration, minimum
+
+
+def _constraints(fields: tuple[Field, ...]) -> list[Constraint]:
+    """The fields that cannot take every value."""
+    return [
+        (f.name, None if f.enum is None else frozenset(f.enum), f.minimum)
+        for f in fields
+        if f.name != "opcode" and (f.enum is not None or f.minimum is not None)
+    ]
+
+
+_OF_INSTRUCTION = {opcode: _constraints(fields) for opcode, fields in FIELDS.items()}
+_OF_MICROWORD = _constraints(MICROWORD)
 
 
 class TrapError(Exception):
@@ -94,7 +108,7 @@ def decode(data: bytes, config: ChipConfig) -> Instruction:
     except EncodingError as error:
         raise TrapError(Trap.ILLEGAL_OPCODE, str(error)) from None
     fields = FIELDS[instruction.opcode]
-    _check_values(fields, instruction, instruction.opcode.name)
+    _check_values(_OF_INSTRUCTION[instruction.opcode], instruction, instruction.opcode.name)
     if instruction.opcode is Opcode.MATMUL:
         _check_matmul(instruction, config)
     elif instruction.opcode is Opcode.VECTOR:
@@ -113,7 +127,7 @@ def decode(data: bytes, config: ChipConfig) -> Instruction:
 def decode_microword(data: bytes) -> SimpleNamespace:
     """The fields of the microword in 32 bytes, checked. Raises TrapError with what the VPU reports, reaching it."""
     word = Microword.decode(data)
-    _check_values(MICROWORD, word, "microword")
+    _check_values(_OF_MICROWORD, word, "microword")
     if word["kind"] == Kind.VECTOR:
         reads_a = word["src_a"] == SourceA.SPAD
         _illegal(reads_a and word["fmt_a"] == Format.INT16, "source A cannot be INT16")
@@ -126,21 +140,11 @@ def decode_microword(data: bytes) -> SimpleNamespace:
     return named(word)
 
 
-def _check_values(fields: tuple[Field, ...], item: Instruction | Microword, what: str) -> None:
-    for name, members, minimum in _constraints(fields):
+def _check_values(constraints: list[Constraint], item: Instruction | Microword, what: str) -> None:
+    for name, members, minimum in constraints:
         value = item[name]
         _illegal(members is not None and value not in members, f"{what}: {name} = {value} means nothing")
         _illegal(minimum is not None and value < minimum, f"{what}: {name} must be at least {minimum}")
-
-
-@lru_cache
-def _constraints(fields: tuple[Field, ...]) -> list[tuple[str, frozenset[int] | None, int | None]]:
-    """The fields that cannot take every value: name, members of the enumeration, minimum."""
-    return [
-        (f.name, None if f.enum is None else frozenset(f.enum), f.minimum)
-        for f in fields
-        if f.name != "opcode" and (f.enum is not None or f.minimum is not None)
-    ]
 
 
 def _check_matmul(i: Instruction, config: ChipConfig) -> None:

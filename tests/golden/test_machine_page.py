@@ -198,7 +198,7 @@ def feed(config: ChipConfig, vector: Instruction, rows: int) -> list[Instruction
     return out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data(), configs, st.integers(0, 2**32 - 1))
 def test_vector(data: Draw, config: ChipConfig, seed: int) -> None:
     instruction, words = data.draw(vectors(config))
