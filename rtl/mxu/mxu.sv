@@ -236,6 +236,7 @@ module mxu
       .ask_group_i(beat.step.target.group),
       .ask_first_i(beat.step.target.first),
       .ask_row_i(highest_row),
+      .ask_last_i(beat.step.target.job_last),
       .free_o(row_free),
       .valid_i(step_valid_q),
       .target_i(step_target),

@@ -18,6 +18,7 @@ module mxu_acc
     input  logic        [           2:0] ask_group_i,
     input  logic                         ask_first_i,
     input  logic        [           7:0] ask_row_i,                 // the highest one, if it writes two
+    input  logic                         ask_last_i,                // of its job
     output logic                         free_o,
     // the step whose sums come in the next cycle
     input  logic                         valid_i,
@@ -65,7 +66,9 @@ module mxu_acc
 
   // Drain: groups handed over are read row by row; a row that was read moves on to the output register.
   logic hand_over, read_row, last_row, move, fetched_d, fetched_q, fetched_bank_q, fetched_last_q;
-  logic [2:0] handed_d, handed_q, read_d, read_q, left_d, left_q;  // groups: complete, read, gone
+  logic taken, out_last_q;
+  // Groups: complete, read, gone from their bank, gone altogether.
+  logic [2:0] handed_d, handed_q, read_d, read_q, left_d, left_q, gone_d, gone_q;
   logic [7:0] rows_q[4];  // last row of the groups between fill and drain
   logic [7:0] row_d, row_q;
   logic out_valid_d, out_valid_q;
@@ -75,12 +78,14 @@ module mxu_acc
   `FFLNR(rows_q[target_q.group[1:0]], target_q.row, hand_over)
 
   assign move = fetched_q && (!out_valid_q || acc_ready_i);
+  assign taken = acc_valid_o && acc_ready_i;
   assign read_row = handed_q != read_q && (!fetched_q || move);
   assign last_row = row_q == rows_q[read_q[1:0]];
   always_comb begin
     handed_d = handed_q + 3'(hand_over);
     read_d = read_q + 3'(read_row && last_row);
     left_d = left_q + 3'(move && fetched_last_q);
+    gone_d = gone_q + 3'(taken && out_last_q);
     row_d = row_q;
     if (read_row) row_d = last_row ? '0 : row_q + 8'd1;
     fetched_d = read_row || (fetched_q && !move);
@@ -89,6 +94,7 @@ module mxu_acc
       handed_d = '0;
       read_d = '0;
       left_d = '0;
+      gone_d = '0;
       row_d = '0;
       fetched_d = 1'b0;
       out_valid_d = 1'b0;
@@ -97,6 +103,7 @@ module mxu_acc
   `FF(handed_q, handed_d, '0)
   `FF(read_q, read_d, '0)
   `FF(left_q, left_d, '0)
+  `FF(gone_q, gone_d, '0)
   `FF(row_q, row_d, '0)
   `FF(fetched_q, fetched_d, 1'b0)
   `FFLNR(fetched_bank_q, read_q[0], read_row)
@@ -110,17 +117,21 @@ module mxu_acc
     end
   end
   `FFLNR(out_q, out_d, move)
+  `FFLNR(out_last_q, fetched_last_q, move)
 
   assign acc_valid_o = out_valid_q;
   assign acc_data_o = out_q;
-  assign empty_o = handed_q == left_q && !out_valid_q;
+  assign empty_o = handed_q == gone_q;
 
   // A step of group g finds its bank held by group g-2 at most. It may overwrite what has been read, and read itself
-  // (the bank holds the last word read) when all has left.
-  logic [2:0] ahead, behind;
-  assign ahead = ask_group_i - read_q;
-  assign behind = ask_group_i - left_q;
-  assign free_o = ask_first_i ? (ahead <= 3'd1 || (ahead == 3'd2 && ask_row_i < row_q)) : behind <= 3'd1;
+  // (the bank holds the last word read) when all has left. The last step of a job waits until all is gone: so an
+  // instruction retires when its last row has a bank to itself, whatever the output register holds.
+  logic [2:0] unread, unleft, ungone;
+  assign unread = ask_group_i - read_q;
+  assign unleft = ask_group_i - left_q;
+  assign ungone = ask_group_i - gone_q;
+  assign free_o = (!ask_last_i || ungone <= 3'd1) &&
+      (ask_first_i ? (unread <= 3'd1 || (unread == 3'd2 && ask_row_i < row_q)) : unleft <= 3'd1);
 
   for (genvar b = 0; b < 2; b++) begin : gen_bank
     logic drain;

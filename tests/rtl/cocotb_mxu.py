@@ -135,6 +135,35 @@ async def random_matmuls(dut) -> None:
 
 
 @cocotb.test()
+async def retires_when_the_last_row_has_a_bank(dut) -> None:
+    """Two column tiles fit into the banks; a third needs the first one's row gone, not only in the output register."""
+    bench = Bench(dut, 4)
+    await bench.reset()
+    for tiles, taken in ((1, 0), (2, 0), (3, 1), (4, 2)):
+        job = small_job(np.random.default_rng(34))
+        sizes = {"out_h": 1, "out_w": 1, "chunks": 1, "kernel_h": 1, "kernel_w": 1, "block": 1, "wgt_n": 0, "wgt": 0}
+        job.instructions = [mxu_jobs.random_matmul(np.random.default_rng(35), CONFIG, depthwise=0, **sizes)]
+        job.instructions[0]["n"] = tiles * CONFIG.cols
+        bench.load(job)
+        for _ in range(taken):
+            bench.stall = (0, 0, 256, 0)
+            for _ in range(200):
+                await bench.cycle()
+            assert not bench.seen.signatures
+            bench.stall = (0, 0, 0, 0)
+            rows = len(bench.seen.rows)
+            while len(bench.seen.rows) == rows:
+                await bench.cycle()
+        bench.stall = (0, 0, 256, 0)
+        for _ in range(200):
+            await bench.cycle()
+        assert len(bench.seen.signatures) == 1
+        assert not bench.idle
+        bench.stall = (0, 0, 0, 0)
+        await bench.finish(1)
+
+
+@cocotb.test()
 async def stop_at_any_moment(dut) -> None:
     """A stop drops everything, rows included, and the next instruction is not disturbed."""
     rng = np.random.default_rng(32)

@@ -65,7 +65,7 @@ def test_random_matmuls(name: str, count: int, tmp_path: Path) -> None:
 def test_handshakes_in_cocotb() -> None:
     """Random MATMULs with random stalls on every handshake, stop at any moment, faults that stand until stop."""
     parameters = {"Depth": TINY.depth, "Cols": TINY.cols, "Rows": TINY.rows, "SpadWords": TINY.spad_words}
-    assert cocotb_run.run("mxu", sources("mxu"), "tests.rtl.cocotb_mxu", parameters) == 3
+    assert cocotb_run.run("mxu", sources("mxu"), "tests.rtl.cocotb_mxu", parameters) == 4
 
 
 def test_every_cell_product() -> None:
@@ -181,10 +181,10 @@ def test_range(tmp_path: Path) -> None:
         dense(TINY, act=last + word),  # the last pixel
         dense(TINY, act=last, act_pix=2 * word),
         dense(TINY, act=last, chunks=2),
-        dense(TINY, act=word, act_row=(1 << 24) - word),  # wraps to word 0 in 24 bits
+        dense(TINY, act=word, act_row=(1 << 24) - word, out_h=2),  # the second row wraps to word 0 in 24 bits
         dense(TINY, wgt=end - 7 * word),  # column 7
         dense(TINY, wgt=end),
-        dense(TINY, wgt=word, wgt_c=(1 << 24) - word),
+        dense(TINY, wgt=word, wgt_c=(1 << 24) - word, n=2),
         dense(TINY, n=TINY.cols + 1, wgt_n=end),  # the second column tile
         dense(TINY, chunks=4, wgt_t=end),  # the second tile
         dense(TINY, depthwise=1, kernel_h=3, kernel_w=3, block=8, act=last, in_w=10),
