@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from golden.quartdepth.codec import Instruction
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.effects import Memory
-from golden.quartdepth.emit import Emitter, Image
+from golden.quartdepth.emit import emit_network
+from golden.quartdepth.emitter import Emitter
 from golden.quartdepth.interleave import Scheduled
 from golden.quartdepth.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode
 from golden.quartdepth.layout import CompileError, InputWindows, Place, round_up
@@ -24,6 +25,7 @@ from golden.quartdepth.network import Network
 from golden.quartdepth.numerics import pack_nibbles, unpack_nibbles
 from golden.quartdepth.plan import Plan, make_plan
 from golden.quartdepth.schedule import schedule
+from golden.quartdepth.stores import Image
 
 ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
 
@@ -122,7 +124,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
     plan = make_plan(network, config)
     image = Image(ALIGN)
     emitter = Emitter(plan, config, image)
-    ops = emitter.run()
+    emit_network(emitter)
     sizes = {
         Memory.SPAD: config.spad_words,
         Memory.DRAM: -(-image.size // config.depth),
@@ -130,7 +132,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         Memory.TABLE: config.tables,
         Memory.ROWS: ROW_SCALARS,
     }
-    scheduled = schedule(ops, config, sizes)
+    scheduled = schedule(emitter.ops, config, sizes)
     instructions = [entry.op.instruction for entry in scheduled] + [Instruction(Opcode.HALT)]
     prog_base = image.put(b"".join(i.encode() for i in instructions))
     memory = bytearray(image.size)
@@ -157,13 +159,13 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
     rows = []
     named = {layer.name: layer for layer in network.layers}
     for step in plan.steps:
-        layer = step.step.layer
+        layer = step.layer
         mine = [
             n for n, entry in enumerate(scheduled)
-            if entry.op.step == step.step.index and entry.op.instruction.opcode is not Opcode.LOAD
+            if entry.op.step == step.index and entry.op.instruction.opcode is not Opcode.LOAD
         ]  # fmt: skip
         macs = named[layer.name].macs(network)
-        mode = _mode(step.step.layer, plan)
+        mode = _mode(layer, plan)
         rate = config.macs_w4a4 if mode == "w4a4" else config.macs_w4a8
         rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
     return rows

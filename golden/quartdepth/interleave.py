@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from golden.quartdepth.codec import Microword
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.effects import Effects
-from golden.quartdepth.emit import Op
+from golden.quartdepth.emitter import Op
 from golden.quartdepth.isa import ENGINE_OF, Engine, Kind, Opcode
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.effects import Memory, effects_of
-from golden.quartdepth.emit import Op
+from golden.quartdepth.emitter import Op
 from golden.quartdepth.interleave import Scheduled, interleave, mxu_cycles
 from golden.quartdepth.isa import Engine, Opcode, Space
 from golden.quartdepth.layout import CompileError

@@ -76,7 +76,7 @@ def test_whole_network(bits: Bits, config: str) -> None:
     compiled = compile_network(network, chip_config(config))
     assert matches(compiled)
     if config == "tiny":
-        assert any(len(step.tiles) > 1 for step in compiled.plan.steps), "nothing streamed: this test is too small"
+        assert any(len(c.tiles) > 1 for c in compiled.plan.clusters), "nothing streamed: this test is too small"
     rows = compiled.layers
     assert sum(row.macs for row in rows) == network.macs
     assert all(0 <= row.first < row.last < len(compiled.instructions) for row in rows)
@@ -258,7 +258,7 @@ def test_loads_run_ahead() -> None:
     engines = [ENGINE_OF.get(i.opcode) for i in compiled.instructions]
     first_product = engines.index(Engine.MXU)
     ahead = sum(e is Engine.LOAD for e in engines[:first_product])
-    assert ahead > len(compiled.plan.steps[0].step.groups) + 1
+    assert ahead > len(compiled.plan.clusters[0].cluster.first.groups) + 1
 
 
 # ---- what does not fit

@@ -102,6 +102,6 @@ def test_larger_than_the_scratchpad() -> None:
         conv_transpose((9, 120, 48), 33, (2, 2), (2, 2), (0, 0), (0, 0), seed=4),
     ):
         compiled = compile_network(network, chip_config("tiny"))
-        assert len(compiled.plan.steps[-1].tiles) > 1
+        assert len(compiled.plan.clusters[-1].tiles) > 1
         codes = random_codes(network, 0)
         assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
