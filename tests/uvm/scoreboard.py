@@ -55,6 +55,7 @@ class Scoreboard(uvm_component):
         self.expected: dict[Engine, deque[Retired]] = {e: deque() for e in Engine}
         self.signatures = {e: (0, 0) for e in Engine}  # of the last instruction, and the sum
         self.rows = int(self.dut.row_count.value)  # that left before the next MATMUL's
+        self.written = int(self.dut.write_count.value)  # words before the next VECTOR's
 
     async def run_phase(self) -> None:
         while True:
@@ -91,6 +92,8 @@ class Scoreboard(uvm_component):
             raise Mismatch(f"{where}: signature {seen.signature:#010x}, should be {record.signature:#010x}; {wrong}")
         if record.engine is Engine.MXU:
             self.rows += sum(len(w.data) for w in record.writes)
+        elif record.engine is Engine.VPU:
+            self.written = int(self.dut.write_count.value)
         total = self.signatures[seen.engine][1] + seen.signature
         self.signatures[seen.engine] = seen.signature, total & 0xFFFFFFFF
         self.compared += 1
@@ -136,8 +139,35 @@ class Scoreboard(uvm_component):
                 for row, byte in np.argwhere(wrong[places]):
                     at = int(places[row, byte])
                     return f"{write.locate(int(row), int(byte))} is {chip[at]:#04x}, should be {final[at]:#04x}"
+        if record.engine is Engine.VPU:
+            return self._first_wrong_write(record.writes)
         kinds = ", ".join(sorted({w.target.value for w in record.writes})) or "nothing"
         return f"what it left is right: a write too many, too few, or undone (it writes {kinds})"
+
+    def _first_wrong_write(self, writes: tuple[Write, ...]) -> str:
+        """What a VECTOR left is right: compare all that was written to every byte, one after the other."""
+        dut, depth = self.dut, self.config.depth
+        chip: dict[int, list[int]] = {}
+        for k in range(self.written, int(dut.write_count.value)):
+            at = k % len(dut.write_log)
+            data, enables = int(dut.write_log[at].value), int(dut.write_log_be[at].value)
+            base = int(dut.write_log_addr[at].value) * depth
+            for byte in range(depth):
+                if enables >> byte & 1:
+                    chip.setdefault(base + byte, []).append(data >> 8 * byte & 0xFF)
+        turns: dict[int, int] = {}
+        for number, write in enumerate(writes):
+            for row, start in enumerate(write.start.tolist()):
+                for byte, right in enumerate(write.data[row].tolist()):
+                    turn = turns.setdefault(start + byte, 0)
+                    turns[start + byte] += 1
+                    seen = chip.get(start + byte, [])[turn : turn + 1]
+                    if seen != [right]:
+                        is_ = f"{seen[0]:#04x}" if seen else "missing"
+                        place = f"write {number + 1} of {len(writes)}: {write.locate(row, byte)}"
+                        return f"{place} is {is_}, should be {right:#04x} (written over since)"
+        more = [at for at, values in chip.items() if len(values) > turns.get(at, 0)]
+        return f"scratchpad byte {more[0]:#x} was written too often" if more else "all that it wrote is right"
 
     async def _first_wrong_row(self, write: Write) -> str:
         """Compare the rows in the order in which they leave the matrix engine."""

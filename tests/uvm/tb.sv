@@ -1,5 +1,6 @@
-// The chip with the signal names that cocotbext-axi looks for, one bit that says when the trace port has news, and a log
-// of the last accumulator rows that left the matrix engine, from which the scoreboard names a wrong one.
+// The chip with the signal names that cocotbext-axi looks for, one bit that says when the trace port has news, and logs
+// of the last accumulator rows that left the matrix engine and of the last words that the vector engine wrote, from which
+// the scoreboard names a wrong element, also one that was written over.
 
 module tb #(
     parameter int unsigned Depth     = 16,    // as in quartdepth
@@ -10,7 +11,7 @@ module tb #(
     parameter int unsigned ProgWords = 32,    // as in quartdepth
     parameter int unsigned Tables    = 8,     // as in quartdepth
     parameter int unsigned Queue     = 2,     // as in quartdepth
-    parameter int unsigned LogRows   = 8192   // rows in the log
+    parameter int unsigned LogSize   = 8192   // rows, words in the logs
 ) (
     input  logic               clk,
     input  logic               rst_n,
@@ -70,17 +71,29 @@ module tb #(
 );
   logic [ 3:0]       unused_issue;
   logic [ 3:0][31:0] unused_issue_pc;
-  logic [31:0]       row_count;  // since reset
-  logic [Cols-1:0][31:0] row_log[LogRows];
+  logic [31:0] row_count, write_count;  // since reset
+  logic [Cols-1:0][31:0] row_log[LogSize];
+  logic [8*Depth-1:0] write_log[LogSize];
+  logic [Depth-1:0] write_log_be[LogSize];
+  logic [31:0] write_log_addr[LogSize];
 
   assign news = |retire;
 
   always_ff @(posedge clk or negedge rst_n) begin
     if (!rst_n) begin
-      row_count <= '0;
-    end else if (u_chip.acc_valid && u_chip.acc_ready) begin
-      row_count <= row_count + 1'b1;
-      row_log[row_count%LogRows] <= u_chip.acc_data;
+      row_count   <= '0;
+      write_count <= '0;
+    end else begin
+      if (u_chip.acc_valid && u_chip.acc_ready) begin
+        row_count                  <= row_count + 1'b1;
+        row_log[row_count%LogSize] <= u_chip.acc_data;
+      end
+      if (u_chip.wreq[0] && u_chip.wgnt[0]) begin
+        write_count                         <= write_count + 1'b1;
+        write_log[write_count%LogSize]      <= u_chip.wdata[0];
+        write_log_be[write_count%LogSize]   <= u_chip.wbe[0];
+        write_log_addr[write_count%LogSize] <= 32'(u_chip.waddr[0]);
+      end
     end
   end
 
