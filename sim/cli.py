@@ -190,6 +190,25 @@ def vectors(
 
 
 @app.command()
+def results(
+    sections: Annotated[list[str] | None, typer.Argument(help="depth, speed, functions, area; without: all.")] = None,
+    library: Annotated[Path | None, typer.Option(help="Liberty file for the area.")] = None,
+    out: Out = Path("out/results"),
+) -> None:
+    """Measures QuartDepth and writes its rows of docs/results.md."""
+    from sim.results import run_results
+
+    with bar() as progress:
+        task = progress.add_task("measuring", total=None)
+        run_results(
+            sections or [],
+            library,
+            out,
+            lambda text, done, total: progress.update(task, description=text, completed=done, total=total or None),
+        )
+
+
+@app.command()
 def demo(out: Out = Path("out/demo")) -> None:
     """Two photos through the chip, with all reports: what `make demo` runs."""
     from sim.demo import run_demo

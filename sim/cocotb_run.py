@@ -48,6 +48,16 @@ def _model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], fla
     return folder
 
 
+def _cases(results: Path) -> list[ET.Element]:
+    """Test cases that the simulation reported; none when it ended before it could."""
+    return list(ET.parse(results).getroot().iter("testcase")) if results.exists() else []
+
+
+def _text(scratch: str) -> str:
+    log = Path(scratch) / "run.log"
+    return log.read_text() if log.exists() else ""
+
+
 def run(
     top: str,
     sources: Sequence[Path],
@@ -83,11 +93,15 @@ def run(
                 extra_env={"PYTHONPATH": path, "COCOTB_ANSI_OUTPUT": "0", **(env or {})},
                 log_file=Path(scratch) / "run.log",
             )
-        except SystemExit as error:  # the runner exits when the test module cannot be imported
-            log = (Path(scratch) / "run.log").read_text()[-4000:]
-            raise AssertionError(f"{module} on {top} did not run ({error}):\n{log}") from error
-        log = (Path(scratch) / "run.log").read_text()
-        cases = list(ET.parse(results).getroot().iter("testcase"))
+        except (SystemExit, RuntimeError) as error:
+            # The runner exits when the test module cannot be imported or a test failed, and raises when the simulation
+            # aborted, as it does on an assertion in the RTL.
+            if not _cases(results):
+                log = _text(scratch)
+                assertion = next((s for s in log.splitlines() if "Assertion failed" in s or "%Error" in s), str(error))
+                raise AssertionError(f"{module} on {top} did not run to its end: {assertion}\n{log[-6000:]}") from error
+        log = _text(scratch)
+        cases = _cases(results)
         failed = [c.get("name") for c in cases if c.find("failure") is not None or c.find("error") is not None]
         if failed:
             raise AssertionError(f"{module} on {top}: {', '.join(map(str, failed))} failed:\n{log[-6000:]}")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from golden.quartdepth import functions, generate
 from golden.quartdepth.config import CONFIGS
-from sim import generate_registers
+from sim import generate_decode, generate_registers
 from sim.errors import TriptychError
 from sim.rtl import INCLUDES, ROOT, WAIVERS, parameters, sources
 from sim.verilate import environment
@@ -68,6 +68,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "mypy": lambda: _run(str(BIN / "mypy")),
     "instruction table drift": lambda: "drifted" if generate.main(["--check"]) else "",
     "function table drift": lambda: "drifted" if functions.main(["--check"]) else "",
+    "decode table drift": lambda: "drifted" if generate_decode.main(["--check"]) else "",
     "register drift": lambda: "drifted" if generate_registers.main(["--check"]) else "",
     "verible": verible,
     "slang": slang,

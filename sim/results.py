@@ -1,0 +1,153 @@
+"""`triptych results`: measures QuartDepth and writes its rows of `docs/results.md` and the pictures of the README."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from golden.quartdepth import single
+from golden.quartdepth.compiler import compile_network
+from golden.quartdepth.config import CONFIGS, chip_config
+from golden.quartdepth.functions import worst_errors
+from golden.quartdepth.isa import Format, Trap
+from golden.quartdepth.quantize import Bits
+from sim.area import measure_area, plot_area
+from sim.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
+from sim.errors import TriptychError
+from sim.ledger import Label, replace_section, table
+from sim.report import save_figure, write_report
+from sim.rtl import ROOT
+from sim.rtl_run import chip_build, run_program
+from sim.runfile import RunFile
+
+PICTURES = ROOT / "docs" / "img"
+PHOTO = "motorcycle_left.png"
+
+
+def machine() -> str:
+    """The computer that simulated, in words."""
+    model = "unknown CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [s.split(":")[1].strip() for s in cpuinfo.read_text().splitlines() if s.startswith("model name")]
+        model = names[0] if names else platform.machine()
+    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the time"
+
+
+def depth_rows(out: Path, progress: Progress) -> str:
+    """The default network on the `small` chip, both widths."""
+    results: list[tuple[Bits, DepthResult, RunFile]] = []
+    for bits in Bits:
+        options = Options(chip_config("small"), bits, out=out / bits.value)
+        result = run_photo(shipped_photo(PHOTO), prepare(options, progress), options, progress)
+        results.append((bits, result, RunFile.load(out / bits.value / f"{Path(PHOTO).stem}.run.json")))
+    rows = []
+    for bits, r, run in results:
+        assert r.cycles is not None
+        ms = r.cycles / (run.clock_mhz * 1e3)
+        rate = f"{r.sim_cycles_per_second:,}"
+        rows.append([
+            bits.value, f"{r.macs / 1e6:.1f}", f"{r.cycles:,}", f"{ms:.2f}", f"{run.utilization:.1%}",
+            str(r.bit_exact).lower(), str(r.mismatches), f"{r.sim_seconds:.1f}", rate, Label.RTL_SIMULATED.value,
+        ])  # fmt: skip
+    header = ["bits", "MMAC", "cycles", "ms at 1 GHz", "MXU utilization", "bit-exact", "mismatches"]
+    header += ["simulation s", "cycles/s", "label"]
+    parts = [
+        "## METER-XXS at 192x256 on the `small` chip",
+        f"Memory 19.2 bytes a cycle, latency 40; photo `{PHOTO}`; {machine()}. By `triptych results`.",
+        "",
+        table(header, rows),
+    ]
+    for bits, _, run in results:
+        classes = [[e, *(f"{k} {v / run.cycles:.1%}" for k, v in c.items())] for e, c in run.counters.items()]
+        width = max(len(c) for c in classes)
+        body = [c + [""] * (width - len(c)) for c in classes]
+        parts += ["", f"Where the engines' cycles went, {bits.value} (each row sums to the total exactly):", ""]
+        parts.append(table(["engine", *["class"] * (width - 1)], body))
+    depthwise = [la for la in results[0][2].layers if la.kind == "depthwise"]
+    share = sum(la.cycles for la in depthwise) / results[0][2].cycles
+    used = sum(la.ideal_cycles for la in depthwise) / sum(la.cycles for la in depthwise)
+    parts += [
+        "",
+        f"Depthwise layers take {share:.1%} of the W4A8 cycles and use {used:.1%} of the array there: three words are",
+        "read for an output pixel of D channels (six at stride 2), and nine of a column's D lanes have a tap. Mapped as",
+        "dense convolutions they would use 1/D of it.",
+    ]
+    write_report(results[0][2], out / "report")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(out / "w4a8" / PHOTO, PICTURES / "demo.png")
+    for name in ("utilization", "timeline", "roofline"):
+        shutil.copyfile(out / "report" / f"{name}.png", PICTURES / f"{name}.png")
+    return "\n".join(parts)
+
+
+def speed_rows(progress: Progress) -> str:
+    """Simulation speed of the whole `paper` chip with the array busy."""
+    config = chip_config("paper")
+    progress("building the paper chip (once)", 0, 0)
+    chip_build(config).executable()
+    rows = []
+    for source, mode, rate in ((Format.UINT4, "W4A4", config.macs_w4a4), (Format.INT8, "W4A8", config.macs_w4a8)):
+        network = single.conv2d((32, 32, 512), 256, (3, 3), source=source, output=source, seed=1)
+        compiled = compile_network(network, config)
+        image = np.frombuffer(compiled.memory(single.random_codes(network, 1)), np.uint8)
+        progress(f"paper chip, {mode}", 0, 0)
+        runs = [run_program(config, image, compiled.prog_base, len(compiled.instructions)) for _ in range(3)]
+        if any(r.trap is not Trap.NONE for r in runs):
+            raise TriptychError(f"the paper chip trapped: {runs[0].trap.name}")
+        seconds = sorted(r.seconds for r in runs)[1]
+        cycles = runs[0].cycles
+        rows.append([
+            mode, f"{network.macs / 1e9:.2f}", f"{cycles:,}", f"{network.macs / rate / cycles:.1%}",
+            f"{cycles / seconds / 1e3:.0f}", f"{network.macs / seconds / 1e9:.2f}", Label.RTL_SIMULATED.value,
+        ])  # fmt: skip
+    header = ["mode", "GMAC", "cycles", "MXU utilization", "kcycles/s", "GMAC/s simulated", "label"]
+    text = f"A 3x3 convolution, 512 to 256 channels, 32x32; median of 3 runs; {machine()}."
+    return f"## Simulation speed of the `paper` chip\n{text}\n\n{table(header, rows)}"
+
+
+def function_rows() -> str:
+    """Worst errors of the functions over all their inputs."""
+    rows = [[str(getattr(f, "name", f)), f"{e:.3f}"] for f, e in worst_errors().items()]
+    text = (
+        "Against float64, in units of the last place: EXP2N and GELU over all 16-bit inputs, RECIP and RSQRT over all"
+    )
+    tail = "inputs below 2^16 and 2^20 larger ones. Measured on the golden model, which the RTL equals."
+    return f"## Functions\n{text}\n{tail}\n\n{table(['function', 'worst error'], rows)}"
+
+
+def area_rows(library: Path | None, out: Path) -> str:
+    """Area of the `small` chip by its largest blocks."""
+    report = measure_area(CONFIGS["small"], library)
+    save_figure(plot_area(report), out / "area")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(out / "area.png", PICTURES / "area.png")
+    mapped = report.unit == "um^2"
+    label = Label.YOSYS_MAPPED if mapped else Label.ESTIMATED
+    blocks = [a for a in report.instances if a.path.count("/") <= 1]
+    rows = [
+        [a.path, f"{a.total:,.0f}", f"{a.total / report.top.total:.1%}", f"{a.memory_bits / 8192:.1f}", label.value]
+        for a in sorted(blocks, key=lambda a: -a.total)
+    ]
+    header = ["block", report.unit.replace("^2", "²"), "share", "memory KiB (not in the area)", "label"]
+    text = f"Yosys, library {report.library}, hierarchy kept, no wires."
+    return f"## Area of the `small` chip\n{text}\n\n{table(header, rows)}"
+
+
+def run_results(sections: Sequence[str], library: Path | None, out: Path, progress: Progress) -> None:
+    """Measures the named sections (depth, speed, functions, area) and writes them. Raises TriptychError."""
+    makers = {
+        "depth": lambda: depth_rows(out, progress),
+        "speed": lambda: speed_rows(progress),
+        "functions": function_rows,
+        "area": lambda: area_rows(library, out),
+    }
+    for name in sections or tuple(makers):
+        if name not in makers:
+            raise TriptychError(f"no section '{name}': choose from {', '.join(makers)}")
+        replace_section(f"quartdepth-{name}", makers[name]())
