@@ -75,7 +75,7 @@ def depth_rows(out: Path, progress: Progress) -> str:
     parts += [
         "",
         f"Depthwise layers take {share:.1%} of the W4A8 cycles and use {used:.1%} of the array there: three words are",
-        "read for an output pixel of D channels (six at stride 2), and nine of a column's D lanes have a tap. Mapped as",
+        "read for an output pixel of D channels (six at stride 2), and nine of a column's D lanes have a tap. As",
         "dense convolutions they would use 1/D of it.",
     ]
     write_report(results[0][2], out / "report")
