@@ -150,12 +150,11 @@ def forced_blocks(geometry: Geometry, rule: SelectionRule, device: torch.device)
     return forced
 
 
-def floored_mask(
-    logits: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry
+def mask_from_keys(
+    keys: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry
 ) -> torch.Tensor:
-    """Our rule: bool `[batch, heads, g, g]` from draft logits of that shape. Ties with a threshold are kept."""
-    keys = torch.log_softmax(logits, dim=-1)
-    forced = forced_blocks(geometry, rule, logits.device)
+    """Our rule on a map of log A `[batch, heads, g, g]`: bool of that shape. Ties with a threshold are kept."""
+    forced = forced_blocks(geometry, rule, keys.device)
     mask = torch.empty_like(keys, dtype=torch.bool)
     n_pairs = keys.shape[-2] * keys.shape[-1]
     floors = rule.head_floors(len(sparsity), keys.shape[-1])
@@ -169,6 +168,13 @@ def floored_mask(
         threshold = ours.flatten(1).kthvalue(left_out + 1, dim=1).values
         mask[:, head] = ours >= threshold[:, None, None]
     return mask
+
+
+def floored_mask(
+    logits: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry
+) -> torch.Tensor:
+    """Our rule on draft logits `[batch, heads, g, g]`."""
+    return mask_from_keys(torch.log_softmax(logits, dim=-1), sparsity, rule, geometry)
 
 
 def with_text(mask: torch.Tensor, geometry: Geometry) -> torch.Tensor:

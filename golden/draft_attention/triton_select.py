@@ -95,51 +95,60 @@ def _digits_so_far(histogram_ptr, wanted, known: tl.constexpr):
 
 
 @triton.jit
-def _count_kernel(
-    keys_ptr, histogram_ptr, budgets_ptr, n_video, n_blocks, heads, blocks_per_frame,
-    sink: tl.constexpr, same_frame: tl.constexpr, floored: tl.constexpr, digit: tl.constexpr,
-    steps: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr,
+def _force_kernel(
+    keys_ptr, budgets_ptr, n_video, n_blocks, heads, blocks_per_frame,
+    sink: tl.constexpr, same_frame: tl.constexpr, floored: tl.constexpr,
+    tile_rows: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
-    """One radix pass: histogram of the next digit over the keys that share the digits found so far.
+    """Raises the keys that must stay (each row's floor, sink, own frame) to +inf."""
+    batch_head = tl.program_id(1).to(tl.int64)
+    columns = tl.arange(0, width)[None, :]
+    row = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)[:, None]
+    inside = (columns < n_video) & (row < n_video)
+    pointers = keys_ptr + (batch_head * n_blocks + row) * n_blocks + columns
+    forced = (columns < 0) & inside
+    if floored:
+        row_floor = tl.load(budgets_ptr + heads + batch_head % heads)
+        ordered = _ordered(tl.load(pointers, mask=inside, other=float("-inf")))
+        floor_key = tl.zeros([tile_rows], tl.uint32)
+        for bit in tl.static_range(32):
+            trial = floor_key | tl.full([tile_rows], 1 << (31 - bit), tl.uint32)
+            reach = tl.sum((inside & (ordered >= trial[:, None])).to(tl.int32), 1)
+            floor_key = tl.where(reach >= row_floor, trial, floor_key)
+        forced = forced | (ordered >= floor_key[:, None])
+    if sink:
+        forced = forced | (columns < blocks_per_frame)
+    if same_frame:
+        forced = forced | (columns // blocks_per_frame == row // blocks_per_frame)
+    tl.store(pointers, float("inf"), mask=inside & forced)
 
-    The first pass also raises the keys that must stay (floor, sink, own frame) to +inf.
-    """
+
+@triton.jit
+def _count_kernel(
+    keys_ptr, histogram_ptr, budgets_ptr, n_video, n_blocks, heads,
+    digit: tl.constexpr, steps: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr,
+):  # fmt: skip
+    """One radix pass: histogram of the next digit over the keys that share the digits found so far."""
     batch_head = tl.program_id(1).to(tl.int64)
     histogram_ptr += batch_head * _PASSES * _BINS
     prefix, _ = _digits_so_far(histogram_ptr, tl.load(budgets_ptr + batch_head % heads), digit)
-    row_floor = tl.load(budgets_ptr + heads + batch_head % heads)
     columns = tl.arange(0, width)[None, :]
+    bins = tl.arange(0, _BINS)
     shift: tl.constexpr = 32 - _DIGIT_BITS * (digit + 1)
-    infinity = _ordered(tl.full([1, 1], float("inf"), tl.float32))
     total = tl.zeros([_BINS], tl.int32)
     for step in range(steps):
         row = (tl.program_id(0) * steps + step) * tile_rows + tl.arange(0, tile_rows)[:, None]
         inside = (columns < n_video) & (row < n_video)
         pointers = keys_ptr + (batch_head * n_blocks + row) * n_blocks + columns
-        ordered = _ordered(tl.load(pointers, mask=inside, other=0.0))
+        digits = _ordered(tl.load(pointers, mask=inside, other=0.0)) >> shift
         counted = inside
-        if digit == 0:
-            forced = (columns < 0) & inside
-            if floored:
-                floor_key = tl.zeros([tile_rows], tl.uint32)
-                for bit in tl.static_range(32):
-                    trial = floor_key | tl.full([tile_rows], 1 << (31 - bit), tl.uint32)
-                    reach = tl.sum((inside & (ordered >= trial[:, None])).to(tl.int32), 1)
-                    floor_key = tl.where(reach >= row_floor, trial, floor_key)
-                forced = forced | (ordered >= floor_key[:, None])
-            if sink:
-                forced = forced | (columns < blocks_per_frame)
-            if same_frame:
-                forced = forced | (columns // blocks_per_frame == row // blocks_per_frame)
-            if floored or sink or same_frame:
-                tl.store(pointers, float("inf"), mask=inside & forced)
-                ordered = tl.where(forced, infinity, ordered)
-        else:
-            counted = inside & ((ordered >> (shift + _DIGIT_BITS)) == prefix)
-        value = ((ordered >> shift) & (_BINS - 1)).to(tl.int32)
-        flat = tl.reshape(value, [tile_rows * width])
-        total += tl.histogram(flat, _BINS, mask=tl.reshape(counted, [tile_rows * width]))
-    tl.atomic_add(histogram_ptr + digit * _BINS + tl.arange(0, _BINS), total, mask=total > 0)
+        if digit > 0:
+            counted = inside & ((digits >> _DIGIT_BITS) == prefix)
+        # Triton 3.6 miscounts with tl.histogram's own mask: count the rest as digit 0 and take them off again
+        shown = tl.where(counted, digits & (_BINS - 1), 0).to(tl.int32)
+        absent = tile_rows * width - tl.sum(tl.sum(counted.to(tl.int32), 1), 0)
+        total += tl.histogram(tl.reshape(shown, [tile_rows * width]), _BINS) - tl.where(bins == 0, absent, 0)
+    tl.atomic_add(histogram_ptr + digit * _BINS + bins, total, mask=total != 0)
 
 
 @triton.jit
@@ -209,11 +218,14 @@ def block_lists(keys: torch.Tensor, geometry: Geometry, rule: SelectionRule) -> 
     width = max(WORD_BITS, triton.next_power_of_2(n_video))
     tile_rows = max(1, min(8, 8192 // width))
     steps = max(1, 32 // tile_rows)
+    if any(floors) or rule.first_frame_sink or rule.same_frame:
+        _force_kernel[(triton.cdiv(n_video, tile_rows), batch * heads)](
+            keys, budgets, n_video, n, heads, gh * gw,
+            rule.first_frame_sink, rule.same_frame, any(floors), tile_rows, width, num_warps=8,
+        )  # fmt: skip
     for digit in range(_PASSES.value):
         _count_kernel[(triton.cdiv(n_video, steps * tile_rows), batch * heads)](
-            keys, histogram, budgets, n_video, n, heads, gh * gw,
-            rule.first_frame_sink, rule.same_frame, any(floors), digit, steps, tile_rows, width,
-            num_warps=8,
+            keys, histogram, budgets, n_video, n, heads, digit, steps, tile_rows, width, num_warps=8,
         )  # fmt: skip
     _list_kernel[(n, batch * heads)](
         keys, blocks, counts, bits, histogram, budgets, n_video, n, heads, words,

@@ -1,9 +1,10 @@
-"""Error against dense attention at equal sparsity and at equal time: the paper's rule, rivals' rules, ours.
+"""Error against dense attention at equal sparsity: the paper's rule, rivals' rules, ours.
 
     python tests/gpu/draft_error.py --out DIR [--video FOLDER_OF_JPG]
 
 Data: structured random fields, and q, k, v of a small transformer on a real video. Dense is computed in float64.
-Every method runs under the same block kernel.
+Every method runs under the same block kernel;
+draft_results.py joins these errors with the kernel's times to compare at equal time.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from draft_bench import Shape, TensorTriple, median_ms, output_folder, relative_error, save
+from draft_bench import Shape, TensorTriple, output_folder, relative_error, save
 from draft_fields import FIELDS, structured_inputs
-from draft_peers import cudnn_dense
 from draft_rivals import sparge_mask, svg_mask
 from draft_video import video_inputs
 
 from golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
-from golden.draft_attention.dispatch import attend, choose_backend, select
+from golden.draft_attention.dispatch import attend, choose_backend
 from golden.draft_attention.pooling import pooled_tail
 from golden.draft_attention.selection import draft_mask, lists_from_mask
 
@@ -35,7 +35,7 @@ def dense_float64(inputs: TensorTriple, shape: Shape) -> torch.Tensor:
 
 
 def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) -> list[dict[str, Any]]:
-    """Errors of every method at every sparsity, and times of the whole calls that are ours or the paper's."""
+    """Errors of every method at every sparsity."""
     geometry, scale = shape.geometry, shape.scale
     q, k, v = inputs
     exact = dense_float64(inputs, shape)
@@ -43,7 +43,7 @@ def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) ->
     rows = []
 
     def measure(method: str, sparsity: float, mask_or_rule: torch.Tensor | SelectionRule, tail_order: int) -> None:
-        """Error, kept share, and the time of the call as a library would make it (fast selection throughout)."""
+        """One row: error and kept share."""
         tail = pooled_tail(k, v, geometry, tail_order) if tail_order else None
         mask = (
             draft_mask(q, k, geometry, mask_or_rule, scale) if isinstance(mask_or_rule, SelectionRule) else mask_or_rule
@@ -82,23 +82,6 @@ def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) ->
                 SelectionRule(sparsity, statistic=dispatch.DraftStatistic.MEAN_AND_MAX),
                 2,
             )
-
-        def call(with_tail: bool, rule: SelectionRule = ours) -> None:
-            lists, tail = select(q, k, v, geometry, rule, scale, with_tail)
-            attend(backend, q, k, v, lists, geometry, scale, out, tail)
-
-        for method, with_tail in (("ours without tail", False), ("ours", True)):
-            rows.append(
-                {
-                    "data": name,
-                    "method": method,
-                    "sparsity": sparsity,
-                    "ms": median_ms([lambda t=with_tail: call(t)], 9, 3),
-                }
-            )
-    rows.append(
-        {"data": name, "method": "cuDNN dense", "sparsity": 0.0, "ms": median_ms([lambda: cudnn_dense(q, k, v)], 9, 3)}
-    )
     return rows
 
 

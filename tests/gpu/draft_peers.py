@@ -76,8 +76,12 @@ class FlashInferRunner:
     def __init__(self, heads: int, n: int, dim: int) -> None:
         import flashinfer
 
-        workspace = torch.empty(512 * 2**20, dtype=torch.uint8, device="cuda")
+        workspace, small = (torch.empty(size, dtype=torch.uint8, device="cuda") for size in (2**29, 2**27))
         self.wrapper = flashinfer.VariableBlockSparseAttentionWrapper(workspace, backend="fa3")
+        # one index for each key of each listed block: far beyond the wrapper's default buffer
+        indices = torch.empty(int(0.27 * heads * n * n * BLOCK), dtype=torch.int32, device="cuda")
+        rows = torch.empty(heads * n + 1024, dtype=torch.int32, device="cuda")
+        self.wrapper.reset_workspace_buffer(workspace, small, indices, rows)
         self.sizes = torch.full((heads, n), BLOCK, dtype=torch.int32, device="cuda")
         self.heads, self.dim = heads, dim
 
