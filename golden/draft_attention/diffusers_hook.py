@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -88,8 +88,9 @@ class DraftSchedule:
         return out.transpose(1, 2)
 
 
-def _project_out(attn: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
-    return attn.to_out[1](attn.to_out[0](hidden))  # type: ignore[index]
+def _project_out(attn: Any, hidden: torch.Tensor) -> torch.Tensor:
+    projected: torch.Tensor = attn.to_out[1](attn.to_out[0](hidden))
+    return projected
 
 
 class HunyuanVideoDraftProcessor:
@@ -115,7 +116,9 @@ class HunyuanVideoDraftProcessor:
             return x.unflatten(2, (attn.heads, -1))
 
         def rotate(x: torch.Tensor) -> torch.Tensor:
-            return x if image_rotary_emb is None else apply_rotary_emb(x, image_rotary_emb, sequence_dim=1)
+            if image_rotary_emb is None:
+                return x
+            return cast(torch.Tensor, apply_rotary_emb(x, cast(Any, image_rotary_emb), sequence_dim=1))
 
         video, text = hidden_states, encoder_hidden_states
         q, k, v = (split_heads(project(video)) for project in (attn.to_q, attn.to_k, attn.to_v))

@@ -57,7 +57,7 @@ class Geometry:
             raise GeometryError(f"grid must be (frames, height, width), each an int >= 1; got {self.grid}")
         if self.text_length < 0:
             raise GeometryError(f"text_length must be >= 0; got {self.text_length}")
-        object.__setattr__(self, "grid", tuple(self.grid))
+        object.__setattr__(self, "grid", tuple(self.grid))  # a list is accepted and made hashable
         object.__setattr__(self, "pool", normalize_pool(self.pool))
 
     @classmethod
@@ -76,7 +76,7 @@ class Geometry:
             placement = TextPlacement(text)
         except ValueError:
             raise GeometryError(f'text must be "after" or "before"; got {text!r}') from None
-        video_only = cls(tuple(grid), pool)
+        video_only = cls(grid, pool)
         text_length = length - video_only.n_video_tokens
         if text_length < 0:
             t, h, w = video_only.grid

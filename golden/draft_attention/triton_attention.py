@@ -98,7 +98,7 @@ def _attention_kernel(
         if ragged:
             scores = tl.where(inside[None, :], scores, float("-inf"))
         acc, row_max, row_sum = _accumulate(scores, v, acc, row_max, row_sum)
-    if with_tail:
+    if with_tail:  # noqa: SIM102 -- a compile-time and a run-time condition
         if q_block < n_video:
             half = (q.to(tl.float32) * q.to(tl.float32) * (0.5 * scale * scale)).to(q.dtype)
             tail_base = (batch * (heads // groups) + kv_head) * n_video * dim

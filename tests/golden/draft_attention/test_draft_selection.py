@@ -129,8 +129,15 @@ def test_lists_hold_the_mask():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"sparsity": 1.0}, {"sparsity": -0.1}, {"sparsity": ()}, {"sparsity": float("nan")}, {"row_floor": -1}]
-    + [{"faithful": True, "same_frame": True}, {"faithful": True, "statistic": DraftStatistic.MEAN_AND_MAX}],
+    [
+        {"sparsity": 1.0},
+        {"sparsity": -0.1},
+        {"sparsity": ()},
+        {"sparsity": float("nan")},
+        {"row_floor": -1},
+        {"faithful": True, "same_frame": True},
+        {"faithful": True, "statistic": DraftStatistic.MEAN_AND_MAX},
+    ],
 )
 def test_rules_out_of_range_are_refused(arguments):
     with pytest.raises(DraftAttentionError):
