@@ -25,11 +25,16 @@ module mxu_tile
 
   always_comb begin
     automatic logic [7:0] bytes[Depth];
+    automatic logic [31:0] part;
     shadow_d = shadow_q;
     bytes = '{default: '0};
+    part = '0;
     if (write_i) begin
-      for (int unsigned k = 0; k < Depth; k++) begin
-        bytes[k] = stored_weight(word_i[8*k+:8] & {{4{keep_high_i}}, 4'hf}, int8_i);
+      for (int unsigned i = 0; i < Depth / 4; i++) begin
+        part = word_i[32*i+:32];
+        for (int unsigned j = 0; j < 4; j++) begin
+          bytes[4*i+j] = stored_weight(part[8*j+:8] & {{4{keep_high_i}}, 4'hf}, int8_i);
+        end
       end
       if (transpose_i) begin
         for (int unsigned c = 0; c < Cols; c++) begin
