@@ -18,7 +18,7 @@ from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.isa import MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space, Trap
 from golden.quartdepth.machine import Machine, Result, Retired, Run
 from golden.quartdepth.memory import Memory
-from tests.uvm.job import Job
+from tests.uvm.job import Expected, Job
 from tests.uvm.retirement_agent import Retirement
 
 ROWS_LATE = 20_000  # cycles in which rows that were handed over leave
@@ -98,8 +98,8 @@ class Scoreboard(uvm_component):
         self.signatures[seen.engine] = seen.signature, total & 0xFFFFFFFF
         self.compared += 1
 
-    async def finish(self, memory: Memory) -> Result:
-        """The chip has stopped, `memory` is what it left: nothing may be missing, the memories are equal.
+    async def finish(self, memory: Memory, ended: Expected) -> Result:
+        """The chip has `ended` so, `memory` is what it left: nothing may be missing, the memories are equal.
         Returns how the machine ended. Raises Mismatch."""
         await ClockCycles(self.dut.clk, 2)
         while self._step() is not None:

@@ -55,7 +55,7 @@ class ProgramSequence(RegisterSequence):
             await First(RisingEdge(dut.irq), ClockCycles(dut.clk, LIMIT))
         assert dut.irq.value == 1, f"{here}: neither done nor trapped after {LIMIT} cycles"
         outcome = await self._outcome()
-        result = await env.scoreboard.finish(memory)
+        result = await env.scoreboard.finish(memory, outcome.ended)
         golden = Expected(result.trap, result.pc, result.engine)
         seen = outcome.ended
         assert golden == job.expected, f"{here}: the machine ends with {golden}, meant was {job.expected}"
