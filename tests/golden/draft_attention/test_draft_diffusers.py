@@ -72,8 +72,6 @@ def test_zero_sparsity_equals_the_stock_processor_and_disable_restores_it(make, 
     ours = _output(model, inputs)
     assert not torch.equal(ours, stock)  # another order of the same sums: it did run
     assert (ours - stock).norm() / stock.norm() < 1e-6
-    sparse = enable_draft_attention(make(), sparsity=0.9, dense_steps=0, dense_blocks=0, **OPTIONS)
-    assert sparse.schedules[0].options["sparsity"] == 0.9
     handle.disable()
     assert torch.equal(_output(model, inputs), stock)
 
@@ -87,15 +85,13 @@ def test_schedule_by_block_and_step(make, inputs):
     assert torch.equal(_output(model, inputs), stock)
     handle.disable()
     handle = enable_draft_attention(model, sparsity=0.7, dense_steps=2, dense_blocks=0, tail=False, **OPTIONS)
-    seen = []
-    for time in (900.0, 900.0, 700.0, 500.0, 500.0, 300.0, 950.0):  # 900 and 500 twice: two passes of guidance
-        timestep = torch.full_like(inputs["timestep"], time)
-        ours = _output(model, {**inputs, "timestep": timestep})
+    plain, seen = make(), []
+    for time in (900.0, 900.0, 700.0, 500.0, 500.0, 950.0):  # 900 and 500 twice: two passes of guidance
+        at_this_time = {**inputs, "timestep": torch.full_like(inputs["timestep"], time)}
+        ours = _output(model, at_this_time)
         seen.append(handle.schedules[0].step)
-        handle_free = make()
-        dense = _output(handle_free, {**inputs, "timestep": timestep})
-        assert torch.equal(ours, dense) == (seen[-1] < 2)
-    assert seen == [0, 0, 1, 2, 2, 3, 0]
+        assert torch.equal(ours, _output(plain, at_this_time)) == (seen[-1] < 2)
+    assert seen == [0, 0, 1, 2, 2, 0]
 
 
 def test_a_pipeline_counts_steps_by_its_scheduler():

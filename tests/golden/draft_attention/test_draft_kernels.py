@@ -70,17 +70,16 @@ def _map_for(geometry, logits):
     [
         SelectionRule((0.0, 0.8)),
         SelectionRule(0.95, row_floor=1),
-        SelectionRule(0.9, row_floor=3),
         SelectionRule(0.8, row_floor=0),
         SelectionRule(0.5, first_frame_sink=True),
         SelectionRule(0.6, same_frame=True, row_floor=0),
     ],
 )
 def test_lists_equal_the_reference_bit_for_bit(rule):
-    geometry = Geometry((4, 16, 40), (8, 16), 1100)  # 24 video blocks and 9 of text: two words of bits
+    geometry = Geometry((3, 16, 40), (8, 16), 1900)  # 18 video blocks and 15 of text: two words of bits
     n_video = geometry.n_video_blocks
     logits = torch.randn(1, 2, n_video, n_video) * 3
-    logits[0, 1, 4:9] = logits[0, 1, 4]  # five equal rows: ties at every threshold
+    logits[0, 1, 4:9] = logits[0, 1, 4].clone()  # five equal rows: ties at every threshold
     lists = triton_select.block_lists(_map_for(geometry, logits), geometry, rule)
     mask = with_text(floored_mask(logits, rule.head_sparsity(2), rule, geometry), geometry)
     expected = lists_from_mask(mask)
@@ -90,8 +89,7 @@ def test_lists_equal_the_reference_bit_for_bit(rule):
     assert torch.equal(lists.blocks[valid], expected.blocks[valid])
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-@pytest.mark.parametrize("with_tail", [False, True])
+@pytest.mark.parametrize(("geometry", "with_tail"), [(EVEN, True), (RAGGED, False), (THREE_D, True)])
 def test_attention_kernel(geometry, with_tail):
     q, k, v = _tensors(geometry, dim=128 if geometry is EVEN else 64)
     scale = 1 / math.sqrt(q.shape[-1])
@@ -115,10 +113,10 @@ def test_attention_kernel(geometry, with_tail):
         assert (out[0, 0, rows[rows >= 0]] == 0).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"faithful": True}, {"heads_per_pass": 2, "statistic": "mean+max"}])
+@pytest.mark.parametrize("options", [{}, {"faithful": True}, {"heads_per_pass": 1, "statistic": "mean+max"}])
 def test_the_whole_call(options):
-    grid, heads = RAGGED.grid, 4 if "heads_per_pass" in options else 2
-    q, k, v = _tensors(RAGGED, heads=heads, kv_heads=heads // 2)
+    grid = RAGGED.grid
+    q, k, v = _tensors(RAGGED, heads=2, kv_heads=2 if "heads_per_pass" in options else 1)
     arguments = {"grid": grid, "sparsity": 0.6, **options}
     out = draft_attention(q, k, v, backend="triton", **arguments)
     exact = draft_attention(q.double(), k.double(), v.double(), **arguments)
