@@ -1,16 +1,16 @@
 """Area of the chip by hierarchy, from Yosys: mapped to a cell library, or estimated in transistors without one.
 
-Memories (`ram_1r1w`) are black boxes: their bits are counted, not their area.
+Memories (`ram_1r1w`, `mxu_acc_bank`) are black boxes: their bits are counted, not their area.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,12 +18,21 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.isa import MICROWORD_BYTES
 from sim.errors import TriptychError
 from sim.ledger import write_text
 from sim.rtl import INCLUDES, parameters, sources
 from sim.verilate import build_root, fingerprint, locked
 
-MEMORY = "ram_1r1w"
+MEMORIES = ("ram_1r1w", "mxu_acc_bank")
+"""Modules in whose place a memory compiler puts macros."""
+
+MEMORY_BITS: dict[str, Callable[[ChipConfig], int]] = {
+    "spad": lambda c: 8 * c.spad_bytes,
+    "mxu_acc": lambda c: 2 * 32 * c.rows * c.cols,
+}
+"""Bits of the memories inside a module that holds some."""
+
 MAP_TO_LIBRARY = "+strash;dc2;&get,-n;&st;&dch;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
 MAP_TO_GATES = "+strash;dc2;map"
 
@@ -67,7 +76,8 @@ def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
     includes = " ".join(f"-I {p}" for p in INCLUDES)
     sizes = " ".join(f"-G {k}={v}" for k, v in parameters(config).items())
     files = " ".join(str(p) for p in sources())
-    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy --blackboxed-module {MEMORY} {includes} {sizes}"
+    boxes = " ".join(f"--blackboxed-module {name}" for name in MEMORIES)
+    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy {boxes} {includes} {sizes}"
     commands = [f"{read} --top quartdepth {files}", "hierarchy -top quartdepth", "synth -noabc -top quartdepth"]
     if library is not None:
         commands += [f"dfflibmap -liberty {library}", f"abc -liberty {library} -script {MAP_TO_LIBRARY}"]
@@ -99,31 +109,24 @@ def _own(module: dict[str, object], library: bool) -> float:
     return float(str(value).rstrip("+") or 0)
 
 
-def _memory_bits(name: str, module: dict[str, object]) -> int:
-    """Bits of a black-boxed memory, from the parameters in its name."""
-    values = dict(re.findall(r"(Words|Bytes)=[^0-9]*(\d+)", name))
-    return int(values.get("Words", 0)) * int(values.get("Bytes", 0)) * 8
-
-
 def _walk(
-    modules: dict[str, dict[str, object]], name: str, path: str, mapped: bool, out: list[Area]
+    modules: dict[str, dict[str, object]], name: str, path: str, config: ChipConfig, mapped: bool, out: list[Area]
 ) -> tuple[float, int]:
     """Appends the instance and those below it to `out`; returns its total area and memory bits."""
     module = modules[name]
     place = len(out)
     cells = module["num_cells_by_type"]
     assert isinstance(cells, dict)
-    below, bits = 0.0, 0
+    base = name.lstrip("\\").split("$")[0]
+    below, bits = 0.0, MEMORY_BITS[base](config) if base in MEMORY_BITS else 0
     for cell, count in sorted(cells.items()):
         child = f"\\{cell}" if f"\\{cell}" in modules else cell
-        if MEMORY in cell:
-            bits += int(count) * _memory_bits(cell, module)
-        elif child in modules:
-            area, inner = _walk(modules, child, f"{path}/{cell.split('$')[0]}", mapped, out)
+        if child in modules and cell.split("$")[0] not in MEMORIES:
+            area, inner = _walk(modules, child, f"{path}/{cell.split('.')[-1]}", config, mapped, out)
             below += int(count) * area
             bits += int(count) * inner
-    own = _own(module, mapped) - (below if mapped and module.get("num_submodules") else 0.0)
-    out.insert(place, Area(path, name.lstrip("\\"), own, own + below, bits))
+    own = _own(module, mapped)
+    out.insert(place, Area(path, base, own, own + below, bits))
     return own + below, bits
 
 
@@ -139,7 +142,7 @@ def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
             modules = _measure_with(config, library)
             instances: list[Area] = []
             top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
-            _walk(modules, top, "quartdepth", library is not None, instances)
+            _walk(modules, top, "quartdepth", config, library is not None, instances)
             unit = "um^2" if library else "transistors"
             name = library.name.split(".")[0] if library else "none"
             report = {"config": config.name, "library": name, "unit": unit, "instances": [asdict(a) for a in instances]}
