@@ -15,8 +15,8 @@ from golden.quartdepth.layout import Layout
 from golden.quartdepth.network import Attend, Convolution, Layer, Normalise
 from golden.quartdepth.steps import PieceKey, Step, Tile
 
-TILES = 4  # a cluster that streams is cut into so many tiles at least, so that its ends are short
-HALO = 4  # a tile should have so many times the rows that neighbouring tiles read twice
+TILES = 12  # a cluster that streams is cut into so many tiles at least: the next one can load while it ends
+HALO = 2  # a tile should have so many times the rows that neighbouring tiles read twice
 
 TileSet = tuple[Tile, ...]  # one tile of each step
 

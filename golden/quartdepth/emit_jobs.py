@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
 
 from golden.quartdepth import microcode
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.emitter import Emitter, View
 from golden.quartdepth.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
 from golden.quartdepth.jobs import Job, Walk
+from golden.quartdepth.layout import Place
 from golden.quartdepth.microcode import Slots
 from golden.quartdepth.network import Convolution, Layer, Normalise, Rescale
 from golden.quartdepth.pack import elements_per_step
@@ -20,11 +24,15 @@ ACT_FORMATS = {Format.INT8: ActFormat.INT8, Format.UINT4: ActFormat.UINT4, Forma
 
 @dataclass(frozen=True)
 class Portion:
-    """Grid points of a step, and output elements [first, last): what one instruction of each job computes."""
+    """Grid points of a step, and output elements [first, last): what one instruction of each job computes.
+
+    clear: there is no channel among the elements, and they must be zero.
+    """
 
     points: Tile
     first: int
     last: int
+    clear: bool = False
 
 
 def portions(step: Step, tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
@@ -53,8 +61,21 @@ def portions(step: Step, tile: Tile, group: Group | None, cycles: int, config: C
     for y in range(tile.y0, tile.y1, rows):
         for x in range(tile.x0, tile.x1, width):
             points = Tile(y, min(y + rows, tile.y1), x, min(x + width, tile.x1))
-            for start in range(first, last, units * lanes):
-                yield Portion(points, start, min(start + units * lanes, last))
+            for low, high, clear in _runs(heavy.output.place, first, last, lanes):
+                for start in range(low, high, units * lanes):
+                    yield Portion(points, start, min(start + units * lanes, high), clear)
+
+
+def _runs(place: Place, first: int, last: int, lanes: int) -> Iterator[tuple[int, int, bool]]:
+    """Ranges of output elements, in units of `lanes`, that hold channels; between them, where they must be zero, those
+    that hold none (True)."""
+    used = np.zeros(-(-(last - first) // lanes), dtype=bool)
+    inside = (place.positions >= first) & (place.positions < last)
+    used[(place.positions[inside] - first) // lanes] = True
+    edges = [0, *(np.flatnonzero(np.diff(used)) + 1).tolist(), len(used)]
+    for low, high in pairwise(edges):
+        if used[low] or place.clear:
+            yield first + low * lanes, min(first + high * lanes, last), not used[low]
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ def emit_portion(emitter: Emitter, step: Step, portion: Portion, operands: Opera
     for index, job in enumerate(step.jobs):
         points = clip(job, portion.points)
         if points is not None:
-            _emit_job(emitter, step.layer, job, index, Portion(points, portion.first, portion.last), operands)
+            _emit_job(emitter, step.layer, job, index, replace(portion, points=points), operands)
 
 
 def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Portion, operands: Operands) -> None:
@@ -84,6 +105,10 @@ def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Por
     if job.residual is not None:
         vector |= _stream("b", views[PieceKey("res", job.out_piece)], job.residual, points, portion.first)
     source = views[PieceKey("in", job.in_piece)]
+    if portion.clear:
+        vector |= {f"a{field[1:]}": value for field, value in vector.items() if field in ("d", "d_row", "d_pix")}
+        emitter.compute(microcode.clear(), None, vector)
+        return
     if isinstance(layer, Convolution):
         if layer.depthwise:
             vector["block"] = config.rows * config.cols // config.depth

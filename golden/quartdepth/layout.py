@@ -47,6 +47,7 @@ class Place:
     offset: bytes from the start of a cell. span: bytes from there that belong to the picture alone. positions:
     element (of the code's width) of each channel, from `offset`. patch: (1, 1), or the patch whose positions are
     sequences: row s*(h/py) + a, column b of the storage is then pixel (py a + p, px b + q), with s = px p + q.
+    clear: what lies between channels must be zero (keys: the other heads of a word of queries meet it).
     """
 
     picture: str
@@ -56,6 +57,7 @@ class Place:
     offset: int
     span: int
     patch: tuple[int, int]
+    clear: bool = False
 
     @property
     def elements(self) -> int:
@@ -175,7 +177,8 @@ class _Layouter:
             self._join(made_by)
             return
         positions, patch, at_least = wanted.get(name, (np.arange(picture.shape.channels), (1, 1), 0))
-        self.places[name] = self._alone(name, picture, positions, patch, at_least)
+        place = self._alone(name, picture, positions, patch, at_least)
+        self.places[name] = replace(place, clear=at_least > 0)
 
     def _alone(
         self, name: str, picture: Picture, positions: NDArray[np.int64], patch: tuple[int, int], at_least: int

@@ -80,6 +80,12 @@ def rescale(layer: Rescale, network: Network, slots: Slots) -> Program:
     return _program({**word, **_add(layer.residual, network, slots), **store})
 
 
+def clear() -> Program:
+    """Zeros in INT8 elements."""
+    source = {"src_a": SourceA.SPAD, "fmt_a": Format.INT8, "mul": Multiply.IMM}
+    return _program({**source, "dst": Destination.INT8})
+
+
 def normalise(layer: Normalise, network: Network, slots: Slots) -> Program:
     """LayerNorm: row sums, mean, squares of the centred row, reciprocal root, product. Row scalars 0, 1, 2."""
     read = _source(network.pictures[layer.source].code, slots.get(layer.source, 0))
