@@ -15,15 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sim.ledger import Label, replace_section, table
+from sim.rtl import ROOT
 
 Rows = list[dict[str, Any]]
 IMAGES = ROOT / "docs" / "img"
@@ -81,8 +78,8 @@ def kernel_section(data: dict[str, Any]) -> str:
         parts += [f"### {shape}, bf16", "", table(header, body), ""]
     parts += [
         "Whole call: pooling, draft, lists and attention for ours, plan and run for FlashInfer. The factor takes our "
-        "whole call, and the peers' attention alone (no plan, no mask building, tensors already in block order). Error: "
-        "relative L2 against float64 on white noise, the worst of the probed heads and blocks.",
+        "whole call, and the peers' attention alone (no plan, no mask building, tensors already in block order). "
+        "Error: relative L2 against float64 on white noise, the worst of the probed heads and blocks.",
         "",
         facts(data),
     ]
@@ -237,6 +234,7 @@ def finish(figure: Any, name: str) -> None:
 
 
 def main() -> None:
+    plt.switch_backend("Agg")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "measured"
     sections: dict[str, Callable[[dict[str, Any]], str]] = {
         "kernel": kernel_section,
