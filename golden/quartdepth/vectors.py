@@ -1,4 +1,4 @@
-"""Golden vectors: inputs and exact outputs of the arithmetic, and small programs with the signature of every instruction.
+"""Golden vectors: inputs and exact outputs of the arithmetic, small programs with the signature of every instruction.
 
 They are made by the golden functions from bit-exact random streams and checked in under `tests/vectors`; unit tests of
 the RTL read them. `check` regenerates them and names the files that differ. All numbers are little-endian.
