@@ -126,6 +126,14 @@ def _attention_kernel(
     )
 
 
+def _tail_tile(device: torch.device) -> int:
+    """Pooled tokens a step: 64, or 32 where shared memory is short of that (99 KiB on consumer cards)."""
+    if device.type != "cuda":
+        return 64
+    available: int = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+    return 64 if available >= 120 * 1024 else 32
+
+
 def block_sparse_attention(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -148,7 +156,7 @@ def block_sparse_attention(
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
         scale, heads, heads // k.shape[1], geometry.n_video_blocks, geometry.n_blocks, lists.bits.shape[-1],
         geometry.video_offset, geometry.text_offset, geometry.text_length,
-        t, h, w, pt, ph, pw, dim, ragged, tail is not None, 64,
+        t, h, w, pt, ph, pw, dim, ragged, tail is not None, _tail_tile(q.device),
         num_warps=8, num_stages=2 if dim > 64 else 3,
     )  # fmt: skip
     return out
