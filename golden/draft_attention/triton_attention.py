@@ -130,8 +130,8 @@ def _tail_tile(device: torch.device) -> int:
     """Pooled tokens a step: 64, or 32 where shared memory is short of that (99 KiB on consumer cards)."""
     if device.type != "cuda":
         return 64
-    available: int = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
-    return 64 if available >= 120 * 1024 else 32
+    properties = torch.cuda.get_device_properties(device)
+    return 64 if properties.shared_memory_per_block_optin >= 120 * 1024 else 32
 
 
 def block_sparse_attention(
