@@ -69,7 +69,8 @@ class _Attention:
         slot = int(key.positions[start]) // depth * depth
         matmul = dict(
             act_format=ActFormat.INT8,
-            weight_format=WeightFormat.INT8,
+            # a narrow key is its own low nibble, and one step reads just that one
+            weight_format=WeightFormat.INT4 if key.code.narrow and words == 1 else WeightFormat.INT8,
             act=self._token("query", self.layer.query, self._place(block)) + start // depth * depth,
             act_pix=query.storage.cell,
             chunks=words,

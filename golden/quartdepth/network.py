@@ -26,7 +26,8 @@ class Code:
     """What the numbers of a picture mean: `x = scale * (q - zero)`, for TABLE4 `x = scale * table.entries[q]`.
 
     unit: TABLE4 only: `table` encodes int16 values of `x / unit`. A TABLE4 picture's scale may be folded channel by
-    channel into its neighbours (LogNP); `scale` is then what is left.
+    channel into its neighbours (LogNP); `scale` is then what is left. narrow: symmetric INT8 only: the codes are in
+    -7..7 (keys of attention, which then take one pass of the array as int4 weights do).
     """
 
     format: Format
@@ -34,11 +35,14 @@ class Code:
     zero: int = 0
     table: CodeTable | None = None
     unit: float = 1.0
+    narrow: bool = False
 
     def __post_init__(self) -> None:
         lo, hi = _LIMITS[self.format]
         if not lo <= self.zero <= hi or (self.format is Format.TABLE4 and self.zero):
             raise ValueError(f"the zero point {self.zero} is no {self.format.name} code (TABLE4 has none)")
+        if self.narrow and (self.format is not Format.INT8 or self.zero):
+            raise ValueError("only symmetric INT8 codes can be narrow")
         if (self.table is None) == (self.format is Format.TABLE4):
             raise ValueError("a TABLE4 picture, and no other, has a code table")
         if self.table is not None and 0 not in self.table.entries:
@@ -47,7 +51,7 @@ class Code:
     @property
     def limits(self) -> tuple[int, int]:
         """Lowest and highest code."""
-        return _LIMITS[self.format]
+        return (-7, 7) if self.narrow else _LIMITS[self.format]
 
     @property
     def step(self) -> float:

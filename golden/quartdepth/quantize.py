@@ -2,8 +2,8 @@
 
 Weights are int4 in -7..7, symmetric, one scale an output channel. Activations are int8, asymmetric (w4a8), or unsigned
 4-bit codes (w4a4). Eight bits stay, in w4a4 too: the photo (it is 8-bit), what LayerNorm reads, attention's queries,
-keys, values, scores and weights. The output is INT16. A caller may give any other picture a code of its own, tables
-(TABLE4) included.
+values, scores and weights. Keys take the weights' side of the array and are int4 in both modes. The output is INT16.
+A caller may give any other picture a code of its own, tables (TABLE4) included.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def uniform_code(low: float, high: float, fmt: Format) -> Code:
     return Code(fmt, scale, int(np.clip(round(first - low / scale), first, last)))
 
 
-def symmetric_code(low: float, high: float) -> Code:
-    """Symmetric int8 code."""
-    return Code(Format.INT8, max(-low, high, 1e-9) / 127)
+def symmetric_code(low: float, high: float, narrow: bool = False) -> Code:
+    """Symmetric int8 code, -127..127 or, narrow, -7..7."""
+    return Code(Format.INT8, max(-low, high, 1e-9) / (WEIGHT_TOP if narrow else 127), narrow=narrow)
 
 
 def _calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
@@ -134,6 +134,7 @@ class _Quantizer:
         graph = self.graph
         eight = {graph.input}
         symmetric: set[str] = set()
+        keys: set[str] = set()
         readers: dict[str, list[FloatLayer]] = {name: [] for name in graph.shapes}
         for layer in graph.layers:
             for source in layer.sources:
@@ -142,6 +143,7 @@ class _Quantizer:
                 eight.add(layer.source)
             elif isinstance(layer, Attention):
                 symmetric.update(layer.sources)
+                keys.add(layer.key)
         for name in [graph.input, *(layer.name for layer in graph.layers)]:
             low, high = (0.0, 1.0) if name == graph.input else self.ranges[name]
             if name in self.given:
@@ -149,7 +151,7 @@ class _Quantizer:
             elif name == graph.output:
                 code = Code(Format.INT16, max(-low, high, 1e-9) * HEADROOM / 32767)
             elif name in symmetric:
-                code = symmetric_code(low, high)
+                code = symmetric_code(low, high, name in keys)
             else:
                 narrow = self.bits is Bits.W4A4 and name not in eight
                 code = uniform_code(low, high, Format.UINT4 if narrow else Format.INT8)
