@@ -6,6 +6,8 @@ video blocks whose bit is not set. Text query blocks, which see everything, are 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -130,7 +132,7 @@ def _tail_tile(device: torch.device) -> int:
     """Pooled tokens a step: 64, or 32 where shared memory is short of that (99 KiB on consumer cards)."""
     if device.type != "cuda":
         return 64
-    properties = torch.cuda.get_device_properties(device)
+    properties: Any = torch.cuda.get_device_properties(device)  # its stub lacks the field
     return 64 if properties.shared_memory_per_block_optin >= 120 * 1024 else 32
 
 
