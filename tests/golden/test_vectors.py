@@ -1,4 +1,4 @@
-"""The golden vectors: what is checked in is what the generators make, and the generators say what the numerics page says."""
+"""The golden vectors: what is checked in is what the generators make, and these say what the numerics page says."""
 
 from __future__ import annotations
 
