@@ -18,7 +18,6 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import MICROWORD_BYTES
 from sim.errors import TriptychError
 from sim.ledger import write_text
 from sim.rtl import INCLUDES, parameters, sources

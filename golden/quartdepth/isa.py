@@ -188,7 +188,9 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("depthwise", 1, "1: 3x3 depthwise convolution, columns are channels"),
         Field("transpose", 1, "1: a word of the stationary operand holds one k of all columns (needs INT8)"),
         Field("code_table", 3, "code table that decodes TABLE4"),
-        Field("pad_value", 8, "byte that stands for every byte outside the picture (a TABLE4 code in its low four bits)"),
+        Field(
+            "pad_value", 8, "byte that stands for every byte outside the picture (a TABLE4 code in its low four bits)"
+        ),
         Field("act", 24, "byte address of input pixel (0, 0)", unit="word"),
         Field("act_row", 24, "bytes from input row to input row", unit="word"),
         Field("act_pix", 20, "bytes from input pixel to input pixel", unit="word"),
@@ -200,8 +202,18 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field("kernel_w", 4, "columns of the kernel", minimum=1),
         Field("stride_y", 3, "input rows from output row to output row", minimum=1),
         Field("stride_x", 3, "input columns from output column to output column", minimum=1),
-        Field("chunks", 12, "steps a tap: words of D int8 (half words of TABLE4, words of 2 D UINT4); depthwise: groups of D channels", minimum=1),
-        Field("last_elems", 7, "elements (bytes after decoding) of the last chunk of each tap that count; the others are zero", minimum=1),
+        Field(
+            "chunks",
+            12,
+            "steps a tap: words of D int8 (half words of TABLE4, words of 2 D UINT4); depthwise: groups of D channels",
+            minimum=1,
+        ),
+        Field(
+            "last_elems",
+            7,
+            "elements (bytes after decoding) of the last chunk of each tap that count; the others are zero",
+            minimum=1,
+        ),
         Field("out_h", 16, "rows of the output", minimum=1),
         Field("out_w", 16, "columns of the output", minimum=1),
         Field("block", 8, "output pixels in a block (row-major); R at most, depthwise R * C / D", minimum=1),

@@ -146,9 +146,7 @@ def _gather(state: ChipState, start: Ints, length: int, used: NDArray[np.bool_] 
     return windows(state.spad, length)[start]
 
 
-def _check_range(
-    state: ChipState, start: Ints, length: int, what: str, used: NDArray[np.bool_] | None = None
-) -> None:
+def _check_range(state: ChipState, start: Ints, length: int, what: str, used: NDArray[np.bool_] | None = None) -> None:
     ends = start if used is None else start[used]
     if ends.size and int(ends.max()) + length > state.spad.size:
         raise TrapError(Trap.RANGE, f"{what} at {int(ends.max()):#x} ends beyond the scratchpad ({state.spad.size:#x})")

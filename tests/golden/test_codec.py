@@ -19,9 +19,7 @@ def _values(fields: tuple[isa.Field, ...]) -> st.SearchStrategy[dict[str, int]]:
     )
 
 
-instructions = st.sampled_from(isa.Opcode).flatmap(
-    lambda op: _values(isa.FIELDS[op]).map(lambda v: Instruction(op, v))
-)
+instructions = st.sampled_from(isa.Opcode).flatmap(lambda op: _values(isa.FIELDS[op]).map(lambda v: Instruction(op, v)))
 
 
 @given(instructions)

@@ -286,9 +286,7 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
 def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
     """The HunyuanVideo shape: H=24, L=126,976, d=128, bf16."""
     heads, dim, geometry = 24, 128, HUNYUAN
-    q, k, v = (
-        torch.randn((1, heads, geometry.length, dim), device=DEVICE, dtype=torch.bfloat16) for _ in range(3)
-    )
+    q, k, v = (torch.randn((1, heads, geometry.length, dim), device=DEVICE, dtype=torch.bfloat16) for _ in range(3))
     out = torch.empty_like(q)
     scale = dim**-0.5
     tail = Tail(
@@ -306,9 +304,7 @@ def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
         share = float(counts.double().mean()) / geometry.n_blocks
         for precision in precisions:
             for used in (None, tail) if sparsity == 0.9 and precision == "bf16" else (None,):
-                call = partial(
-                    block_sparse_attention, q, k, v, blocks, counts, geometry, scale, out, used, precision
-                )
+                call = partial(block_sparse_attention, q, k, v, blocks, counts, geometry, scale, out, used, precision)
                 spent = milliseconds(call, 3 if sparsity == 0 else 9)
                 label = f"{precision}{' tail' if used else ''} {sparsity:.0%} sparse ({share:.1%} computed)"
                 rows.append((label, spent, share))

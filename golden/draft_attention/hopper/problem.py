@@ -177,9 +177,7 @@ def check_inputs(
     n = geometry.n_blocks
     for name, tensor, shape in (("blocks", blocks, (batch, heads, n, n)), ("counts", counts, (batch, heads, n))):
         if tensor.dtype != torch.int32 or tuple(tensor.shape) != shape or not tensor.is_contiguous():
-            raise HopperError(
-                f"{name} must be contiguous int32 {list(shape)}; got {tensor.dtype} {list(tensor.shape)}"
-            )
+            raise HopperError(f"{name} must be contiguous int32 {list(shape)}; got {tensor.dtype} {list(tensor.shape)}")
     if not scale > 0:
         raise HopperError(f"scale must be positive; got {scale}")
 
