@@ -6,6 +6,7 @@ whole, only the tiles at work, and the VPU normalises one tile while the MXU mul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def _followers(first: Step, rest: list[Step], layout: Layout) -> int:
 
 def tile_options(
     cluster: Cluster, layout: Layout, config: ChipConfig, comfortable: bool, whole: bool
-) -> list[tuple[list[TileSet], int]]:
+) -> Iterator[tuple[list[TileSet], int]]:
     """Tilings and slots to try, best first. whole: nothing has to stream. Comfortable ones are of a sensible size."""
     first = cluster.first
     rows, cols = first.grid
@@ -119,7 +120,8 @@ def tile_options(
         if not comfortable:
             widths = [-(-cols // (1 << k)) for k in range(1, cols.bit_length() + 1)]
             options += [(1, w, 2) for w in widths] + [(1, cols, 1)] + [(1, w, 1) for w in widths]
-    return [(_tiles(cluster, layout, height, width), slots) for height, width, slots in options]
+    for height, width, slots in options:
+        yield _tiles(cluster, layout, height, width), slots
 
 
 def _patch(step: Step, layout: Layout) -> tuple[int, int]:

@@ -68,7 +68,8 @@ class Surface:
             flat = unpack_nibbles(data).astype(np.int64)
         else:
             flat = np.ascontiguousarray(data).view("<i1" if code.bits == 8 else "<i2").astype(np.int64)
-        return flat.reshape(storage.rows, storage.cols, -1)[:, :, self.place.positions]
+        cells = flat.reshape(storage.rows, storage.cols, -1)[:, :, self.place.positions]
+        return cells.reshape(storage.rows, storage.cols * self.place.fold, -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.layout import CompileError, Layout, Place
+from golden.quartdepth.fold import Fold
+from golden.quartdepth.layout import CompileError, Layout, Place, Storage
 from golden.quartdepth.network import Convolution, Layer, Normalise, Rescale
 
 Pair = tuple[int, int]
@@ -59,6 +60,8 @@ def jobs_of(layer: Layer, layout: Layout) -> list[Job]:
     """The jobs of a convolution or elementwise layer. Raises CompileError where its pictures' places do not fit."""
     places = layout.places
     if isinstance(layer, Convolution):
+        if layout.fold is not None and layout.fold.layer == layer.name:
+            return [_folded_job(layer, layout, layout.fold)]
         if layer.transposed:
             return _transposed(layer, layout)
         return _convolution(layer, layout)
@@ -93,7 +96,7 @@ def _spread(values: NDArray[np.generic], output: Place) -> NDArray[np.int64]:
     return out
 
 
-def _folded(layer: Convolution, source: Place, weight: NDArray[np.int8], axes: tuple[int, ...]) -> NDArray[np.int64]:
+def _bias(layer: Convolution, source: Place, weight: NDArray[np.int8], axes: tuple[int, ...]) -> NDArray[np.int64]:
     """The bias for accumulators that sum codes instead of codes minus the zero point."""
     return layer.bias.astype(np.int64) - source.code.zero * weight.astype(np.int64).sum(axes)
 
@@ -116,7 +119,7 @@ def _convolution(layer: Convolution, layout: Layout) -> list[Job]:
         weight = np.ascontiguousarray(layer.weight.reshape(-1, 9, 1))
     else:
         weight = _expand(layer.weight, source, output)
-    bias = _spread(_folded(layer, source, layer.weight, (1, 2, 3)), output)
+    bias = _spread(_bias(layer, source, layer.weight, (1, 2, 3)), output)
     kernel = (layer.weight.shape[2], layer.weight.shape[3])
     shape = layout.network.pictures[layer.source].shape
     in_dims = (shape.height, shape.width)
@@ -171,6 +174,28 @@ def _from_sequences(
     return jobs
 
 
+def _folded_job(layer: Convolution, layout: Layout, fold: Fold) -> Job:
+    """The last convolution, several output pixels a step (see `fold`)."""
+    source, output = layout.places[layer.source], layout.places[layer.name]
+    storage = source.storage
+    cells = storage.cols // fold.per_cell
+    wide = Storage(storage.name, storage.rows, cells, storage.cell * fold.per_cell)
+    elements = np.arange(fold.per_cell * fold.pitch)
+    place = Place(source.picture, wide, source.code, elements, 0, wide.cell, (1, 1), fold=fold.per_cell)
+    grid = (output.storage.rows, output.storage.cols)
+    return Job(
+        Walk(place, (0, 0), (1, 1), (storage.rows, cells)),
+        Walk(output, (0, 0), (1, 1), grid),
+        None,
+        grid,
+        (layer.weight.shape[2], fold.reach),
+        (layer.stride[0], fold.step),
+        (layer.padding[0], fold.left),
+        fold.weight(layer),
+        np.tile(_bias(layer, source, layer.weight, (1, 2, 3)), fold.count),
+    )
+
+
 def _parity(out_size: int, kernel: int, stride: int, padding: int, first: int) -> tuple[int, list[int], int]:
     """Output rows first, first + stride, ...: their number, the kernel rows they use (in order), padding above.
 
@@ -206,7 +231,7 @@ def _transposed(layer: Convolution, layout: Layout) -> list[Job]:
                     (1, 1),
                     (top, left),
                     _expand(part, source, output),
-                    _spread(_folded(layer, source, part, (1, 2, 3)), output),
+                    _spread(_bias(layer, source, part, (1, 2, 3)), output),
                 )
             )
     return jobs

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.fold import Fold, find_fold
 from golden.quartdepth.isa import Format
 from golden.quartdepth.network import Attend, Code, Convolution, Join, Layer, Network, Picture
 
@@ -47,7 +48,8 @@ class Place:
     offset: bytes from the start of a cell. span: bytes from there that belong to the picture alone. positions:
     element (of the code's width) of each channel, from `offset`. patch: (1, 1), or the patch whose positions are
     sequences: row s*(h/py) + a, column b of the storage is then pixel (py a + p, px b + q), with s = px p + q.
-    clear: what lies between channels must be zero (keys: the other heads of a word of queries meet it).
+    clear: what lies between channels must be zero (keys: the other heads of a word of queries meet it). fold: pixels
+    that share a cell, in a row; positions then go through the channels of one after the other.
     """
 
     picture: str
@@ -58,6 +60,7 @@ class Place:
     span: int
     patch: tuple[int, int]
     clear: bool = False
+    fold: int = 1
 
     @property
     def elements(self) -> int:
@@ -76,6 +79,7 @@ class Layout:
     network: Network
     places: dict[str, Place]
     windows: InputWindows | None
+    fold: Fold | None
 
     @property
     def storages(self) -> dict[str, Storage]:
@@ -125,16 +129,18 @@ def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, I
     return Network(network.input, network.output, pictures, layers), windows
 
 
-def lay_out(network: Network, config: ChipConfig, apart: frozenset[str]) -> Layout:
+def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: bool) -> Layout:
     """Places for all pictures. `apart`: joined pictures whose parts must start at whole words, as the copy engines
-    move them. Raises CompileError where a layer cannot read or write what another one lays out."""
+    move them. `dense`: pixels may share a word. Raises CompileError where a layer cannot read or write what another
+    one lays out."""
     network, windows = with_input_windows(network, config)
-    return Layout(network, _Layouter(network, config, apart).run(), windows)
+    fold = find_fold(network, config, dense)
+    return Layout(network, _Layouter(network, config, apart, fold).run(), windows, fold)
 
 
 class _Layouter:
-    def __init__(self, network: Network, config: ChipConfig, apart: frozenset[str]) -> None:
-        self.network, self.config, self.apart = network, config, apart
+    def __init__(self, network: Network, config: ChipConfig, apart: frozenset[str], fold: Fold | None) -> None:
+        self.network, self.config, self.apart, self.fold = network, config, apart, fold
         self.places: dict[str, Place] = {}
         self.parts: dict[str, Join] = {}
         for layer in network.layers:
@@ -176,6 +182,9 @@ class _Layouter:
         if isinstance(made_by, Join):
             self._join(made_by)
             return
+        if self.fold is not None and name in (self.fold.layer, self.fold.source):
+            self.places[name] = self._folded(name, picture, self.fold)
+            return
         positions, patch, at_least = wanted.get(name, (np.arange(picture.shape.channels), (1, 1), 0))
         place = self._alone(name, picture, positions, patch, at_least)
         self.places[name] = replace(place, clear=at_least > 0)
@@ -190,6 +199,19 @@ class _Layouter:
         cell = round_up(-(-span // 8), max(unit, self.config.depth))
         storage = Storage(name, shape.height * px, shape.width // px, cell)
         return Place(name, storage, picture.code, positions, 0, cell, patch)
+
+    def _folded(self, name: str, picture: Picture, fold: Fold) -> Place:
+        """The last picture, several pixels a cell, or the one before it, maybe several pixels a word."""
+        shape, bits = picture.shape, picture.code.bits
+        if name == fold.source:
+            cell, count = fold.pitch * bits // 8, 1
+        else:
+            count = fold.count
+            granule = max(self.config.cols * bits // 8, self.config.depth)
+            cell = round_up(count * shape.channels * bits // 8, granule)
+        storage = Storage(name, shape.height, shape.width // count, cell)
+        positions = np.arange(count * shape.channels)
+        return Place(name, storage, picture.code, positions, 0, cell, (1, 1), fold=count)
 
     def _join(self, join: Join) -> None:
         picture = self.network.pictures[join.name]

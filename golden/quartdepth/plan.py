@@ -77,8 +77,9 @@ def make_plan(network: Network, config: ChipConfig) -> Plan:
     """Layout, steps, residency, tiles and addresses. Raises CompileError where a layer cannot fit."""
     apart: frozenset[str] = frozenset()
     alone: frozenset[str] = frozenset()
+    dense = True
     while True:
-        layout = lay_out(network, config, apart)
+        layout = lay_out(network, config, apart, dense)
         steps = make_steps(layout, config, config.spad_bytes // 4, config.spad_bytes // 2)
         clusters = make_clusters(steps, layout, alone)
         try:
@@ -89,10 +90,25 @@ def make_plan(network: Network, config: ChipConfig) -> Plan:
                 raise
             alone |= together
             continue
+        if dense and any(_splits_words(c, plan, config) for c in plan.clusters):
+            dense = False
+            continue
         joined = {life.storage.name for life in plan.lives.values() if life.in_memory and len(life.writers) > 1}
         if joined <= apart:
             return plan
         apart |= joined
+
+
+def _splits_words(cluster: ClusterPlan, plan: Plan, config: ChipConfig) -> bool:
+    """A tile moves a part of a row whose pixels share words: the copy engines cannot."""
+    for tiles in cluster.tiles:
+        for number, step in enumerate(cluster.cluster.steps):
+            for key, piece in step.pieces(tiles[number], plan.layout).items():
+                storage = piece.place.storage
+                narrow = (piece.rect.c0, piece.rect.c1) != (0, storage.cols)
+                if Operand(number, key) in cluster.buffers and storage.cell % config.depth and narrow:
+                    return True
+    return False
 
 
 class _Planner:
@@ -188,9 +204,9 @@ class _Planner:
     def _tiles(self, cluster: Cluster, comfortable: bool) -> tuple[list[TileSet], int] | None:
         """The first tiling whose pieces fit in the room that is left, and its slots."""
         room = self._room(cluster.index)
-        everything = tile_options(cluster, self.layout, self.config, comfortable, True)
-        whole = len(cluster.steps) == 1 and not self._sizes(cluster, everything[0][0])
-        options = everything if whole else tile_options(cluster, self.layout, self.config, comfortable, False)
+        everything, _ = next(tile_options(cluster, self.layout, self.config, comfortable, True))
+        whole = len(cluster.steps) == 1 and not self._sizes(cluster, everything)
+        options = tile_options(cluster, self.layout, self.config, comfortable, whole)
         for tiles, slots in options:
             if slots * sum(self._sizes(cluster, tiles).values()) <= room:
                 return tiles, slots

@@ -190,7 +190,8 @@ def _groups(
     multiplier = np.zeros(elements, dtype=np.int64)
     shift = np.zeros(elements, dtype=np.int64)
     positions = jobs[0].output.place.positions
-    multiplier[positions], shift[positions] = layer.multiplier, layer.shift
+    count = jobs[0].output.place.fold
+    multiplier[positions], shift[positions] = np.tile(layer.multiplier, count), np.tile(layer.shift, count)
     scales = (multiplier, shift, layout.places[layer.name].code.zero)
     # count first, pack once: every unit of channels takes the same number of bytes
     size = len(_group(layer, jobs, fmt, config, 0, min(unit, elements), scales).data)

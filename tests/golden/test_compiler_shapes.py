@@ -6,6 +6,8 @@ scratchpad of `tiny` (16 KiB) holds.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from golden.quartdepth.compiler import compile_network
 from golden.quartdepth.config import chip_config
 from golden.quartdepth.isa import Format
-from golden.quartdepth.network import Network
+from golden.quartdepth.network import Convolution, Network
 from golden.quartdepth.run import run_on_machine
 from golden.quartdepth.single import conv2d, conv_transpose, depthwise, matmul, random_codes
 
@@ -31,6 +33,18 @@ def check(network: Network, chip: str, seed: int) -> None:
     compiled = compile_network(network, chip_config(chip))
     codes = random_codes(network, seed)
     assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+def chain(shape: tuple[int, int, int], out: int, kernel: int, stride: int, middle: Format, seed: int) -> Network:
+    """A 1x1 convolution of `shape` into as many channels, then one into `out` 16-bit ones."""
+    h, w, c = shape
+    first = conv2d(shape, c, (1, 1), (1, 1), (0, 0), Format.INT8, middle, seed=seed)
+    pad = (kernel // 2, kernel // 2)
+    last = conv2d((h, w, c), out, (kernel, kernel), (stride, stride), pad, middle, Format.INT16, seed=seed)
+    (head,), (tail,) = first.layers, last.layers
+    pictures = {"x": first.pictures["x"], "m": first.pictures["y"], "y": last.pictures["y"]}
+    assert isinstance(tail, Convolution)
+    return Network("x", "y", pictures, [replace(head, name="m"), replace(tail, source="m")])
 
 
 @few
@@ -91,6 +105,27 @@ def test_transposed(
     k, s, p, e = pool
     assume(all((n - 1) * s - 2 * p + k + e >= 1 for n in shape[:2]))
     check(conv_transpose(shape, out, (k, k), (s, s), (p, p), (e, e), source, output, seed), chip, seed)
+
+
+@few
+@given(
+    st.tuples(sides, sides, st.sampled_from([1, 4, 7, 8, 9, 16, 20])), st.integers(1, 4), st.sampled_from([1, 2, 3, 5]),
+    st.integers(1, 2), st.sampled_from([Format.INT8, Format.UINT4]), chips, seeds,
+)  # fmt: skip
+def test_last_convolution_of_few_channels(
+    shape: tuple[int, int, int], out: int, kernel: int, stride: int, middle: Format, chip: str, seed: int
+) -> None:
+    """Several output pixels share the columns, and input pixels may share a word."""
+    network = chain(shape, out, kernel, stride, middle, seed)
+    check(network, chip, seed)
+
+
+def test_columns_are_shared() -> None:
+    """Eight pixels of one channel and two of eight input channels a word, on `small`."""
+    compiled = compile_network(chain((6, 16, 8), 1, 3, 1, Format.INT8, 0), chip_config("small"))
+    fold = compiled.plan.layout.fold
+    assert fold is not None
+    assert (fold.count, fold.per_cell, fold.reach, fold.step) == (8, 2, 6, 4)
 
 
 def test_larger_than_the_scratchpad() -> None:
