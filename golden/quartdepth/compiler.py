@@ -101,8 +101,7 @@ class Compiled:
     def pack_input(self, codes: NDArray[np.int64]) -> bytes:
         """Bytes to write at `input.address` for input codes [h, w, c] of the network."""
         if self.windows is not None:
-            place = self.input.place
-            codes = self.windows.arrange(codes, place.code.pad, place.storage.cols)
+            codes = self.windows.arrange(codes, self.input.place.code.pad)
         return self.input.pack(codes)
 
     def memory(self, codes: NDArray[np.int64]) -> bytes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from golden.quartdepth.config import ChipConfig
 from golden.quartdepth.fold import Fold, find_fold
 from golden.quartdepth.isa import Format
+from golden.quartdepth.layers import Shape
 from golden.quartdepth.network import Attend, Code, Convolution, Join, Layer, Network, Picture
 
 
@@ -89,43 +90,67 @@ class Layout:
 
 @dataclass(frozen=True)
 class InputWindows:
-    """The input is laid out as the rows of windows that its first convolution reads.
+    """The input is laid out as the windows that its first convolution reads.
 
-    Channel `kx * channels + c` of pixel (y, ox) is channel c of image pixel (y, ox * stride + kx - padding), or the
-    code of zero outside. An image has so few channels that its own pixels would leave most of a word empty.
+    An image has so few channels that its own pixels would leave most of a word empty. So whoever puts the image into
+    memory puts windows there: channel `(ky * kernel[1] + kx) * channels + c` of pixel (y, x) is channel c of image
+    pixel (y * stride[0] + ky - padding[0], x * stride[1] + kx - padding[1]), or the code of zero outside.
     """
 
-    channels: int
-    kernel: int
-    stride: int
-    padding: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    size: tuple[int, int]  # rows and columns of windows
 
-    def arrange(self, codes: NDArray[np.int64], pad: int, width: int) -> NDArray[np.int64]:
-        """[h, w, c] -> [h, width, kernel * c]."""
-        reach = (width - 1) * self.stride + self.kernel
-        right = max(0, reach - self.padding - codes.shape[1])
-        padded = np.pad(codes, ((0, 0), (self.padding, right), (0, 0)), constant_values=pad)
-        taps = [padded[:, kx : kx + (width - 1) * self.stride + 1 : self.stride] for kx in range(self.kernel)]
+    def arrange(self, codes: NDArray[np.int64], pad: int) -> NDArray[np.int64]:
+        """[h, w, c] -> [rows, columns, kernel[0] * kernel[1] * c]."""
+        reach = [(n - 1) * s + k for n, s, k in zip(self.size, self.stride, self.kernel, strict=True)]
+        after = [max(0, r - p - n) for r, p, n in zip(reach, self.padding, codes.shape, strict=False)]
+        edges = [(p, a) for p, a in zip(self.padding, after, strict=True)]
+        padded = np.pad(codes, (*edges, (0, 0)), constant_values=pad)
+        taps = []
+        for ky in range(self.kernel[0]):
+            for kx in range(self.kernel[1]):
+                rows = slice(ky, ky + (self.size[0] - 1) * self.stride[0] + 1, self.stride[0])
+                cols = slice(kx, kx + (self.size[1] - 1) * self.stride[1] + 1, self.stride[1])
+                taps.append(padded[rows, cols])
         return np.concatenate(taps, axis=2)
 
 
 def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, InputWindows | None]:
-    """The network whose first convolution reads rows of windows, where that is possible and saves steps."""
+    """The network whose first convolution reads windows, where that takes fewer steps and no more memory."""
     readers = network.readers(network.input)
     first = readers[0] if len(readers) == 1 else None
     picture = network.pictures[network.input]
     if not isinstance(first, Convolution) or first.depthwise or first.transposed or first.residual is not None:
         return network, None
-    out, channels, kernel_h, kernel_w = first.weight.shape
-    if kernel_w == 1 or kernel_w * channels > config.depth or picture.code.format is not Format.INT8:
+    if picture.code.format is not Format.INT8 or network.input == network.output:
         return network, None
-    windows = InputWindows(channels, kernel_w, first.stride[1], first.padding[1])
-    width = network.pictures[first.name].shape.width
-    weight = first.weight.transpose(0, 3, 1, 2).reshape(out, kernel_w * channels, kernel_h, 1)
-    shape = replace(picture.shape, width=width, channels=kernel_w * channels)
-    layer = replace(first, weight=weight, stride=(first.stride[0], 1), padding=(first.padding[0], 0))
+    out, channels, kernel_h, kernel_w = first.weight.shape
+    shape, size = picture.shape, network.pictures[first.name].shape
+    words = [-(-n // config.depth) for n in (channels, kernel_w * channels, kernel_h * kernel_w * channels)]
+    # steps of a column tile, words of memory: pixels, rows of windows, windows
+    choices = [
+        (kernel_h * kernel_w * words[0], len(shape) * words[0]),
+        (kernel_h * words[1], shape.height * size.width * words[1]),
+        (words[2], len(size) * words[2]),
+    ]
+    best = min((c for c in choices if c[1] <= choices[0][1]), key=lambda c: c[0])
+    if best == choices[0]:
+        return network, None
+    weight = first.weight.transpose(0, 2, 3, 1)
+    if best == choices[2]:
+        kernel, stride, padding, rows = (kernel_h, kernel_w), first.stride, first.padding, size.height
+        layer = replace(first, weight=weight.reshape(out, -1, 1, 1), stride=(1, 1), padding=(0, 0))
+    else:
+        kernel, rows = (1, kernel_w), shape.height
+        stride, padding = (1, first.stride[1]), (0, first.padding[1])
+        weight = weight.reshape(out, kernel_h, kernel_w * channels, 1).transpose(0, 2, 1, 3)
+        layer = replace(first, weight=weight, stride=(first.stride[0], 1), padding=(first.padding[0], 0))
+    windows = InputWindows(kernel, stride, padding, (rows, size.width))
+    wide = Shape(rows, size.width, kernel[0] * kernel[1] * channels)
     layers: list[Layer] = [layer if other is first else other for other in network.layers]
-    pictures = {**network.pictures, network.input: Picture(shape, picture.code)}
+    pictures = {**network.pictures, network.input: Picture(wide, picture.code)}
     return Network(network.input, network.output, pictures, layers), windows
 
 
