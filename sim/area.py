@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -103,7 +103,7 @@ def _measure(config: ChipConfig, library: Path | None) -> dict[str, dict[str, ob
         return modules
 
 
-def _own(module: dict[str, object], library: bool) -> float:
+def _total(module: dict[str, object], library: bool) -> float:
     value = module.get("area" if library else "estimated_num_transistors", 0)
     return float(str(value).rstrip("+") or 0)
 
@@ -111,12 +111,16 @@ def _own(module: dict[str, object], library: bool) -> float:
 def _walk(
     modules: dict[str, dict[str, object]], name: str, path: str, config: ChipConfig, mapped: bool, out: list[Area]
 ) -> tuple[float, int]:
-    """Appends the instance and those below it to `out`; returns its total area and memory bits."""
+    """Appends the instance and those below it to `out`; returns its total area and memory bits.
+
+    Yosys states a module's area with everything below it. Raises TriptychError when that does not add up.
+    """
     module = modules[name]
     place = len(out)
     cells = module["num_cells_by_type"]
     assert isinstance(cells, dict)
     base = name.lstrip("\\").split("$")[0]
+    total = _total(module, mapped)
     below, bits = 0.0, MEMORY_BITS[base](config) if base in MEMORY_BITS else 0
     for cell, count in sorted(cells.items()):
         child = f"\\{cell}" if f"\\{cell}" in modules else cell
@@ -124,9 +128,10 @@ def _walk(
             area, inner = _walk(modules, child, f"{path}/{cell.split('.')[-1]}", config, mapped, out)
             below += int(count) * area
             bits += int(count) * inner
-    own = _own(module, mapped)
-    out.insert(place, Area(path, base, own, own + below, bits))
-    return own + below, bits
+    if below > total * 1.001 + 1:
+        raise TriptychError(f"Yosys states {total:.0f} for {base}, less than the {below:.0f} of what it holds")
+    out.insert(place, Area(path, base, total - below, total, bits))
+    return total, bits
 
 
 def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
@@ -134,21 +139,20 @@ def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
 
     Raises TriptychError when Yosys or the library is missing or the sources do not synthesise.
     """
+    if library is not None and not library.is_file():
+        raise TriptychError(f"no liberty file {library}")
     files = [*sources(), *([library] if library else [])]
-    cache = build_root() / "area" / f"{config.name}-{fingerprint(files, config, MAP_TO_LIBRARY, MAP_TO_GATES)}.json"
+    key = fingerprint(files, config, MEMORIES, MAP_TO_LIBRARY, MAP_TO_GATES)
+    cache = build_root() / "area" / f"{config.name}-{key}.json"
     with locked(cache.with_suffix(".lock")):
         if not cache.exists():
-            modules = _measure_with(config, library)
-            instances: list[Area] = []
-            top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
-            _walk(modules, top, "quartdepth", config, library is not None, instances)
-            unit = "um^2" if library else "transistors"
-            name = library.name.split(".")[0] if library else "none"
-            report = {"config": config.name, "library": name, "unit": unit, "instances": [asdict(a) for a in instances]}
-            write_text(cache, json.dumps(report))
-    data = json.loads(cache.read_text())
-    data["instances"] = [Area(**a) for a in data["instances"]]
-    return AreaReport(**data)
+            write_text(cache, json.dumps(_measure_with(config, library)))
+    modules = json.loads(cache.read_text())
+    instances: list[Area] = []
+    top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
+    _walk(modules, top, "quartdepth", config, library is not None, instances)
+    name = library.name.split(".")[0] if library else "none"
+    return AreaReport(config.name, name, "um^2" if library else "transistors", instances)
 
 
 def _measure_with(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
