@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from golden.quartdepth.fusion import GraphError
 from golden.quartdepth.graph import capture
 from golden.quartdepth.layers import Add, Attention, Concat, Conv, LayerNorm, Relu
-from golden.quartdepth.meter import METER, METER_XXS, MViTConfig, Transformer, fuse, unfold_patches
+from golden.quartdepth.meter import METER, METER_XXS, MViTConfig, Transformer, unfold_patches
 
 
 class Fn(nn.Module):
@@ -106,12 +106,10 @@ def test_scaled_dot_product_attention_over_all_pixels() -> None:
     assert any(isinstance(x, Attention) and x.patch == (1, 1) for x in layers)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_meter(fused: bool) -> None:
+def test_meter() -> None:
+    """As it is trained, BatchNorm and 1x1 convolutions not yet fused."""
     torch.manual_seed(1)
-    model = METER().eval()
-    layers = same(fuse(model) if fused else model, 3, 64, 128)
-    assert len(layers) == (76 if fused else 86)
+    assert len(same(METER().eval(), 3, 64, 64)) == 86
 
 
 LINEAR = nn.Linear(6, 6)
