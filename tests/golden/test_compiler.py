@@ -15,12 +15,13 @@ from golden.quartdepth.chip_state import Target
 from golden.quartdepth.codec import Instruction
 from golden.quartdepth.codetable import CodeTable
 from golden.quartdepth.compiler import Compiled, compile_network
-from golden.quartdepth.config import chip_config
+from golden.quartdepth.config import ChipConfig, chip_config
 from golden.quartdepth.effects import Effects, Memory, effects_of
 from golden.quartdepth.graph import capture
-from golden.quartdepth.isa import ENGINE_OF, Engine, Format, Opcode, Space
+from golden.quartdepth.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
 from golden.quartdepth.layout import CompileError
-from golden.quartdepth.machine import Retired
+from golden.quartdepth.machine import Machine, Retired
+from golden.quartdepth.memory import Memory as ChipMemory
 from golden.quartdepth.meter import METER, METER_XXS, MViTConfig, Transformer, fold_patches, fuse, unfold_patches
 from golden.quartdepth.network import Code, Network
 from golden.quartdepth.quantize import Bits, quantize
@@ -242,6 +243,53 @@ def test_effects_are_what_the_machine_writes() -> None:
     run_on_machine(compiled, random_codes(compiled.network, 0), check)
     assert (Opcode.VECTOR, Memory.SPAD, True) in seen
     assert (Opcode.STORE, Memory.DRAM, True) in seen
+
+
+def test_effects_are_all_that_an_instruction_reads() -> None:
+    """A product and its vector give the same bits when every word that `effects` does not name is another one."""
+    compiled = compile_network(whole(Bits.W4A4), chip_config("tiny"))
+    config, rng = compiled.config, np.random.default_rng(0)
+    store: dict[int, bytes] = {}
+    checked = 0
+    for n, i in enumerate(compiled.instructions[:-1]):
+        if i.opcode is Opcode.LOAD and i["space"] == Space.PROG:
+            for k in range(0, i["row_bytes"], 32):
+                store[(i["spad"] + k) // 32] = compiled.image[i["dram"] + k : i["dram"] + k + 32]
+        if i.opcode is not Opcode.VECTOR or n % 5:
+            continue
+        program = tuple(store[k] for k in range(i["prog"], i["prog"] + i["prog_len"]))
+        pair = compiled.instructions[n - 1 : n + 1]
+        if pair[0].opcode is not Opcode.MATMUL:
+            pair = [i]
+        read = [e.reads[Memory.SPAD] for e in (effects_of(x, program, config) for x in pair) if Memory.SPAD in e.reads]
+        words = rng.integers(0, 256, (config.spad_words, config.depth), dtype=np.uint8)
+        others = rng.integers(0, 256, words.shape, dtype=np.uint8)
+        for part in read:
+            others[part] = words[part]
+        assert np.array_equal(written(pair, program, words, config), written(pair, program, others, config)), n
+        checked += 1
+    assert checked > 20
+
+
+def written(pair: list[Instruction], program: tuple[bytes, ...], words: np.ndarray, config: ChipConfig) -> np.ndarray:
+    """What a VECTOR (with its MATMUL) writes when it starts from scratchpad `words`; row scalars start at zero."""
+    memory = ChipMemory(4096 + len(program) * 32)
+    memory.place(0, b"".join(program))
+    size, at = len(program) * 32, pair[-1]["prog"] * 32
+    load = Instruction(Opcode.LOAD, {"spad": at, "rows": 1, "row_bytes": size, "space": int(Space.PROG)})
+    bare = [Instruction(i.opcode, {k: v for k, v in i.fields.items() if not k.startswith("wait_")}) for i in pair]
+    bare[-1]["wait_load"] = 1
+    machine = Machine(config)
+    machine.state.spad[:] = words.reshape(-1)
+    out: list[np.ndarray] = []
+
+    def keep(record: Retired) -> None:
+        if record.engine is Engine.VPU:
+            out.extend(w.data.reshape(-1) for w in record.writes if w.target is Target.SPAD)
+
+    result = machine.run([load, *bare, Instruction(Opcode.HALT)], memory, keep)
+    assert result.trap is Trap.NONE, result.detail
+    return np.concatenate(out)
 
 
 def test_no_load_stands_between_a_product_and_its_vector() -> None:
