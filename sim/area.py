@@ -17,7 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.chip.config import ChipConfig
 from sim.errors import TriptychError
 from sim.ledger import write_text
 from sim.rtl import INCLUDES, parameters, sources

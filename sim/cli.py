@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden.quartdepth.config import CONFIGS, chip_config
+from golden.quartdepth.chip.config import CONFIGS, chip_config
 from sim.errors import TriptychError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def depth(
     as_json: Json = False,
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
-    from golden.quartdepth.quantize import Bits
+    from golden.quartdepth.network.quantize import Bits
     from sim import depth as run
     from sim.rtl_run import MemoryTiming
 
@@ -103,7 +103,7 @@ def depth(
 
 
 def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
-    from golden.quartdepth.photo import fit_photo
+    from golden.quartdepth.meter.photo import fit_photo
     from sim import depth as run
     from sim.rtl_run import chip_build
 
@@ -176,7 +176,7 @@ def vectors(
     out: Annotated[Path | None, typer.Option(help="Folder; without: tests/vectors of the checkout.")] = None,
 ) -> None:
     """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
-    from golden.quartdepth import vectors as golden_vectors
+    from golden.quartdepth.stimulus import vectors as golden_vectors
     from sim.rtl import ROOT
 
     folder = out or ROOT / "tests" / "vectors"

@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden.quartdepth.config import chip_config
-from golden.quartdepth.quantize import Bits
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.network.quantize import Bits
 from sim.area import measure_area, plot_area
 from sim.depth import DepthResult, Options, prepare, run_photo, shipped_photo
 from sim.errors import TriptychError

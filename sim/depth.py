@@ -15,17 +15,17 @@ import skimage
 import torch
 from numpy.typing import NDArray
 
-from golden.quartdepth.codec import disassemble
-from golden.quartdepth.compiler import Compiled, compile_network
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.graph import capture
-from golden.quartdepth.isa import Engine, Trap
-from golden.quartdepth.machine import Machine, Result
-from golden.quartdepth.memory import Fault, Memory
-from golden.quartdepth.meter import DEFAULT_WEIGHTS, METER, fuse, load_weights
-from golden.quartdepth.photo import fit_photo
-from golden.quartdepth.program import StoredProgram
-from golden.quartdepth.quantize import Bits, quantize
+from golden.quartdepth.chip.codec import disassemble
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import Engine, Trap
+from golden.quartdepth.chip.machine import Machine, Result
+from golden.quartdepth.chip.memory import Fault, Memory
+from golden.quartdepth.chip.program import StoredProgram
+from golden.quartdepth.compiler.compile import Compiled, compile_network
+from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, METER, fuse, load_weights
+from golden.quartdepth.meter.photo import fit_photo
+from golden.quartdepth.network.graph import capture
+from golden.quartdepth.network.quantize import Bits, quantize
 from sim.errors import TriptychError
 from sim.ledger import write_text
 from sim.pictures import depth_png, save_image, triptych

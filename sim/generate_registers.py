@@ -21,7 +21,7 @@ from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
-from golden.quartdepth.isa import Engine
+from golden.quartdepth.chip.isa import Engine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = Path("rtl/regs/quartdepth.rdl")

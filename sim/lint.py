@@ -10,8 +10,9 @@ from pathlib import Path
 import pyslang
 from rich.console import Console
 
-from golden.quartdepth import functions, generate
-from golden.quartdepth.config import CONFIGS
+from golden.quartdepth.arithmetic import functions
+from golden.quartdepth.chip import generate
+from golden.quartdepth.chip.config import CONFIGS
 from sim import generate_decode, generate_registers
 from sim.errors import TriptychError
 from sim.rtl import INCLUDES, ROOT, WAIVERS, parameters, sources

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.quartdepth import single
-from golden.quartdepth.compiler import compile_network
-from golden.quartdepth.config import CONFIGS, chip_config
-from golden.quartdepth.functions import worst_errors
-from golden.quartdepth.isa import Format, Trap
-from golden.quartdepth.quantize import Bits
+from golden.quartdepth.arithmetic.functions import worst_errors
+from golden.quartdepth.chip.config import CONFIGS, chip_config
+from golden.quartdepth.chip.isa import Format, Trap
+from golden.quartdepth.compiler import single
+from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.network.quantize import Bits
 from sim.area import measure_area, plot_area
 from sim.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
 from sim.errors import TriptychError

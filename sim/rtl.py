@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from golden.quartdepth.config import ChipConfig
+from golden.quartdepth.chip.config import ChipConfig
 from sim.errors import TriptychError
 
 ROOT = Path(__file__).resolve().parents[1]

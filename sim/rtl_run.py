@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import Engine, Trap
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import Engine, Trap
 from sim.errors import TriptychError
 from sim.registers.register_map import REGISTERS
 from sim.rtl import ROOT, parameters, sources

@@ -1,5 +1,6 @@
 // Coefficient tables of the vector engine's functions, made by
-// `python -m golden.quartdepth.functions --write` from golden/quartdepth/function_tables.py: do not edit.
+// `python -m golden.quartdepth.arithmetic.functions --write`
+// from golden/quartdepth/arithmetic/function_tables.py: do not edit.
 
 package function_pkg;
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth import single
-from golden.quartdepth.compiler import compile_network
-from golden.quartdepth.config import CONFIGS
-from golden.quartdepth.isa import Format, Trap
-from golden.quartdepth.machine import Machine
-from golden.quartdepth.memory import Memory
-from golden.quartdepth.network import Network
-from golden.quartdepth.program import StoredProgram
+from golden.quartdepth.chip.config import CONFIGS
+from golden.quartdepth.chip.isa import Format, Trap
+from golden.quartdepth.chip.machine import Machine
+from golden.quartdepth.chip.memory import Memory
+from golden.quartdepth.chip.program import StoredProgram
+from golden.quartdepth.compiler import single
+from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.network.network import Network
 from sim.rtl_run import run_program
 
 TINY = CONFIGS["tiny"]

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.codec import Instruction, Microword
-from golden.quartdepth.codetable import CodeTable
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import ActFormat, Destination, Opcode, Trap, WeightFormat
-from golden.quartdepth.machine import Machine, Result
-from golden.quartdepth.memory import Memory
-from golden.quartdepth.numerics import pack_nibbles, unpack_nibbles
+from golden.quartdepth.arithmetic.codetable import CodeTable
+from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from golden.quartdepth.chip.codec import Instruction, Microword
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import ActFormat, Destination, Opcode, Trap, WeightFormat
+from golden.quartdepth.chip.machine import Machine, Result
+from golden.quartdepth.chip.memory import Memory
 
 Ints = NDArray[np.int64]
 HALT = Instruction(Opcode.HALT)

@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.allocate import Buffer, place
-from golden.quartdepth.chip_state import Target
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.codetable import CodeTable
-from golden.quartdepth.compiler import Compiled, compile_network
-from golden.quartdepth.config import ChipConfig, chip_config
-from golden.quartdepth.effects import Effects, Memory, effects_of
-from golden.quartdepth.graph import capture
-from golden.quartdepth.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
-from golden.quartdepth.layout import CompileError
-from golden.quartdepth.machine import Machine, Retired
-from golden.quartdepth.memory import Memory as ChipMemory
-from golden.quartdepth.meter import METER, METER_XXS, MViTConfig, Transformer, fold_patches, fuse, unfold_patches
-from golden.quartdepth.network import Code, Network
-from golden.quartdepth.quantize import Bits, quantize
-from golden.quartdepth.run import run_on_machine
-from golden.quartdepth.single import conv2d, matmul, random_codes
+from golden.quartdepth.arithmetic.codetable import CodeTable
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import ChipConfig, chip_config
+from golden.quartdepth.chip.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
+from golden.quartdepth.chip.machine import Machine, Retired
+from golden.quartdepth.chip.memory import Memory as ChipMemory
+from golden.quartdepth.chip.state import Target
+from golden.quartdepth.compiler.allocate import Buffer, place
+from golden.quartdepth.compiler.compile import Compiled, compile_network
+from golden.quartdepth.compiler.effects import Effects, Memory, effects_of
+from golden.quartdepth.compiler.layout import CompileError
+from golden.quartdepth.compiler.run import run_on_machine
+from golden.quartdepth.compiler.single import conv2d, matmul, random_codes
+from golden.quartdepth.meter.model import METER, METER_XXS, MViTConfig, Transformer, fold_patches, fuse, unfold_patches
+from golden.quartdepth.network.graph import capture
+from golden.quartdepth.network.network import Code, Network
+from golden.quartdepth.network.quantize import Bits, quantize
 
 
 class Net(nn.Module):

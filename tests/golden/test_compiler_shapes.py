@@ -12,12 +12,12 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.compiler import compile_network
-from golden.quartdepth.config import chip_config
-from golden.quartdepth.isa import Format
-from golden.quartdepth.network import Convolution, Network
-from golden.quartdepth.run import run_on_machine
-from golden.quartdepth.single import conv2d, conv_transpose, depthwise, matmul, random_codes
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.compiler.run import run_on_machine
+from golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, matmul, random_codes
+from golden.quartdepth.network.network import Convolution, Network
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
 formats = st.sampled_from(CODES)

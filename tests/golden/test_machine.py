@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from golden.quartdepth.codec import Instruction, Microword
-from golden.quartdepth.config import chip_config
-from golden.quartdepth.isa import (
+from golden.quartdepth.chip.codec import Instruction, Microword
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Engine,
@@ -19,9 +19,9 @@ from golden.quartdepth.isa import (
     Space,
     Trap,
 )
-from golden.quartdepth.machine import Machine, Result, Retired
-from golden.quartdepth.memory import Fault, Memory
-from golden.quartdepth.program import CONTROL, StoredProgram
+from golden.quartdepth.chip.machine import Machine, Result, Retired
+from golden.quartdepth.chip.memory import Fault, Memory
+from golden.quartdepth.chip.program import CONTROL, StoredProgram
 
 TINY = chip_config("tiny")  # D = 16, C = 8, R = 16, 16 KiB of scratchpad, queues of 2
 END = TINY.spad_bytes

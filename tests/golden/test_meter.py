@@ -10,9 +10,10 @@ from PIL import Image
 from torch import nn
 
 from golden.paths import shared_dir
-from golden.quartdepth.accuracy import Forecast, evaluate, motorcycle, to_input
-from golden.quartdepth.fakequant import ActivationQuantizer, QuantSim, fake_weight
-from golden.quartdepth.meter import (
+from golden.quartdepth.meter.accuracy import Forecast, evaluate, motorcycle, to_input
+from golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
+from golden.quartdepth.meter.metrics import EvalRegion
+from golden.quartdepth.meter.model import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
     METER,
@@ -24,8 +25,7 @@ from golden.quartdepth.meter import (
     unfold_patches,
     weights_metadata,
 )
-from golden.quartdepth.metrics import EvalRegion
-from golden.quartdepth.sequences import read_sequence
+from golden.quartdepth.meter.sequences import read_sequence
 
 
 @pytest.fixture(scope="module")

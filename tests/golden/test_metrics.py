@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from golden.paths import shared_dir
-from golden.quartdepth.accuracy import Forecast, evaluate, motorcycle
-from golden.quartdepth.meter import load_weights
-from golden.quartdepth.metrics import EvalRegion, mean_scores, score_image, upsample, valid_mask
-from golden.quartdepth.sequences import DataError, read_sequence
+from golden.quartdepth.meter.accuracy import Forecast, evaluate, motorcycle
+from golden.quartdepth.meter.metrics import EvalRegion, mean_scores, score_image, upsample, valid_mask
+from golden.quartdepth.meter.model import load_weights
+from golden.quartdepth.meter.sequences import DataError, read_sequence
 
 
 def test_by_hand() -> None:

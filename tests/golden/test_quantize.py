@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from golden.quartdepth.codetable import CodeTable
-from golden.quartdepth.functions import exp2n, recip, rsqrt
-from golden.quartdepth.graph import capture
-from golden.quartdepth.isa import Format
-from golden.quartdepth.layers import FloatGraph
-from golden.quartdepth.meter import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
-from golden.quartdepth.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
-from golden.quartdepth.numerics import Ints
-from golden.quartdepth.quantize import (
+from golden.quartdepth.arithmetic.codetable import CodeTable
+from golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
+from golden.quartdepth.arithmetic.numerics import Ints
+from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, random_codes
+from golden.quartdepth.meter.model import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
+from golden.quartdepth.network.graph import capture
+from golden.quartdepth.network.layers import FloatGraph
+from golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
+from golden.quartdepth.network.quantize import (
     Bits,
     QuantizeError,
     fixed_point,
@@ -28,7 +29,6 @@ from golden.quartdepth.quantize import (
     symmetric_code,
     uniform_code,
 )
-from golden.quartdepth.single import conv2d, conv_transpose, depthwise, random_codes
 
 
 class Block(nn.Module):

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth import vectors
-from golden.quartdepth.examples import EXAMPLES, noise
-from golden.quartdepth.isa import Engine
+from golden.quartdepth.chip.isa import Engine
+from golden.quartdepth.stimulus import vectors
+from golden.quartdepth.stimulus.examples import EXAMPLES, noise
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 

@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from golden.quartdepth.isa import TABLE_BYTES
+from golden.quartdepth.chip.isa import TABLE_BYTES
 from tests.rtl.bench import start
 
 

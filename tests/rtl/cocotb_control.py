@@ -13,10 +13,10 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteMaster
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.config import chip_config
-from golden.quartdepth.isa import ENGINE_OF, INSTRUCTION_BYTES, Engine, Opcode, Space, Trap
-from golden.quartdepth.numerics import signature
+from golden.quartdepth.arithmetic.numerics import signature
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.chip.isa import ENGINE_OF, INSTRUCTION_BYTES, Engine, Opcode, Space, Trap
 from sim.registers.register_map import REGISTERS
 from sim.rtl_run import CLASSES
 from tests.rtl.bench import AxiMemory, lite_bus, start

@@ -10,10 +10,10 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.config import ChipConfig, chip_config
-from golden.quartdepth.isa import ENGINE_OF, FIELDS, HEADER, INSTRUCTION_BYTES, Field, Opcode, Trap
-from golden.quartdepth.program import TrapError, decode
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import ChipConfig, chip_config
+from golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, INSTRUCTION_BYTES, Field, Opcode, Trap
+from golden.quartdepth.chip.program import TrapError, decode
 from tests.rtl.bench import stalls, start
 
 

@@ -11,9 +11,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
-from golden.quartdepth.numerics import signature
+from golden.quartdepth.arithmetic.numerics import signature
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
 from tests.rtl.bench import AxiMemory, stalls, start
 
 MEMORY = 1 << 16

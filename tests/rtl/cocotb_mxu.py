@@ -10,9 +10,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from numpy.typing import NDArray
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.config import CONFIGS
-from golden.quartdepth.isa import Opcode, Trap
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import CONFIGS
+from golden.quartdepth.chip.isa import Opcode, Trap
 from tests.rtl import mxu_jobs
 from tests.rtl.mxu_jobs import Job, Outcome
 

@@ -9,8 +9,8 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.isa import Engine, Opcode
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.isa import Engine, Opcode
 from tests.rtl.bench import start
 
 OPCODES = (Opcode.LOAD, Opcode.MATMUL, Opcode.VECTOR, Opcode.STORE)

@@ -9,9 +9,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.config import CONFIGS
-from golden.quartdepth.isa import Opcode, Trap
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import CONFIGS
+from golden.quartdepth.chip.isa import Opcode, Trap
 from tests.rtl import vpu_jobs
 from tests.rtl.vpu_jobs import Job
 

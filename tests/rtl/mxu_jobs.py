@@ -10,13 +10,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth import machine_mxu
-from golden.quartdepth.chip_state import ChipState
-from golden.quartdepth.codec import Instruction
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import ActFormat, Opcode, Trap, WeightFormat
-from golden.quartdepth.numerics import signature
-from golden.quartdepth.program import TrapError, decode, named
+from golden.quartdepth.arithmetic.numerics import signature
+from golden.quartdepth.chip import machine_mxu
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import ActFormat, Opcode, Trap, WeightFormat
+from golden.quartdepth.chip.program import TrapError, decode, named
+from golden.quartdepth.chip.state import ChipState
 
 Fields = dict[str, int]
 CLASSES = 7

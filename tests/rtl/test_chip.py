@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth.codec import Instruction, assemble, disassemble
-from golden.quartdepth.config import CONFIGS, ChipConfig
-from golden.quartdepth.isa import INSTRUCTION_BYTES, Engine, Opcode, Trap
-from golden.quartdepth.machine import Machine
-from golden.quartdepth.memory import Fault, Memory
-from golden.quartdepth.program import CONTROL, StoredProgram
-from golden.quartdepth.random_program import random_program
-from golden.quartdepth.vectors import MANIFEST, read_retired
+from golden.quartdepth.chip.codec import Instruction, assemble, disassemble
+from golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, Engine, Opcode, Trap
+from golden.quartdepth.chip.machine import Machine
+from golden.quartdepth.chip.memory import Fault, Memory
+from golden.quartdepth.chip.program import CONTROL, StoredProgram
+from golden.quartdepth.stimulus.random_program import random_program
+from golden.quartdepth.stimulus.vectors import MANIFEST, read_retired
 from sim.rtl_run import MemoryTiming, RtlRun, run_program
 
 VECTORS = Path(__file__).parents[1] / "vectors"

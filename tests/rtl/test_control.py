@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from golden.quartdepth.config import chip_config
+from golden.quartdepth.chip.config import chip_config
 from sim.cocotb_run import run
 from sim.rtl import ROOT, RTL, parameters, sources
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from golden.quartdepth.config import chip_config
+from golden.quartdepth.chip.config import chip_config
 from sim import generate_decode, generate_registers
 from sim.cocotb_run import run
 from sim.rtl import RTL, packages, parameters

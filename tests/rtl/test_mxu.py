@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth.config import CONFIGS, ChipConfig
-from golden.quartdepth.isa import ActFormat, Trap, WeightFormat
+from golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
 from sim import cocotb_run
 from sim.rtl import packages, sources
 from sim.verilate import Build

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from golden.quartdepth import vectors
+from golden.quartdepth.stimulus import vectors
 from sim.rtl import RTL, packages
 from sim.verilate import Build
 

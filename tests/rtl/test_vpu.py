@@ -11,9 +11,9 @@ import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth import functions
-from golden.quartdepth.config import CONFIGS, ChipConfig
-from golden.quartdepth.isa import (
+from golden.quartdepth.arithmetic import functions
+from golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,

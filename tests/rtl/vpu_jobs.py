@@ -12,11 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth import machine_vpu
-from golden.quartdepth.chip_state import ChipState, Rows
-from golden.quartdepth.codec import Instruction, Microword
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import (
+from golden.quartdepth.chip import machine_vpu
+from golden.quartdepth.chip.codec import Instruction, Microword
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,
@@ -29,7 +28,8 @@ from golden.quartdepth.isa import (
     SourceA,
     Trap,
 )
-from golden.quartdepth.program import TrapError, named
+from golden.quartdepth.chip.program import TrapError, named
+from golden.quartdepth.chip.state import ChipState, Rows
 
 Word = dict[str, int]
 FULL = {"lo": -32768, "hi": 32767}

@@ -8,9 +8,9 @@ from itertools import product
 
 from pyuvm import ConfigDB, uvm_subscriber
 
-from golden.quartdepth.codec import Instruction, Microword
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import (
+from golden.quartdepth.chip.codec import Instruction, Microword
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import (
     ENGINE_OF,
     FIELDS,
     MICROWORD,

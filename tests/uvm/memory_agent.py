@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, Event
 from cocotbext.axi import AxiBus, AxiSlave
 from pyuvm import uvm_agent, uvm_driver
 
-from golden.quartdepth.memory import Fault, Memory
+from golden.quartdepth.chip.memory import Fault, Memory
 from tests.uvm.job import MemoryKnobs
 
 

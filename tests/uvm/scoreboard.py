@@ -12,12 +12,12 @@ from cocotb.triggers import ClockCycles
 from numpy.typing import NDArray
 from pyuvm import ConfigDB, uvm_analysis_port, uvm_component, uvm_tlm_analysis_fifo
 
-from golden.quartdepth.chip_state import Target, Write
-from golden.quartdepth.codec import Microword
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space, Trap
-from golden.quartdepth.machine import Machine, Result, Retired, Run
-from golden.quartdepth.memory import Memory
+from golden.quartdepth.chip.codec import Microword
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space, Trap
+from golden.quartdepth.chip.machine import Machine, Result, Retired, Run
+from golden.quartdepth.chip.memory import Memory
+from golden.quartdepth.chip.state import Target, Write
 from tests.uvm.job import Expected, Job
 from tests.uvm.retirement_agent import Retirement
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import ClockCycles, First, RisingEdge
 
-from golden.quartdepth.config import ChipConfig
-from golden.quartdepth.isa import Engine, Trap
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import Engine, Trap
 from sim.registers.register_map import REGISTERS
 from tests.uvm.environment import ChipEnvironment
 from tests.uvm.job import Expected, Job

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from golden.quartdepth.config import CONFIGS
+from golden.quartdepth.chip.config import CONFIGS
 from sim import cocotb_run
 from sim.rtl import ROOT, parameters, sources
 

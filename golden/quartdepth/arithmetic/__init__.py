@@ -1,0 +1,1 @@
+"""Integer arithmetic that golden and hardware share: requantisation, code tables, functions."""

@@ -1,0 +1,186 @@
+"""An integer network becomes a program and a memory image.
+
+    graph.capture -> quantize.quantize -> compile_network -> machine or RTL
+
+`layout` decides where pictures lie, `jobs` turns layers into walks over cells, `steps` packs weights, `plan` decides
+what stays on the chip and in which tiles, `emit` writes instructions, `schedule` orders loads and sets the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from golden.quartdepth.chip.codec import Instruction
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode
+from golden.quartdepth.compiler.effects import Memory
+from golden.quartdepth.compiler.emit import emit_network
+from golden.quartdepth.compiler.emitter import Emitter
+from golden.quartdepth.compiler.interleave import Scheduled
+from golden.quartdepth.compiler.layout import CompileError, InputWindows, Place, round_up
+from golden.quartdepth.compiler.plan import Plan, make_plan
+from golden.quartdepth.compiler.schedule import schedule
+from golden.quartdepth.compiler.stores import Image
+from golden.quartdepth.network.network import Network
+
+ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer in the program: instructions `first` to `last` (exclusive) hold its computation and stores; loads may
+    stand earlier. mode: w4a8, w4a4 (two codes a byte), depthwise, attention or vector. ideal_cycles: MACs over the
+    MACs that the MXU does in a cycle of that mode."""
+
+    name: str
+    mode: str
+    macs: int
+    ideal_cycles: float
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Surface:
+    """How a picture lies in memory, from byte `address` on."""
+
+    address: int
+    place: Place
+
+    def pack(self, codes: NDArray[np.int64]) -> bytes:
+        """Bytes of codes [h, w, c] (already arranged in windows where the input is)."""
+        storage, code = self.place.storage, self.place.code
+        elements = storage.cell * 8 // code.bits
+        cells = np.zeros((storage.rows, storage.cols, elements), dtype=np.int64)
+        cells[:, :, self.place.positions] = codes
+        if code.bits == 4:
+            return pack_nibbles(cells).tobytes()
+        return cells.astype("<i1" if code.bits == 8 else "<i2").tobytes()
+
+    def unpack(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Codes [h, w, c] of the bytes that lie there."""
+        storage, code = self.place.storage, self.place.code
+        if code.bits == 4:
+            flat = unpack_nibbles(data).astype(np.int64)
+        else:
+            flat = np.ascontiguousarray(data).view("<i1" if code.bits == 8 else "<i2").astype(np.int64)
+        cells = flat.reshape(storage.rows, storage.cols, -1)[:, :, self.place.positions]
+        return cells.reshape(storage.rows, storage.cols * self.place.fold, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A program and what it works on.
+
+    program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
+    layer_of: for each instruction the index in `layers` of the layer that it works for.
+    """
+
+    config: ChipConfig
+    network: Network
+    instructions: list[Instruction]
+    image: bytes
+    prog_base: int
+    memory_size: int
+    input: Surface
+    output: Surface
+    windows: InputWindows | None
+    layers: list[LayerRow]
+    layer_of: list[int]
+    plan: Plan
+
+    @property
+    def program(self) -> bytes:
+        """The instructions' bytes."""
+        return b"".join(i.encode() for i in self.instructions)
+
+    def pack_input(self, codes: NDArray[np.int64]) -> bytes:
+        """Bytes to write at `input.address` for input codes [h, w, c] of the network."""
+        if self.windows is not None:
+            codes = self.windows.arrange(codes, self.input.place.code.pad)
+        return self.input.pack(codes)
+
+    def memory(self, codes: NDArray[np.int64]) -> bytes:
+        """The whole memory, program and input in place."""
+        memory = bytearray(self.image.ljust(self.memory_size, b"\0"))
+        data = self.pack_input(codes)
+        memory[self.input.address : self.input.address + len(data)] = data
+        return bytes(memory)
+
+    def read_output(self, memory: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Output codes [h, w, c] from the memory after the run."""
+        size = self.output.place.storage.size
+        return self.output.unpack(memory[self.output.address : self.output.address + size])
+
+
+def compile_network(network: Network, config: ChipConfig) -> Compiled:
+    """Compile for a chip. Raises CompileError in one line when a layer cannot run there."""
+    if network.input == network.output or not network.layers:
+        raise CompileError("the network has no layer")
+    plan = make_plan(network, config)
+    image = Image(ALIGN)
+    emitter = Emitter(plan, config, image)
+    emit_network(emitter)
+    sizes = {
+        Memory.SPAD: config.spad_words,
+        Memory.DRAM: -(-image.size // config.depth),
+        Memory.PROG: config.prog_words,
+        Memory.TABLE: config.tables,
+        Memory.ROWS: ROW_SCALARS,
+    }
+    scheduled = schedule(emitter.ops, config, sizes)
+    instructions = [entry.op.instruction for entry in scheduled] + [Instruction(Opcode.HALT)]
+    prog_base = image.put(b"".join(i.encode() for i in instructions))
+    memory = bytearray(image.size)
+    for address, data in image.blocks:
+        memory[address : address + len(data)] = data
+    places = plan.layout.places
+    return Compiled(
+        config,
+        network,
+        instructions,
+        bytes(memory),
+        prog_base,
+        round_up(image.size, 4096),
+        Surface(emitter.memory[network.input], places[network.input]),
+        Surface(emitter.memory[network.output], places[network.output]),
+        plan.layout.windows,
+        _layer_table(plan, scheduled, network, config),
+        [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
+        plan,
+    )
+
+
+def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, config: ChipConfig) -> list[LayerRow]:
+    rows = []
+    named = {layer.name: layer for layer in network.layers}
+    for step in plan.steps:
+        layer = step.layer
+        mine = [
+            n for n, entry in enumerate(scheduled)
+            if entry.op.step == step.index and entry.op.instruction.opcode is not Opcode.LOAD
+        ]  # fmt: skip
+        macs = named[layer.name].macs(network)
+        mode = _mode(layer, plan)
+        rate = config.macs_w4a4 if mode == "w4a4" else config.macs_w4a8
+        rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
+    return rows
+
+
+def _mode(layer: object, plan: Plan) -> str:
+    from golden.quartdepth.network.network import Attend, Convolution
+
+    if isinstance(layer, Attend):
+        return "attention"
+    if not isinstance(layer, Convolution):
+        return "vector"
+    if layer.depthwise:
+        return "depthwise"
+    return "w4a4" if plan.layout.places[layer.source].code.format is Format.UINT4 else "w4a8"
+
+
+__all__ = ["INSTRUCTION_BYTES", "CompileError", "Compiled", "LayerRow", "Surface", "compile_network"]

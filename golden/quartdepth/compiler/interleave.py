@@ -1,0 +1,163 @@
+"""Elementwise work between products: the VPU has time left while the MXU computes, LayerNorm and copies need it.
+
+Pairs of MATMUL and VECTOR keep their order. An elementwise VECTOR may stand anywhere between the last instruction that
+it must follow and the first that must follow it. A simple clock of MXU and VPU decides: it is put in as soon as the
+MXU would still not run out of accumulators while the VPU is busy with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from golden.quartdepth.chip.codec import Microword
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode
+from golden.quartdepth.compiler.effects import Effects
+from golden.quartdepth.compiler.emitter import Op
+
+BANKS = 2  # accumulator banks that the MXU fills without the VPU
+BRIDGED = 0.5  # part of an elementwise VECTOR that the MXU must be able to bridge
+TURN = 12  # cycles from one microword of a program to the next
+REACH = 600  # instructions that an elementwise one may move
+
+
+@dataclass
+class Scheduled:
+    """An instruction in its final place, and its effects."""
+
+    op: Op
+    effects: Effects
+
+    @property
+    def engine(self) -> Engine:
+        return ENGINE_OF[self.op.instruction.opcode]
+
+
+def mxu_cycles(op: Op, config: ChipConfig) -> int:
+    """Cycles that the MXU takes for a MATMUL, stalls apart."""
+    i = op.instruction
+    if i.opcode is not Opcode.MATMUL:
+        return 0
+    pixels = i["out_h"] * i["out_w"]
+    if i["depthwise"]:
+        return pixels * i["chunks"] * 3 * i["stride_x"]
+    steps = i["kernel_h"] * i["kernel_w"] * i["chunks"] * (2 if i["weight_format"] else 1)
+    return pixels * steps * -(-i["n"] // config.cols)
+
+
+def vpu_cycles(op: Op, config: ChipConfig) -> int:
+    """Cycles that the VPU takes for a VECTOR whose accumulator rows are there."""
+    i = op.instruction
+    if i.opcode is not Opcode.VECTOR:
+        return 0
+    pixels = i["h"] * i["w"]
+    kinds = [Kind(Microword.decode(word)["kind"]) for word in op.program]
+    each = sum(-(-i["n"] // config.cols) if kind is Kind.VECTOR else 1 for kind in kinds)
+    turns = -(-pixels // i["block"]) * len(op.program) if len(op.program) > 1 else 1
+    return pixels * each + turns * TURN
+
+
+@dataclass
+class _Free:
+    """An elementwise VECTOR: it may stand before entries `after` + 1 ... `before` of the others."""
+
+    entry: Scheduled
+    after: int
+    before: int
+    cycles: int
+
+
+@dataclass
+class _Clock:
+    """When MXU and VPU are done with what has been put in, and when each free VECTOR is."""
+
+    config: ChipConfig
+    mxu: int = 0
+    vpu: int = 0
+    done: dict[int, int] = field(default_factory=dict)
+
+    def bank(self, matmul: Op) -> int:
+        """Cycles in which a MATMUL fills an accumulator bank."""
+        i = matmul.instruction
+        tiles = -(-i["n"] // (self.config.depth if i["depthwise"] else self.config.cols))
+        pixels = i["out_h"] * i["out_w"]
+        return mxu_cycles(matmul, self.config) * min(i["block"], pixels) // (pixels * tiles)
+
+    def pair(self, matmul: Op, vector: Op, ready: int) -> None:
+        """A MATMUL, its operands ready at some time, and its VECTOR."""
+        start = max(self.mxu, ready, self.vpu - BANKS * self.bank(matmul))
+        self.mxu = start + mxu_cycles(matmul, self.config)
+        self.vpu = max(self.vpu, start + self.bank(matmul)) + vpu_cycles(vector, self.config)
+        self.vpu = max(self.vpu, self.mxu + min(self.bank(matmul), self.config.rows))
+
+
+def interleave(listed: Sequence[Scheduled], config: ChipConfig) -> list[Scheduled]:
+    """The same instructions, elementwise ones moved; right when run in order, like `listed`."""
+    fixed: list[Scheduled] = []
+    free: list[_Free] = []
+    for n, entry in enumerate(listed):
+        fed = bool(n) and listed[n - 1].op.instruction.opcode is Opcode.MATMUL
+        if entry.engine is Engine.VPU and not fed:
+            free.append(_Free(entry, len(fixed) - 1, len(fixed), vpu_cycles(entry.op, config)))
+        else:
+            fixed.append(entry)
+    needs = _bounds(fixed, free)
+    return _merge(fixed, free, needs, config)
+
+
+def _bounds(fixed: list[Scheduled], free: list[_Free]) -> dict[int, list[int]]:
+    """Sets every free one's bounds; returns the free ones that a fixed one must follow."""
+    needs: dict[int, list[int]] = {}
+    for k, item in enumerate(free):
+        effects = item.entry.effects
+        here = item.before
+        low = max(here - REACH, 0)
+        item.after = next((n for n in range(here - 1, low - 1, -1) if fixed[n].effects.conflicts(effects)), low - 1)
+        high = min(here + REACH, len(fixed))
+        item.before = next((n for n in range(here, high) if effects.conflicts(fixed[n].effects)), high)
+        # not between a MATMUL and its VECTOR
+        if item.after >= 0 and fixed[item.after].op.instruction.opcode is Opcode.MATMUL:
+            item.after += 1
+        if 0 < item.before < len(fixed) and fixed[item.before - 1].op.instruction.opcode is Opcode.MATMUL:
+            item.before -= 1
+        if item.before < len(fixed):
+            needs.setdefault(item.before, []).append(k)
+    return needs
+
+
+def _merge(
+    fixed: list[Scheduled], free: list[_Free], needs: dict[int, list[int]], config: ChipConfig
+) -> list[Scheduled]:
+    clock = _Clock(config)
+    waiting = deque(enumerate(free))
+    out: list[Scheduled] = []
+
+    def put() -> None:
+        k, item = waiting.popleft()
+        out.append(item.entry)
+        clock.vpu += item.cycles
+        clock.done[k] = clock.vpu
+
+    deadline = [len(fixed)] * (len(free) + 1)  # the first fixed one that needs this free one or one behind it
+    for k in range(len(free) - 1, -1, -1):
+        deadline[k] = min(deadline[k + 1], free[k].before)
+    for n, entry in enumerate(fixed):
+        matmul = entry.op.instruction.opcode is Opcode.MATMUL
+        fed = bool(n) and fixed[n - 1].op.instruction.opcode is Opcode.MATMUL
+        while waiting and not fed:
+            k, item = waiting[0]
+            # later it would cost all its cycles, now only those that the MXU cannot bridge
+            bridged = clock.mxu + BANKS * clock.bank(entry.op) - clock.vpu if matmul else 0
+            early = matmul and item.after < n and bridged >= item.cycles * BRIDGED
+            if deadline[k] > n and not early:
+                break
+            put()
+        out.append(entry)
+        if fed:
+            ready = max((clock.done[k] for k in needs.get(n - 1, []) if k in clock.done), default=0)
+            clock.pair(fixed[n - 1].op, entry.op, ready)
+    while waiting:
+        put()
+    return out

@@ -1,0 +1,69 @@
+"""Bytes of weights and parameters, as docs/numerics.md lays out the stationary operand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.quartdepth.arithmetic.numerics import pack_nibbles
+from golden.quartdepth.chip.config import ChipConfig
+from golden.quartdepth.chip.isa import PARAM_BYTES, Format
+
+Weights = NDArray[np.int8]
+
+
+def elements_per_step(fmt: Format, config: ChipConfig) -> int:
+    """Input elements that one step of the MXU takes."""
+    return 2 * config.depth if fmt is Format.UINT4 else config.depth
+
+
+def tile_count(taps: int, inputs: int, fmt: Format, config: ChipConfig) -> int:
+    """Weight tiles of a column tile of a dense layer."""
+    steps = taps * -(-inputs // elements_per_step(fmt, config))
+    return steps if fmt is Format.UINT4 else -(-steps // 2)
+
+
+def dense_weights(weight: Weights, fmt: Format, config: ChipConfig) -> bytes:
+    """int4 weights [channels, taps, inputs] for activations of `fmt`: [column tile][tile][column][byte]."""
+    channels, taps, inputs = weight.shape
+    width = elements_per_step(fmt, config)
+    chunks, columns = -(-inputs // width), -(-channels // config.cols)
+    steps = np.zeros((columns * config.cols, taps, chunks * width), dtype=np.int8)
+    steps[:channels, :, :inputs] = weight
+    steps = steps.reshape(columns, config.cols, taps * chunks, width)
+    if fmt is Format.UINT4:  # both nibbles of a byte belong to one step: elements 2i and 2i+1
+        packed = pack_nibbles(steps)
+    else:  # the low nibble belongs to the even step, the high one to the odd
+        if steps.shape[2] % 2:
+            steps = np.pad(steps, ((0, 0), (0, 0), (0, 1), (0, 0)))
+        pairs = steps.reshape(columns, config.cols, -1, 2, width)
+        packed = pack_nibbles(pairs.swapaxes(3, 4).reshape(columns, config.cols, -1, 2 * width))
+    return np.ascontiguousarray(packed.transpose(0, 2, 1, 3)).tobytes()
+
+
+def depthwise_weights(weight: Weights, config: ChipConfig) -> bytes:
+    """int4 weights [channels, 9, 1]: [group of D channels][column][byte 3 ky + kx], nibble u for channel u C + c."""
+    depth, cols = config.depth, config.cols
+    groups = -(-len(weight) // depth)
+    padded = np.zeros((groups * depth, depth), dtype=np.int8)
+    padded[: len(weight), :9] = weight[:, :, 0]
+    nibbles = np.zeros((groups, cols, depth, 2), dtype=np.int8)
+    nibbles[..., : depth // cols] = padded.reshape(groups, depth // cols, cols, depth).transpose(0, 2, 3, 1)
+    return pack_nibbles(nibbles.reshape(groups, cols, 2 * depth)).tobytes()
+
+
+def parameters(
+    bias: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDArray[np.int64], zero: int, config: ChipConfig
+) -> bytes:
+    """Eight bytes a channel, filled up to whole groups of lanes."""
+    count = len(bias)
+    assert PARAM_BYTES == 8
+    records = np.zeros(
+        -(-count // config.cols) * config.cols,
+        dtype=[("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero", "i1")],
+    )
+    records["bias"][:count] = bias
+    records["multiplier"][:count] = multiplier
+    records["shift"][:count] = shift
+    records["zero"][:count] = zero
+    return records.tobytes()

@@ -1,0 +1,1 @@
+"""The default depth network: METER-XXS, its training, its data, its accuracy."""

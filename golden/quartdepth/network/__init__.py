@@ -1,0 +1,1 @@
+"""The integer network: capture from PyTorch, fusion, quantisation, execution."""

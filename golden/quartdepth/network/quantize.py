@@ -1,0 +1,310 @@
+"""Calibrated min-max quantisation of a captured network: the simple method that later ones are compared with.
+
+Weights are int4 in -7..7, symmetric, one scale an output channel. Activations are int8, asymmetric (w4a8), or unsigned
+4-bit codes (w4a4). Eight bits stay, in w4a4 too: the photo (it is 8-bit), what LayerNorm reads, attention's queries,
+values, scores and weights. Keys take the weights' side of the array and are int4 in both modes. The output is INT16.
+A caller may give any other picture a code of its own, tables (TABLE4) included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.network.layers import (
+    Add,
+    Attention,
+    Concat,
+    Conv,
+    FloatGraph,
+    FloatLayer,
+    LayerNorm,
+    Relu,
+    Transposed,
+)
+from golden.quartdepth.network.network import (
+    Attend,
+    Code,
+    Convolution,
+    Join,
+    Layer,
+    Network,
+    Normalise,
+    Picture,
+    Rescale,
+    Residual,
+    Scale,
+)
+
+WEIGHT_TOP = 7
+MAX_BIAS = 1 << 30
+MAX_REDUCTION = 1 << 21  # products an accumulator can take without overflow (docs/numerics.md)
+HEADROOM = 2.0  # of the 16-bit output over the largest value seen
+SPREAD = 1.25  # of LayerNorm's centred values over the largest seen
+LOG2_E = math.log2(math.e)
+
+Range = tuple[float, float]
+
+
+class QuantizeError(ValueError):
+    """The network cannot be quantised as asked; the message names the layer and says why."""
+
+
+class Bits(Enum):
+    """Widths of weights and activations."""
+
+    W4A8 = "w4a8"
+    W4A4 = "w4a4"
+
+
+def quantize(
+    graph: FloatGraph, images: Sequence[Tensor], bits: Bits = Bits.W4A8, codes: Mapping[str, Code] | None = None
+) -> Network:
+    """The integer network, calibrated on images of the graph's input shape, [1,C,H,W] float32 in 0..1.
+
+    codes: codes of chosen pictures instead of the calibrated ones. Raises QuantizeError without images, for unknown
+    pictures, non-finite values, or a layer whose sums could overflow 32 bits.
+    """
+    if not images:
+        raise QuantizeError("calibration needs at least one image")
+    return _Quantizer(graph, _calibrate(graph, images), bits, dict(codes or {})).run()
+
+
+def fixed_point(real: float, what: str = "a factor") -> Scale:
+    """The nearest `multiplier / 2^shift`, 15 significant bits. Raises QuantizeError for what does not fit."""
+    if not 0 < real < 32767.5 or not math.isfinite(real):
+        raise QuantizeError(f"{what} of {real:g} cannot be a fixed-point multiplier: it must be in 0..32767")
+    shift = min(14 - math.frexp(real)[1] + 1, 47)
+    multiplier = round(math.ldexp(real, shift))
+    if multiplier > 32767:
+        multiplier, shift = (multiplier + 1) >> 1, shift - 1
+    return Scale(multiplier, shift)
+
+
+def uniform_code(low: float, high: float, fmt: Format) -> Code:
+    """Asymmetric min-max code of `fmt` for values in low..high (zero is always included, and exact)."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    first, last = {Format.INT8: (-128, 127), Format.UINT4: (0, 15)}[fmt]
+    scale = max((high - low) / (last - first), 1e-9)
+    return Code(fmt, scale, int(np.clip(round(first - low / scale), first, last)))
+
+
+def symmetric_code(low: float, high: float, narrow: bool = False) -> Code:
+    """Symmetric int8 code, -127..127 or, narrow, -7..7."""
+    return Code(Format.INT8, max(-low, high, 1e-9) / (WEIGHT_TOP if narrow else 127), narrow=narrow)
+
+
+def _calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
+    """Smallest and largest value of every picture and inner tensor over all images."""
+    ranges: dict[str, Range] = {}
+
+    def observe(name: str, tensor: Tensor) -> None:
+        low, high = (float(v) for v in torch.aminmax(tensor))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise QuantizeError(f"'{name}' holds values that are not finite: check weights and images")
+        old = ranges.get(name, (low, high))
+        ranges[name] = (min(low, old[0]), max(high, old[1]))
+
+    wanted = graph.shapes[graph.input]
+    for image in images:
+        if tuple(image.shape) != (1, wanted.channels, wanted.height, wanted.width):
+            raise QuantizeError(
+                f"calibration images must be [1,{wanted.channels},{wanted.height},{wanted.width}], "
+                f"not {list(image.shape)}"
+            )
+        graph.run(image, observe)
+    return ranges
+
+
+class _Quantizer:
+    def __init__(self, graph: FloatGraph, ranges: dict[str, Range], bits: Bits, codes: dict[str, Code]) -> None:
+        self.graph, self.ranges, self.bits, self.given = graph, ranges, bits, codes
+        self.layers: list[Layer] = []
+        self.pictures: dict[str, Picture] = {}
+        if unknown := sorted(set(codes) - set(graph.shapes)):
+            raise QuantizeError(f"no picture '{unknown[0]}' in the network")
+
+    def run(self) -> Network:
+        self._choose_codes()
+        for layer in self.graph.layers:
+            self.layers.extend(self._quantize(layer))
+        return Network(self.graph.input, self.graph.output, self.pictures, self.layers)
+
+    def code(self, name: str) -> Code:
+        return self.pictures[name].code
+
+    def _choose_codes(self) -> None:
+        graph = self.graph
+        eight = {graph.input}
+        symmetric: set[str] = set()
+        keys: set[str] = set()
+        readers: dict[str, list[FloatLayer]] = {name: [] for name in graph.shapes}
+        for layer in graph.layers:
+            for source in layer.sources:
+                readers[source].append(layer)
+            if isinstance(layer, LayerNorm):
+                eight.add(layer.source)
+            elif isinstance(layer, Attention):
+                symmetric.update(layer.sources)
+                keys.add(layer.key)
+        for name in [graph.input, *(layer.name for layer in graph.layers)]:
+            low, high = (0.0, 1.0) if name == graph.input else self.ranges[name]
+            if name in self.given:
+                code = self.given[name]
+            elif name == graph.output:
+                code = Code(Format.INT16, max(-low, high, 1e-9) * HEADROOM / 32767)
+            elif name in symmetric:
+                code = symmetric_code(low, high, name in keys)
+            else:
+                narrow = self.bits is Bits.W4A4 and name not in eight
+                code = uniform_code(low, high, Format.UINT4 if narrow else Format.INT8)
+            self.pictures[name] = Picture(graph.shapes[name], code)
+        for layer in graph.layers:
+            if isinstance(layer, Concat):  # what only this layer reads is made in its code, the rest is converted
+                for part in set(layer.parts):
+                    free = len(readers[part]) == 1 and layer.parts.count(part) == 1
+                    if free and part not in (graph.input, graph.output):
+                        self.pictures[part] = Picture(graph.shapes[part], self.code(layer.name))
+
+    def _quantize(self, layer: FloatLayer) -> list[Layer]:
+        match layer:
+            case Conv():
+                return [self._convolution(layer, layer.weight, 0, layer.stride, layer.padding)]
+            case Transposed():
+                return [self._convolution(layer, layer.weight, 1, layer.stride, layer.padding)]
+            case Relu():
+                return [self._rescale(layer.name, layer.source, None, True)]
+            case Add():
+                return [self._rescale(layer.name, layer.source, layer.other, layer.relu)]
+            case Concat():
+                return self._join(layer)
+            case LayerNorm():
+                return [self._normalise(layer)]
+            case Attention():
+                return [self._attend(layer)]
+        raise QuantizeError(f"layer '{layer.name}' of type {type(layer).__name__} cannot be quantised")
+
+    def _limits(self, name: str, relu: bool) -> tuple[int, int]:
+        code = self.code(name)
+        lo, hi = code.clamp
+        return (max(lo, code.zero) if relu else lo), hi
+
+    def _residual(self, source: str | None, name: str) -> Residual | None:
+        if source is None:
+            return None
+        code = self.code(source)
+        ratio = code.scale / self.code(name).step
+        return Residual(source, -code.zero, fixed_point(ratio, f"'{name}': the residual's rescaling"))
+
+    def _convolution(
+        self, layer: Conv | Transposed, weight: Tensor, out_axis: int,
+        stride: tuple[int, int], padding: tuple[int, int],
+    ) -> Convolution:  # fmt: skip
+        w = weight.double().numpy()
+        bias = layer.bias.double().numpy()
+        products = w.size // w.shape[out_axis]
+        if products >= MAX_REDUCTION:
+            raise QuantizeError(f"'{layer.name}' sums {products} products; 32 bits hold {MAX_REDUCTION - 1}")
+        source, step = self.code(layer.source), self.code(layer.name).step
+        axes = tuple(a for a in range(w.ndim) if a != out_axis)
+        # a channel of tiny weights takes a coarser scale, so that its bias fits
+        smallest = np.maximum(np.abs(bias) / (source.scale * MAX_BIAS / 2), 1e-12)
+        scale = np.maximum(np.abs(w).max(axes) / WEIGHT_TOP, smallest)
+        shaped = scale.reshape([-1 if a == out_axis else 1 for a in range(w.ndim)])
+        factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in source.scale * scale / step]
+        lo, hi = self._limits(layer.name, layer.relu)
+        return Convolution(
+            layer.name,
+            layer.source,
+            np.rint(w / shaped).astype(np.int8),
+            np.rint(bias / (source.scale * scale)).astype(np.int32),
+            np.array([f.multiplier for f in factors], dtype=np.int16),
+            np.array([f.shift for f in factors], dtype=np.uint8),
+            lo,
+            hi,
+            stride,
+            padding,
+            depthwise=isinstance(layer, Conv) and layer.depthwise,
+            transposed=isinstance(layer, Transposed),
+            extra=layer.extra if isinstance(layer, Transposed) else (0, 0),
+            residual=self._residual(layer.residual if isinstance(layer, Conv) else None, layer.name),
+        )
+
+    def _rescale(self, name: str, source: str, other: str | None, relu: bool) -> Rescale:
+        code = self.code(source)
+        scale = fixed_point(code.scale / self.code(name).step, f"'{name}': the rescaling")
+        lo, hi = self._limits(name, relu)
+        return Rescale(name, source, -code.zero, scale, lo, hi, self._residual(other, name))
+
+    def _join(self, layer: Concat) -> list[Layer]:
+        code = self.code(layer.name)
+        out: list[Layer] = []
+        parts = []
+        for i, part in enumerate(layer.parts):
+            if self.code(part) is not code:
+                name = f"{layer.name}.{i}"
+                self.pictures[name] = Picture(self.graph.shapes[part], code)
+                out.append(self._rescale(name, part, None, False))
+                part = name
+            parts.append(part)
+        return [*out, Join(layer.name, tuple(parts))]
+
+    def _normalise(self, layer: LayerNorm) -> Normalise:
+        source, out = self.code(layer.source), self.code(layer.name)
+        n = self.graph.shapes[layer.name].channels
+        low, high = self.ranges[f"{layer.name}/centred"]
+        peak = 64 * min(SPREAD * max(-low, high) / source.scale, 255.0)
+        square_shift = max(0, math.ceil(math.log2(max(peak, 1.0) ** 2 / 32767)))
+        unit = 4096 / (source.scale**2 * 2.0**square_shift)  # of `total` by squared input
+        fraction = math.ceil(square_shift / 2) - 14
+        factor = 2.0**fraction * math.sqrt(n / 2.0**square_shift) / out.step
+        lo, hi = out.clamp
+        return Normalise(
+            layer.name, layer.source, fixed_point(64 / n), square_shift, min(round(n * layer.eps * unit), 1 << 30),
+            fraction, fixed_point(factor, f"'{layer.name}': the output rescaling"), lo, hi,
+        )  # fmt: skip
+
+    def _attend(self, layer: Attention) -> Attend:
+        q, k, v, out = (self.code(n) for n in (layer.query, layer.key, layer.value, layer.name))
+        if (
+            q.format is not Format.INT8
+            or k.format is not Format.INT8
+            or v.format is not Format.INT8
+            or q.zero
+            or k.zero
+        ):
+            raise QuantizeError(f"'{layer.name}': queries, keys and values must be INT8, the first two symmetric")
+        low, high = self.ranges[f"{layer.name}/scores"]
+        step = max((high - low) / 255, 1e-6)
+        fraction = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
+        lo, hi = out.clamp
+        return Attend(
+            layer.name, layer.query, layer.key, layer.value, layer.heads, layer.head_dim, layer.patch,
+            score=fixed_point(q.scale * k.scale * layer.scale / step, f"'{layer.name}': the scores' rescaling"),
+            score_zero=int(np.clip(round(-128 - low / step), -32768, 32767)),
+            exponent=fixed_point(step * LOG2_E * 1024, f"'{layer.name}': the exponent"),
+            weight=Scale(127 << 7, 22),
+            fraction=fraction,
+            out=fixed_point(v.scale * 2.0**fraction / out.step, f"'{layer.name}': the output rescaling"),
+            zero=round(out.zero - v.zero * v.scale / out.step),
+            lo=lo, hi=hi,
+        )  # fmt: skip
+
+
+def image_codes(network: Network, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Input codes [h, w, c] of an 8-bit image of the network's input size: exact, `q = pixel - 128`.
+
+    Raises QuantizeError for another size.
+    """
+    shape = network.pictures[network.input].shape
+    if image.dtype != np.uint8 or image.shape != (shape.height, shape.width, shape.channels):
+        wanted = f"{shape.height} x {shape.width} x {shape.channels}"
+        raise QuantizeError(f"the image must be uint8 {wanted}, not {image.dtype} {image.shape}")
+    return network.pictures[network.input].code.encode(image.astype(np.float64) / 255)
