@@ -1,0 +1,1 @@
+"""FastCar: autoregressive video that computes only what changed; the golden half."""
