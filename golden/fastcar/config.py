@@ -98,6 +98,20 @@ class Controls:
             raise ValueError(f"window and sink must be in 0..{MAX_CONTEXT}, not {self.window} and {self.sink}")
 
 
+@dataclass(frozen=True)
+class ModelConfig:
+    """A video model: `layers` alike layers, `tokens` codes of a picture's places, `conditions` kinds of motion.
+
+    Position 0 gets the condition, position t the token t - 1, and answers with token t. Condition 0 says nothing.
+    """
+
+    layer: LayerConfig
+    layers: int
+    tokens: int
+    conditions: int
+
+
 LLAMA_7B = LayerConfig(width=4096, ffn=11008, heads=32, kv_heads=32, head_dim=128)
 SMALL = LayerConfig(width=384, ffn=1024, heads=6, kv_heads=2, head_dim=64)
+VIDEO = ModelConfig(SMALL, layers=6, tokens=1024, conditions=8)
 TINY = LayerConfig(width=32, ffn=48, heads=4, kv_heads=2, head_dim=8, frame_tokens=8, context=64)

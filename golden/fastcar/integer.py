@@ -8,7 +8,7 @@ computed: its row enters none of the products.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -194,17 +194,27 @@ def attention(q: Int8s, state: LayerState, layer: LayerWeights, seen: list[slice
     """
     rows, heads, head_dim = q.shape
     kv_heads = state.keys.shape[1]
-    keys = np.concatenate([state.exact_keys[:, :, s] for s in seen], axis=2)
-    values = np.concatenate([state.exact_values[:, :, s] for s in seen], axis=2)
+    keys, values = _taken(state.exact_keys, seen), _taken(state.exact_values, seen)
     grouped = q.astype(np.float32).reshape(rows, kv_heads, heads // kv_heads, head_dim)
     score = (grouped @ keys.transpose(0, 1, 3, 2)).astype(np.int64)
     behind = score - score.max(axis=3, keepdims=True)
     octaves = sat16(rs(behind * layer.score_multiplier, layer.score_shift))
-    p = np.minimum(PROBABILITY_MAX, rs(exp2n(octaves), 3))
+    p = probabilities()[-octaves]
     acc = (p.astype(np.float64) @ values).astype(np.int64)
     pair = recip(p.sum(axis=3, keepdims=True))
     e, m = pair >> 16, pair & 0xFFFF
     return sat8(rs(acc * m, e - layer.attention_shift)).reshape(rows, heads * head_dim)
+
+
+@lru_cache(maxsize=1)
+def probabilities() -> Ints:
+    """p of every `-octaves` in 0..32768, int64: `min(4095, rs(EXP2N(octaves), 3))`."""
+    return np.minimum(PROBABILITY_MAX, rs(exp2n(-np.arange((1 << 15) + 1)), 3))
+
+
+def _taken(cache: NDArray[Any], seen: list[slice]) -> NDArray[Any]:
+    parts = [cache[:, :, s] for s in seen]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
 def swiglu(gate: Int16s, up: Int16s, shift: int) -> Int8s:

@@ -1,0 +1,201 @@
+"""Clips of eight pictures to learn from: real video of rooms, pans and zooms over photos.
+
+`python -m golden.fastcar.clips --out .data/fastcar` puts the train splits of two sequences whose licences allow it (TUM
+RGB-D, CC BY 4.0; aims, MIT) and photos of scikit-image into one small folder. `Clips` samples from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from golden.fastcar.tokenizer import SIDE
+from golden.paths import shared_dir
+
+FRAMES = 8
+VIDEO_SIZE = (171, SIDE)  # width, height
+PHOTO_SIDE = 256
+PHOTOS = ("astronaut", "coffee", "motorcycle_left", "rocket", "hubble_deep_field", "retina")
+GAP_SECONDS = 0.15  # a longer pause between frames starts a new segment
+
+
+class Condition(IntEnum):
+    """The kind of motion that a clip has; ANY says nothing and is the row without guidance."""
+
+    ANY = 0
+    HANDHELD = 1
+    ROBOT = 2
+    PAN_LEFT = 3
+    PAN_RIGHT = 4
+    PAN_DOWN = 5
+    ZOOM_IN = 6
+    ZOOM_OUT = 7
+
+
+def video_frames(sequence: str, split: str) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
+    """(n, 128, 171, 3) frames of a sequence of shared/data/indoor, and its (begin, end) runs without a gap.
+
+    Raises ValueError when the data is not there.
+    """
+    shared = shared_dir()
+    if shared is None or not (folder := shared / "data" / "indoor" / sequence).is_dir():
+        raise ValueError(f"shared/data/indoor/{sequence} is not here: TRIPTYCH_SHARED names the research data")
+    meta = json.loads((folder / "meta.json").read_text())
+    names = meta["split"][split]
+    frames = [Image.open(folder / "rgb" / f"{name}.jpg").resize(VIDEO_SIZE, Image.Resampling.LANCZOS) for name in names]
+    first = 0 if split == "train" else meta["count"] - len(names)
+    times = meta.get("timestamps_s")
+    breaks = [0, len(names)]
+    if times:
+        taken = times[first : first + len(names)]
+        breaks[1:1] = [i for i in range(1, len(taken)) if taken[i] - taken[i - 1] > GAP_SECONDS]
+    return np.stack([np.asarray(f) for f in frames]), list(pairwise(breaks))
+
+
+def photo(name: str) -> NDArray[np.uint8]:
+    """(256, 256, 3): the middle square of a photo that scikit-image's package holds."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    picture = Image.open(next(p for p in sorted(folder.glob(f"{name}.*")) if p.suffix != ".npz")).convert("RGB")
+    return np.asarray(middle_square(picture, PHOTO_SIDE))
+
+
+def middle_square(picture: Image.Image, side: int) -> Image.Image:
+    """The largest square in the middle, resized to `side`."""
+    edge = min(picture.size)
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    return picture.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def prepare(folder: Path) -> None:
+    """Writes video.npy, photos.npy and segments.json. Raises ValueError when the research data is not there."""
+    videos, segments, base = [], [], 0
+    for sequence, condition in (("tum_fr1_rpy", Condition.HANDHELD), ("aims", Condition.ROBOT)):
+        frames, runs = video_frames(sequence, "train")
+        segments += [(base + a, base + b, int(condition)) for a, b in runs if b - a >= FRAMES]
+        videos.append(frames)
+        base += len(frames)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "video.npy", np.concatenate(videos))
+    np.save(folder / "photos.npy", np.stack([photo(name) for name in PHOTOS]))
+    part = folder / "segments.json.part"
+    part.write_text(json.dumps(segments))
+    os.replace(part, folder / "segments.json")
+
+
+@dataclass
+class Clips:
+    """Samples clips on `device` from a folder that `prepare` made; every random draw comes from one seed."""
+
+    video: Tensor  # (n, 3, 128, 171) float16 in 0..1
+    photos: Tensor  # (p, 3, 256, 256)
+    starts: Tensor  # (m, 3): begin, end, condition of every run
+    generator: torch.Generator
+
+    @classmethod
+    def load(cls, folder: Path, device: str, seed: int) -> Clips:
+        """Raises ValueError when the folder was not prepared."""
+        if not (folder / "segments.json").is_file():
+            raise ValueError(f"{folder} holds no clips: run `python -m golden.fastcar.clips --out {folder}` first")
+
+        def pictures(name: str) -> Tensor:
+            stored = torch.from_numpy(np.load(folder / name)).to(device)
+            return stored.permute(0, 3, 1, 2).contiguous().half() / 255
+
+        segments = torch.tensor(json.loads((folder / "segments.json").read_text()), device=device)
+        generator = torch.Generator(device).manual_seed(seed)
+        return cls(pictures("video.npy"), pictures("photos.npy"), segments, generator)
+
+    def sample(self, count: int) -> tuple[Tensor, Tensor]:
+        """(count, 8, 3, 128, 128) pictures in 0..1 and (count,) conditions, int64; two thirds are real video."""
+        real = (2 * count + 2) // 3
+        video, kind_a = self._video(real)
+        photos, kind_b = self._photos(count - real)
+        clips = torch.cat([video, photos])
+        gain, offset = self._between(count, 0.85, 1.15), self._between(count, -0.06, 0.06)
+        clips = clips * gain.view(-1, 1, 1, 1, 1) + offset.view(-1, 1, 1, 1, 1)
+        return clips.clamp(0, 1), torch.cat([kind_a, kind_b])
+
+    def _between(self, count: int, low: float, high: float) -> Tensor:
+        device = self.generator.device
+        return low + (high - low) * torch.rand(count, generator=self.generator, device=device)
+
+    def _video(self, count: int) -> tuple[Tensor, Tensor]:
+        lengths = (self.starts[:, 1] - self.starts[:, 0]).float()
+        run = torch.multinomial(lengths, count, replacement=True, generator=self.generator)
+        begin, end, kind = self.starts[run].unbind(1)
+        draw = self._between(count, 0, 1)
+        stride = (draw > 0.06).long() + (draw > 0.7).long()  # standing still, every frame, every other frame
+        stride = torch.minimum(stride, (end - begin - 1) // (FRAMES - 1))
+        room = (end - begin - stride * (FRAMES - 1)).float()
+        first = begin + (self._between(count, 0, 1) * room).long().clamp(max=room.long() - 1)
+        steps = torch.arange(FRAMES, device=first.device) * stride[:, None]
+        backwards = self._between(count, 0, 1) < 0.5
+        index = first[:, None] + torch.where(backwards[:, None], steps.flip(1), steps)
+        size = SIDE * self._between(count, 0.8, 1.0)
+        x = size / 2 + self._between(count, 0, 1) * (VIDEO_SIZE[0] - size)
+        y = size / 2 + self._between(count, 0, 1) * (VIDEO_SIZE[1] - size)
+        centre = torch.stack([x, y], 1)[:, None].expand(-1, FRAMES, -1)
+        return self._cut(self.video[index.flatten()], centre, size[:, None].expand(-1, FRAMES)), kind
+
+    def _photos(self, count: int) -> tuple[Tensor, Tensor]:
+        device = self.generator.device
+        which = torch.randint(len(self.photos), (count,), generator=self.generator, device=device)
+        low, high = int(Condition.PAN_LEFT), int(Condition.ZOOM_OUT)
+        kind = torch.randint(low, high + 1, (count,), generator=self.generator, device=device)
+        time = torch.arange(FRAMES, device=device).float()
+        speed = self._between(count, 0.5, 10.0)
+        direction = torch.zeros(high + 1, 2, device=device)
+        direction[Condition.PAN_LEFT, 0], direction[Condition.PAN_RIGHT, 0] = -1, 1
+        direction[Condition.PAN_DOWN, 1] = 1
+        shift = direction[kind][:, None] * (speed[:, None] * time)[..., None]
+        grow = (kind == Condition.ZOOM_OUT).float() - (kind == Condition.ZOOM_IN).float()
+        size = self._between(count, 110, 170)[:, None] * (1 + grow * speed * 0.004)[:, None] ** (time - 3.5)
+        biggest = size.amax(1, keepdim=True)
+        low_corner = biggest / 2 - shift.amin(1)
+        room = (PHOTO_SIDE - biggest - (shift.amax(1) - shift.amin(1))).clamp(min=0)
+        place = torch.rand(count, 2, generator=self.generator, device=device) * room
+        centre = (low_corner + place)[:, None] + shift
+        return self._cut(self.photos[which.repeat_interleave(FRAMES)], centre, size), kind
+
+    def _cut(self, pictures: Tensor, centre: Tensor, size: Tensor) -> Tensor:
+        """Squares of (n, f) `size` pixels around (n, f, 2) `centre` (x, y) of (n * f) pictures, to 128 x 128."""
+        height, width = pictures.shape[2:]
+        count = len(centre)
+        theta = torch.zeros(count * FRAMES, 2, 3, device=pictures.device)
+        theta[:, 0, 0], theta[:, 1, 1] = (size / width).flatten(), (size / height).flatten()
+        theta[:, 0, 2] = (centre[..., 0] * 2 / width - 1).flatten()
+        theta[:, 1, 2] = (centre[..., 1] * 2 / height - 1).flatten()
+        grid = F.affine_grid(theta, [count * FRAMES, 3, SIDE, SIDE], align_corners=False)
+        cut = F.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
+        return cut.view(count, FRAMES, 3, SIDE, SIDE)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: `--out FOLDER`."""
+    parser = argparse.ArgumentParser(prog="python -m golden.fastcar.clips", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    try:
+        prepare(parser.parse_args(argv).out)
+    except ValueError as error:
+        print(f"clips: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
