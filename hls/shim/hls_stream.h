@@ -64,6 +64,10 @@ public:
 
     const T& front() const { return data_[head_]; }
 
+    void drain_into(T* to) {
+        while (!empty()) *to++ = get();
+    }
+
 private:
     void put(const T& value) {
         std::size_t place = head_ + count_;

@@ -1,0 +1,223 @@
+// Dynamic Resource Scheduling: who computes, and on which lane.
+//
+// The program asks for every row of every matrix. DRS turns the batch's TAS into the index register (0 replays, 1
+// computes), drops the MLP commands of rows that replay, gathers the others in order and plans the passes of the lanes
+// over a window of weights: full passes of LANES rows, then a last one in which spare lanes split rows. A matrix that
+// no row needs is no job at all, and its weights are not streamed.
+#pragma once
+
+#include "lane_array.hpp"
+#include "records.hpp"
+
+namespace fastcar {
+
+constexpr std::uint8_t NO_LANE = 255;
+
+// The index register. A group of rows (one, a pair, all) replays when each of its rows may, and its TAS says so: ALL
+// wants every row above the threshold, the others the group's sum above the sum of thresholds.
+inline std::uint32_t decide(const std::int32_t (&tas)[MAX_ROWS], std::uint32_t may, int rows, int policy,
+                            std::int64_t threshold) {
+    const int size = policy == PER_SAMPLE ? 1 : policy == PAIR ? 2 : rows;
+    std::uint32_t computes = 0;
+groups:
+    for (int first = 0; first < rows; first += size) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        const int end = first + size < rows ? first + size : rows;
+        std::int64_t sum = 0;
+        std::uint32_t members = 0;
+        bool above = true;
+    members:
+        for (int row = first; row < end; ++row) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+            sum += tas[row];
+            above &= tas[row] > threshold;
+            members |= std::uint32_t(1) << row;
+        }
+        const bool wants = policy == ALL ? above : sum > threshold * (end - first);
+        if (!wants || (may & members) != members) computes |= members;
+    }
+    return computes;
+}
+
+// Computing rows in order; returns how many.
+inline int compact(std::uint32_t index, std::uint8_t (&row_of)[MAX_ROWS]) {
+    int count = 0;
+rows:
+    for (int row = 0; row < MAX_ROWS; ++row) {
+#pragma HLS PIPELINE II=1
+        if (bit(index, row)) row_of[count++] = std::uint8_t(row);
+    }
+    return count;
+}
+
+// What lane k does in the pass over rows first..first+taken-1 of the compaction table.
+inline Entry split(int k, int first, int taken, const std::uint8_t (&row_of)[MAX_ROWS]) {
+#pragma HLS INLINE
+    const int i = k % taken;
+    const int parts = (LANES - 1 - i) / taken + 1;
+    const int length = (WINDOW + parts - 1) / parts;
+    const int begin = k / taken * length;
+    const int end = begin + length;
+    return {row_of[first + i], std::uint8_t(begin < WINDOW ? begin : WINDOW), std::uint8_t(end < WINDOW ? end : WINDOW),
+            false};
+}
+
+inline int plan_passes(std::uint32_t index, Pass (&plan)[MAX_ROWS]) {
+    std::uint8_t row_of[MAX_ROWS];
+    const int count = compact(index, row_of);
+    int passes = 0;
+passes:
+    for (int first = 0; first < count; first += LANES) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        const int taken = count - first < LANES ? count - first : LANES;
+    lanes:
+        for (int k = 0; k < LANES; ++k) {
+#pragma HLS UNROLL
+            plan[passes].lane[k] = split(k, first, taken, row_of);
+        }
+        ++passes;
+    }
+    return passes;
+}
+
+// DRS off: row b belongs to lane b % LANES in pass b / LANES.
+inline int bind_rows(std::uint32_t index, int rows, Pass (&plan)[MAX_ROWS]) {
+    int passes = 0;
+passes:
+    for (int first = 0; first < rows; first += LANES) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        Pass pass;
+        bool any = false;
+    lanes:
+        for (int k = 0; k < LANES; ++k) {
+#pragma HLS UNROLL
+            const int row = first + k;
+            const bool computes = row < rows && bit(index, row);
+            pass.lane[k].row = std::uint8_t(row < rows ? row : 0);
+            pass.lane[k].begin = 0;
+            pass.lane[k].end = std::uint8_t(computes ? WINDOW : 0);
+            pass.lane[k].replayed = row < rows && !computes;
+            any |= computes;
+        }
+        if (any) plan[passes++] = pass;
+    }
+    return passes;
+}
+
+// The commands of one matrix: drops those of replaying rows, and issues what is left to the lanes.
+inline void dispatch(const Shape& shape, std::uint32_t index, hls::stream<RowCommand>& commands, hls::stream<Job>& jobs,
+                     hls::stream<Pass>& passes, DrsCounters& counters) {
+    Pass plan[MAX_ROWS];
+    Job job = {0, 0, 0, 0, false, false};
+rows:
+    for (int row = 0; row < shape.rows; ++row) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        const RowCommand command = commands.read();
+        ++counters.issued;
+        if (command.droppable && !bit(index, command.row)) {
+            ++counters.dropped;
+        } else {
+            job.index |= std::uint32_t(1) << command.row;
+            job.tiles = command.tiles;
+            job.segments = command.segments;
+            job.loads = command.loads;
+        }
+    }
+    if (job.index) {
+        job.passes =
+            std::uint8_t(shape.resource_scheduling ? plan_passes(job.index, plan) : bind_rows(job.index, shape.rows, plan));
+        jobs.write(job);
+    passes:
+        for (int pass = 0; pass < job.passes; ++pass) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+            passes.write(plan[pass]);
+        }
+    }
+}
+
+// The mapping table: the lane of each computing row, round-robin.
+inline void map_rows(std::uint32_t index, std::uint8_t (&mapping)[MAX_ROWS]) {
+    std::uint8_t row_of[MAX_ROWS];
+    const int count = compact(index, row_of);
+clear:
+    for (int row = 0; row < MAX_ROWS; ++row) {
+#pragma HLS UNROLL
+        mapping[row] = NO_LANE;
+    }
+rows:
+    for (int rank = 0; rank < count; ++rank) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        mapping[row_of[rank]] = std::uint8_t(rank % LANES);
+    }
+}
+
+// One decision: TAS of every row, the chain counts of this place of the frame.
+inline std::uint32_t decide_layer(const LayerRegisters& registers, const Shape& shape, std::uint8_t* chains,
+                                  hls::stream<std::int32_t>& scores, Decision& decision) {
+    const int slot = shape.position % shape.frame_tokens;
+    const bool has_frame = shape.position >= shape.frame_tokens;
+    std::uint32_t may = 0;
+tas:
+    for (int row = 0; row < shape.rows; ++row) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        decision.tas[row] = has_frame ? scores.read() : 0;
+        const int chain = chains[row * shape.frame_tokens + slot];
+        const bool free = registers.chain_cap == 0 || chain < registers.chain_cap;
+        if (has_frame && free) may |= std::uint32_t(1) << row;
+    }
+    const std::uint32_t index = decide(decision.tas, may, shape.rows, registers.policy, registers.threshold);
+chains:
+    for (int row = 0; row < shape.rows; ++row) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        const int chain = chains[row * shape.frame_tokens + slot];
+        const int longer = chain < 255 ? chain + 1 : 255;
+        chains[row * shape.frame_tokens + slot] = std::uint8_t(bit(index, row) ? 0 : longer);
+    }
+    decision.index = index;
+    map_rows(index, decision.mapping);
+    return index;
+}
+
+inline void run_drs(const LayerRegisters* registers, std::uint8_t* chains, Decision* decisions, const Shape& shape,
+                    hls::stream<RowCommand>& commands, hls::stream<std::int32_t>& scores, hls::stream<Job>& jobs,
+                    hls::stream<Pass>& passes, hls::stream<std::uint32_t>& decoder_index,
+                    hls::stream<std::uint32_t>& ring_index, hls::stream<bool>& weights_wanted,
+                    hls::stream<bool>& scales_wanted, DrsCounters& counters) {
+    DrsCounters total = {0, 0, 0, 0};
+layers:
+    for (int layer = 0; layer < shape.layers; ++layer) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        dispatch(shape, 0, commands, jobs, passes, total);  // Q
+        dispatch(shape, 0, commands, jobs, passes, total);  // K
+        dispatch(shape, 0, commands, jobs, passes, total);  // V
+        Decision decision = {};
+        const std::uint32_t index = decide_layer(registers[layer], shape, chains + layer * shape.rows * shape.frame_tokens,
+                                                 scores, decision);
+        decisions[layer] = decision;
+        decoder_index.write(index);
+        ring_index.write(index);
+        weights_wanted.write(index != 0);
+        scales_wanted.write(index != 0);
+    rows:
+        for (int row = 0; row < shape.rows; ++row) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+            if (bit(index, row)) ++total.computed;
+            else ++total.replayed;
+        }
+        dispatch(shape, index, commands, jobs, passes, total);  // O
+        dispatch(shape, index, commands, jobs, passes, total);  // gate and up
+        dispatch(shape, index, commands, jobs, passes, total);  // down
+    }
+    const Job stop = {0, 0, 0, 0, false, true};
+    jobs.write(stop);
+    counters = total;
+}
+
+}  // namespace fastcar
