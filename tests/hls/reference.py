@@ -1,0 +1,66 @@
+"""What C simulation and co-simulation are both held against: golden steps, and a case of random everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from golden.fastcar import drs, integer
+from golden.fastcar.config import Controls, LayerConfig
+from golden.fastcar.integer import LayerState, LayerWeights, StepTrace
+from golden.fastcar.random_layer import random_layer, random_rows, random_state
+from numpy.typing import NDArray
+from sim.fastcar.csim import StepResult
+from sim.fastcar.image import DeviceState, Limits, Program
+
+
+@dataclass
+class Case:
+    """Layers, states and controls; `golden` and the kernels each take their own copy of the state."""
+
+    config: LayerConfig
+    layers: list[LayerWeights]
+    states: list[LayerState]
+    controls: list[Controls]
+    program: Program
+    device: DeviceState
+
+    @classmethod
+    def random(cls, config: LayerConfig, rows: int, controls: list[Controls], limits: Limits, seed: int) -> Case:
+        """As many layers as controls."""
+        layers = [random_layer(config, 100 * seed + i) for i in range(len(controls))]
+        states = [random_state(config, rows, 100 * seed + i) for i in range(len(controls))]
+        program = Program.pack(config, layers, limits)
+        program.steer(controls)
+        return cls(config, layers, states, controls, program, DeviceState.of(config, states))
+
+    def rows(self, seed: int) -> NDArray[np.int16]:
+        return random_rows(self.config, self.device.rows, seed)
+
+    def golden(self, x: NDArray[np.int16], position: int) -> list[StepTrace]:
+        """A trace a layer; changes `states`."""
+        turns = integer.rope_tables(self.config)
+        traces = []
+        for layer, state, controls in zip(self.layers, self.states, self.controls, strict=True):
+            traces.append(integer.layer_step(self.config, layer, turns, state, x, position, controls))
+            x = traces[-1].y
+        return traces
+
+
+def differences(case: Case, traces: list[StepTrace], result: StepResult, lanes: int) -> list[str]:
+    """One line for everything in which the kernels' step is not golden's; `==` throughout, DRAM included."""
+    found = []
+    if (result.y != traces[-1].y).any():
+        found.append(f"y: {(result.y != traces[-1].y).sum()} elements")
+    for number, (trace, decision) in enumerate(zip(traces, result.decisions, strict=True)):
+        rows = len(trace.y)
+        wanted = [255 if lane is None else lane for lane in drs.mapping(trace.index, lanes)]
+        if int(decision["index"]) != trace.index:
+            found.append(f"layer {number}: index register {int(decision['index']):#x}, not {trace.index:#x}")
+        if decision["mapping"].tolist() != wanted:
+            found.append(f"layer {number}: mapping table {decision['mapping'].tolist()}, not {wanted}")
+        if decision["tas"][:rows].tolist() != trace.tas.tolist():
+            found.append(f"layer {number}: TAS")
+    if bad := case.device.mismatches(case.states):
+        found.append(f"DRAM: {bad} elements")
+    return found
