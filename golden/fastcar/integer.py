@@ -254,10 +254,12 @@ def layer_step(
     x: Int16s,
     position: int,
     controls: Controls,
+    chosen: drs.Bools | None = None,
 ) -> StepTrace:
     """One token of every row through one layer; `state` is changed in place.
 
-    x: int16[B, width]; position: the same for every row, 0..context-1; turns: `rope_tables(config)`.
+    x: int16[B, width]; position: the same for every row, 0..context-1; turns: `rope_tables(config)`; chosen: bool[B],
+    who replays instead of the decision by TAS (rivals in studies; not before a frame lies behind).
     Raises ValueError for a position or batch outside the state.
     """
     rows = len(x)
@@ -276,7 +278,8 @@ def layer_step(
         query = q_before if controls.variant is TasVariant.PUBLISHED else q_after
         tas = temporal_score(query, state.keys[:, :, position - config.frame_tokens])
         may_replay = (state.chain[:, slot] < controls.chain_cap) | (controls.chain_cap == 0)
-        replay = drs.replay_bits(tas, controls.threshold, may_replay, controls.policy)
+        decided = drs.replay_bits(tas, controls.threshold, may_replay, controls.policy)
+        replay = decided if chosen is None else chosen
     else:
         tas = np.zeros(rows, dtype=np.int64)
         replay = np.zeros(rows, dtype=bool)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from golden.fastcar.config import LayerConfig
+from golden.fastcar.fixed_point import fixed_point
 from golden.fastcar.integer import Int8s, Int16s, LayerState, LayerWeights, Linear
 
 
@@ -72,18 +73,3 @@ def _linear(rng: Generator, outputs: int, inputs: int, sigma_in: float, sigma_ou
     factor = sigma_out / (sigma_in * 4.3 * math.sqrt(inputs)) * rng.uniform(0.6, 1.5, outputs)
     multiplier, shift = fixed_point(factor)
     return Linear(weight, multiplier, shift)
-
-
-def fixed_point(factor: np.ndarray) -> tuple[Int16s, np.ndarray]:
-    """multiplier int16 in 16384..32767 and shift uint8 with `multiplier * 2^-shift ~ factor`, an array of floats > 0.
-
-    Raises ValueError for a factor that no shift in 0..47 reaches.
-    """
-    mantissa, exponent = np.frexp(np.asarray(factor, dtype=np.float64))
-    multiplier = np.floor(mantissa * (1 << 15) + 0.5).astype(np.int64)
-    carry = multiplier == 1 << 15
-    multiplier, exponent = np.where(carry, 1 << 14, multiplier), exponent + carry
-    shift = 15 - exponent.astype(np.int64)
-    if (np.asarray(factor) <= 0).any() or shift.min() < 0 or shift.max() > 47:
-        raise ValueError("a scale must lie in 2^-33 .. 2^15: the tensor's range is out of reach of a 15-bit multiplier")
-    return multiplier.astype(np.int16), shift.astype(np.uint8)

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +23,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from golden.fastcar.checkpoint import pack_decoder
 from golden.fastcar.clips import FRAMES, Clips
 from golden.fastcar.config import VIDEO, LayerConfig, ModelConfig
-from golden.fastcar.decoder import Decoder, Int4Linear, Tap
+from golden.fastcar.decoder import Decoder, Tap
 from golden.fastcar.tokenizer import Tokenizer, picture_loss
-from golden.quartdepth.arithmetic.numerics import pack_nibbles
 
 ANY_SHARE = 0.15  # clips whose condition is hidden: the row without guidance learns from them
 FIRST_FRAME_WEIGHT = 0.1  # the seed frame is given, so predicting it matters little
@@ -145,19 +144,6 @@ def activation_ranges(model: Decoder, tokens: Tensor, kinds: Tensor) -> dict[str
     for name, seen in peaks.items():
         out[name] = max(peak for peak, _ in seen)
         out[f"{name}.most"] = sum(most for _, most in seen) / len(seen)
-    return out
-
-
-def pack_decoder(model: Decoder) -> dict[str, Any]:
-    """Arrays of a checkpoint: int4 codes two a byte with a float32 scale an output, all else float16."""
-    out: dict[str, Any] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, Int4Linear):
-            out[f"{name}.codes"] = pack_nibbles(module.codes().cpu().numpy())
-            out[f"{name}.scale"] = module.scale().float().cpu().numpy()[:, 0]
-    for name, parameter in model.named_parameters():
-        if not name.endswith(".weight"):
-            out[name] = parameter.detach().half().cpu().numpy()
     return out
 
 
