@@ -5,22 +5,22 @@ module cosim_shell #(
     parameter int unsigned Inputs  = 3,
     parameter int unsigned Outputs = 3
 ) (
-    input  logic                 clk_i,
-    input  logic                 rst_ni,
+    input  logic          clk_i,
+    input  logic          rst_ni,
     // ap_ctrl_hs
-    input  logic                 ap_start,
-    output logic                 ap_ready,
-    output logic                 ap_done,
-    output logic                 ap_idle,
+    input  logic          ap_start,
+    output logic          ap_ready,
+    output logic          ap_done,
+    output logic          ap_idle,
     // a deadlock or an error of the kernels; stays until reset
-    output logic                 failed_o,
+    output logic          failed_o,
     // AXI-Streams, widest beat 128 bytes
-    input  logic [ Inputs-1:0]   s_tvalid,
-    output logic [ Inputs-1:0]   s_tready,
-    input  logic [Inputs-1:0][1023:0] s_tdata,
-    output logic [Outputs-1:0]   m_tvalid,
-    input  logic [Outputs-1:0]   m_tready,
-    output logic [Outputs-1:0][1023:0] m_tdata
+    input  logic          s_tvalid[Inputs],
+    output logic          s_tready[Inputs],
+    input  logic [1023:0] s_tdata [Inputs],
+    output logic          m_tvalid[Outputs],
+    input  logic          m_tready[Outputs],
+    output logic [1023:0] m_tdata [Outputs]
 );
   import "DPI-C" function void cosim_start();
   import "DPI-C" function int cosim_tick();
@@ -42,9 +42,9 @@ module cosim_shell #(
       running  <= 1'b0;
       ap_done  <= 1'b0;
       failed_o <= 1'b0;
-      s_tready <= '0;
-      m_tvalid <= '0;
-      m_tdata  <= '0;
+      s_tready <= '{default: 1'b0};
+      m_tvalid <= '{default: 1'b0};
+      m_tdata  <= '{default: '0};
     end else begin
       for (int unsigned i = 0; i < Inputs; i++) begin
         if (s_tvalid[i] && s_tready[i]) cosim_push(i, s_tdata[i]);

@@ -30,7 +30,6 @@ from sim.verilate import build_root, environment, fingerprint, locked
 HLS = ROOT / "hls"
 GLUE = Path(__file__).resolve().parent / "cpp"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-label")
-UNITS = (HLS / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
 ERROR_BYTES = 512
 
 DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("tas", np.int32, 32)])
@@ -87,33 +86,33 @@ def vendor_headers() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "templates" / "vivado" / "ap_types"
 
 
-def include_flags() -> list[str]:
-    """`-I` of hls/; AMD's headers after the shims, as system headers."""
-    folders = (HLS, HLS / "shim", HLS / "include", HLS / "kernels", GLUE)
+def include_flags(hls: Path = HLS) -> list[str]:
+    """`-I` of `hls`; AMD's headers after the shims, as system headers."""
+    folders = (hls, hls / "shim", hls / "include", hls / "kernels", GLUE)
     return [*(f"-I{p}" for p in folders), "-isystem", str(vendor_headers())]
 
 
-def _sources() -> list[Path]:
-    found = [p for folder in (HLS, GLUE) for ending in ("*.hpp", "*.h", "*.cpp") for p in folder.rglob(ending)]
-    if HLS / "fastcar.cpp" not in found:
-        raise TriptychError(f"{HLS} is missing: run from a checkout of the repository, which holds hls/")
+def _sources(hls: Path) -> list[Path]:
+    found = [p for folder in (hls, GLUE) for ending in ("*.hpp", "*.h", "*.cpp") for p in folder.rglob(ending)]
+    if hls / "fastcar.cpp" not in found:
+        raise TriptychError(f"{hls} is missing: run from a checkout of the repository, which holds hls/")
     return sorted(found)
 
 
-def library(lanes: int, *, exact: bool = False, defines: tuple[str, ...] = ()) -> Path:
+def library(lanes: int, *, exact: bool = False, hls: Path = HLS) -> Path:
     """The shared library of the kernels with `lanes` lanes, built first when no build of this content exists.
 
-    exact: products and sums in ap_int of the widths that synthesis has, far slower. defines: further macros.
+    exact: products and sums in ap_int of the widths that synthesis has, far slower. hls: folder of the kernels.
     Raises TriptychError when the compiler is missing or finds an error.
     """
     if not 1 <= lanes <= 32:
         raise TriptychError(f"the lane array has 1..32 lanes, not {lanes}")
     env = environment()
-    macros = [f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS", *(f"-D{d}" for d in defines)]
+    macros = [f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS"]
     if exact:
         macros += ["-DFASTCAR_EXACT_WIDTHS", "-Wno-maybe-uninitialized"]  # of ap_private, by value
     compiler = subprocess.run(["g++", "-march=native", "-Q", "--help=target"], capture_output=True, check=False).stdout
-    key = fingerprint(_sources(), FLAGS, macros, metadata.version("hls4ml"), compiler)
+    key = fingerprint(_sources(hls), FLAGS, macros, metadata.version("hls4ml"), compiler)
     folder = build_root() / "csim" / f"lanes{lanes}-{key}"
     path = folder / "libfastcar.so"
     if path.exists():
@@ -122,10 +121,11 @@ def library(lanes: int, *, exact: bool = False, defines: tuple[str, ...] = ()) -
     with locked(folder.with_suffix(".lock")):
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            objects = [folder / f"{unit.stem}.o" for unit in UNITS]
-            compile_unit = [*launcher, "g++", *FLAGS, *macros, *include_flags(), "-c"]
+            units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
+            objects = [folder / f"{unit.stem}.o" for unit in units]
+            compile_unit = [*launcher, "g++", *FLAGS, *macros, *include_flags(hls), "-c"]
             with ThreadPoolExecutor(2) as pool:
-                commands = [[*compile_unit, str(u), "-o", str(o)] for u, o in zip(UNITS, objects, strict=True)]
+                commands = [[*compile_unit, str(u), "-o", str(o)] for u, o in zip(units, objects, strict=True)]
                 list(pool.map(lambda command: _run(command, env, folder), commands))
             part = folder / "libfastcar.part"
             _run(["g++", "-shared", *map(str, objects), "-o", str(part)], env, folder)
@@ -161,14 +161,18 @@ class StepResult:
 class CSim:
     """The kernels, compiled for a number of lanes."""
 
-    def __init__(self, lanes: int = 16, *, exact: bool = False, defines: tuple[str, ...] = ()) -> None:
-        self.path = library(lanes, exact=exact, defines=defines)
-        self.lib = ctypes.CDLL(str(self.path))
+    def __init__(self, path: Path, lanes: int) -> None:
+        self.lib = ctypes.CDLL(str(path))
         sizes = np.zeros(11, np.int32)
         self.lib.csim_sizes(ctypes.c_void_p(address(sizes)))
         self.limits = Limits(*map(int, sizes[: len(fields(Limits))]))
         if list(sizes[len(fields(Limits)) :]) != [4 * lanes, DECISION.itemsize, COUNTERS.itemsize]:
             raise TriptychError("records of hls/include/records.hpp and sim/fastcar/csim.py differ in size")
+
+    @classmethod
+    def build(cls, lanes: int = 16, *, exact: bool = False) -> CSim:
+        """Builds the kernels when need be; `exact` as in `library`."""
+        return cls(library(lanes, exact=exact), lanes)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls `csim_<name>`; arrays go by address, integers as size_t. Raises Deadlock or TriptychError."""
@@ -237,8 +241,8 @@ class CSim:
         if not 0 <= position < c.context:
             raise TriptychError(f"position {position} is outside the context of {c.context} tokens")
         return Shape(
-            program.layers, len(x), position, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.frame_tokens, c.context,
-            int(scheduling),
+            program.layers, len(x), position, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.frame_tokens,
+            c.context, int(scheduling),
         )  # fmt: skip
 
 
@@ -253,4 +257,4 @@ def memory_of(program: Program, state: DeviceState, decisions: NDArray[np.void])
 @lru_cache(maxsize=4)
 def simulator(lanes: int = 16) -> CSim:
     """The simulator of that many lanes, built once."""
-    return CSim(lanes)
+    return CSim.build(lanes)

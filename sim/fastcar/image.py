@@ -1,4 +1,4 @@
-"""What lies in the accelerator's DRAM: weights, scales, registers, caches, replay ring (docs/fastcar.md, HLS kernels)."""
+"""What lies in the accelerator's DRAM: weights, scales, registers, caches, replay ring (docs/fastcar.md)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Program:
 
     @classmethod
     def pack(cls, config: LayerConfig, layers: Sequence[LayerWeights], limits: Limits) -> Program:
-        """The images of these layers; replay is off until `steer`. Raises TriptychError for a shape beyond the maxima."""
+        """The images of these layers; replay is off until `steer`. Raises TriptychError for a shape too large."""
         limits.check(config, 1)
         registers = np.zeros(len(layers), REGISTERS)
         for record, layer in zip(registers, layers, strict=True):

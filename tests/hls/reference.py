@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from golden.fastcar import drs, integer
 from golden.fastcar.config import Controls, LayerConfig
 from golden.fastcar.integer import LayerState, LayerWeights, StepTrace
 from golden.fastcar.random_layer import random_layer, random_rows, random_state
-from numpy.typing import NDArray
 from sim.fastcar.csim import StepResult
 from sim.fastcar.image import DeviceState, Limits, Program
 
@@ -33,6 +34,16 @@ class Case:
         program = Program.pack(config, layers, limits)
         program.steer(controls)
         return cls(config, layers, states, controls, program, DeviceState.of(config, states))
+
+    def attention_share(self, image: NDArray[np.uint8]) -> int:
+        """Words of a layer's image (weights or scales) that come before its MLP."""
+        tile = 2 * self.program.limits.window
+        c = self.config
+        q, kv, d = (-(-n // tile) for n in (c.q_width, c.kv_width, c.width))
+        if image is self.program.scales:
+            return (q + 2 * kv + d) * self.program.limits.scale_words
+        inward, outward = -(-c.width // 64), -(-c.q_width // 64)
+        return ((q + 2 * kv) * inward + d * outward) * self.program.limits.window
 
     def rows(self, seed: int) -> NDArray[np.int16]:
         return random_rows(self.config, self.device.rows, seed)
