@@ -14,14 +14,6 @@ module drs_plan
     output count_t steps_o,         // words that the busiest lane takes in the last pass
     output share_t share_o[Lanes]
 );
-  // Words of each part when a window is divided in `parts`, rounded up.
-  function automatic count_t part_words(input count_t parts);
-    count_t words;
-    words = '0;
-    for (int unsigned p = 1; p <= Lanes; p++) if (parts == count_t'(p)) words = count_t'((Words + p - 1) / p);
-    return words;
-  endfunction
-
   always_comb begin
     automatic count_t part, words, first;
     full_o = count_i / count_t'(Lanes);
@@ -35,7 +27,8 @@ module drs_plan
         if (left_o == count_t'(m)) begin
           share_o[k].slot = row_t'(k % m);
           part = count_t'(k / m);
-          words = part_words(count_t'((Lanes - 1 - (k % m)) / m + 1));
+          // The row has (Lanes - 1 - k % m) / m + 1 lanes; a part is a window divided by that, rounded up.
+          words = count_t'((Words + (Lanes - 1 - (k % m)) / m) / ((Lanes - 1 - (k % m)) / m + 1));
         end
       end
       first = count_t'(part * words);

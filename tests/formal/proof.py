@@ -1,0 +1,84 @@
+"""Proofs by Yosys' own SAT solver: combinational ones are exhaustive, sequential ones are by induction, so unbounded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+from sim.ledger import write_text
+from sim.rtl import INCLUDES, fastcar_sources
+from sim.verilate import build_root, fingerprint, locked
+
+HERE = Path(__file__).parent
+INDUCTION = 4  # the longest induction tried; the proofs here need 1
+
+# Run by a Python of its own: Yosys writes to stdout and ends the process when a proof fails.
+WORKER = """
+import sys
+from pyosys import libyosys as ys
+design = ys.Design()
+for command in sys.argv[1].splitlines():
+    ys.run_pass(command, design)
+"""
+
+
+class Verdict(Enum):
+    """What became of a proof."""
+
+    PROVEN = "proven"
+    REFUTED = "refuted"
+
+
+def prove(
+    top: str, *, sequential: bool = False, parameters: Mapping[str, int] | None = None,
+    planted: tuple[str, str, str] | None = None,
+) -> Verdict:  # fmt: skip
+    """Proves the assertions of `tests/formal/<top>.sv`; the verdict is kept by the content of all that it rests on.
+
+    planted: (file of rtl/fastcar, text, what stands in its place): a bug. Raises AssertionError when Yosys cannot read
+    the design, when the bug's text does not stand in the file exactly once, or when neither verdict is reached.
+    """
+    headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
+    key = fingerprint(
+        [*fastcar_sources(), *headers, HERE / f"{top}.sv", Path(__file__)],
+        sequential, sorted((parameters or {}).items()), planted, metadata.version("pyosys"),
+    )  # fmt: skip
+    kept = build_root() / "formal" / f"{top}-{key}"
+    with locked(kept.with_suffix(".lock")):
+        if not kept.exists():
+            write_text(kept, _prove(top, sequential, parameters or {}, planted).value)
+    return Verdict(kept.read_text())
+
+
+def _prove(top: str, sequential: bool, parameters: Mapping[str, int], planted: tuple[str, str, str] | None) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+        files = []
+        for path in fastcar_sources():
+            if planted and path.name == planted[0]:
+                text = path.read_text()
+                assert text.count(planted[1]) == 1, f"{path.name} does not hold '{planted[1]}' once"
+                path = Path(scratch) / path.name
+                path.write_text(text.replace(planted[1], planted[2]))
+            files.append(str(path))
+        sizes = " ".join(f"-G {k}={v}" for k, v in parameters.items())
+        includes = " ".join(f"-I {p}" for p in INCLUDES)
+        read = f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {includes} {sizes}"
+        induction = f"-tempinduct -seq 1 -maxsteps {INDUCTION}" if sequential else ""
+        script = [
+            f"{read} --top {top} {' '.join(files)} {HERE / top}.sv",
+            f"hierarchy -top {top}", "proc", "flatten", "async2sync", "chformal -lower", "opt", "memory -nomap",
+            "dffunmap", f"sat -prove-asserts -set-assumes -verify {induction}",
+        ]  # fmt: skip
+        run = subprocess.run(
+            [sys.executable, "-c", WORKER, "\n".join(script)], capture_output=True, text=True, check=False
+        )
+    log = run.stdout + run.stderr
+    if run.returncode == 0 and ("SAT proof finished - no model found: SUCCESS!" in log or "proven: SUCCESS!" in log):
+        return Verdict.PROVEN
+    assert "proof did fail" in log, log[-3000:]
+    return Verdict.REFUTED

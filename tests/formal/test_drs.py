@@ -1,0 +1,57 @@
+"""DRS, formally: who decides, who is mapped, who is issued. Each proof has bugs that must refute it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.formal.proof import Verdict, prove
+
+SEQUENTIAL = {"prove_policy", "prove_filter"}
+PLANS = [(16, 16), (4, 4), (3, 5)]
+
+BUGS = {
+    "two mapping entries swapped": (
+        "prove_map", "drs_map.sv", "    count_o = ahead;", "    count_o = ahead; place_o[3] = place_o[4];",
+    ),
+    "a row is never mapped": ("prove_map", "drs_map.sv", "if (index_i[r] &&", "if (r != 9 && index_i[r] &&"),
+    "a replayed row is mapped": ("prove_map", "drs_map.sv", "if (index_i[r] &&", "if ((r == 5 || index_i[r]) &&"),
+    ">= for >": ("prove_policy", "drs_policy.sv", ": sum_d > 0)", ": sum_d >= 0)"),
+    ">= for > in ALL": ("prove_policy", "drs_policy.sv", "&& excess > 0", "&& excess >= 0"),
+    "the cap of a partner is forgotten": (
+        "prove_policy", "drs_policy.sv", "may_d   = (first || may_q) &&", "may_d   =",
+    ),
+    "a share ends a word early": (
+        "prove_plan", "drs_plan.sv", "words = count_t'((Words + ", "words = count_t'((Words - 1 + ",
+    ),
+    "a share begins where its neighbour does": ("prove_plan", "drs_plan.sv", "part = count_t'(k / m);", "part = 0;"),
+    "a replayed row is issued": (
+        "prove_filter", "drs_filter.sv", "assign take    = valid_i && ready_o && index_i[row_i];",
+        "assign take    = valid_i && ready_o;",
+    ),
+    "a stalled command is lost": (
+        "prove_filter", "drs_filter.sv", "assign valid_d = take || (valid_o && !ready_i);", "assign valid_d = take;",
+    ),
+    "a command goes to another's lane": (
+        "prove_filter", "drs_filter.sv", ": slot == count_t'(k);", ": slot == count_t'(k ^ 1);",
+    ),
+    "no borrow for a negative weight": ("prove_pack", "fastcar_pkg.sv", " - 5'(pair[3])", ""),
+    "no carry back": ("prove_pack", "fastcar_pkg.sv", " + 18'(sum[17])", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("top", ["prove_map", "prove_policy", "prove_filter", "prove_pack"])
+def test_proof(top: str) -> None:
+    assert prove(top, sequential=top in SEQUENTIAL) is Verdict.PROVEN
+
+
+@pytest.mark.parametrize(("lanes", "words"), PLANS)
+def test_plan(lanes: int, words: int) -> None:
+    assert prove("prove_plan", parameters={"Lanes": lanes, "Words": words}) is Verdict.PROVEN
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_planted_bug_is_refuted(name: str) -> None:
+    top, *planted = BUGS[name]
+    file, text, bug = planted
+    verdict = prove(top, sequential=top in SEQUENTIAL, planted=(file, text, bug))
+    assert verdict is Verdict.REFUTED
