@@ -1,4 +1,4 @@
-"""Proofs by Yosys' own SAT solver: combinational ones are exhaustive, sequential ones are by induction, so unbounded."""
+"""Proofs by the SAT solver of Yosys: combinational ones are exhaustive, sequential ones by induction, unbounded."""
 
 from __future__ import annotations
 
