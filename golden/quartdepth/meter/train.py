@@ -14,8 +14,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,10 @@ METRES_PER_UNIT = 1.0
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """`steps` fixes the run's length; without it `seconds` does, by the speed of the first steps."""
+    """`steps` of the two phases fix the run's length; without them `seconds` does, shared by the clock."""
 
     seed: int = 20
-    steps: int | None = None
+    steps: tuple[int, int] | None = None
     seconds: float = 150.0
     batch: int = 64
     real_share: float = 0.5
@@ -57,8 +59,6 @@ class TrainConfig:
     ema: float = 0.998
     range_batches: int = 8  # that settle the activation ranges before phase 2
     scenes: int = 5000
-    bf16: bool = True  # phase 1 on CUDA; phase 2 rounds on its own and stays in tf32
-    channels_last: bool = True
     scene: SceneConfig = field(default_factory=SceneConfig)
 
 
@@ -143,17 +143,18 @@ def depth_loss(output: Tensor, depth: Tensor) -> Tensor:
 class RunningMean:
     """Exponential mean of a model's state, warming up so that early weights do not linger."""
 
-    def __init__(self, model: METER, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.count = decay, 0
-        self.state = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        self.keys = [key for key, value in self.state.items() if value.is_floating_point()]
+        live = model.state_dict()  # shares its memory with the model
+        self.state = {key: value.detach().clone() for key, value in live.items()}
+        keys = [key for key, value in live.items() if value.is_floating_point()]
+        self.pairs = [self.state[key] for key in keys], [live[key] for key in keys]
 
     @torch.no_grad()
-    def update(self, model: METER) -> None:
+    def update(self) -> None:
         self.count += 1
         rate = 1 - min(self.decay, (1 + self.count) / (10 + self.count))
-        state = model.state_dict()
-        torch._foreach_lerp_([self.state[k] for k in self.keys], [state[k] for k in self.keys], rate)
+        torch._foreach_lerp_(*self.pairs, rate)
 
 
 def npz_bytes(state: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
@@ -174,8 +175,50 @@ def write_whole(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """A CUDA stream that is not the default one: recording needs it. On a CPU nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream(device).wait_stream(stream)
+
+
+class RecordedStep:
+    """A training step that a CUDA device records once and replays.
+
+    A step is some thousand small kernels, and launching them one by one from Python costs several times what they
+    compute. The first calls run plainly (they set up optimizer state and cuDNN), then the recording is made. On a
+    CPU every call runs plainly.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, step: Callable[[], Tensor], generator: torch.Generator) -> None:
+        self.step, self.generator = step, generator
+        self.calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.loss = torch.zeros(())
+
+    def __call__(self) -> Tensor:
+        self.calls += 1
+        if self.generator.device.type != "cuda" or self.calls <= self.WARM_UP:
+            return self.step()
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            self.graph.register_generator_state(self.generator)
+            with torch.cuda.graph(self.graph, stream=torch.cuda.current_stream()):
+                self.loss = self.step()
+        self.graph.replay()
+        return self.loss
+
+
 class Trainer:
-    """The two phases over given pools; `run` yields (step, loss) and leaves the result in `mean.state`."""
+    """The two phases over given pools; `run` yields (steps, share done, loss) and leaves the result in `mean.state`."""
 
     def __init__(self, cfg: TrainConfig, real: Pool, rendered: Pool, generator: torch.Generator) -> None:
         self.cfg, self.real, self.rendered, self.generator = cfg, real, rendered, generator
@@ -184,7 +227,7 @@ class Trainer:
         nn.init.normal_(self.model.decoder.conv2d_out.weight, 0.05, 0.05)  # start with positive depths
         self.mean = RunningMean(self.model, cfg.ema)
         self.sim = QuantSim(fuse(self.model)).to(self.device)
-        self.steps = cfg.steps or 0
+        self.steps = [0, 0]  # taken in each phase
         self.float_state: dict[str, Tensor] | None = None  # the mean at the end of phase 1, for comparison
 
     def batch(self) -> tuple[Tensor, Tensor]:
@@ -193,16 +236,24 @@ class Trainer:
         b = self.rendered.draw(self.cfg.batch - real, self.generator)
         return augment(torch.cat([a[0], b[0]]), torch.cat([a[1], b[1]]), self.generator)
 
-    def forward(self, x: Tensor, step: int, quantising: bool) -> Tensor:
+    def forward(self, x: Tensor, quantising: bool, mode: int | None) -> Tensor:
         if not quantising:
-            if self.cfg.channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.cfg.bf16 and self.device.type == "cuda"):
+            x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
                 return self.model(x)
         with self.sim.observe("running"):
-            return self.sim.run(x, fused_state(self.model), MODES[step % len(MODES)])
+            return self.sim.run(x, fused_state(self.model), mode)
 
-    def start_quantising(self) -> torch.optim.Optimizer:
+    def step(self, optimizer: torch.optim.Optimizer, quantising: bool, mode: int | None) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        x, z = self.batch()
+        loss = depth_loss(self.forward(x, quantising, mode), z)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        optimizer.step()
+        return loss.detach()
+
+    def start_quantising(self) -> None:
         """From the mean of phase 1 on, BatchNorm's statistics stand still and fold into the weights."""
         self.float_state = self.mean.state
         self.model.load_state_dict(self.float_state)
@@ -211,66 +262,45 @@ class Trainer:
         with torch.no_grad(), self.sim.observe("running"):
             for _ in range(self.cfg.range_batches):
                 self.sim.run(self.batch()[0], fused_state(self.model), None)
-        return self.optimizer(self.cfg.quant_lr)
 
-    def optimizer(self, lr: float) -> torch.optim.Optimizer:
+    def optimizer(self) -> torch.optim.Optimizer:
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": self.cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=lr, fused=self.device.type == "cuda")
+        cuda = self.device.type == "cuda"
+        # The rate is a tensor on the device, so that a recorded step follows the schedule.
+        return torch.optim.AdamW(groups, lr=torch.zeros((), device=self.device), fused=cuda, capturable=cuda)
 
-    def run(self) -> Iterator[tuple[int, float]]:
-        cfg, probe, began = self.cfg, 40, 0.0
-        peak, quantising = cfg.lr, False
-        optimizer = self.optimizer(peak)
+    def run(self) -> Iterator[tuple[int, float, Tensor]]:
+        with own_stream(self.device):
+            yield from self._run()
+
+    def _run(self) -> Iterator[tuple[int, float, Tensor]]:
+        cfg = self.cfg
         self.model.train()
-        step = 0
-        while self.steps == 0 or step < self.steps:
-            if self.steps == 0 and step == probe // 2:
-                self._wait()
-                began = time.monotonic()
-            if self.steps == 0 and step == probe:
-                self._wait()
-                # A quantised step costs more than a plain one: measured here with two, not guessed.
-                plain = (time.monotonic() - began) / (probe - probe // 2)
-                slow = self._time_quantised()
-                per_step = plain * (1 - cfg.quant_share) + slow * cfg.quant_share
-                self.steps = max(probe + 1, int((cfg.seconds - plain * probe) / per_step))
-            border = int(self.steps * (1 - cfg.quant_share)) if self.steps else probe + 1
-            if step == border:
-                optimizer, quantising, peak = self.start_quantising(), True, cfg.quant_lr
-            first, last = (border, self.steps) if quantising else (0, border)
-            done = (step - first) / max(1, last - first) if self.steps else 0.0
-            warm = min(1.0, (step - first + 1) / 200)
-            for group in optimizer.param_groups:
-                group["lr"] = peak * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, done)))
-            x, z = self.batch()
-            loss = depth_loss(self.forward(x, step, quantising), z)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            optimizer.step()
-            self.mean.update(self.model)
-            step += 1
-            yield step, float(loss.detach()) if step % 50 == 0 or step == self.steps else math.nan
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def _time_quantised(self, tries: int = 6) -> float:
-        sim = QuantSim(fuse(self.model)).to(self.device)
-        times = []
-        for _ in range(tries):
-            self._wait()
-            start = time.monotonic()
-            x, z = self.batch()
-            with sim.observe("running"):
-                depth_loss(sim.run(x, fused_state(self.model), 4), z).backward()
-            self.model.zero_grad(set_to_none=True)
-            self._wait()
-            times.append(time.monotonic() - start)
-        return min(times)
+        phases = ((cfg.lr, 1 - cfg.quant_share, MODES[:1]), (cfg.quant_lr, cfg.quant_share, MODES))
+        for phase, (peak, share, modes) in enumerate(phases):
+            quantising = phase == 1
+            if quantising:
+                self.start_quantising()
+            optimizer = self.optimizer()
+            steps = {m: RecordedStep(partial(self.step, optimizer, quantising, m), self.generator) for m in modes}
+            began = time.monotonic()
+            while True:
+                taken = self.steps[phase]
+                if cfg.steps is not None:
+                    done = taken / cfg.steps[phase]
+                else:
+                    done = (time.monotonic() - began) / (cfg.seconds * share)
+                if done >= 1:
+                    break
+                rate = peak * min(1.0, (taken + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
+                for group in optimizer.param_groups:
+                    group["lr"].fill_(rate)
+                loss = steps[modes[taken % len(modes)]]()
+                self.mean.update()
+                self.steps[phase] += 1
+                yield sum(self.steps), (done * share if phase == 0 else 1 - share + done * share), loss
 
 
 def train(cfg: TrainConfig, data: Path, out: Path, photos: Path | None, device: torch.device) -> Path:
@@ -288,10 +318,10 @@ def train(cfg: TrainConfig, data: Path, out: Path, photos: Path | None, device: 
     log: list[dict[str, float]] = []
     file = out / "meter_xxs.npz"
 
-    def save(step: int) -> None:
+    def save(complete: bool) -> None:
         metadata = {
             "network": "METER-XXS", "metres_per_unit": METRES_PER_UNIT, "licence": "Apache-2.0",
-            "trained_on": [*SEQUENCES, "rendered rooms"], "steps": step, "steps_planned": trainer.steps,
+            "trained_on": [*SEQUENCES, "rendered rooms"], "steps": list(trainer.steps), "complete": complete,
             "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
         }  # fmt: skip
         write_whole(file, npz_bytes(trainer.mean.state, metadata))
@@ -301,18 +331,20 @@ def train(cfg: TrainConfig, data: Path, out: Path, photos: Path | None, device: 
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, refresh_per_second=0.5) as progress:
-        task = progress.add_task("training", total=None)
-        step = 0
-        for step, loss in trainer.run():
-            if math.isnan(loss):
+        task = progress.add_task("training", total=1.0)
+        loss = torch.zeros(())
+        for step, done, loss in trainer.run():
+            if step % 50:  # reading the loss waits for the device
                 continue
-            log.append({"step": step, "loss": round(loss, 4), "seconds": round(time.monotonic() - began, 1)})
-            total = trainer.steps or None
-            progress.update(task, completed=step, total=total, description=f"step {step}/{total} loss {loss:.4f}")
+            seconds = round(time.monotonic() - began, 1)
+            log.append({"step": step, "loss": round(float(loss), 4), "seconds": seconds})
+            progress.update(task, completed=done, description=f"step {step} loss {float(loss):.4f}")
             if step % 1000 == 0:
-                save(step)
-        save(step)
-    console.print(f"{file}: {step} steps in {time.monotonic() - began:.0f} s, last loss {log[-1]['loss']}")
+                save(complete=False)
+        progress.update(task, completed=1.0)
+        save(complete=True)
+    seconds = time.monotonic() - began
+    console.print(f"{file}: steps {trainer.steps} in {seconds:.0f} s, last loss {float(loss):.4f}")
     return file
 
 
@@ -322,29 +354,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the sequences (default: data/indoor of the shared data)")
     parser.add_argument("--photos", type=Path, help="folder of texture PNGs (default: scikit-image's own)")
     parser.add_argument("--seed", type=int, default=TrainConfig.seed)
-    parser.add_argument("--steps", type=int, help="length of the run; repeatable, unlike --seconds")
+    parser.add_argument("--steps", type=int, nargs=2, help="steps of the two phases; repeatable, unlike --seconds")
     parser.add_argument("--seconds", type=float, default=TrainConfig.seconds)
     parser.add_argument("--batch", type=int, default=TrainConfig.batch)
     parser.add_argument("--scenes", type=int, default=TrainConfig.scenes)
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=TrainConfig.bf16)
-    parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, default=TrainConfig.channels_last)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     shared = shared_dir()
     data = args.data or (shared / "data" / "indoor" if shared else None)
     if data is None:
         parser.error("no training data: name the folder of the RGB-D sequences with --data")
-    if args.steps is not None and args.steps < 1:
+    if args.steps is not None and min(args.steps) < 1:
         parser.error("--steps must be at least 1")
-    cfg = TrainConfig(
-        args.seed,
-        args.steps,
-        args.seconds,
-        args.batch,
-        scenes=args.scenes,
-        bf16=args.bf16,
-        channels_last=args.channels_last,
-    )
+    steps = None if args.steps is None else (args.steps[0], args.steps[1])
+    cfg = TrainConfig(args.seed, steps, args.seconds, args.batch, scenes=args.scenes)
     try:
         train(cfg, data, args.out, args.photos, torch.device(args.device))
     except ValueError as error:

@@ -1,15 +1,16 @@
-"""Calibrated min-max quantisation of a captured network: the simple method that later ones are compared with.
+"""From a captured network to the integer one: calibrated min-max ranges, or codes and weights that a method chose.
 
 Weights are int4 in -7..7, symmetric, one scale an output channel. Activations are int8, asymmetric (w4a8), or unsigned
 4-bit codes (w4a4). Eight bits stay, in w4a4 too: the photo (it is 8-bit), what LayerNorm reads, attention's queries,
 values, scores and weights. Keys take the weights' side of the array and are int4 in both modes. The output is INT16.
-A caller may give any other picture a code of its own, tables (TABLE4) included.
+A caller may give any other picture a code of its own, tables (TABLE4) included, and any layer its rounded weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -64,17 +65,39 @@ class Bits(Enum):
     W4A4 = "w4a4"
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """Weights of a layer as a method rounded them: `weight ~ codes * scale` by output channel. codes: the shape of the
+    layer's weight, whole numbers in -top..top; scale [outputs], positive; bias [outputs]."""
+
+    codes: Tensor
+    scale: Tensor
+    bias: Tensor
+
+
 def quantize(
-    graph: FloatGraph, images: Sequence[Tensor], bits: Bits = Bits.W4A8, codes: Mapping[str, Code] | None = None
-) -> Network:
+    graph: FloatGraph, images: Sequence[Tensor], bits: Bits = Bits.W4A8, codes: Mapping[str, Code] | None = None,
+    *, eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None, weight_top: int = WEIGHT_TOP,
+) -> Network:  # fmt: skip
     """The integer network, calibrated on images of the graph's input shape, [1,C,H,W] float32 in 0..1.
 
-    codes: codes of chosen pictures instead of the calibrated ones. Raises QuantizeError without images, for unknown
-    pictures, non-finite values, or a layer whose sums could overflow 32 bits.
+    codes: codes of chosen pictures instead of the calibrated ones. eight: pictures that stay INT8 in w4a4.
+    rounded: weights of chosen layers. weight_top: largest weight code; above 7 the network runs in integers
+    (`Network.run_integer`) but not on the chip, whose weights are int4. Raises QuantizeError without images, for
+    unknown pictures or layers, non-finite values, or a layer whose sums could overflow 32 bits.
     """
-    if not images:
-        raise QuantizeError("calibration needs at least one image")
-    return _Quantizer(graph, _calibrate(graph, images), bits, dict(codes or {})).run()
+    return quantize_ranges(graph, calibrate(graph, images), bits, codes, eight, rounded, weight_top)
+
+
+def quantize_ranges(
+    graph: FloatGraph, ranges: Mapping[str, Range], bits: Bits, codes: Mapping[str, Code] | None = None,
+    eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None, weight_top: int = WEIGHT_TOP,
+) -> Network:  # fmt: skip
+    """`quantize` with ranges that `calibrate` has already measured."""
+    given, known = dict(rounded or {}), {layer.name for layer in graph.layers}
+    if unknown := sorted(set(given) - known):
+        raise QuantizeError(f"no layer '{unknown[0]}' in the network")
+    return _Quantizer(graph, dict(ranges), bits, dict(codes or {}), set(eight), given, weight_top).run()
 
 
 def fixed_point(real: float, what: str = "a factor") -> Scale:
@@ -101,8 +124,10 @@ def symmetric_code(low: float, high: float, narrow: bool = False) -> Code:
     return Code(Format.INT8, max(-low, high, 1e-9) / (WEIGHT_TOP if narrow else 127), narrow=narrow)
 
 
-def _calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
-    """Smallest and largest value of every picture and inner tensor over all images."""
+def calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
+    """Smallest and largest value of every picture and inner tensor over all images. Raises QuantizeError."""
+    if not images:
+        raise QuantizeError("calibration needs at least one image")
     ranges: dict[str, Range] = {}
 
     def observe(name: str, tensor: Tensor) -> None:
@@ -124,11 +149,15 @@ def _calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
 
 
 class _Quantizer:
-    def __init__(self, graph: FloatGraph, ranges: dict[str, Range], bits: Bits, codes: dict[str, Code]) -> None:
+    def __init__(
+        self, graph: FloatGraph, ranges: dict[str, Range], bits: Bits, codes: dict[str, Code], eight: set[str],
+        rounded: dict[str, Rounded], weight_top: int,
+    ) -> None:  # fmt: skip
         self.graph, self.ranges, self.bits, self.given = graph, ranges, bits, codes
+        self.eight, self.rounded, self.weight_top = eight, rounded, weight_top
         self.layers: list[Layer] = []
         self.pictures: dict[str, Picture] = {}
-        if unknown := sorted(set(codes) - set(graph.shapes)):
+        if unknown := sorted((set(codes) | eight) - set(graph.shapes)):
             raise QuantizeError(f"no picture '{unknown[0]}' in the network")
 
     def run(self) -> Network:
@@ -142,7 +171,7 @@ class _Quantizer:
 
     def _choose_codes(self) -> None:
         graph = self.graph
-        eight = {graph.input}
+        eight = {graph.input, *self.eight}
         symmetric: set[str] = set()
         keys: set[str] = set()
         readers: dict[str, list[FloatLayer]] = {name: [] for name in graph.shapes}
@@ -216,14 +245,22 @@ class _Quantizer:
         axes = tuple(a for a in range(w.ndim) if a != out_axis)
         # a channel of tiny weights takes a coarser scale, so that its bias fits
         smallest = np.maximum(np.abs(bias) / (source.scale * MAX_BIAS / 2), 1e-12)
-        scale = np.maximum(np.abs(w).max(axes) / WEIGHT_TOP, smallest)
+        scale = np.maximum(np.abs(w).max(axes) / self.weight_top, smallest)
         shaped = scale.reshape([-1 if a == out_axis else 1 for a in range(w.ndim)])
+        q = np.rint(w / shaped)
+        if (given := self.rounded.get(layer.name)) is not None:
+            q, bias = given.codes.double().numpy(), given.bias.double().numpy()
+            scale = given.scale.double().numpy()
+            if q.shape != w.shape or np.abs(q).max() > self.weight_top or not (scale > 0).all():
+                raise QuantizeError(f"'{layer.name}': the given weights are no codes of this layer")
+            if np.abs(bias).max() / (source.scale * scale).min() > MAX_BIAS:
+                raise QuantizeError(f"'{layer.name}': a bias exceeds 32 bits at the given scale")
         factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in source.scale * scale / step]
         lo, hi = self._limits(layer.name, layer.relu)
         return Convolution(
             layer.name,
             layer.source,
-            np.rint(w / shaped).astype(np.int8),
+            q.astype(np.int8),
             np.rint(bias / (source.scale * scale)).astype(np.int32),
             np.array([f.multiplier for f in factors], dtype=np.int16),
             np.array([f.shift for f in factors], dtype=np.uint8),

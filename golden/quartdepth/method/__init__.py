@@ -1,0 +1,1 @@
+"""The quantisation method: polishing, compensation, Fisher-guided rounding, reconstruction."""

@@ -1,0 +1,76 @@
+"""Fisher information of a network's output, by layer and picture.
+
+The network's error is counted in log depth, as d1 and AbsRel count it. For an output with Gaussian noise of one size
+in log depth the Fisher matrix is `E J^T J`, and `E (J^T e)(J^T e)^T` with e ~ N(0, 1) by pixel estimates it: one
+backward pass for each draw. Layers keep the second moment G of the gradient at their sums, pictures the mean square by
+channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from golden.quartdepth.method.matrix import outputs
+from golden.quartdepth.method.simulate import simulate
+from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+
+BATCH = 4
+FLOOR = 0.02  # of the median output: depths below it count alike
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """layers: [G,O,O] mean over places of `g g^T` at the layer's sum. pictures: [C] mean of g^2 at the picture."""
+
+    layers: dict[str, Tensor]
+    pictures: dict[str, Tensor]
+
+
+def log_depth(output: Tensor, floor: float) -> Tensor:
+    """The output as errors count it: a logarithm above `floor`, straight on below it."""
+    return torch.where(output > floor, output.clamp(min=floor).log(), output / floor - 1 + torch.tensor(floor).log())
+
+
+def output_floor(graph: FloatGraph, images: Tensor) -> float:
+    """`FLOOR` of the median output."""
+    with torch.no_grad():
+        return max(FLOOR * float(simulate(graph, images[:BATCH]).median()), 1e-6)
+
+
+def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Callable[[], None]) -> Fisher:
+    """From images [N,C,H,W] and `draws` draws of noise for each."""
+    generator = torch.Generator().manual_seed(seed)
+    floor = output_floor(graph, images)
+    convolutions = [layer for layer in graph.layers if isinstance(layer, Conv | Transposed)]
+    layers: dict[str, Tensor] = {}
+    pictures: dict[str, Tensor] = {}
+    count = 0
+    for part in images.split(BATCH):
+        held: dict[str, Tensor] = {}
+
+        def keep(name: str, y: Tensor, held: dict[str, Tensor] = held) -> None:
+            y.retain_grad()
+            held[name] = y
+
+        with torch.enable_grad():
+            out = log_depth(simulate(graph, part.clone().requires_grad_(True), observe=keep), floor)
+        for draw in range(draws):
+            for y in held.values():
+                y.grad = None
+            noise = torch.randn(out.shape, generator=generator)
+            out.backward(noise, retain_graph=draw + 1 < draws)
+            count += 1
+            for name, y in held.items():
+                g = torch.zeros_like(y) if y.grad is None else y.grad
+                pictures[name] = pictures.get(name, 0) + g.square().mean((0, 2, 3))
+            for layer in convolutions:
+                y = held[layer.name]
+                g = torch.zeros_like(y) if y.grad is None else y.grad
+                rows = outputs(layer, torch.where(y > 0, g, 0.0) if layer.relu else g)
+                layers[layer.name] = layers.get(layer.name, 0) + rows @ rows.transpose(1, 2) / rows.shape[2]
+        tick()
+    return Fisher({k: v.detach() / count for k, v in layers.items()}, {k: v / count for k, v in pictures.items()})
