@@ -18,8 +18,12 @@ from golden.fastcar.config import LayerConfig, Policy
 from sim.fastcar.boards import PJ_PER_MAC, Board
 from sim.fastcar.dram import efficiency
 
-ENGINE_FILL = 22
-"""Cycles of the engine from the first window in place to the first sum out; RTL-measured (docs/fastcar.md)."""
+CHAIN = 8
+"""DSPs of a chain in the lanes."""
+ENGINE_FILL = 7
+"""Cycles of the engine's pipeline beside a chain, from a word in its window to a sum out; RTL-measured."""
+SUM_LATENCY = 5
+"""Of them, from a product's issue to its sum in place."""
 DECISION = 9
 """Cycles from the last q.k' in the array to the plan in the mapping registers; RTL-measured, test_decision_time."""
 ROW_UNIT_FILL = 40
@@ -45,12 +49,17 @@ class Work:
     cycles: int
 
 
+def plan_cycles(computing: int, lanes: int, words: int) -> int:
+    """Lane cycles of a window of `words` words under DRS: the longest share of each of golden's passes."""
+    passes = drs.assignments((1 << computing) - 1, lanes, words)
+    return sum(max(a.end - a.begin for a in p) for p in passes)
+
+
 def work(index: int, rows: int, lanes: int, schedule: Schedule = Schedule.DRS) -> Work:
     """The MLP work of an index register, from golden's plan of the passes over a window of `lanes` words."""
     computing = len(drs.computing_rows(index))
     if schedule is Schedule.DRS:
-        passes = drs.assignments(index, lanes, lanes)
-        return Work(computing, sum(max(a.end - a.begin for a in p) for p in passes))
+        return Work(computing, plan_cycles(computing, lanes, lanes))
     if schedule is Schedule.STATIC:
         return Work(computing, -(-rows // lanes) * lanes if computing else 0)
     return Work(computing, len(drs.static_assignments(index, rows, lanes, lanes)) * lanes)
@@ -114,37 +123,45 @@ def word_interval(board: Board, piece: int = 1 << 20) -> float:
 
 
 def engine_cycles(
-    outputs: int, inputs: int, computing: int, window: int, *, lanes: int, width: int, interval: float
-) -> float:
-    """Cycles of one engine for `outputs` x `inputs` weights. window: lane cycles of a window of `lanes` words.
+    outputs: int, inputs: int, computing: int, window: int, *, words: int, width: int, interval: float,
+    prefetched: float = 0.0, chain: int = CHAIN,
+) -> float:  # fmt: skip
+    """Cycles of one engine from its start to its last sum, for `outputs` x `inputs` weights.
 
-    Each word holds `width` inputs of two outputs. Zero when no row computes.
+    window: lane cycles of a window of `words` words, of `width` inputs of two outputs each. interval: cycles between
+    words. prefetched: words that lie ready at the start. Zero when no row computes.
     """
     if not computing:
         return 0.0
-    tiles = ceil(outputs / (2 * lanes))
-    segments = ceil(inputs / width)
-    drain = computing * lanes
-    tile = max(segments * max(lanes * interval, window), drain)
-    return lanes * interval + tiles * tile + drain + ENGINE_FILL
+    pairs = ceil(outputs / 2)
+    tiles, segments = ceil(pairs / words), ceil(inputs / width)
+    drain = computing * words
+    tile = max(segments * window, drain)
+    # Two sets of accumulators: from the third on, a tile begins when the tile before its predecessor has left.
+    late = max(0.0, (segments * window + chain + SUM_LATENCY + drain) / 2 - tile) * max(0, tiles - 2)
+    first = max(0.0, words - prefetched) * interval
+    stream = max(0.0, tiles * segments * words - prefetched) * interval + window
+    last = computing * (pairs - (tiles - 1) * words)
+    return max(stream, first + tiles * tile + late) + last + chain + ENGINE_FILL
 
 
-def _projection(board: Board, outputs: int, inputs: int, rows: Work) -> float:
+def _projection(board: Board, outputs: int, inputs: int, rows: Work, gap: float = 0.0) -> tuple[float, float]:
+    """Cycles of a projection on all clusters, and those that the row-wise unit's `gap` before it adds.
+
+    While the lanes wait or drain the streamer fills its FIFO, so the stage takes the longer of two: its words' time on
+    the bus, or the gap and the engine from a full FIFO on.
+    """
+    if not rows.computing:
+        return 0.0, 0.0
+    interval = word_interval(board)
     share = ceil(outputs / board.clusters)
-    interval = word_interval(board)
-    total = engine_cycles(
-        share, inputs, rows.computing, rows.cycles, lanes=board.lanes, width=board.width, interval=interval
-    )
-    # The first window and the last drain overlap with the neighbouring stage's stream, up to the prefetch depth;
-    # what the stage needs beyond it is exposed.
-    ends = board.lanes * interval + rows.computing * board.lanes + ENGINE_FILL
-    return max(total - min(ends, _hidden(board, rows)), 0.0)
-
-
-def _hidden(board: Board, rows: Work) -> float:
-    """Cycles of a gap that prefetch hides: the streamer fills its FIFO. Lanes that are the bound gain nothing."""
-    interval = word_interval(board)
-    return board.fifo_words * interval if rows.cycles <= board.lanes * interval else 0.0
+    words = ceil(share / 2 / board.lanes) * board.lanes * ceil(inputs / board.width)
+    engine = engine_cycles(
+        share, inputs, rows.computing, rows.cycles, words=board.lanes, width=board.width, interval=interval,
+        prefetched=board.fifo_words,
+    )  # fmt: skip
+    busy = max(words * interval, engine)
+    return busy, max(0.0, gap + engine - busy)
 
 
 def layer_cycles(
@@ -161,31 +178,37 @@ def layer_cycles(
     every = work((1 << rows) - 1, rows, board.lanes)
     q, kv, d, f = config.q_width, config.kv_width, config.width, config.ffn
     group = config.heads // config.kv_heads
-    first = _projection(board, q, d, every)
-    rest = 2 * _projection(board, kv, d, every) + _projection(board, d, q, every)
-
     attended = min(position + 1, window + sink) if window else position + 1
     kv_bytes = 2.0 * rows * kv * attended
     kv_interval = word_interval(board, (min(attended, window) if window else attended) * config.head_dim)
     kv_words = kv_bytes / board.clusters / board.width
     kv_time = kv_words * max(kv_interval, ceil(group / board.lanes))
 
-    products = 3 * mlp.computing * d * f
-    mlp_time = 2 * _projection(board, f, d, mlp) + _projection(board, d, f, mlp)
+    vector = board.vector
+    norm = ROW_UNIT_FILL + 2 * rows * d / vector
+    scores = ROW_UNIT_FILL + rows * (q + kv) / vector  # RoPE before the scores
+    softmax = ROW_UNIT_FILL + attended / 16  # of the last head, before o
+    query = _projection(board, q, d, every, norm)
+    rest = [
+        _projection(board, kv, d, every),
+        _projection(board, kv, d, every),
+        _projection(board, d, q, every, softmax),
+    ]
+    hidden = board.fifo_words * word_interval(board)
+    mlp_norm = ROW_UNIT_FILL + 2 * mlp.computing * d / vector
+    swiglu = ROW_UNIT_FILL + 2 * board.lanes * board.clusters * mlp.computing / vector  # of the last tiles
+    mlps = [
+        _projection(board, f, d, mlp, mlp_norm),
+        _projection(board, f, d, mlp),
+        _projection(board, d, f, mlp, swiglu),
+    ]
     mlp_bytes = 3 * d * f / 2
 
-    row_unit = board.vector
-    gaps = [
-        (2 * rows * d / row_unit, every),  # norm before attention
-        (rows * (q + kv) / row_unit, every),  # RoPE before the scores
-        (attended / 16, every),  # the last head's softmax before o
-    ]
-    if mlp.computing:
-        gaps += [(2 * mlp.computing * d / row_unit, mlp), (f / row_unit, mlp)]  # norm; the last tile's SwiGLU
-    exposed = sum(max(0.0, gap + ROW_UNIT_FILL - _hidden(board, who)) for gap, who in gaps)
+    attention_time = query[0] + sum(busy for busy, _ in rest)
+    exposed = query[1] + sum(late for _, late in [*rest, *mlps]) + max(0.0, scores - hidden)
     if replay:
-        decision = ENGINE_FILL + ROW_UNIT_FILL + rows * q / row_unit + DECISION
-        exposed += max(0.0, decision - rest - kv_time)
+        decision = ROW_UNIT_FILL + rows * q / (board.width * board.clusters) + DECISION
+        exposed += max(0.0, decision - (attention_time - query[0]) - kv_time)
 
     ring = 2.0 * rows * d if replay else 0.0  # a delta of int16 a row: read when replayed, written when refreshed
     keys = float(rows * kv) if replay else 0.0
@@ -196,15 +219,15 @@ def layer_cycles(
     turns = 2 * (2 if replay else 1) * board.timing.turn * 1e-3 * board.clock_mhz
     attention_bytes = (d * q + 2 * d * kv + q * d) / 2
     return LayerCycles(
-        attention_weights=first + rest,
+        attention_weights=attention_time,
         kv=kv_time,
-        mlp=mlp_time,
+        mlp=sum(busy for busy, _ in mlps),
         exposed=exposed,
         ring=other / per_cycle + turns,
         weight_bytes=attention_bytes + (mlp_bytes if mlp.computing else 0.0),
         skipped_bytes=0.0 if mlp.computing else mlp_bytes,
         other_bytes=other + kv_bytes,
-        macs=rows * (2.0 * attention_bytes + 2.0 * attended * q) + products,
+        macs=rows * (2.0 * attention_bytes + 2.0 * attended * q) + 3.0 * mlp.computing * d * f,
         computing=float(mlp.computing),
     )
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from golden.fastcar.config import Policy
-from tests.rtl.fastcar.scenario import Product, Scenario, Size, check, integers, random_scenario
+from sim.fastcar.twin import Product, Scenario, Size
+from tests.rtl.fastcar.scenario import check, integers, random_scenario
 
 SIZES = {
     "four lanes": Size(),

@@ -1,0 +1,71 @@
+"""The model's engine cycles beside those of the RTL, over shapes, batches and word rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from golden.fastcar.config import Policy
+from sim.fastcar.performance import engine_cycles, plan_cycles
+from sim.fastcar.twin import Product, Scenario, Size, execute
+
+SIZES = (Size(), Size(chain=8, lanes=3, words=5, depth=32, burst=5))
+ROWS = (1, 2, 3, 4, 5, 7, 8, 13, 32)
+INTERVALS = ((1, 1), (9, 8), (7, 4))
+SHAPES = ((64, 64), (160, 448), (97, 250))
+LATENCY = 10
+PREFETCH_START = 4  # cycles from reset to the first burst's request, with the bus's own
+
+
+@dataclass(frozen=True)
+class Point:
+    """One product on the RTL and in the model, in cycles from the lanes' start to the last sum."""
+
+    lanes: int
+    rows: int
+    interval: float
+    outputs: int
+    inputs: int
+    measured: int
+    modelled: float
+
+    @property
+    def error(self) -> float:
+        """Relative, positive where the model is slow."""
+        return self.modelled / self.measured - 1
+
+
+def _scenarios() -> Iterator[tuple[Size, Scenario]]:
+    rng = np.random.default_rng(5)
+    for size in SIZES:
+        for rows in ROWS:
+            for interval in INTERVALS:
+                for outputs, inputs in SHAPES:
+                    weight = rng.integers(-8, 8, (outputs, inputs), np.int8)
+                    stored = size.inputs // -(-rows // size.lanes) * size.width
+                    x = rng.integers(-128, 128, (rows, min(inputs, stored)), np.int8)
+                    product = Product(weight[:, : x.shape[1]], x)
+                    scenario = Scenario(rows, Policy.PER_SAMPLE, 0, np.ones(rows, bool), [product], latency=LATENCY)
+                    yield size, replace(scenario, interval=interval)
+
+
+def measure(folder: Path) -> list[Point]:
+    """Runs every point on the RTL. Raises TriptychError when the RTL does not build or run."""
+    points = []
+    for size, scenario in _scenarios():
+        seen = execute(scenario, size, folder).counters
+        weight = scenario.products[0].weight
+        interval = scenario.interval[0] / scenario.interval[1]
+        # What the streamer had fetched when the lanes started: FIFO and both windows at most.
+        before = seen["plan"] + seen["load"] - LATENCY - PREFETCH_START
+        ready = min(max(0.0, before / interval), size.depth + 2 * size.words)
+        modelled = engine_cycles(
+            len(weight), weight.shape[1], scenario.rows, plan_cycles(scenario.rows, size.lanes, size.words),
+            words=size.words, width=size.width, interval=interval, prefetched=ready, chain=size.chain,
+        )  # fmt: skip
+        measured = sum(seen[name] for name in ("issue", "wait_words", "wait_sums", "finish"))
+        points.append(Point(size.lanes, scenario.rows, interval, *weight.shape, measured, modelled))
+    return points

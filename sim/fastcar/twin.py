@@ -1,0 +1,141 @@
+"""FastCar's core in simulation: one Verilator build a size, scenarios in, sums, decisions and counters out."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.fastcar.config import Policy
+from sim.errors import TriptychError
+from sim.fastcar.weight_layout import pack_inputs, pack_weights
+from sim.rtl import ROOT, fastcar_sources
+from sim.verilate import Build
+
+MAIN = ROOT / "sim" / "cpp" / "fastcar_core_main.cpp"
+FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
+STREAM = ("delivered", "blocked", "no_region", "no_decision", "memory", "skipped")
+CYCLES = ("idle", "plan", "load", "issue", "wait_words", "wait_sums", "finish")
+REST = ("lanes_busy", "lanes_spare", "loads_dropped", "rows_computed", "rows_replayed", "total", "quiet", "latency")
+ENDLESS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of fastcar_core."""
+
+    width: int = 16
+    chain: int = 4
+    lanes: int = 4
+    words: int = 4
+    inputs: int = 256
+    depth: int = 64
+    burst: int = 16
+
+    def build(self) -> Build:
+        """The core with its bench."""
+        names = ("Width", "Chain", "Lanes", "Words", "Inputs", "Depth", "MaxBurst")
+        values = (self.width, self.chain, self.lanes, self.words, self.inputs, self.depth, self.burst)
+        return Build(
+            top="fastcar_core",
+            sources=tuple(fastcar_sources()),
+            cpp=(MAIN,),
+            parameters=dict(zip(names, values, strict=True)),
+            flags=FLAGS,
+            cxxflags=("-std=c++20", f"-DWIDTH={self.width}"),
+        )
+
+
+@dataclass(frozen=True)
+class Product:
+    """A job: `weight` int8[outputs, inputs] times `x` int8[rows, inputs], for all rows or (mlp) for those deciding."""
+
+    weight: NDArray[np.int8]
+    x: NDArray[np.int8]
+    mlp: bool = False
+    last: bool = False
+
+
+@dataclass
+class Scenario:
+    """Jobs in order; scores: (q int8[B, heads, d], k' int8[B, kv_heads, d]) a decision, d a multiple of the width."""
+
+    rows: int
+    policy: Policy
+    threshold: int
+    may: NDArray[np.bool_]
+    products: list[Product]
+    scores: list[tuple[NDArray[np.int8], NDArray[np.int8]]] = field(default_factory=list)
+    stall: int = 0  # of 256
+    latency: int = 20
+    interval: tuple[int, int] = (1, 1)  # cycles between beats, as a fraction
+    seed: int = 1
+    late: int = 0  # cycle before which no score comes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """decisions: index registers. sums: int32[n, 4] of (row, pair, even, odd) in order. counters by name."""
+
+    decisions: list[int]
+    sums: NDArray[np.int32]
+    counters: dict[str, int]
+
+
+def _pack(scenario: Scenario, size: Size) -> bytes:
+    memory, regions, jobs, loads = [], [], [], []
+    address = 0
+    for job in scenario.products:
+        words = pack_weights(job.weight, size.width, size.words)
+        # Regions lie anywhere: bursts meet 4 KiB boundaries at any place.
+        gap = size.width * (len(jobs) * 7 % 11)
+        address += gap
+        memory.append(bytes(gap) + words.tobytes())
+        beats = words[..., 0].size
+        # In two pieces, as a layout over several matrices would have it.
+        half = beats // 2
+        regions += [(address, half, job.mlp, 0), (address + half * size.width, beats - half, job.mlp, job.last)]
+        address += words.nbytes
+        inputs = pack_inputs(job.x, size.width)
+        jobs.append((inputs.shape[1], -(-len(job.weight) // 2), job.mlp, job.last))
+        for row in range(scenario.rows):
+            for segment in range(inputs.shape[1]):
+                last = row == scenario.rows - 1 and segment == inputs.shape[1] - 1
+                loads.append(np.array([row, segment, last], "<i4").tobytes() + inputs[row, segment].tobytes())
+    beats = []
+    for q, k in scenario.scores:
+        group = q.shape[1] // k.shape[1]
+        for row in range(scenario.rows):
+            pieces = [
+                (q[row, h, at : at + size.width], k[row, h // group, at : at + size.width])
+                for h in range(q.shape[1])
+                for at in range(0, q.shape[2], size.width)
+            ]
+            for number, (a, b) in enumerate(pieces):
+                head = np.array([number == len(pieces) - 1, scenario.late], "<i4").tobytes()
+                beats.append(head + a.tobytes() + b.tobytes())
+    image = b"".join(memory)
+    may = int.from_bytes(np.packbits(scenario.may, bitorder="little").tobytes().ljust(4, b"\0"), "little", signed=True)
+    header = [
+        scenario.seed, scenario.stall, scenario.latency, *scenario.interval, int(scenario.policy), scenario.threshold,
+        scenario.rows, may, ENDLESS, len(regions), len(jobs), len(loads), len(beats), 0, len(image),
+    ]  # fmt: skip
+    tables = np.array(regions, "<i4").tobytes() + np.array(jobs, "<i4").tobytes()
+    return np.array(header, "<i4").tobytes() + tables + b"".join(loads) + b"".join(beats) + image
+
+
+def execute(scenario: Scenario, size: Size, folder: Path) -> Seen:
+    """What the RTL makes of it. Raises TriptychError when it hangs or an assertion fails."""
+    before, after = folder / "scenario.bin", folder / "seen.bin"
+    before.write_bytes(_pack(scenario, size))
+    run = subprocess.run([size.build().executable(), before, after], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise TriptychError(f"the core did not run to its end: {(run.stdout + run.stderr)[-2000:]}")
+    data = np.fromfile(after, np.int32)
+    n, decisions, sums = (int(v) for v in data[:3])
+    counters = dict(zip((*STREAM, *CYCLES, *REST), (int(v) for v in data[3 : 3 + n]), strict=True))
+    taken = [int(v) & 0xFFFFFFFF for v in data[3 + n : 3 + n + decisions]]
+    return Seen(taken, data[3 + n + decisions :].reshape(sums, 4), counters)
