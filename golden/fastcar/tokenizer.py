@@ -6,6 +6,9 @@ is vector quantisation with a fixed codebook: no code can die.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ SIDE = 128  # pixels
 GRID = 16  # tokens a side
 LEVELS, SCALARS = 4, 5
 CODES = LEVELS**SCALARS
+TOKENIZER_FILE = Path(__file__).parent / "weights" / "tokenizer.npz"
 
 
 class Residual(nn.Module):
@@ -70,6 +74,17 @@ class Tokenizer(nn.Module):
         """Pictures through their tokens; gradients pass the rounding."""
         levels = self.levels(pictures)
         return self.pictures(levels + (levels.round() - levels).detach())
+
+
+def load_tokenizer(path: Path = TOKENIZER_FILE) -> Tokenizer:
+    """The tokenizer of a file, in float32. Raises ValueError for a file that holds none."""
+    model = Tokenizer()
+    try:
+        with np.load(path) as file:
+            model.load_state_dict({name: torch.from_numpy(file[name]).float() for name in file.files})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} holds no FastCar tokenizer: give the file of golden.fastcar") from error
+    return model.eval()
 
 
 def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from sim.verilate import build_root, environment, fingerprint, locked
 
 HLS = ROOT / "hls"
 GLUE = Path(__file__).resolve().parent / "cpp"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-label")
+FLAGS = ("-std=c++17", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-label")
 ERROR_BYTES = 512
 
 DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("tas", np.int32, 32)])
@@ -99,16 +99,16 @@ def _sources(hls: Path) -> list[Path]:
     return sorted(found)
 
 
-def library(lanes: int, *, exact: bool = False, hls: Path = HLS) -> Path:
+def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str = "-O3") -> Path:
     """The shared library of the kernels with `lanes` lanes, built first when no build of this content exists.
 
-    exact: products and sums in ap_int of the widths that synthesis has, far slower. hls: folder of the kernels.
+    exact: products and sums in ap_int of the widths that synthesis has, far slower. hls: folder of the kernels. optimise: of g++.
     Raises TriptychError when the compiler is missing or finds an error.
     """
     if not 1 <= lanes <= 32:
         raise TriptychError(f"the lane array has 1..32 lanes, not {lanes}")
     env = environment()
-    macros = [f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS"]
+    macros = [optimise, f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS"]
     if exact:
         macros += ["-DFASTCAR_EXACT_WIDTHS", "-Wno-maybe-uninitialized"]  # of ap_private, by value
     compiler = subprocess.run(["g++", "-march=native", "-Q", "--help=target"], capture_output=True, check=False).stdout
@@ -171,22 +171,23 @@ class CSim:
 
     @classmethod
     def build(cls, lanes: int = 16, *, exact: bool = False) -> CSim:
-        """Builds the kernels when need be; `exact` as in `library`."""
-        return cls(library(lanes, exact=exact), lanes)
+        """Builds the kernels when need be; `exact` as in `library`, built quickly since it is slow anyhow."""
+        return cls(library(lanes, exact=exact, optimise="-O1" if exact else "-O3"), lanes)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls `csim_<name>`; arrays go by address, integers as size_t. Raises Deadlock or TriptychError."""
         error = ctypes.create_string_buffer(ERROR_BYTES)
-        converted = [self._argument(a) for a in arguments]
+        converted = [self.argument(a) for a in arguments]
         if getattr(self.lib, f"csim_{name}")(*converted, error):
             text = error.value.decode()
             raise Deadlock(text) if text.startswith("deadlock") else TriptychError(text)
 
     @staticmethod
-    def _argument(value: Any) -> Any:
+    def argument(value: Any) -> Any:
+        """As ctypes takes it: the address of an array, an integer as 64 bits, anything else as it is."""
         if isinstance(value, np.ndarray):
             return ctypes.c_void_p(address(value))
-        return ctypes.c_size_t(value) if isinstance(value, int) else value
+        return ctypes.c_int64(value) if isinstance(value, int) else value
 
     @contextmanager
     def shaken(self, seed: int, chance: int = 32) -> Iterator[None]:

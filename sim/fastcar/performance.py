@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from math import ceil
 from statistics import NormalDist
 
@@ -49,6 +50,7 @@ class Work:
     cycles: int
 
 
+@lru_cache(maxsize=4096)
 def plan_cycles(computing: int, lanes: int, words: int) -> int:
     """Lane cycles of a window of `words` words under DRS: the longest share of each of golden's passes."""
     passes = drs.assignments((1 << computing) - 1, lanes, words)

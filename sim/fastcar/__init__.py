@@ -1,0 +1,1 @@
+"""FastCar's commands: videos, studies, co-simulation."""
