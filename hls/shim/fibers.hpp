@@ -113,7 +113,7 @@ public:
     }
 
     // What `Outcome::Deadlock` was about: who waits for which stream.
-    const std::string& deadlock() const { return deadlock_; }
+    const std::string& deadlock() const { return report_; }
 
     // Ends every process, as when a simulation is given up.
     void abandon() {
@@ -236,7 +236,7 @@ private:
         const std::exception_ptr error = error_;
         const std::string text = deadlock_;
         clear();
-        deadlock_ = text;
+        report_ = text;
         if (error) std::rethrow_exception(error);
         return dead ? Outcome::Deadlock : Outcome::Done;
     }
@@ -267,7 +267,8 @@ private:
     Fiber* current_ = nullptr;
     jmp_buf main_{};
     std::exception_ptr error_;
-    std::string deadlock_;
+    std::string deadlock_;  // of the run that is ending
+    std::string report_;    // of the run that has ended
     std::uint64_t random_ = 1;
     unsigned chance_ = 0;
 };

@@ -102,7 +102,8 @@ def _sources(hls: Path) -> list[Path]:
 def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str = "-O3") -> Path:
     """The shared library of the kernels with `lanes` lanes, built first when no build of this content exists.
 
-    exact: products and sums in ap_int of the widths that synthesis has, far slower. hls: folder of the kernels. optimise: of g++.
+    exact: products and sums in ap_int of the widths that synthesis has, far slower. hls: folder of the
+    kernels. optimise: of g++.
     Raises TriptychError when the compiler is missing or finds an error.
     """
     if not 1 <= lanes <= 32:

@@ -1,0 +1,52 @@
+"""A copy of hls/ with bugs planted in it, which are off until they are armed."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+BUGS = {
+    # two entries of the compaction table change places
+    "mapping": (
+        "kernels/drs.hpp",
+        "        if (bit(index, row)) row_of[count++] = std::uint8_t(row);\n    }\n",
+        "        if (bit(index, row)) row_of[count++] = std::uint8_t(row);\n    }\n"
+        "    if (planted == 1 && count > 1) {\n"
+        "        const auto first = row_of[0];\n        row_of[0] = row_of[1];\n        row_of[1] = first;\n    }\n",
+    ),
+    # the replay ring looks one frame off
+    "ring": (
+        "kernels/replay_ring.hpp",
+        "    return (line + shape.position % shape.frame_tokens) * width_words;",
+        "    return (line + (shape.position + (planted == 2)) % shape.frame_tokens) * width_words;",
+    ),
+    # one write does not wait for a free place
+    "back-pressure": (
+        "shim/hls_stream.h",
+        "        while (full()) scheduler.wait(channel_, fibers::State::NeedsSpace);\n        put(value);",
+        "        if (planted == 3 && full()) { planted = 0; return; }\n"
+        "        while (full()) scheduler.wait(channel_, fibers::State::NeedsSpace);\n        put(value);",
+    ),
+}
+
+
+def mutant(hls: Path, to: Path) -> tuple[Path, Callable[[ctypes.CDLL, str], None]]:
+    """Copies `hls` to `to` with all bugs in it; returns the folder and a function that arms one ("" for none)."""
+    shutil.copytree(hls, to)
+    for name, right, wrong in BUGS.values():
+        path = to / name
+        text = path.read_text()
+        assert text.count(right) == 1, f"{name} has changed: plant the bug anew"
+        path.write_text(text.replace(right, wrong))
+    for name in ("kernels/drs.hpp", "kernels/replay_ring.hpp", "shim/hls_stream.h"):
+        path = to / name
+        path.write_text(path.read_text().replace("#pragma once", '#pragma once\nextern "C" int planted;', 1))
+    path = to / "fastcar.cpp"
+    path.write_text(path.read_text() + '\nextern "C" { int planted = 0; }\n')
+
+    def arm(library: ctypes.CDLL, bug: str) -> None:
+        ctypes.c_int.in_dll(library, "planted").value = [*BUGS].index(bug) + 1 if bug else 0
+
+    return to, arm
