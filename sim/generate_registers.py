@@ -21,8 +21,6 @@ from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
-from golden.quartdepth.chip.isa import Engine
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = Path("rtl/regs/quartdepth.rdl")
 COMMAND = "python -m sim.generate_registers"
@@ -72,12 +70,6 @@ def _reset(field: FieldNode) -> int | None:
     return reset if isinstance(reset, int) else None
 
 
-def _name(register: RegNode) -> str:
-    """Arrays hold one register an engine."""
-    index = register.current_idx
-    return register.inst_name + (f"_{Engine(index[0]).name}" if index else "")
-
-
 def python_map(top: AddrmapNode) -> str:
     """The Python map: one `Register` a line, in the order of addresses."""
     lines = [
@@ -95,7 +87,7 @@ def python_map(top: AddrmapNode) -> str:
     for register in top.descendants(unroll=True):
         if not isinstance(register, RegNode):
             continue
-        name, fields = _name(register), [_field(field) for field in register.fields()]
+        name, fields = register.inst_name, [_field(field) for field in register.fields()]
         place = f'"{name}", 0x{register.absolute_address:03X}, {register.get_property("regwidth")}'
         if len(fields) == 1:
             lines.append(f'    "{name}": Register({place}, ({fields[0]},)),')

@@ -15,7 +15,7 @@ from golden.quartdepth.chip import generate
 from golden.quartdepth.chip.config import CONFIGS
 from sim import generate_decode, generate_registers
 from sim.errors import TriptychError
-from sim.rtl import INCLUDES, ROOT, WAIVERS, fastcar_sources, parameters, sources
+from sim.rtl import BOARD, INCLUDES, ROOT, WAIVERS, fastcar_sources, parameters, sources
 from sim.verilate import environment
 
 BIN = Path(sys.executable).parent
@@ -33,7 +33,7 @@ def _run(*arguments: str) -> str:
 
 def verilator(config: str) -> str:
     """`verilator --lint-only -Wall` of the chip in a named configuration."""
-    return _verilator("quartdepth", sources(), parameters(CONFIGS[config]))
+    return _verilator("quartdepth_board", [*sources(), BOARD], parameters(CONFIGS[config]))
 
 
 def verilator_fastcar() -> str:
@@ -50,7 +50,7 @@ def _verilator(top: str, files: list[Path], sizes: Mapping[str, int]) -> str:
 def verible() -> str:
     """Verible's style rules (rules and reasons: `.rules.verible_lint`)."""
     generated = {"isa_pkg.sv", "function_pkg.sv"}
-    every = dict.fromkeys([*sources(), *fastcar_sources()])
+    every = dict.fromkeys([*sources(), BOARD, *fastcar_sources()])
     files = [p for p in every if p.name not in generated and p.parent.name != "regs"]
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
     return _run(str(BIN / "verible-verilog-lint"), "--rules_config_search", *map(str, [*files, *headers]))
@@ -58,7 +58,7 @@ def verible() -> str:
 
 def slang() -> str:
     """Elaboration by slang, a second opinion on what is legal SystemVerilog."""
-    return _slang("quartdepth", sources()) or _slang("fastcar_core", fastcar_sources())
+    return _slang("quartdepth_board", [*sources(), BOARD]) or _slang("fastcar_core", fastcar_sources())
 
 
 def _slang(top: str, files: list[Path]) -> str:

@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RTL = ROOT / "rtl"
 INCLUDES = (RTL / "common",)
 WAIVERS = RTL / "common" / "waivers.vlt"
+BOARD = ROOT / "sim" / "sv" / "quartdepth_board.sv"
+"""Top of the simulations that C++ drives: the chip behind registered inputs."""
 FOLDERS = ("common", "mem", "mxu", "vpu", "regs", "ctrl", "top")
 FIRST = ("isa_pkg.sv", "arith_pkg.sv")
 

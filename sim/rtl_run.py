@@ -16,7 +16,7 @@ from golden.quartdepth.chip.config import ChipConfig
 from golden.quartdepth.chip.isa import Engine, Trap
 from sim.errors import TriptychError
 from sim.registers.register_map import REGISTERS
-from sim.rtl import ROOT, parameters, sources
+from sim.rtl import BOARD, ROOT, parameters, sources
 from sim.verilate import Build
 
 CLASSES = {
@@ -74,8 +74,8 @@ def chip_build(config: ChipConfig) -> Build:
     """The full chip of a configuration behind the C++ memory model."""
     cpp = ROOT / "sim" / "cpp"
     return Build(
-        top="quartdepth",
-        sources=tuple(sources()),
+        top="quartdepth_board",
+        sources=(*sources(), BOARD),
         cpp=(cpp / "quartdepth_main.cpp",),
         headers=(cpp / "memory_model.h",),
         parameters=parameters(config),

@@ -16,17 +16,19 @@ module code_tables #(
     output logic signed [        7:0] decode_o[Tables][16],
     output logic signed [       15:0] threshold_o[Tables][15]
 );
-  // Storage is bytes, as the image is; 46 of a table's 64 exist.
-  logic [7:0] bytes_q[Tables][46];
-  logic [7:0] bytes_d[Tables][46];
+  // Storage as the readers take it; 46 of a table's 64 bytes exist.
+  logic signed [7:0] decode_d[Tables][16], decode_q[Tables][16];
+  logic signed [15:0] threshold_d[Tables][15], threshold_q[Tables][15];
 
   always_comb begin
-    bytes_d = bytes_q;
+    decode_d    = decode_q;
+    threshold_d = threshold_q;
     if (tab_we_i) begin
       for (int unsigned t = 0; t < Tables; t++) begin
         for (int unsigned i = 0; i < 46; i++) begin
           if (32'(tab_addr_i) == (64 * t + i) / Depth) begin
-            bytes_d[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
+            if (i < 16) decode_d[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
+            else threshold_d[t][(i-16)/2][8*(i%2)+:8] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
           end
         end
       end
@@ -34,14 +36,14 @@ module code_tables #(
   end
 
   for (genvar t = 0; t < Tables; t++) begin : gen_table
-    for (genvar i = 0; i < 46; i++) begin : gen_byte
-      `FFL(bytes_q[t][i], bytes_d[t][i], tab_we_i, '0)
-    end
     for (genvar i = 0; i < 16; i++) begin : gen_decode
-      assign decode_o[t][i] = bytes_q[t][i];
+      `FFL(decode_q[t][i], decode_d[t][i], tab_we_i, '0)
     end
     for (genvar i = 0; i < 15; i++) begin : gen_threshold
-      assign threshold_o[t][i] = {bytes_q[t][17+2*i], bytes_q[t][16+2*i]};
+      `FFL(threshold_q[t][i], threshold_d[t][i], tab_we_i, '0)
     end
   end
+
+  assign decode_o    = decode_q;
+  assign threshold_o = threshold_q;
 endmodule

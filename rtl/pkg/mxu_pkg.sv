@@ -124,19 +124,30 @@ package mxu_pkg;
     return {a[7] && mode != CellPair, a};
   endfunction
 
-  // What `excess` counts of one operand.
-  function automatic logic signed [8:0] operand_sum(input logic signed [8:0] a, input cell_mode_e mode);
-    return (mode == CellPair) ? 9'(a[3:0]) + 9'(a[7:4]) : a;
+  // A cell's two 4-bit products with `stored_weight` w and `cell_operand` a. They are summed apart over a column, so that
+  // one shift a column and not one a cell gives the high one its weight. 8 and 9 bits hold them; 32 make fast simulators.
+  function automatic logic signed [31:0] cell_low(input logic signed [31:0] a_low, input logic [7:0] w,
+                                                  input cell_mode_e mode, input logic phase);
+    return a_low * 32'(4'(w >> ((phase && mode != CellPair) ? 4 : 0)));
   endfunction
 
-  // The product of one cell, of two 4-bit ones: with `stored_weight` w and `cell_operand` a it is
-  // a * w + 8 * operand_sum(a), or without the latter where nothing is in excess. CellByte's high nibble counts
-  // sixteenfold; the array shifts the column's sum. 13 bits hold every value; 32 make fast simulators.
-  function automatic logic signed [31:0] cell_product(input logic signed [8:0] a, input logic [7:0] w,
-                                                      input cell_mode_e mode, input logic phase);
-    automatic logic pair = mode == CellPair;
-    automatic logic [3:0] low = 4'(w >> ((phase && !pair) ? 4 : 0));
-    automatic logic [3:0] high = 4'(w >> ((phase || pair) ? 4 : 0));
-    return 32'(a[3:0]) * 32'(low) + ((32'($signed(a[8:4])) * 32'($signed({1'b0, high}))) <<< (pair ? 0 : 4));
+  function automatic logic signed [31:0] cell_high(input logic signed [31:0] a_high, input logic [7:0] w,
+                                                   input cell_mode_e mode, input logic phase);
+    return a_high * 32'(4'(w >> ((phase || mode == CellPair) ? 4 : 0)));
+  endfunction
+
+  // What low and high nibbles, or sums of them, count together: a byte, or two codes side by side.
+  function automatic logic signed [31:0] joined(input logic signed [31:0] low, input logic signed [31:0] high,
+                                                input cell_mode_e mode);
+    return low + (high <<< (mode == CellPair ? 0 : 4));
+  endfunction
+
+  // A column's dot product: its summed products, less what its summed operands (`joined` both) have in excess.
+  // CellByte's high nibble counts sixteenfold.
+  function automatic logic signed [31:0] column_sum(input logic signed [31:0] products,
+                                                    input logic signed [31:0] operands,
+                                                    input cell_mode_e mode, input logic phase);
+    return (products - (excess(mode, phase) ? operands <<< 3 : 32'sd0)) <<<
+        ((mode == CellByte && phase) ? 4 : 0);
   endfunction
 endpackage

@@ -240,9 +240,18 @@ module quartdepth_csr (
         logic IRQ_ENABLE;
         logic TRAP;
         logic TRAP_PC;
-        logic RETIRED[4];
-        logic SIG[4];
-        logic SIG_SUM[4];
+        logic RETIRED_LOAD;
+        logic RETIRED_MXU;
+        logic RETIRED_VPU;
+        logic RETIRED_STORE;
+        logic SIG_LOAD;
+        logic SIG_MXU;
+        logic SIG_VPU;
+        logic SIG_STORE;
+        logic SIG_SUM_LOAD;
+        logic SIG_SUM_MXU;
+        logic SIG_SUM_VPU;
+        logic SIG_SUM_STORE;
         logic COUNTERS;
     } decoded_reg_strb_t;
     decoded_reg_strb_t decoded_reg_strb;
@@ -275,15 +284,18 @@ module quartdepth_csr (
         decoded_reg_strb.IRQ_ENABLE = cpuif_req_masked & (cpuif_addr == 9'h34);
         decoded_reg_strb.TRAP = cpuif_req_masked & (cpuif_addr == 9'h38) & !cpuif_req_is_wr;
         decoded_reg_strb.TRAP_PC = cpuif_req_masked & (cpuif_addr == 9'h3c) & !cpuif_req_is_wr;
-        for(int i0=0; i0<4; i0++) begin
-            decoded_reg_strb.RETIRED[i0] = cpuif_req_masked & (cpuif_addr == 9'h40 + (9)'(i0) * 9'h4) & !cpuif_req_is_wr;
-        end
-        for(int i0=0; i0<4; i0++) begin
-            decoded_reg_strb.SIG[i0] = cpuif_req_masked & (cpuif_addr == 9'h50 + (9)'(i0) * 9'h4) & !cpuif_req_is_wr;
-        end
-        for(int i0=0; i0<4; i0++) begin
-            decoded_reg_strb.SIG_SUM[i0] = cpuif_req_masked & (cpuif_addr == 9'h60 + (9)'(i0) * 9'h4) & !cpuif_req_is_wr;
-        end
+        decoded_reg_strb.RETIRED_LOAD = cpuif_req_masked & (cpuif_addr == 9'h40) & !cpuif_req_is_wr;
+        decoded_reg_strb.RETIRED_MXU = cpuif_req_masked & (cpuif_addr == 9'h44) & !cpuif_req_is_wr;
+        decoded_reg_strb.RETIRED_VPU = cpuif_req_masked & (cpuif_addr == 9'h48) & !cpuif_req_is_wr;
+        decoded_reg_strb.RETIRED_STORE = cpuif_req_masked & (cpuif_addr == 9'h4c) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_LOAD = cpuif_req_masked & (cpuif_addr == 9'h50) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_MXU = cpuif_req_masked & (cpuif_addr == 9'h54) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_VPU = cpuif_req_masked & (cpuif_addr == 9'h58) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_STORE = cpuif_req_masked & (cpuif_addr == 9'h5c) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_SUM_LOAD = cpuif_req_masked & (cpuif_addr == 9'h60) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_SUM_MXU = cpuif_req_masked & (cpuif_addr == 9'h64) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_SUM_VPU = cpuif_req_masked & (cpuif_addr == 9'h68) & !cpuif_req_is_wr;
+        decoded_reg_strb.SIG_SUM_STORE = cpuif_req_masked & (cpuif_addr == 9'h6c) & !cpuif_req_is_wr;
         decoded_reg_strb.COUNTERS = cpuif_req_masked & (cpuif_addr >= 9'h100) & (cpuif_addr <= 9'h100 + 9'hef);
         is_external |= cpuif_req_masked & (cpuif_addr >= 9'h100) & (cpuif_addr <= 9'h100 + 9'hef);
         is_valid_rw |= cpuif_req_masked & (cpuif_addr >= 9'h100) & (cpuif_addr <= 9'h100 + 9'hef);
@@ -661,20 +673,41 @@ module quartdepth_csr (
         if(rd_mux_addr == 9'h3c) begin
             readback_data_var[19:0] = hwif_in.TRAP_PC.index.next;
         end
-        for(int i0=0; i0<4; i0++) begin
-            if(rd_mux_addr == 9'h40 + (9)'(i0) * 9'h4) begin
-                readback_data_var[15:0] = hwif_in.RETIRED[i0].count.next;
-            end
+        if(rd_mux_addr == 9'h40) begin
+            readback_data_var[15:0] = hwif_in.RETIRED_LOAD.count.next;
         end
-        for(int i0=0; i0<4; i0++) begin
-            if(rd_mux_addr == 9'h50 + (9)'(i0) * 9'h4) begin
-                readback_data_var[31:0] = hwif_in.SIG[i0].value.next;
-            end
+        if(rd_mux_addr == 9'h44) begin
+            readback_data_var[15:0] = hwif_in.RETIRED_MXU.count.next;
         end
-        for(int i0=0; i0<4; i0++) begin
-            if(rd_mux_addr == 9'h60 + (9)'(i0) * 9'h4) begin
-                readback_data_var[31:0] = hwif_in.SIG_SUM[i0].value.next;
-            end
+        if(rd_mux_addr == 9'h48) begin
+            readback_data_var[15:0] = hwif_in.RETIRED_VPU.count.next;
+        end
+        if(rd_mux_addr == 9'h4c) begin
+            readback_data_var[15:0] = hwif_in.RETIRED_STORE.count.next;
+        end
+        if(rd_mux_addr == 9'h50) begin
+            readback_data_var[31:0] = hwif_in.SIG_LOAD.value.next;
+        end
+        if(rd_mux_addr == 9'h54) begin
+            readback_data_var[31:0] = hwif_in.SIG_MXU.value.next;
+        end
+        if(rd_mux_addr == 9'h58) begin
+            readback_data_var[31:0] = hwif_in.SIG_VPU.value.next;
+        end
+        if(rd_mux_addr == 9'h5c) begin
+            readback_data_var[31:0] = hwif_in.SIG_STORE.value.next;
+        end
+        if(rd_mux_addr == 9'h60) begin
+            readback_data_var[31:0] = hwif_in.SIG_SUM_LOAD.value.next;
+        end
+        if(rd_mux_addr == 9'h64) begin
+            readback_data_var[31:0] = hwif_in.SIG_SUM_MXU.value.next;
+        end
+        if(rd_mux_addr == 9'h68) begin
+            readback_data_var[31:0] = hwif_in.SIG_SUM_VPU.value.next;
+        end
+        if(rd_mux_addr == 9'h6c) begin
+            readback_data_var[31:0] = hwif_in.SIG_SUM_STORE.value.next;
         end
         if((rd_mux_addr >= 9'h100) && (rd_mux_addr <= 9'h100 + 9'hef)) begin
             readback_data_var = hwif_in.COUNTERS.rd_data;

@@ -102,27 +102,27 @@ package quartdepth_csr_pkg;
 
     typedef struct {
         logic [15:0] next;
-    } quartdepth_csr__RETIRED__count__in_t;
+    } quartdepth_csr__retired_r__count__in_t;
 
     typedef struct {
-        quartdepth_csr__RETIRED__count__in_t count;
-    } quartdepth_csr__RETIRED__in_t;
-
-    typedef struct {
-        logic [31:0] next;
-    } quartdepth_csr__SIG__value__in_t;
-
-    typedef struct {
-        quartdepth_csr__SIG__value__in_t value;
-    } quartdepth_csr__SIG__in_t;
+        quartdepth_csr__retired_r__count__in_t count;
+    } quartdepth_csr__retired_r__in_t;
 
     typedef struct {
         logic [31:0] next;
-    } quartdepth_csr__SIG_SUM__value__in_t;
+    } quartdepth_csr__sig_r__value__in_t;
 
     typedef struct {
-        quartdepth_csr__SIG_SUM__value__in_t value;
-    } quartdepth_csr__SIG_SUM__in_t;
+        quartdepth_csr__sig_r__value__in_t value;
+    } quartdepth_csr__sig_r__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } quartdepth_csr__sig_sum_r__value__in_t;
+
+    typedef struct {
+        quartdepth_csr__sig_sum_r__value__in_t value;
+    } quartdepth_csr__sig_sum_r__in_t;
 
     typedef struct {
         logic rd_ack;
@@ -137,9 +137,18 @@ package quartdepth_csr_pkg;
         quartdepth_csr__STATUS__in_t STATUS;
         quartdepth_csr__TRAP__in_t TRAP;
         quartdepth_csr__TRAP_PC__in_t TRAP_PC;
-        quartdepth_csr__RETIRED__in_t RETIRED[4];
-        quartdepth_csr__SIG__in_t SIG[4];
-        quartdepth_csr__SIG_SUM__in_t SIG_SUM[4];
+        quartdepth_csr__retired_r__in_t RETIRED_LOAD;
+        quartdepth_csr__retired_r__in_t RETIRED_MXU;
+        quartdepth_csr__retired_r__in_t RETIRED_VPU;
+        quartdepth_csr__retired_r__in_t RETIRED_STORE;
+        quartdepth_csr__sig_r__in_t SIG_LOAD;
+        quartdepth_csr__sig_r__in_t SIG_MXU;
+        quartdepth_csr__sig_r__in_t SIG_VPU;
+        quartdepth_csr__sig_r__in_t SIG_STORE;
+        quartdepth_csr__sig_sum_r__in_t SIG_SUM_LOAD;
+        quartdepth_csr__sig_sum_r__in_t SIG_SUM_MXU;
+        quartdepth_csr__sig_sum_r__in_t SIG_SUM_VPU;
+        quartdepth_csr__sig_sum_r__in_t SIG_SUM_STORE;
         quartdepth_csr__COUNTERS__external__in_t COUNTERS;
     } quartdepth_csr__in_t;
 

@@ -589,11 +589,18 @@ module quartdepth #(
   assign csr_in.TRAP.engine.next       = trap_source;
   assign csr_in.TRAP_PC.index.next     = trap_pc;
 
-  for (genvar e = 0; e < Engines; e++) begin : gen_registers
-    assign csr_in.RETIRED[e].count.next = tokens[e];
-    assign csr_in.SIG[e].value.next     = sig_q[e];
-    assign csr_in.SIG_SUM[e].value.next = sig_sum_q[e];
-  end
+  assign csr_in.RETIRED_LOAD.count.next   = tokens[EngineLoad];
+  assign csr_in.RETIRED_MXU.count.next    = tokens[EngineMxu];
+  assign csr_in.RETIRED_VPU.count.next    = tokens[EngineVpu];
+  assign csr_in.RETIRED_STORE.count.next  = tokens[EngineStore];
+  assign csr_in.SIG_LOAD.value.next       = sig_q[EngineLoad];
+  assign csr_in.SIG_MXU.value.next        = sig_q[EngineMxu];
+  assign csr_in.SIG_VPU.value.next        = sig_q[EngineVpu];
+  assign csr_in.SIG_STORE.value.next      = sig_q[EngineStore];
+  assign csr_in.SIG_SUM_LOAD.value.next   = sig_sum_q[EngineLoad];
+  assign csr_in.SIG_SUM_MXU.value.next    = sig_sum_q[EngineMxu];
+  assign csr_in.SIG_SUM_VPU.value.next    = sig_sum_q[EngineVpu];
+  assign csr_in.SIG_SUM_STORE.value.next  = sig_sum_q[EngineStore];
 
   logic unused_ok;
   assign unused_ok = ^{m_axi_rlast_i, m_axi_bid_i, m_axi_bresp_i[0], csr_out.COUNTERS.wr_data,

@@ -161,11 +161,8 @@ module vpu
   `FFLNR(decode_e_q, next_decode(FormatTable4, word.table_e), setup)
   `FFLNR(threshold_q, threshold_i[word.table_e], setup)
 
-  always_comb begin
-    for (int unsigned c = 0; c < Cols; c++) begin
-      tail[c] = instr.n[LaneW-1:0] == '0 || LaneW'(c) < instr.n[LaneW-1:0];
-    end
-  end
+  // Lanes of the last group that count.
+  assign tail = instr.n[LaneW-1:0] == '0 ? '1 : ~({Cols{1'b1}} << instr.n[LaneW-1:0]);
 
   // -- Addresses -----------------------------------------------------------------------------------
 

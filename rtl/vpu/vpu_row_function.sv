@@ -7,7 +7,7 @@ module vpu_row_function
   import function_pkg::*;
 (
     input  logic               clk_i,
-    input  logic               enable_i,
+    input  logic               enable_i,  // nothing moves, and nothing is computed, without it
     input  logic        [ 3:0] valid_i,  // stages that hold something
     input  logic               root_i,   // RSQRT
     input  logic signed [31:0] y_i,
@@ -33,10 +33,12 @@ module vpu_row_function
     positive = (y_i > 32'sd0) ? 32'(y_i) : 32'd1;
     shifted  = positive;
     log2_d   = 5'd31;
-    for (int unsigned i = 0; i < 5; i++) begin
-      if (shifted >> (32 - (16 >> i)) == '0) begin
-        shifted = shifted << (16 >> i);
-        log2_d  = log2_d - 5'(16 >> i);
+    if (enable_i) begin
+      for (int unsigned i = 0; i < 5; i++) begin
+        if (shifted >> (32 - (16 >> i)) == '0) begin
+          shifted = shifted << (16 >> i);
+          log2_d  = log2_d - 5'(16 >> i);
+        end
       end
     end
     normal_d = shifted;
@@ -46,12 +48,17 @@ module vpu_row_function
   assign t_d = root_i ? normal_q[26-:RowTBits] : normal_q[25-:RowTBits];
 
   always_comb begin
-    h   = (RowC1W + 1)'(c1_q) + (RowC1W + 1)'(rshift(48'(c2t_q), 10'(RowHShift)));
-    v_d = (RowC0W + 1)'(c0_q) + (RowC0W + 1)'(h * $signed({1'b0, t_q}));
+    h   = '0;
+    v_d = '0;
+    if (enable_i) begin
+      h   = (RowC1W + 1)'(c1_q) + (RowC1W + 1)'(rshift(48'(c2t_q), 10'(RowHShift)));
+      v_d = (RowC0W + 1)'(c0_q) + (RowC0W + 1)'(h * $signed({1'b0, t_q}));
+    end
   end
 
   always_comb begin
-    rounded = rshift(48'(v_q), 10'(RowVShift));
+    rounded = '0;
+    if (enable_i) rounded = rshift(48'(v_q), 10'(RowVShift));
     packed_d[31:16] = 16'd15 + {11'd0, root_i ? log2_q[2] >> 1 : log2_q[2]};
     packed_d[15:0] = (rounded > 48'sd32767) ? 16'd32767 : (rounded < 48'sd16384) ? 16'd16384 : rounded[15:0];
   end

@@ -1,7 +1,7 @@
 // Runs one program on the chip: memory image in, memory image, events and registers out. No Python on the way.
 //
-//   Vquartdepth --image FILE --memory-out FILE --events FILE --classes FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
-//               [--latency N] [--milli-bytes-per-cycle N] [--max-cycles N] [--error A:B] [--hang A:B]
+//   Vquartdepth_board --image FILE --memory-out FILE --events FILE --classes FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
+//                     [--latency N] [--milli-bytes-per-cycle N] [--max-cycles N] [--error A:B] [--hang A:B]
 //
 // Registers are written in order before the clock matters (the last write starts the chip); when the interrupt rises, or
 // max-cycles have passed, the registers to read are read and everything is written out. Events are 16-byte records
@@ -17,7 +17,7 @@
 #include <memory>
 #include <utility>
 
-#include "Vquartdepth.h"
+#include "Vquartdepth_board.h"
 #include "memory_model.h"
 #include "verilated.h"
 
@@ -83,7 +83,7 @@ class Chip {
 
  public:
   Chip(std::vector<uint8_t> image, const Options& o)
-      : top_(std::make_unique<Vquartdepth>()), memory_(image.size(), sizeof(top_->m_axi_rdata_i), o.timing) {
+      : top_(std::make_unique<Vquartdepth_board>()), memory_(image.size(), sizeof(top_->m_axi_rdata_i), o.timing) {
     memory_.data() = std::move(image);
     memory_.error = o.error;
     memory_.hang = o.hang;
@@ -93,81 +93,66 @@ class Chip {
     tick();
   }
 
+  // One cycle. The outputs stand as of the cycle that ends; the inputs set here are what the next one sees.
   void tick() {
-    Vquartdepth& t = *top_;
-    t.m_axi_arready_i = memory_.ar_ready();
-    t.m_axi_awready_i = memory_.aw_ready();
-    t.m_axi_wready_i = memory_.w_ready();
-    const MemoryModel::Beat r = memory_.r_offer(), b = memory_.b_offer();
-    t.m_axi_rvalid_i = r.valid;
-    if (r.valid) {
-      t.m_axi_rid_i = r.id;
-      t.m_axi_rlast_i = r.last;
-      t.m_axi_rresp_i = r.error ? 2 : 0;
-      std::memcpy(bytes_of(t.m_axi_rdata_i), r.bytes, sizeof(t.m_axi_rdata_i));
-    }
-    t.m_axi_bvalid_i = b.valid;
-    t.m_axi_bid_i = b.id;
-    t.m_axi_bresp_i = b.error ? 2 : 0;
-    t.clk_i = 0;
-    t.eval();
-    // Handshakes of this cycle, as the rising edge sees them.
-    if (t.m_axi_arvalid_o && t.m_axi_arready_i) memory_.accept_ar(t.m_axi_arid_o, t.m_axi_araddr_o, t.m_axi_arlen_o);
-    if (t.m_axi_awvalid_o && t.m_axi_awready_i) memory_.accept_aw(t.m_axi_awid_o, t.m_axi_awaddr_o, t.m_axi_awlen_o);
-    if (t.m_axi_wvalid_o && t.m_axi_wready_i) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o));
-    if (r.valid && t.m_axi_rready_o) memory_.take_r();
-    if (b.valid && t.m_axi_bready_o) memory_.take_b();
+    Vquartdepth_board& t = *top_;
+    if (t.m_axi_arvalid_o && ar_ready_) memory_.accept_ar(t.m_axi_arid_o, t.m_axi_araddr_o, t.m_axi_arlen_o);
+    if (t.m_axi_awvalid_o && aw_ready_) memory_.accept_aw(t.m_axi_awid_o, t.m_axi_awaddr_o, t.m_axi_awlen_o);
+    if (t.m_axi_wvalid_o && w_ready_) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o));
+    if (r_.valid && t.m_axi_rready_o) memory_.take_r();
+    if (b_.valid && t.m_axi_bready_o) memory_.take_b();
     ++classes_[__builtin_ctz(t.trace_mxu_class_o | 1u << kClasses)];
     if (t.trace_issue_o | t.trace_retire_o) record();
-    t.clk_i = 1;
-    t.eval();
     memory_.tick();
     ++cycle_;
+    t.m_axi_arready_i = ar_ready_ = memory_.ar_ready();
+    t.m_axi_awready_i = aw_ready_ = memory_.aw_ready();
+    t.m_axi_wready_i = w_ready_ = memory_.w_ready();
+    r_ = memory_.r_offer();
+    b_ = memory_.b_offer();
+    t.m_axi_rvalid_i = r_.valid;
+    if (r_.valid) {
+      t.m_axi_rid_i = r_.id;
+      t.m_axi_rlast_i = r_.last;
+      t.m_axi_rresp_i = r_.error ? 2 : 0;
+      std::memcpy(bytes_of(t.m_axi_rdata_i), r_.bytes, sizeof(t.m_axi_rdata_i));
+    }
+    t.m_axi_bvalid_i = b_.valid;
+    t.m_axi_bid_i = b_.id;
+    t.m_axi_bresp_i = b_.error ? 2 : 0;
+    t.clk_i = 0;
+    t.eval();
+    t.clk_i = 1;
+    t.eval();
   }
 
   void write(uint32_t address, uint32_t value) {
-    Vquartdepth& t = *top_;
-    t.s_axil_awvalid_i = t.s_axil_wvalid_i = 1;
+    Vquartdepth_board& t = *top_;
+    t.s_axil_awvalid_i = t.s_axil_wvalid_i = t.s_axil_bready_i = 1;
     t.s_axil_awaddr_i = address;
     t.s_axil_wdata_i = value;
     t.s_axil_wstrb_i = 0xf;
-    t.s_axil_bready_i = 1;
+    tick();
     while (t.s_axil_awvalid_i || t.s_axil_wvalid_i) {
-      t.clk_i = 0;
-      t.eval();
-      const bool aw = t.s_axil_awready_o, w = t.s_axil_wready_o;
-      tick();
-      if (aw) t.s_axil_awvalid_i = 0;
-      if (w) t.s_axil_wvalid_i = 0;
-    }
-    for (bool done = false; !done;) {
-      t.clk_i = 0;
-      t.eval();
-      done = t.s_axil_bvalid_o;
+      if (t.s_axil_awready_o) t.s_axil_awvalid_i = 0;
+      if (t.s_axil_wready_o) t.s_axil_wvalid_i = 0;
       tick();
     }
+    while (!t.s_axil_bvalid_o) tick();
+    tick();
   }
 
   uint32_t read(uint32_t address) {
-    Vquartdepth& t = *top_;
-    t.s_axil_arvalid_i = 1;
+    Vquartdepth_board& t = *top_;
+    t.s_axil_arvalid_i = t.s_axil_rready_i = 1;
     t.s_axil_araddr_i = address;
-    t.s_axil_rready_i = 1;
-    for (bool taken = false; !taken;) {
-      t.clk_i = 0;
-      t.eval();
-      taken = t.s_axil_arready_o;
-      tick();
-    }
+    tick();
+    while (!t.s_axil_arready_o) tick();
     t.s_axil_arvalid_i = 0;
-    uint32_t value = 0;
-    for (bool done = false; !done;) {
-      t.clk_i = 0;
-      t.eval();
-      done = t.s_axil_rvalid_o;
-      value = t.s_axil_rdata_o;
-      tick();
-    }
+    tick();
+    while (!t.s_axil_rvalid_o) tick();
+    const uint32_t value = t.s_axil_rdata_o;
+    tick();
     return value;
   }
 
@@ -180,7 +165,7 @@ class Chip {
 
  private:
   void record() {
-    const Vquartdepth& t = *top_;
+    const Vquartdepth_board& t = *top_;
     for (uint32_t e = 0; e < 4; ++e) {
       if (t.trace_retire_o >> e & 1) {
         events_.push_back({cycle_, 1u << 31 | e << 24 | t.trace_retire_pc_o[e], t.trace_retire_sig_o[e]});
@@ -194,8 +179,10 @@ class Chip {
     }
   }
 
-  std::unique_ptr<Vquartdepth> top_;
+  std::unique_ptr<Vquartdepth_board> top_;
   MemoryModel memory_;
+  MemoryModel::Beat r_, b_;
+  bool ar_ready_ = false, aw_ready_ = false, w_ready_ = false;
   std::vector<Event> events_;
   std::vector<uint64_t> class_records_;
   uint64_t classes_[kClasses + 1] = {};

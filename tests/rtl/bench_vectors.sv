@@ -44,12 +44,12 @@ module bench_vectors
 
   cell_mode_e mode;
   logic signed [8:0] operand;
-  logic signed [31:0] product;
-  assign mode    = cell_mode_e'(mode_i);
-  assign operand = cell_operand(operand_i, mode);
-  always_comb begin
-    product = cell_product(operand, stored_weight(weight_i, mode == CellByte), mode, phase_i);
-    if (excess(mode, phase_i)) product -= 32'(operand_sum(operand, mode)) <<< 3;
-    product_o = (mode == CellByte && phase_i) ? product <<< 4 : product;
-  end
+  logic [7:0] weight;
+  assign mode      = cell_mode_e'(mode_i);
+  assign operand   = cell_operand(operand_i, mode);
+  assign weight    = stored_weight(weight_i, mode == CellByte);
+  assign product_o = column_sum(
+      joined(cell_low(32'(operand[3:0]), weight, mode, phase_i),
+             cell_high(32'($signed(operand[8:4])), weight, mode, phase_i), mode),
+      joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode), mode, phase_i);
 endmodule

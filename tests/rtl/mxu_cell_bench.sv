@@ -11,6 +11,12 @@ module mxu_cell_bench
 );
   logic signed [8:0] operand;
   assign operand = cell_operand(operand_i, mode_i);
-  assign product_o = cell_product(operand, stored_weight(weight_i, mode_i == CellByte), mode_i, phase_i) -
-      (excess(mode_i, phase_i) ? 32'(operand_sum(operand, mode_i)) <<< 3 : '0);
+
+  logic [7:0] weight;
+  assign weight = stored_weight(weight_i, mode_i == CellByte);
+
+  assign product_o = column_sum(
+      joined(cell_low(32'(operand[3:0]), weight, mode_i, phase_i),
+             cell_high(32'($signed(operand[8:4])), weight, mode_i, phase_i), mode_i),
+      joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode_i), mode_i, phase_i);
 endmodule

@@ -26,7 +26,7 @@ from sim.rtl_run import MemoryTiming, RtlRun, run_program
 VECTORS = Path(__file__).parents[1] / "vectors"
 SMALL = CONFIGS["small"]  # depth and columns are those of the vectors' configuration, and so are all results
 ABOUT = json.loads((VECTORS / MANIFEST).read_text())["programs"]
-WATCHDOG = 20_000
+WATCHDOG = 100_000  # the longest transfer of a random program on `paper` takes over 20,000 cycles
 
 
 def timing(seed: int, memory: Memory) -> MemoryTiming:
