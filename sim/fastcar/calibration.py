@@ -67,5 +67,6 @@ def measure(folder: Path) -> list[Point]:
             words=size.words, width=size.width, interval=interval, prefetched=ready, chain=size.chain,
         )  # fmt: skip
         measured = sum(seen[name] for name in ("issue", "wait_words", "wait_sums", "finish"))
-        points.append(Point(size.lanes, scenario.rows, interval, *weight.shape, measured, modelled))
+        outputs, inputs = weight.shape
+        points.append(Point(size.lanes, scenario.rows, interval, outputs, inputs, measured, modelled))
     return points

@@ -278,7 +278,7 @@ def _works(groups: list[tuple[int, float]], lanes: int, schedule: Schedule) -> I
         for (computing, passes, busy), p in states.items():
             for replays, share in ((True, chance), (False, 1.0 - chance)):
                 now, count = busy, passes
-                for place in range(row, row + size):
+                for place in range(row, row + size) if schedule is Schedule.STATIC_DROP else ():
                     now = False if place % lanes == 0 else now
                     if not replays and not now:
                         now, count = True, count + 1

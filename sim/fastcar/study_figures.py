@@ -20,7 +20,7 @@ from sim.fastcar.study import BATCHES, RIDGES, SKIPS, Case, Result
 from sim.report import save_figure
 
 COLOURS = plt.get_cmap("viridis")(np.linspace(0.05, 0.9, len(BATCHES)))
-POLICY_COLOURS = {Policy.PER_SAMPLE: "#333333", Policy.PAIR: "#1b7837", Policy.ALL: "#b35806", Policy.MEAN: "#762a83"}
+POLICY_COLOURS = {Policy.PER_SAMPLE: "#9ecae1", Policy.PAIR: "#1b7837", Policy.ALL: "#b35806", Policy.MEAN: "#762a83"}
 Index = dict[Case, Result]
 
 
@@ -78,7 +78,8 @@ def policy_figure(index: Index) -> Figure:
     for axes, window in zip(panels, (0, 256, 16), strict=True):
         for policy, colour in POLICY_COLOURS.items():
             points = [index[Case("KV260", 4, s, policy, window=window)] for s in SKIPS]
-            axes.plot(SKIPS, [r.speedup for r in points], color=colour, label=policy.name)
+            style = "--" if policy is Policy.ALL else "-"  # on PER_SAMPLE's line where the stream is the bound
+            axes.plot(SKIPS, [r.speedup for r in points], style, color=colour, label=policy.name)
             axes.plot(SKIPS[::2], [r.closed for r in points[::2]], ".", color=colour, markersize=4)
         _panel(axes, f"local-{window}" if window else "all keys", "speed-up of a layer")
     panels[0].legend(fontsize=7, frameon=False)
@@ -104,7 +105,7 @@ def ridge_figure(index: Index) -> Figure:
         for axes, values, what in ((panels[0, column], speed, "speed-up"), (panels[1, column], gain, "DRS off / on")):
             axes.imshow(values, cmap="YlGn", vmin=1.0, aspect="auto")
             for (i, j), value in np.ndenumerate(values):
-                dark = value > 0.65 * values.max()
+                dark = value - 1 > 0.6 * (values.max() - 1)
                 axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
             axes.set_xticks(range(len(RIDGES)), [str(r) for r in RIDGES], fontsize=7)
             axes.set_yticks(range(len(BATCHES)), [str(b) for b in BATCHES], fontsize=7)

@@ -86,7 +86,10 @@ class Seen:
 
 
 def _pack(scenario: Scenario, size: Size) -> bytes:
-    memory, regions, jobs, loads = [], [], [], []
+    memory: list[bytes] = []
+    regions: list[tuple[int, ...]] = []
+    jobs: list[tuple[int, ...]] = []
+    loads: list[bytes] = []
     address = 0
     for job in scenario.products:
         words = pack_weights(job.weight, size.width, size.words)
@@ -94,10 +97,10 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
         gap = size.width * (len(jobs) * 7 % 11)
         address += gap
         memory.append(bytes(gap) + words.tobytes())
-        beats = words[..., 0].size
+        count = words[..., 0].size
         # In two pieces, as a layout over several matrices would have it.
-        half = beats // 2
-        regions += [(address, half, job.mlp, 0), (address + half * size.width, beats - half, job.mlp, job.last)]
+        half = count // 2
+        regions += [(address, half, job.mlp, 0), (address + half * size.width, count - half, job.mlp, job.last)]
         address += words.nbytes
         inputs = pack_inputs(job.x, size.width)
         jobs.append((inputs.shape[1], -(-len(job.weight) // 2), job.mlp, job.last))
@@ -105,7 +108,7 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
             for segment in range(inputs.shape[1]):
                 last = row == scenario.rows - 1 and segment == inputs.shape[1] - 1
                 loads.append(np.array([row, segment, last], "<i4").tobytes() + inputs[row, segment].tobytes())
-    beats = []
+    beats: list[bytes] = []
     for q, k in scenario.scores:
         group = q.shape[1] // k.shape[1]
         for row in range(scenario.rows):
