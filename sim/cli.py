@@ -16,12 +16,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from golden.quartdepth.chip.config import CONFIGS, chip_config
 from sim.errors import TriptychError
+from sim.fastcar.command import app as fastcar
 
 if TYPE_CHECKING:
     from sim.depth import DepthResult, Options
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(fastcar, name="fastcar")
 console = Console(stderr=True, highlight=False)
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
@@ -36,6 +38,25 @@ class BitsName(StrEnum):
 
     w4a8 = "w4a8"
     w4a4 = "w4a4"
+    mixed = "mixed"
+    w8a8 = "w8a8"
+
+
+class ModelName(StrEnum):
+    """Networks that `triptych quantize` knows."""
+
+    meter = "meter"
+    meter_kitti = "meter-kitti"
+
+
+class MethodName(StrEnum):
+    """Steps of the method, each with those before it."""
+
+    minmax = "minmax"
+    lognp = "lognp"
+    compensate = "compensate"
+    fisher = "fisher"
+    full = "full"
 
 
 @contextmanager
@@ -71,6 +92,7 @@ def depth(
     config: Config = SMALL,
     bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a8,
     weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A file of `triptych quantize` instead of min-max.")] = None,
     size: Annotated[str, typer.Option(help="Input of the network, HEIGHTxWIDTH, multiples of 64.")] = "192x256",
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos on which ranges are measured.")] = None,
     latency: Annotated[int, typer.Option(help="Cycles to the memory's first beat.")] = 40,
@@ -87,9 +109,13 @@ def depth(
     from sim.rtl_run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
+    if bits not in (BitsName.w4a8, BitsName.w4a4) and not (bits is BitsName.mixed and model is not None):
+        raise TriptychError(
+            f"--bits {bits.value} runs on the chip only from a file: mixed with --model, w8a8 not at all"
+        )
     options = run.Options(
-        chip_config(config.value), Bits(bits.value), weights, parse_size(size), tuple(calibrate or ()),
-        MemoryTiming(latency, bandwidth, *faults), golden_only, out,
+        chip_config(config.value), Bits.W4A8 if bits is BitsName.w4a8 else Bits.W4A4, weights, parse_size(size),
+        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model,
     )  # fmt: skip
     results = _run_photos(images, options)
     if as_json:
@@ -130,6 +156,58 @@ def _print_results(results: list[DepthResult]) -> None:
         if r.cycles is not None and r.mxu_utilization is not None and r.sim_cycles_per_second is not None:
             line += f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}, {r.sim_cycles_per_second / 1e3:.0f} kcycles/s"
         console.print(f"{line} -> {r.output}")
+
+
+@app.command()
+def quantize(
+    out: Annotated[Path, typer.Option(help="File for the quantised network.")],
+    model: Annotated[ModelName, typer.Option(help="Which network.")] = ModelName.meter,
+    bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a4,
+    method: Annotated[MethodName, typer.Option(help="How far to go.")] = MethodName.full,
+    weights: Annotated[Path | None, typer.Option(help="METER-XXS weights instead of the model's own.")] = None,
+    size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: the model's.")] = None,
+    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos; without: 32 train frames.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all random draws.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Quantises a depth network; what comes out runs on the chip as it is (`triptych depth --model`)."""
+    from golden.quartdepth.method.recipe import Method, Widths
+    from sim.quantize import QuantizeOptions, quantize_model
+
+    options = QuantizeOptions(
+        model.value, Widths(bits.value), Method(method.value), out, weights,
+        None if size is None else parse_size(size), tuple(calibrate or ()), seed,
+    )  # fmt: skip
+    with bar() as progress:
+        task = progress.add_task("loading", total=None)
+        done = quantize_model(
+            options, lambda text, i, n: progress.update(task, description=text, completed=i, total=n or None)
+        )
+    if as_json:
+        print(json.dumps(done))
+    else:
+        console.print(f"{done['file']}: {done['bytes']:,} bytes, {done['smaller']} times smaller than FP32")
+
+
+@app.command()
+def accuracy(
+    models: Annotated[list[ModelName] | None, typer.Argument(help="Which networks; without: all.")] = None,
+    peers: Annotated[bool, typer.Option(help="Brevitas too (`pip install brevitas==0.13.4`).")] = True,
+    every: Annotated[
+        int | None, typer.Option(help="Score every so many-th test frame; then nothing is published.")
+    ] = None,
+    out: Out = Path("out/accuracy"),
+) -> None:
+    """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
+    from sim.accuracy import run_accuracy
+
+    with bar() as progress:
+        task = progress.add_task("loading", total=None)
+        text = run_accuracy(
+            [m.value for m in models or ModelName], peers, every, out,
+            lambda what, i, n: progress.update(task, description=what, completed=i, total=n or None),
+        )  # fmt: skip
+    print(text)
 
 
 @app.command()

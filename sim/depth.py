@@ -24,10 +24,12 @@ from golden.quartdepth.chip.program import StoredProgram
 from golden.quartdepth.compiler.compile import Compiled, compile_network
 from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, METER, fuse, load_weights
 from golden.quartdepth.meter.photo import fit_photo
+from golden.quartdepth.method.model_file import load
 from golden.quartdepth.network.graph import capture
 from golden.quartdepth.network.quantize import Bits, quantize
 from sim.errors import TriptychError
 from sim.ledger import write_text
+from sim.models import load_model
 from sim.pictures import depth_png, save_image, triptych
 from sim.rtl import ROOT
 from sim.rtl_run import CLASSES, MemoryTiming, RtlRun, run_program
@@ -58,6 +60,7 @@ class Options:
     timing: MemoryTiming = field(default_factory=MemoryTiming)
     golden_only: bool = False
     out: Path = Path("out")
+    model: Path | None = None  # a file of `triptych quantize`, which holds the network whole
 
     def __post_init__(self) -> None:
         if any(n % 64 or n <= 0 for n in self.size):
@@ -66,10 +69,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The network in floating point and as a program for the chip."""
+    """The network in floating point and as a program for the chip; metres: what one unit of its output is worth."""
 
     model: METER
     compiled: Compiled
+    metres: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,10 @@ def prepare(options: Options, progress: Progress) -> Prepared:
 
     Raises ValueError (WeightsError, QuantizeError, CompileError, PhotoError) in one line.
     """
+    if options.model is not None:
+        return _prepare_file(options, options.model, progress)
     model = load_weights(options.weights)
+    metres = model.metres_per_unit or 1.0
     photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
     golden = sorted((ROOT / "golden" / "quartdepth").rglob("*.py"))
     key = fingerprint(
@@ -106,7 +113,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     )
     cache = build_root() / "networks" / f"{key}.pickle"
     if cache.exists():
-        return Prepared(model, pickle.loads(cache.read_bytes()))
+        return Prepared(model, pickle.loads(cache.read_bytes()), metres)
     progress("quantising", 0, 0)
     images = [to_tensor(fit_photo(p, options.size).rgb) for p in photos]
     network = quantize(capture(fuse(model), images[0]), images, options.bits)
@@ -116,7 +123,22 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     temporary = cache.with_suffix(f".{os.getpid()}")
     temporary.write_bytes(pickle.dumps(compiled))
     temporary.replace(cache)
-    return Prepared(model, compiled)
+    return Prepared(model, compiled, metres)
+
+
+def _prepare_file(options: Options, file: Path, progress: Progress) -> Prepared:
+    """The network of a model file. Raises ModelFileError, or TriptychError if the file is of another size or width."""
+    stored = load(file)
+    network = stored.network
+    shape = network.pictures[network.input].shape
+    if (shape.height, shape.width) != options.size:
+        raise TriptychError(f"{file} takes {shape.height}x{shape.width}: say --size {shape.height}x{shape.width}")
+    widths = stored.about["recipe"]["widths"]
+    if widths != options.bits.value:
+        raise TriptychError(f"{file} is {widths}: say --bits {widths}")
+    progress("compiling", 0, 0)
+    model = load_model(stored.about["model"], options.weights)
+    return Prepared(model, compile_network(network, options.config), stored.metres_per_unit or 1.0)
 
 
 def input_codes(compiled: Compiled, rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -222,7 +244,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
     network = compiled.network
     chip_depth = network.pictures[network.output].code.decode(output)[..., 0]
-    unit = model.metres_per_unit or 1.0
+    unit = prepared.metres
     stem = options.out / photo.stem
     save_image(depth_png(chip_depth, unit), Path(f"{stem}.depth.png"))
     save_image(triptych(fitted.rgb, float_depth, chip_depth), Path(f"{stem}.png"))

@@ -24,9 +24,9 @@ class Sums:
 
     @classmethod
     def of(cls, x: Tensor, error: Tensor) -> Sums:
-        """From patches x [G,K,n] and errors `Y - Y^` [G,O,n], in float64 sums."""
-        x, error = x.double(), error.double()
-        return cls(x @ x.transpose(1, 2), error @ x.transpose(1, 2), error.square().sum())
+        """From patches x [G,K,n] and errors `Y - Y^` [G,O,n]; what is added up later is float64."""
+        moment, cross = x @ x.transpose(1, 2), error @ x.transpose(1, 2)
+        return cls(moment.double(), cross.double(), error.double().square().sum())
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.moment + other.moment, self.cross + other.cross, self.error + other.error)

@@ -31,8 +31,8 @@ class Steps:
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """For the record: damping chosen (inf: none helped) and error of the sum that compensation left; objective of the
-    rounding to nearest and of the rounding chosen."""
+    """For the record: damping chosen (inf: none helped), share of the sum's error on held-out images that compensation
+    left, objective of the rounding to nearest and of the rounding chosen."""
 
     layer: str
     damping: float
@@ -49,7 +49,7 @@ def weights_of(layer: Conv | Transposed, rounded: Rounded) -> Weights:
 
 def quantise_layers(
     graph: FloatGraph, images: Tensor, codes: Mapping[str, Code], gradients: Mapping[str, Tensor], steps: Steps,
-    done: dict[str, Rounded], tick: Callable[[str, Rounded, LayerRecord | None], None],
+    done: dict[str, Rounded], tick: Callable[[str, LayerRecord], None],
 ) -> dict[str, Rounded]:  # fmt: skip
     """Rounded weights of every layer. `done`: those of a run that was cut off; `tick` gets each new one."""
     left = {name: 0 for name in graph.shapes}
@@ -64,7 +64,7 @@ def quantise_layers(
             if layer.name not in done:
                 rounded, record = _one(layer, exact, coded, gradients[layer.name], steps)
                 done[layer.name] = rounded
-                tick(layer.name, rounded, record)
+                tick(layer.name, record)
             weights = weights_of(layer, done[layer.name])
         exact[layer.name] = _batched(layer, exact, None)
         coded[layer.name] = fake_quantise(_batched(layer, coded, weights), codes[layer.name])
@@ -92,9 +92,10 @@ def _one(
 ) -> tuple[Rounded, LayerRecord]:
     fit, held = _sums(layer, exact, coded)
     weight, bias = to_matrix(layer, layer.weight).double(), layer.bias.double().reshape(len(fit.cross), -1)
-    damping = float("inf")
+    damping, left = float("inf"), 1.0
     if steps.compensate:
         change, damping = compensate(fit, held, DAMPINGS)
+        left = float(held.left(change) / held.error.clamp(min=1e-30))
         weight, bias = weight + change[:, :, :-1], bias + change[:, :, -1]
     both = fit + held
     places = both.moment[:, -1, -1]  # the ones' own sum
@@ -103,13 +104,14 @@ def _one(
     plain = nearest(weight, scale, steps.weight_top)
     q = plain
     if steps.adaround:
-        q = adaround(weight, scale, metric, steps.weight_top, steps.adaround)
+        single = Metric(metric.gradient.float(), metric.moment.float())
+        q = adaround(weight.float(), scale.float(), single, steps.weight_top, steps.adaround).double()
         q = descend(weight, scale, q, metric, steps.weight_top)
     if steps.compensate:  # the mean of what rounding changes goes into the bias
         mean = both.moment[:, :-1, -1] / places[:, None]
         bias = bias + ((weight - scale * q) @ mean[:, :, None])[:, :, 0]
     record = LayerRecord(
-        layer.name, damping, float(held.left(torch.zeros_like(held.cross)) if damping == float("inf") else 0.0),
+        layer.name, damping, left,
         float(metric.of(weight - scale * plain)), float(metric.of(weight - scale * q)),
     )  # fmt: skip
     codes = from_matrix(layer, q).float()

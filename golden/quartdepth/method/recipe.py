@@ -12,7 +12,8 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,18 @@ import torch
 from torch import Tensor
 
 from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.method.fisher import Fisher, estimate
+from golden.quartdepth.method.fisher import BATCH, Fisher, estimate
 from golden.quartdepth.method.layerwise import LayerRecord, Steps, quantise_layers
 from golden.quartdepth.method.matrix import second_moment
-from golden.quartdepth.method.polish import Choice, Kind, Stats, choose, fold, input_gain
+from golden.quartdepth.method.polish import Choice, Gains, Kind, Stats, choose, fold, input_gain
 from golden.quartdepth.method.reconstruct import Teaching, reconstruct
 from golden.quartdepth.method.simulate import simulate
 from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from golden.quartdepth.network.network import Network
+from golden.quartdepth.network.network import Code, Network
 from golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
 
-SAMPLES = 4096  # places of each picture that tables are chosen on
+SAMPLES = 2048  # places of each picture that tables are chosen on
+KEEP_EVERY = 8  # layers between two checkpoints
 MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
 Progress = Callable[[str, int, int], None]
 
@@ -63,8 +65,8 @@ class Recipe:
     method: Method
     seed: int = 4
     draws: int = 2  # of Fisher's noise, an image
-    adaround: int = 150
-    teaching: int = 240
+    adaround: int = 60
+    teaching: int = 160
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
 
     def reaches(self, method: Method) -> bool:
@@ -83,46 +85,39 @@ class Result:
 
 
 class Work:
-    """Stages of a run that are done, in one file; without a file nothing is kept."""
+    """Stages that are done, each with a key of all that it depends on, in one file; without a file nothing outlasts the
+    object. Runs that share stages (methods that build on each other) may share it."""
 
-    def __init__(self, file: Path | None, key: str) -> None:
-        self.file, self.key = file, key
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
         self.stages: dict[str, Any] = {}
         if file is not None and file.exists():
-            try:
-                stored = pickle.loads(file.read_bytes())
-            except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
-                stored = {}
-            if stored.get("key") == key:
-                self.stages = stored["stages"]
+            with suppress(pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
+                self.stages = pickle.loads(file.read_bytes())
 
-    def keep(self, name: str, value: Any) -> None:
+    def keep(self, key: str, value: Any) -> None:
         """Stores a stage, whole or not at all."""
-        self.stages[name] = value
+        self.stages[key] = value
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-            temporary.write_bytes(pickle.dumps({"key": self.key, "stages": self.stages}))
+            temporary.write_bytes(pickle.dumps(self.stages))
             os.replace(temporary, self.file)
 
-    def stage(self, name: str, compute: Callable[[], Any]) -> Any:
+    def stage(self, key: str, compute: Callable[[], Any]) -> Any:
         """The stage's value, computed if it is not there."""
-        if name not in self.stages:
-            self.keep(name, compute())
-        return self.stages[name]
-
-    def finish(self) -> None:
-        """The work is done: its file goes."""
-        if self.file is not None:
-            self.file.unlink(missing_ok=True)
+        if key not in self.stages:
+            self.keep(key, compute())
+        return self.stages[key]
 
 
-def fingerprint(graph: FloatGraph, images: Tensor, recipe: Recipe) -> str:
-    """What a run depends on."""
-    digest = hashlib.sha256(repr((asdict(recipe), torch.__version__)).encode())
+def fingerprint(graph: FloatGraph, images: Tensor) -> str:
+    """What every stage depends on: network, images, this method's code, PyTorch."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     digest.update(images.numpy().tobytes())
     for layer in graph.layers:
-        digest.update(layer.name.encode())
         for value in vars(layer).values():
             digest.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
     return digest.hexdigest()
@@ -160,7 +155,7 @@ def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], Non
     return Stats(joined, {name: m / len(images) for name, m in moments.items()}, places)
 
 
-def eight_bit_pictures(graph: FloatGraph, fisher: Fisher, choices: list[Choice], places: dict[str, int]) -> set[str]:
+def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[str, int]) -> set[str]:
     """Pictures that the mixed mode keeps at eight bits: the last layer's input, then those whose four-bit code costs
     most for each MAC that reads it, until `MIXED_SHARE` of the MACs is spent."""
     macs: dict[str, int] = {}
@@ -181,7 +176,7 @@ def eight_bit_pictures(graph: FloatGraph, fisher: Fisher, choices: list[Choice],
 
 
 def run(
-    graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work_file: Path | None = None
+    graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work: Work | None = None
 ) -> Result:
     """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does."""
     ranges = calibrate(graph, images)
@@ -190,78 +185,86 @@ def run(
     if recipe.method is Method.MINMAX and recipe.widths is not Widths.MIXED:
         return Result(quantize_ranges(graph, ranges, bits, weight_top=top), [], [])
     batch = torch.cat(images)
-    work = Work(work_file, fingerprint(graph, batch, recipe))
-    count = [0]
-
-    def ticker(text: str, total: int) -> Callable[[], None]:
-        count[0] = 0
-
-        def tick() -> None:
-            count[0] += 1
-            progress(text, count[0], total)
-
-        return tick
-
-    stats: Stats = work.stage("stats", lambda: measure(graph, batch, recipe.seed, ticker("statistics", len(images))))
-    passes = -(-len(images) // 4)
-    fisher: Fisher = work.stage(
-        "fisher", lambda: estimate(graph, batch, recipe.draws, recipe.seed, ticker("Fisher information", passes))
-    )
-    progress("choosing tables", 0, 0)
-    plain = quantize_ranges(graph, ranges, bits)
-    narrow = {name for name, p in plain.pictures.items() if p.code.format is Format.UINT4 and name in stats.samples}
-
-    def polish(narrow: set[str]) -> Any:
-        kinds = set(Kind) if recipe.method is not Method.MINMAX else {Kind.UNIFORM}
-        return choose(graph, stats, fisher, narrow, kinds, recipe.alphas)
-
-    gains, codes, choices = work.stage("polish", lambda: polish(narrow))
+    work = work or Work()
+    base = f"{fingerprint(graph, batch)} seed {recipe.seed}"
+    ticks = _ticker(progress, "statistics", len(images))
+    stats: Stats = work.stage(f"{base} stats", lambda: measure(graph, batch, recipe.seed, ticks))
+    ticks = _ticker(progress, "Fisher information", -(-len(images) // BATCH))
+    base += f" draws {recipe.draws}"
+    fisher: Fisher = work.stage(f"{base} Fisher", lambda: estimate(graph, batch, recipe.draws, recipe.seed, ticks))
+    gains: Gains = {}
+    codes: dict[str, Code] = {}
+    choices: list[Choice] = []
     eight: set[str] = set()
-    if recipe.widths is Widths.MIXED:
-        eight = eight_bit_pictures(graph, fisher, choices, stats.places)
-        gains, codes, choices = work.stage("polish mixed", lambda: polish(narrow - eight))
-    folded = fold(graph, gains) if bits is Bits.W4A4 else graph
+    if bits is Bits.W4A4:
+        progress("choosing tables", 0, 0)
+        plain = quantize_ranges(graph, ranges, bits)
+        narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
+        kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
+
+        def polish() -> tuple[Gains, dict[str, Code], list[Choice]]:
+            return choose(graph, stats, fisher, narrow, kinds, recipe.alphas)
+
+        base += f" alphas {recipe.alphas} {sorted(k.value for k in kinds)}"
+        gains, codes, choices = work.stage(f"{base} polish", polish)
+        if recipe.widths is Widths.MIXED:
+            eight = eight_bit_pictures(graph, choices, stats.places)
+            narrow -= eight
+            base += " mixed"
+            gains, codes, choices = work.stage(f"{base} polish", polish)
+    folded = fold(graph, gains)
     ranges = calibrate(folded, images)
-    base = quantize_ranges(folded, ranges, bits, codes, eight)
-    used = {name: base.pictures[name].code for name in base.pictures}
-    gradients = {}
-    for layer in folded.layers:
-        if isinstance(layer, Conv | Transposed):
-            w = input_gain(graph, gains, layer.name) if bits is Bits.W4A4 else torch.ones(len(layer.bias))
-            g = fisher.layers[layer.name]
-            outer = (w[:, None] * w[None])[None] if len(g) == 1 else w.square()[:, None, None]
-            gradients[layer.name] = g * outer
+    pictures = quantize_ranges(folded, ranges, bits, codes, eight).pictures
+    used = {name: picture.code for name, picture in pictures.items()}
     steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.adaround if recipe.reaches(Method.FISHER) else 0, top)
-    done: dict[str, Rounded] = dict(work.stages.get("layers", {}))
-    records: list[LayerRecord] = list(work.stages.get("records", []))
+    base += f" {bits.value} {steps}"
+    gradients = _gradients(graph, gains, fisher)
+    rounded, records = _layers(folded, batch, used, gradients, steps, work, f"{base} layers", progress)
+    if recipe.reaches(Method.FULL):
+        teaching = Teaching(recipe.teaching, top=top)
+        key = f"{base} {teaching}"
+
+        def tick(step: int, loss: float, state: Callable[[], dict[str, Any]]) -> None:
+            progress(f"reconstruction, loss {loss:.4f}", step, teaching.steps)
+            if step % teaching.every == 0:
+                work.keep(key, (step, state()))
+
+        rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.stages.get(key), tick)
+    return Result(quantize_ranges(folded, ranges, bits, codes, eight, rounded, top), choices, records)
+
+
+def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        progress(text, count, total)
+
+    return tick
+
+
+def _gradients(graph: FloatGraph, gains: Gains, fisher: Fisher) -> dict[str, Tensor]:
+    """Fisher's gradient factors for the folded network: a sum divided by w has a gradient w times as large."""
+    out = {}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Transposed):
+            w, g = input_gain(graph, gains, layer.name), fisher.layers[layer.name]
+            out[layer.name] = g * ((w[:, None] * w[None])[None] if len(g) == 1 else w.square()[:, None, None])
+    return out
+
+
+def _layers(
+    graph: FloatGraph, batch: Tensor, codes: dict[str, Code], gradients: dict[str, Tensor], steps: Steps, work: Work,
+    key: str, progress: Progress,
+) -> tuple[dict[str, Rounded], list[LayerRecord]]:  # fmt: skip
+    done, records = (x.copy() for x in work.stages.get(key, ({}, [])))
     total = len(gradients)
 
-    def layer_done(name: str, rounded: Rounded, record: LayerRecord | None) -> None:
-        if record is not None:
-            records.append(record)
+    def tick(name: str, record: LayerRecord) -> None:
+        records.append(record)
         progress(f"layer {name}", len(done), total)
-        if len(done) % 8 == 0 or len(done) == total:
-            work.stages["records"] = list(records)
-            work.keep("layers", dict(done))
+        if len(done) % KEEP_EVERY == 0 or len(done) == total:
+            work.keep(key, (dict(done), list(records)))
 
-    rounded = quantise_layers(folded, batch, used, gradients, steps, done, layer_done)
-    if recipe.reaches(Method.FULL) and recipe.teaching:
-        rounded = _reconstructed(folded, batch, used, rounded, recipe, top, work, progress)
-    network = quantize_ranges(folded, ranges, bits, codes, eight, rounded, top)
-    work.finish()
-    return Result(network, choices, records)
-
-
-def _reconstructed(
-    graph: FloatGraph, batch: Tensor, codes: Any, rounded: dict[str, Rounded], recipe: Recipe, top: int, work: Work,
-    progress: Progress,
-) -> dict[str, Rounded]:  # fmt: skip
-    teaching = Teaching(recipe.teaching, top=top)
-
-    def tick(step: int, loss: float, state: Callable[[], dict[str, object]]) -> None:
-        progress(f"reconstruction, loss {loss:.4f}", step, teaching.steps)
-        if step % teaching.every == 0:
-            work.keep("teaching", (step, state()))
-
-    resume = work.stages.get("teaching")
-    return reconstruct(graph, batch, codes, rounded, teaching, recipe.seed, resume, tick)
+    return quantise_layers(graph, batch, codes, gradients, steps, done, tick), records

@@ -1,0 +1,101 @@
+"""Post-training quantisation by Brevitas on the same networks, for comparison: `pip install brevitas==0.13.4`.
+
+Simulated in float by Brevitas itself (layerwise backend): weights symmetric by output channel, the input of every
+convolution and linear layer by tensor, asymmetric. It leaves in float what the chip computes in integers: sums,
+concatenations, attention's products, softmax, LayerNorm, biases. Its first and last layer have eight bits. Tuned by
+choice among `SETTINGS` on the calibration images: the one whose output is nearest to the float network's.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from golden.quartdepth.meter.model import METER, fuse
+from sim.errors import TriptychError
+
+VERSION = "0.13.4"
+
+
+class Peer(Enum):
+    """What Brevitas does after calibration."""
+
+    MINMAX = "Brevitas min-max"
+    GPTQ = "Brevitas GPTQ"
+    QRONOS = "Brevitas Qronos"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Range of an activation: a percentile of |x|, or the one with least square error."""
+
+    percentile: float
+    least_error: bool
+
+
+SETTINGS = (Setting(99.9, False), Setting(99.99, True))
+
+
+class Flat(nn.Module):
+    """A linear layer that sees rows: Brevitas' methods take no tokens with four axes."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x.reshape(-1, x.shape[-1]))
+        return out.reshape(*x.shape[:-1], -1)
+
+
+def _flattened(model: METER) -> METER:
+    fused = fuse(model)
+    for parent in list(fused.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and not isinstance(parent, Flat):
+                setattr(parent, name, Flat(child))
+    return fused
+
+
+def quantised(model: METER, images: list[Tensor], peer: Peer, bits: tuple[int, int]) -> tuple[nn.Module, str]:
+    """The network quantised by Brevitas to `bits` (weights, activations), and the setting that was best."""
+    try:
+        from brevitas_examples.imagenet_classification.ptq import ptq_common as ptq
+    except ImportError as error:
+        raise TriptychError(f"the peers need Brevitas: pip install brevitas=={VERSION} ({error})") from error
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    ptq.tqdm = lambda x: x  # the caller shows progress
+    loader = [(image, None) for image in images]
+    with torch.no_grad():
+        wanted = torch.cat([model(image) for image in images])
+    best: tuple[float, nn.Module, str] | None = None
+    steps: dict[Peer, Callable[[nn.Module], None]] = {
+        Peer.MINMAX: lambda net: None,
+        Peer.GPTQ: lambda net: ptq.apply_gptq(loader, net, act_order=True, use_quant_activations=True),
+        Peer.QRONOS: lambda net: ptq.apply_qronos(net, loader),
+    }
+    for setting in SETTINGS:
+        net = ptq.quantize_model(
+            copy.deepcopy(_flattened(model)), "layerwise", weight_bit_width=bits[0], act_bit_width=bits[1],
+            bias_bit_width=None, weight_quant_granularity="per_channel", act_quant_percentile=setting.percentile,
+            act_quant_type="asym", scale_factor_type="float_scale", quant_format="int", weight_param_method="mse",
+            act_param_method="mse" if setting.least_error else "stats",
+        ).eval()  # fmt: skip
+        ptq.calibrate(loader, net)
+        with torch.no_grad():
+            net(images[0])  # fixes the weight scales, which GPTQ reads
+        steps[peer](net)
+        ptq.apply_bias_correction(loader, net)
+        with torch.no_grad():
+            distance = float((torch.cat([net(image) for image in images]) - wanted).abs().mean())
+        text = "least square error" if setting.least_error else f"percentile {setting.percentile:g}"
+        if best is None or distance < best[0]:
+            best = distance, net, text
+    assert best is not None
+    return best[1], best[2]
