@@ -4,6 +4,7 @@
 #include "kernels/decoder.hpp"
 #include "kernels/drs.hpp"
 #include "kernels/lane_array.hpp"
+#include "kernels/movers.hpp"
 #include "kernels/replay_ring.hpp"
 #include "kernels/tas.hpp"
 #include "kernels/weight_streamer.hpp"
@@ -120,6 +121,22 @@ void decoder(const LayerRegisters* registers, const std::int16_t* gains, const s
 #pragma HLS INTERFACE s_axilite port=return
     run_decoder(registers, gains, turns, shape, x_in, y_out, commands, activations, results, tas_queries, attention_heads,
                 attended, index, computed, replayed);
+}
+
+void rows_in(const Int16Word* memory, int words, hls::stream<Int16Word>& x) {
+#pragma HLS INTERFACE m_axi port=memory bundle=rows offset=slave
+#pragma HLS INTERFACE s_axilite port=words
+#pragma HLS INTERFACE axis port=x
+#pragma HLS INTERFACE s_axilite port=return
+    move_in(memory, words, x);
+}
+
+void rows_out(Int16Word* memory, int words, hls::stream<Int16Word>& y) {
+#pragma HLS INTERFACE m_axi port=memory bundle=rows offset=slave
+#pragma HLS INTERFACE s_axilite port=words
+#pragma HLS INTERFACE axis port=y
+#pragma HLS INTERFACE s_axilite port=return
+    move_out(memory, words, y);
 }
 
 }  // extern "C"

@@ -18,5 +18,6 @@ constexpr int SCORES_DEPTH = 32;
 constexpr int INDEX_DEPTH = 2;
 constexpr int COMPUTED_DEPTH = 64;
 constexpr int REPLAYED_DEPTH = 64;
+constexpr int ROWS_DEPTH = 64;
 
 }  // namespace fastcar

@@ -22,8 +22,6 @@ from sim.fastcar.csim import StepResult, simulator
 from sim.fastcar.image import BYTES, DeviceState, Program
 from sim.fastcar.performance import dense_cycles, index_cycles, kv_share, mlp_share
 
-FIRST = 1024  # position of the first step: half of the context is full
-
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -66,19 +64,18 @@ def policy_of(name: str) -> Policy:
 
 
 def find_threshold(
-    layer: LayerWeights, state: LayerState, steps: list[NDArray[np.int16]], skip: float, policy: Policy
+    layer: LayerWeights, state: LayerState, steps: list[NDArray[np.int16]], first: int, skip: float, policy: Policy
 ) -> int:
     """The TAS threshold at which a share `skip` of the groups of all steps replays, as near as their number allows.
 
-    Steps are one frame at most, so that no step writes a key that another's TAS reads.
+    first: position of the first step. Steps are a frame at most, so that none writes a key that another's TAS reads.
     """
     decisive: list[float] = []
     for number, x in enumerate(steps):
         normed = integer.rms_norm(x, layer.attention_gain, layer.attention_norm_shift)
         heads = integer.sat16(integer.project(normed, layer.q)).astype(np.int16)
         query = integer.sat8(integer.rs(heads, integer.ROPE_GUARD)).reshape(len(x), -1, state.keys.shape[-1])
-        position = FIRST + number
-        before = state.keys[:, :, position - state.ring.shape[1]]
+        before = state.keys[:, :, first + number - state.ring.shape[1]]
         tas = integer.temporal_score(query, before)
         for group in drs.groups(policy, len(x)):
             members = tas[group.start : group.stop]
@@ -117,7 +114,7 @@ def run_layer(
     seed: int = 0,
     config: LayerConfig = LLAMA_7B,
 ) -> LayerReport:
-    """Runs `steps` token steps of `batch` rows and compares each with golden.
+    """Runs `steps` token steps of `batch` rows, from the middle of the context on, and compares each with golden.
 
     Raises TriptychError for a batch outside 1..32, a skip ratio outside 0..1, steps outside 1..256, an unknown policy
     or board.
@@ -133,11 +130,12 @@ def run_layer(
         machine = board(board_name)
     except ValueError as error:
         raise TriptychError(str(error)) from None
+    first = config.context // 2
     sim = simulator(machine.lanes)
     layer, state = random_layer(config, seed), random_state(config, batch, seed)
     state.chain[:] = 0
     rows = [random_rows(config, batch, 1000 * seed + number) for number in range(steps)]
-    threshold = find_threshold(layer, state, rows, skip, who)
+    threshold = find_threshold(layer, state, rows, first, skip, who)
     controls = Controls(threshold=threshold, policy=who, variant=TasVariant.PUBLISHED)
     program = Program.pack(config, [layer], sim.limits)
     program.steer([controls])
@@ -146,7 +144,7 @@ def run_layer(
     seconds, cycles, dense, words, wrong = 0.0, 0.0, 0.0, 0, 0
     computing: list[int] = []
     for number, x in enumerate(rows):
-        position = FIRST + number
+        position = first + number
         start = time.perf_counter()
         result = sim.step(program, device, x, position)
         seconds += time.perf_counter() - start
@@ -157,7 +155,7 @@ def run_layer(
         words += int(result.counters["weights"]["streamed"]) + int(result.counters["scales"]["streamed"])
         cycles += index_cycles(config, machine, index, rows=batch, position=position).cycles
         dense += dense_cycles(config, machine, rows=batch, position=position).cycles
-    attended = FIRST + (steps + 1) / 2
+    attended = first + (steps + 1) / 2
     replayed = batch * steps - sum(computing)
     return LayerReport(
         bit_exact=wrong == 0,

@@ -55,11 +55,8 @@ void csim_sizes(std::int32_t* out) {
 int csim_step(const Shape* shape, const Memory* memory, const Int16Word* x, Int16Word* y, Counters* counters,
               char* error) {
     System system(*shape, *memory);
-    const std::size_t row_words = std::size_t(shape->rows) * words(shape->width, SHORTS);
     system.start();
-    system.start_streamer();
-    feed("x", x, row_words, system.x);
-    drain("y", system.y, y, row_words);
+    system.start_memory(x, y);
     if (run(error)) return 1;
     *counters = system.counters;
     return left_over(error, system.weights, "weights") || left_over(error, system.scales, "scales") ||

@@ -23,6 +23,8 @@ void decoder(const LayerRegisters*, const std::int16_t*, const std::int16_t*, Sh
              hls::stream<Int16Word>&, hls::stream<RowCommand>&, hls::stream<Int8Word>&, hls::stream<TileWord>&,
              hls::stream<Int8Word>&, hls::stream<Int8Word>&, hls::stream<Int8Word>&, hls::stream<std::uint32_t>&,
              hls::stream<Int16Word>&, hls::stream<Int16Word>&);
+void rows_in(const Int16Word*, int, hls::stream<Int16Word>&);
+void rows_out(Int16Word*, int, hls::stream<Int16Word>&);
 }
 
 namespace fastcar {
@@ -70,12 +72,12 @@ struct System {
     hls::stream<std::uint32_t> ring_index{"ring_index", INDEX_DEPTH};
     hls::stream<Int16Word> computed{"computed", COMPUTED_DEPTH};
     hls::stream<Int16Word> replayed{"replayed", REPLAYED_DEPTH};
-    hls::stream<Int16Word> x{"x", REPLAYED_DEPTH};
-    hls::stream<Int16Word> y{"y", REPLAYED_DEPTH};
+    hls::stream<Int16Word> x{"x", ROWS_DEPTH};
+    hls::stream<Int16Word> y{"y", ROWS_DEPTH};
 
     System(const Shape& shape_, const Memory& memory_) : shape(shape_), memory(memory_) {}
 
-    // Starts every kernel but the weight streamer.
+    // Starts every kernel but the weight streamer and the movers.
     void start() {
         fibers::Scheduler& scheduler = fibers::Scheduler::get();
         scheduler.spawn("lane_array", [this] {
@@ -97,8 +99,13 @@ struct System {
         });
     }
 
-    void start_streamer() {
-        fibers::Scheduler::get().spawn("weight_streamer", [this] {
+    // Those that co-simulation's test bench stands for.
+    void start_memory(const Int16Word* x_memory, Int16Word* y_memory) {
+        fibers::Scheduler& scheduler = fibers::Scheduler::get();
+        const int row_words = shape.rows * words(shape.width, SHORTS);
+        scheduler.spawn("rows_in", [this, x_memory, row_words] { rows_in(x_memory, row_words, x); });
+        scheduler.spawn("rows_out", [this, y_memory, row_words] { rows_out(y_memory, row_words, y); });
+        scheduler.spawn("weight_streamer", [this] {
             weight_streamer(memory.weights, memory.scales, shape, weights_wanted, scales_wanted, weights, scales,
                             &counters.weights, &counters.scales);
         });
