@@ -5,12 +5,12 @@ from golden.draft_attention.diffusers_hook import enable_draft_attention
 from golden.draft_attention.dispatch import Backend
 from golden.draft_attention.errors import DraftAttentionError
 from golden.draft_attention.geometry import Geometry, GeometryError, TextPlacement
-from golden.draft_attention.selection import BlockLists, DraftStatistic, SelectionRule
+from golden.draft_attention.selection import BlockSets, DraftStatistic, SelectionRule
 from golden.draft_attention.tail import Tail
 
 __all__ = [
     "Backend",
-    "BlockLists",
+    "BlockSets",
     "DraftAttentionError",
     "DraftStatistic",
     "Geometry",

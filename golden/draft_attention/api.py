@@ -76,7 +76,7 @@ def draft_attention(
         first_frame_sink, same_frame: every row also keeps the first frame, or its own.
         statistic: "mean" or "mean+max": what stands for a block in the draft.
         backend: "reference", "triton" or "hopper"; by device when None.
-        eight_bit: FP8 products on Hopper (its error stands in docs/results.md).
+        eight_bit: 8-bit products on Hopper, without the tail (its error stands in docs/results.md).
         heads_per_pass: work through the heads in groups of this size, to save memory.
 
     Returns `[batch, q_heads, length, dim]`, dtype of q. There is no gradient.
@@ -89,7 +89,8 @@ def draft_attention(
         kind = DraftStatistic(statistic)
     except ValueError as error:
         raise DraftAttentionError(str(error)) from None
-    check_kernel_inputs(chosen, q, geometry, eight_bit)
+    with_tail = not (faithful or eight_bit) if tail is None else tail
+    check_kernel_inputs(chosen, q, geometry, eight_bit, with_tail)
     rule = SelectionRule(
         sparsity if isinstance(sparsity, (int, float)) else tuple(sparsity),
         faithful=faithful,
@@ -101,7 +102,6 @@ def draft_attention(
     rule.head_sparsity(q.shape[1])
     if heads_per_pass is not None and heads_per_pass < 1:
         raise DraftAttentionError(f"heads_per_pass must be >= 1; got {heads_per_pass}")
-    with_tail = not (faithful or eight_bit) if tail is None else tail
     logit_scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
     with torch.no_grad():
         return run(

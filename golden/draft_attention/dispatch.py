@@ -12,11 +12,11 @@ from golden.draft_attention.errors import DraftAttentionError
 from golden.draft_attention.geometry import Geometry
 from golden.draft_attention.pooling import pooled_tail
 from golden.draft_attention.selection import (
-    BlockLists,
+    BlockSets,
     DraftStatistic,
     SelectionRule,
     draft_mask,
-    lists_from_mask,
+    sets_from_mask,
 )
 from golden.draft_attention.tail import Tail, log_counts
 
@@ -50,10 +50,12 @@ def choose_backend(device: torch.device) -> Backend:
     raise DraftAttentionError(f'no kernel for device type "{device.type}"; pass backend="reference" or move to CUDA')
 
 
-def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry, eight_bit: bool) -> None:
-    """Raises DraftAttentionError when a backend cannot serve these tensors."""
+def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry, eight_bit: bool, tail: bool) -> None:
+    """Raises DraftAttentionError when a backend cannot serve these tensors and options."""
     if eight_bit and backend is not Backend.HOPPER:
         raise DraftAttentionError(f'eight_bit needs the Hopper kernel; "{backend.value}" serves this call')
+    if eight_bit and tail:
+        raise DraftAttentionError("eight_bit has no pooled tail: leave tail out, or drop eight_bit to have it")
     if backend is Backend.REFERENCE:
         return
     interpreted = backend is Backend.TRITON and os.environ.get("TRITON_INTERPRET") == "1"
@@ -80,8 +82,8 @@ def select(
     rule: SelectionRule,
     scale: float,
     with_tail: bool,
-) -> tuple[BlockLists, Tail | None]:
-    """Everything but attention, on kernels: pool, draft map, budget, lists, and the tail's tokens.
+) -> tuple[BlockSets, Tail | None]:
+    """Everything but attention, on kernels: pool, draft map, budget, sets, and the tail's tokens.
 
     No host synchronisation after the first call for a shape; capturable in a CUDA graph (the faithful rule runs on
     PyTorch operators instead).
@@ -90,18 +92,16 @@ def select(
 
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
     if rule.faithful:
-        lists = lists_from_mask(draft_mask(q, k, geometry, rule, scale))
-        return lists, pooled_tail(k, v, geometry) if with_tail else None
+        sets = sets_from_mask(draft_mask(q, k, geometry, rule, scale))
+        return sets, pooled_tail(k, v, geometry) if with_tail else None
     pooled_q = triton_pool.pool_blocks(q, geometry, with_max=with_max)
     pooled_k = triton_pool.pool_blocks(k, geometry, with_max=with_max, with_var=with_tail)
-    keys = triton_select.draft_keys(pooled_q, pooled_k, geometry, scale, rule.statistic)
-    lists = triton_select.block_lists(keys, geometry, rule)
     tail = None
     if with_tail:
         assert pooled_k.variance is not None
         v_mean = triton_pool.pool_blocks(v, geometry).mean
         tail = Tail(pooled_k.mean, v_mean, pooled_k.variance, log_counts_on(geometry, q.device))
-    return lists, tail
+    return triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale), tail
 
 
 _LOG_COUNTS: dict[tuple[Geometry, torch.device], torch.Tensor] = {}
@@ -120,7 +120,7 @@ def attend(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    lists: BlockLists,
+    sets: BlockSets,
     geometry: Geometry,
     scale: float,
     out: torch.Tensor,
@@ -132,13 +132,13 @@ def attend(
         from golden.draft_attention import hopper
 
         hopper.block_sparse_attention(
-            q, k, v, lists.blocks, lists.counts, geometry, scale,
+            q, k, v, sets, geometry, scale,
             out=out, tail=tail, precision="fp8" if eight_bit else "bf16",
         )  # fmt: skip
     else:
         from golden.draft_attention import triton_attention
 
-        triton_attention.block_sparse_attention(q, k, v, lists, geometry, scale, out=out, tail=tail)
+        triton_attention.block_sparse_attention(q, k, v, sets, geometry, scale, out=out, tail=tail)
 
 
 def run(
@@ -167,6 +167,6 @@ def run(
         here, kv_here = slice(first, last), slice(first // groups, last // groups)
         part = rule.with_sparsity(sparsity[here])
         pieces = q[:, here], k[:, kv_here], v[:, kv_here]
-        lists, tail = select(*pieces, geometry, part, scale, with_tail)
-        attend(backend, *pieces, lists, geometry, scale, out[:, here], tail, eight_bit)
+        sets, tail = select(*pieces, geometry, part, scale, with_tail)
+        attend(backend, *pieces, sets, geometry, scale, out[:, here], tail, eight_bit)
     return out

@@ -82,17 +82,20 @@ class SelectionRule:
 
 
 @dataclass(frozen=True)
-class BlockLists:
+class BlockSets:
     """The chosen blocks, as kernels read them.
 
-    `blocks`: int32 `[batch, q_heads, n_blocks, n_blocks]`, ascending key block numbers of each query block; entries
-    past `counts` are undefined. `counts`: int32 `[batch, q_heads, n_blocks]`. `bits`: int32 `[batch, q_heads,
-    n_blocks, ceil(n_blocks / 32)]`, bit c % 32 of word c // 32 says whether key block c is in the list.
+    `bits`: int32 `[batch, q_heads, n_blocks, row_words(n_blocks)]`, bit c % 32 of word c // 32 says whether key block
+    c is chosen; bits from n_blocks on are zero. `counts`: int32 `[batch, q_heads, n_blocks]`, the bits of each row.
     """
 
-    blocks: torch.Tensor
-    counts: torch.Tensor
     bits: torch.Tensor
+    counts: torch.Tensor
+
+
+def row_words(n_blocks: int) -> int:
+    """Words of a bit row: whole groups of four, which a copy engine moves at once."""
+    return -(-n_blocks // (4 * WORD_BITS)) * 4
 
 
 def keep_budget(sparsity: float, n_pairs: int) -> int:
@@ -193,16 +196,12 @@ def draft_mask(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: Selec
     return with_text(mask, geometry)
 
 
-def lists_from_mask(mask: torch.Tensor) -> BlockLists:
-    """The lists of a block mask `[batch, heads, n_blocks, n_blocks]`; unused entries hold zero."""
+def sets_from_mask(mask: torch.Tensor) -> BlockSets:
+    """The sets of a block mask, bool `[batch, heads, n_blocks, n_blocks]`."""
     n = mask.shape[-1]
-    counts = mask.sum(-1, dtype=torch.int32)
-    order = torch.argsort(mask.logical_not().to(torch.int8), dim=-1, stable=True).to(torch.int32)
-    slot = torch.arange(n, device=mask.device)
-    blocks = torch.where(slot < counts[..., None], order, 0).to(torch.int32)
-    words = -(-n // WORD_BITS)
+    words = row_words(n)
     padded = torch.nn.functional.pad(mask, (0, words * WORD_BITS - n)).unflatten(-1, (words, WORD_BITS))
     weight = torch.ones(WORD_BITS, dtype=torch.int64, device=mask.device) << torch.arange(WORD_BITS, device=mask.device)
     packed = (padded.to(torch.int64) * weight).sum(-1)
     bits = torch.where(packed >= 2**31, packed - 2**32, packed).to(torch.int32)
-    return BlockLists(blocks, counts, bits)
+    return BlockSets(bits, mask.sum(-1, dtype=torch.int32))

@@ -1,7 +1,8 @@
 """Triton: block-sparse attention that reads blocks of 128 tokens in place, with the pooled tail.
 
-One program owns one query block of one head; it walks the block's list, then (with a tail) the pooled tokens of the
-video blocks whose bit is not set. Text query blocks, which see everything, are started first: they take longest.
+One program owns one query block of one head; it walks the blocks of its bit row (written out as a list first, so that
+Triton can pipeline the walk), then (with a tail) the pooled tokens of the video blocks whose bit is not set. Text query
+blocks, which see everything, are started first: they take longest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import triton
 import triton.language as tl
 
 from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.selection import BlockLists
+from golden.draft_attention.selection import BlockSets
 from golden.draft_attention.tail import Tail
 from golden.draft_attention.triton_pool import box_offsets, is_ragged
 
@@ -41,6 +42,16 @@ def _block_place(
     in_grid = (frame0 + frame < grid_t) & (row0 + row < grid_h) & (column0 + column < grid_w)
     token = tl.where(is_text, text_offset + text_slot, video_token)
     return token, tl.where(is_text, text_slot < text_length, in_grid)
+
+
+@triton.jit
+def _list_kernel(bits_ptr, blocks_ptr, n_blocks, words, width: tl.constexpr):
+    """The ascending block numbers of one bit row."""
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, width)
+    word = tl.load(bits_ptr + row * words + columns // 32, mask=columns < n_blocks, other=0)
+    chosen = (word >> (columns % 32)) & 1
+    tl.store(blocks_ptr + row * n_blocks + tl.cumsum(chosen, 0) - 1, columns, mask=chosen > 0)
 
 
 @triton.jit
@@ -140,23 +151,26 @@ def block_sparse_attention(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    lists: BlockLists,
+    sets: BlockSets,
     geometry: Geometry,
     scale: float,
     out: torch.Tensor | None = None,
     tail: Tail | None = None,
 ) -> torch.Tensor:
-    """Attention over the listed blocks; tensors as in `reference.block_sparse_attention`, last axis contiguous."""
+    """Attention over the chosen blocks; tensors as in `reference.block_sparse_attention`, last axis contiguous."""
     batch, heads, _, dim = q.shape
+    n, words = sets.bits.shape[2:]
     if out is None:
         out = torch.empty_like(q)
+    blocks = torch.empty(batch, heads, n, n, dtype=torch.int32, device=q.device)
+    _list_kernel[(batch * heads * n,)](sets.bits, blocks, n, words, triton.next_power_of_2(n))
     (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
     ragged = is_ragged(geometry) or geometry.text_length % geometry.block_size != 0
     extras = (q, q, q, q) if tail is None else (tail.k_mean, tail.v_mean, tail.k_var, tail.log_count)
-    _attention_kernel[(geometry.n_blocks, batch * heads)](
-        q, k, v, out, lists.blocks, lists.counts, lists.bits, *extras,
+    _attention_kernel[(n, batch * heads)](
+        q, k, v, out, blocks, sets.counts, sets.bits, *extras,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
-        scale, heads, heads // k.shape[1], geometry.n_video_blocks, geometry.n_blocks, lists.bits.shape[-1],
+        scale, heads, heads // k.shape[1], geometry.n_video_blocks, n, words,
         geometry.video_offset, geometry.text_offset, geometry.text_length,
         t, h, w, pt, ph, pw, dim, ragged, tail is not None, _tail_tile(q.device),
         num_warps=8, num_stages=2 if dim > 64 else 3,

@@ -21,7 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from golden.draft_attention import BlockLists, Geometry, Tail, reference
+from golden.draft_attention import BlockSets, Geometry, Tail, reference
 
 TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -64,18 +64,14 @@ def probe_blocks(geometry: Geometry) -> list[int]:
     return sorted({*video, geometry.n_blocks - 1})
 
 
-def mask_of(lists: BlockLists) -> torch.Tensor:
-    """bool `[batch, heads, n, n]` from the bit rows, after checking them against lists and counts."""
-    n = lists.counts.shape[-1]
-    column = torch.arange(n, device=lists.bits.device)
-    mask = ((lists.bits[..., column // 32] >> (column % 32)) & 1).bool()
-    if not torch.equal(mask.sum(-1, dtype=torch.int32), lists.counts):
-        raise AssertionError("counts disagree with the bit rows")
-    order = torch.argsort((~mask).to(torch.int8), dim=-1, stable=True).to(torch.int32)
-    valid = column < lists.counts[..., None]
-    if not torch.equal(order[valid], lists.blocks[valid]):
-        raise AssertionError("lists disagree with the bit rows")
-    return mask
+def mask_of(sets: BlockSets) -> torch.Tensor:
+    """bool `[batch, heads, n, n]` from the bit rows, after checking them against the counts."""
+    n = sets.counts.shape[-1]
+    column = torch.arange(32 * sets.bits.shape[-1], device=sets.bits.device)
+    mask = ((sets.bits[..., column // 32] >> (column % 32)) & 1).bool()
+    if mask[..., n:].any() or not torch.equal(mask.sum(-1, dtype=torch.int32), sets.counts):
+        raise AssertionError("bit rows and counts disagree, or bits are set where there is no block")
+    return mask[..., :n]
 
 
 def relative_error(out: torch.Tensor, exact: torch.Tensor) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from draft_bench import Shape, TensorTriple, output_folder, relative_error, save
+from draft_bench import Shape, TensorTriple, output_folder, random_inputs, relative_error, save
 from draft_fields import FIELDS, structured_inputs
 from draft_rivals import sparge_mask, svg_mask
 from draft_video import video_inputs
@@ -22,7 +22,7 @@ from draft_video import video_inputs
 from golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
 from golden.draft_attention.dispatch import attend, choose_backend
 from golden.draft_attention.pooling import pooled_tail
-from golden.draft_attention.selection import draft_mask, lists_from_mask
+from golden.draft_attention.selection import draft_mask, sets_from_mask
 
 SPARSITIES = (0.5, 0.75, 0.85, 0.9, 0.95)
 
@@ -49,7 +49,7 @@ def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) ->
             draft_mask(q, k, geometry, mask_or_rule, scale) if isinstance(mask_or_rule, SelectionRule) else mask_or_rule
         )
         out.fill_(float("nan"))
-        attend(backend, q, k, v, lists_from_mask(mask), geometry, scale, out, tail)
+        attend(backend, q, k, v, sets_from_mask(mask), geometry, scale, out, tail)
         video = slice(0, geometry.n_video_blocks)
         rows.append(
             {
@@ -85,6 +85,20 @@ def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) ->
     return rows
 
 
+def eight_bit_rows(name: str, inputs: TensorTriple, shape: Shape) -> list[dict[str, Any]]:
+    """The 8-bit kernel against the 16-bit one on the same sets, without the tail: relative L2 of the whole output."""
+    q, k, v = inputs
+    outs = [torch.empty_like(q) for _ in range(2)]
+    rows = []
+    for sparsity in (0.75, 0.9):
+        sets = sets_from_mask(draft_mask(q, k, shape.geometry, SelectionRule(sparsity), shape.scale))
+        for out, eight_bit in zip(outs, (False, True), strict=True):
+            out.fill_(float("nan"))
+            attend(Backend.HOPPER, q, k, v, sets, shape.geometry, shape.scale, out, None, eight_bit)
+        rows.append({"data": name, "sparsity": sparsity, "error": relative_error(outs[1], outs[0])})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--video", type=Path)
@@ -94,39 +108,30 @@ def main() -> None:
     backend = options.backend or choose_backend(torch.device("cuda"))
     shape = Shape("8 x 48 x 80", 8, Geometry((8, 48, 80)))
     rows: list[dict[str, Any]] = []
+    eight_bit: list[dict[str, Any]] = []
+
+    def measure(name: str, inputs: TensorTriple, shape: Shape) -> None:
+        rows.extend(rows_for(name, inputs, shape, backend))
+        if backend is Backend.HOPPER:
+            eight_bit.extend(eight_bit_rows(name, inputs, shape))
+        at_90 = {r["method"]: round(r["error"], 4) for r in rows if r["data"] == name and r["sparsity"] == 0.9}
+        print(name, at_90, eight_bit[-1:], flush=True)
+
     for number, field in enumerate(FIELDS):
         inputs = structured_inputs(
             field, shape.geometry.grid, shape.heads, shape.dim, 100 + number, "cuda", torch.bfloat16
         )
-        rows += rows_for(field.name, inputs, shape, backend)
-        print(
-            field.name,
-            [
-                (r["method"], r["sparsity"], round(r["error"], 4))
-                for r in rows
-                if r["data"] == field.name and r["sparsity"] == 0.9 and "error" in r
-            ],
-            flush=True,
-        )
-        save(folder, "draft_error", rows)
+        measure(field.name, inputs, shape)
     training: dict[str, float] = {}
     if options.video is not None:
         layers, grid, training = video_inputs(options.video, 8, 400, "cuda")
         video_shape = Shape("real video", 4, Geometry(grid), 64)
         for number, layer in enumerate(layers):
-            name = f"video, layer {number}"
-            rows += rows_for(name, layer, video_shape, backend)
-            print(
-                name,
-                [
-                    (r["method"], r["sparsity"], round(r["error"], 4))
-                    for r in rows
-                    if r["data"] == name and r["sparsity"] == 0.9 and "error" in r
-                ],
-                flush=True,
-            )
+            measure(f"video, layer {number}", layer, video_shape)
         print(training)
-    save(folder, "draft_error", rows, training=training, backend=backend.value)
+    if backend is Backend.HOPPER:
+        eight_bit.extend(eight_bit_rows("white noise", random_inputs(shape, 9), shape))
+    save(folder, "draft_error", rows, training=training, backend=backend.value, eight_bit=eight_bit)
 
 
 if __name__ == "__main__":

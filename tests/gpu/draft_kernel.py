@@ -41,46 +41,50 @@ EIGHT_BIT_BOUND = 6e-2
 
 
 def ours(
-    shape: Shape, backend: Backend, sparsity: float, with_tail: bool, sets: list[TensorTriple], eight_bit: bool = False
+    shape: Shape,
+    backend: Backend,
+    sparsity: float,
+    with_tail: bool,
+    inputs: list[TensorTriple],
+    eight_bit: bool = False,
 ) -> dict[str, Any]:
     """Check, then time attention alone and the whole call."""
     rule = SelectionRule(sparsity)
     geometry = shape.geometry
-    chosen = [select(*s, geometry, rule, shape.scale, with_tail) for s in sets]
-    out = torch.empty_like(sets[0][0])
+    chosen = [select(*triple, geometry, rule, shape.scale, with_tail) for triple in inputs]
+    out = torch.empty_like(inputs[0][0])
 
     def kernel(i: int) -> None:
-        lists, tail = chosen[i]
-        attend(backend, *sets[i], lists, geometry, shape.scale, out, tail, eight_bit)
+        sets, tail = chosen[i]
+        attend(backend, *inputs[i], sets, geometry, shape.scale, out, tail, eight_bit)
 
     def whole(i: int) -> None:
-        lists, tail = select(*sets[i], geometry, rule, shape.scale, with_tail)
-        attend(backend, *sets[i], lists, geometry, shape.scale, out, tail, eight_bit)
+        sets, tail = select(*inputs[i], geometry, rule, shape.scale, with_tail)
+        attend(backend, *inputs[i], sets, geometry, shape.scale, out, tail, eight_bit)
 
     bound = EIGHT_BIT_BOUND if eight_bit else BOUND
     error = 0.0
-    for i in range(len(sets)):
+    for i, triple in enumerate(inputs):
         poison(out)
         kernel(i)
         if not bool(torch.isfinite(out).all()):
             raise AssertionError(f"{backend.value} left elements unwritten at {sparsity}")
-        lists, tail = chosen[i]
-        error = max(error, float64_error(out, sets[i], mask_of(lists), shape, tail, (i % shape.heads, shape.heads - 1)))
+        sets, tail = chosen[i]
+        heads = (i % shape.heads, shape.heads - 1)
+        error = max(error, float64_error(out, triple, mask_of(sets), shape, tail, heads))
     if error > bound:
         raise AssertionError(f"{backend.value} is off by {error:.2e} at {sparsity}, tail {with_tail}")
-    indices = range(len(sets))
     repeats = 5 if sparsity < 0.75 else 9
-    row = {
+    return {
         "kernel": backend.value,
         "precision": "8 bit" if eight_bit else "16 bit",
         "sparsity": sparsity,
         "tail": with_tail,
         "kept": float(chosen[0][0].counts.double().mean() / geometry.n_blocks),
         "error": error,
-        "attention_ms": median_ms([lambda i=i: kernel(i) for i in indices], repeats),
-        "ms": median_ms([lambda i=i: whole(i) for i in indices], repeats),
+        "attention_ms": median_ms([partial(kernel, i) for i in range(len(inputs))], repeats),
+        "ms": median_ms([partial(whole, i) for i in range(len(inputs))], repeats),
     }
-    return row
 
 
 def dense_row(shape: Shape, sets: list[TensorTriple]) -> dict[str, Any]:
@@ -172,13 +176,12 @@ def main() -> None:
     parser.add_argument("--backends", default="hopper,triton")
     options = parser.parse_known_args()[0]
     ledger = Ledger(output_folder())
-    for name in options.shapes.split(","):
-        shape = SHAPES[name]
+    shapes = [SHAPES[name] for name in options.shapes.split(",")]
+    for shape in shapes:
         our_rows(ledger, shape, [Backend(b) for b in options.backends.split(",")])
         for sparsity in (0.9, 0.75, 0.5):
             ledger.attempt(shape, f"FlexAttention {sparsity}", partial(peer_rows, shape, sparsity, None))
-        if options.no_flashinfer:
-            continue
+    for shape in [] if options.no_flashinfer else shapes:
         for sparsity in (0.9, 0.75):
             ledger.attempt(shape, f"FlashInfer {sparsity}", partial(flashinfer_rows, shape, sparsity))
     if ledger.failures:

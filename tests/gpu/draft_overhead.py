@@ -2,7 +2,7 @@
 
     python tests/gpu/draft_overhead.py --out DIR
 
-Checks before timing: pooled statistics against float64, lists against the reference's rule on the kernels' own map.
+Checks before timing: pooled statistics against float64, sets against the reference's rule on the kernels' own map.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from draft_bench import SHAPES, Shape, mask_of, median_ms, output_folder, random_inputs, relative_error, save
@@ -19,6 +20,12 @@ from golden.draft_attention.pooling import block_mean, block_variance
 from golden.draft_attention.selection import mask_from_keys, with_text
 
 RULE = SelectionRule(0.9)
+
+
+def whole_map(shape: Shape) -> torch.Tensor:
+    """Memory for the codes of all heads in one turn, to look at them."""
+    n = shape.geometry.n_video_blocks
+    return torch.empty(shape.heads, n, -(-n // 32) * 32, dtype=torch.int32, device="cuda")
 
 
 def check(shape: Shape) -> dict[str, float]:
@@ -33,32 +40,36 @@ def check(shape: Shape) -> dict[str, float]:
     }
     assert max(errors.values()) < 3e-3, errors
     n = geometry.n_video_blocks
-    keys = triton_select.draft_keys(*pooled, geometry, shape.scale, RULE.statistic)
+    codes = whole_map(shape)
+    triton_select.select_blocks(*pooled, geometry, SelectionRule(0.9, row_floor=0), shape.scale, codes)
+    codes = codes[None, :, :, :n]
     logits = pooled[0].mean.double() @ pooled[1].mean.double().transpose(-1, -2) * shape.scale
-    errors["map"] = float((keys[:, :, :n, :n] - torch.log_softmax(logits, -1)).abs().max())
-    assert errors["map"] < 1e-4, errors
-    video = keys[:, :, :n, :n].clone()
-    lists = triton_select.block_lists(keys, geometry, RULE)
-    expected = with_text(mask_from_keys(video, RULE.head_sparsity(shape.heads), RULE, geometry), geometry)
-    errors["mask entries apart"] = float((mask_of(lists) != expected).sum())
+    errors["map"] = float(((codes - (2**24 - 2)) / 2**18 - torch.log_softmax(logits, -1)).abs().max())
+    assert errors["map"] < 2e-5, errors
+    sets = triton_select.select_blocks(*pooled, geometry, RULE, shape.scale)
+    expected = with_text(mask_from_keys(codes.float(), RULE.head_sparsity(shape.heads), RULE, geometry), geometry)
+    mask = mask_of(sets)
+    errors["mask entries apart"] = float((mask != expected).sum())
     assert errors["mask entries apart"] == 0, errors
+    errors["kept"] = float(mask[:, :, :n, :n].double().mean())
     return errors
 
 
-def graph_capture(shape: Shape) -> bool:
-    """Whether the whole selection replays from a CUDA graph with the same lists on new inputs."""
+def graph_capture(shape: Shape) -> tuple[bool, float]:
+    """Whether the selection replays from a CUDA graph with the same sets on new inputs, and a replay's milliseconds."""
     static = random_inputs(shape, 1)
     fresh = random_inputs(shape, 2)
     dispatch.select(*static, shape.geometry, RULE, shape.scale, with_tail=True)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        lists, tail = dispatch.select(*static, shape.geometry, RULE, shape.scale, with_tail=True)
+        sets, tail = dispatch.select(*static, shape.geometry, RULE, shape.scale, with_tail=True)
     for mine, new in zip(static, fresh, strict=True):
         mine.copy_(new)
     graph.replay()
     expected, expected_tail = dispatch.select(*fresh, shape.geometry, RULE, shape.scale, with_tail=True)
-    same = torch.equal(lists.bits, expected.bits) and torch.equal(lists.counts, expected.counts)
-    return same and torch.equal(tail.k_var, expected_tail.k_var) and torch.equal(tail.v_mean, expected_tail.v_mean)
+    same = torch.equal(sets.bits, expected.bits) and torch.equal(sets.counts, expected.counts)
+    same &= torch.equal(tail.k_var, expected_tail.k_var) and torch.equal(tail.v_mean, expected_tail.v_mean)
+    return same, median_ms([graph.replay], repeats=15, warmup=4)
 
 
 def without_synchronisation(shape: Shape) -> bool:
@@ -76,33 +87,33 @@ def without_synchronisation(shape: Shape) -> bool:
 def stage_times(shape: Shape) -> dict[str, float]:
     """Median milliseconds of each stage and of the whole selection."""
     geometry = shape.geometry
-    sets = [random_inputs(shape, seed) for seed in (11, 12, 13)]
+    inputs = [random_inputs(shape, seed) for seed in (11, 12, 13)]
     pooled = [
-        (triton_pool.pool_blocks(q, geometry), triton_pool.pool_blocks(k, geometry, with_var=True)) for q, k, _ in sets
+        (triton_pool.pool_blocks(q, geometry), triton_pool.pool_blocks(k, geometry, with_var=True))
+        for q, k, _ in inputs
     ]
-    maps = [triton_select.draft_keys(*pair, geometry, shape.scale, RULE.statistic) for pair in pooled]
-    spare = torch.empty_like(maps[0])
-
-    def copy(i: int) -> None:
-        spare.copy_(maps[i])
-
-    def lists(i: int) -> None:
-        spare.copy_(maps[i])
-        triton_select.block_lists(spare, geometry, RULE)
-
     stages: dict[str, Callable[[int], object]] = {
-        "pool q": lambda i: triton_pool.pool_blocks(sets[i][0], geometry),
-        "pool k with variance": lambda i: triton_pool.pool_blocks(sets[i][1], geometry, with_var=True),
-        "pool v": lambda i: triton_pool.pool_blocks(sets[i][2], geometry),
-        "draft map": lambda i: triton_select.draft_keys(*pooled[i], geometry, shape.scale, RULE.statistic),
-        "copy of the map": copy,
-        "budget and lists, with that copy": lists,
-        "all, without tail": lambda i: dispatch.select(*sets[i], geometry, RULE, shape.scale, with_tail=False),
-        "all, with tail": lambda i: dispatch.select(*sets[i], geometry, RULE, shape.scale, with_tail=True),
+        "pool q": lambda i: triton_pool.pool_blocks(inputs[i][0], geometry),
+        "pool k with variance": lambda i: triton_pool.pool_blocks(inputs[i][1], geometry, with_var=True),
+        "pool v": lambda i: triton_pool.pool_blocks(inputs[i][2], geometry),
+        "draft, budget and sets": lambda i: triton_select.select_blocks(*pooled[i], geometry, RULE, shape.scale),
+        "all, without tail": lambda i: dispatch.select(*inputs[i], geometry, RULE, shape.scale, with_tail=False),
+        "all, with tail": lambda i: dispatch.select(*inputs[i], geometry, RULE, shape.scale, with_tail=True),
     }
     return {
         name: median_ms([partial(stage, i) for i in range(3)], repeats=15, warmup=4) for name, stage in stages.items()
     }
+
+
+def kernel_times(shape: Shape) -> dict[str, float]:
+    """Milliseconds on the device of each kernel of one call with the tail, by PyTorch's profiler."""
+    inputs = random_inputs(shape, 5)
+    dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(5):
+            dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+        torch.cuda.synchronize()
+    return {event.key: event.device_time_total / 5e3 for event in profile.key_averages() if event.device_time_total}
 
 
 def memory_share(shape: Shape) -> float:
@@ -122,17 +133,18 @@ def main() -> None:
     folder = output_folder()
     rows = []
     for shape in SHAPES.values():
-        row = {"shape": shape.name, "errors": check(shape), "ms": stage_times(shape)}
+        row: dict[str, Any] = {"shape": shape.name, "errors": check(shape), "ms": stage_times(shape)}
         torch.cuda.empty_cache()
         row["memory_share"] = memory_share(shape)
         row["no_synchronisation"] = without_synchronisation(shape)
-        row["graph_capture"] = graph_capture(shape)
+        row["graph_capture"], row["ms"]["all, with tail, from a CUDA graph"] = graph_capture(shape)
+        row["kernels"] = kernel_times(shape)
         rows.append(row)
         print(row, flush=True)
         save(folder, "draft_overhead", rows)
         torch.cuda.empty_cache()
     if not all(row["graph_capture"] for row in rows):
-        sys.exit("the captured graph gives other lists")
+        sys.exit("the captured graph gives other sets")
 
 
 if __name__ == "__main__":

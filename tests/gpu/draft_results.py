@@ -92,19 +92,27 @@ def overhead_section(data: dict[str, Any]) -> str:
     body = [[name, *(f"{r['ms'][name]:.2f}" for r in rows)] for name in rows[0]["ms"]]
     body.append(["memory over q + k + v", *(f"{100 * r['memory_share']:.1f} %" for r in rows)])
     body.append(["host synchronisation", *("none" if r["no_synchronisation"] else "yes" for r in rows)])
-    body.append(["same lists from a CUDA graph", *("yes" if r["graph_capture"] else "no" for r in rows)])
+    body.append(["same sets from a CUDA graph", *("yes" if r["graph_capture"] else "no" for r in rows)])
     body.append(["mask entries apart", *(f"{r['errors']['mask entries apart']:.0f}" for r in rows)])
-    tried = "\n".join(f"- {line}" for line in data.get("dead_ends", []))
+    names = {"_pool_kernel": "pooling", "_draft_kernel": "draft", "_rank_kernel": "rank", "_count_kernel": "count"}
+    names["_sets_kernel"] = "sets"
+    kernels = [[word, *(f"{r['kernels'].get(name, 0.0):.2f}" for r in rows)] for name, word in names.items()]
+    text = (
+        "'Mask entries apart' compares with the rule on the kernels' own map; memory is with the tail. Below, the call "
+        "with the tail by kernel, on the device alone (PyTorch's profiler; pooling of q, k and v together): run by "
+        "itself, 'draft, budget and sets' waits for the host between its launches, within a call or a graph it does not."
+    )
     return "\n".join(
         [
             "## DraftAttention: everything but attention",
             "",
             table(header, body),
             "",
-            facts(data),
+            text,
             "",
-            "Dead ends:",
-            tried,
+            table(["kernel, ms", *header[1:]], kernels),
+            "",
+            facts(data),
         ]
     )
 
@@ -139,6 +147,16 @@ def error_section(data: dict[str, Any]) -> str:
                 )
         header = ["method", *names, "mean of fields", "mean of video"]
         parts += [f"### {100 * sparsity:.0f} % sparsity", "", table(header, body), ""]
+    eight_bit = data["eight_bit"]
+    names = list(dict.fromkeys(r["data"] for r in eight_bit))
+    body = [
+        [
+            f"{100 * s:.0f} %",
+            *(f"{r['error']:.4f}" for n in names for r in eight_bit if (r["data"], r["sparsity"]) == (n, s)),
+        ]
+        for s in (0.75, 0.9)
+    ]
+    parts += ["### 8 bit against 16 bit, same sets, without the tail", "", table(["sparsity", *names], body), ""]
     parts += [
         "Relative L2 against float64 dense attention, every method under the same block kernel. Fields: 8 x 48 x 80 "
         "tokens, 8 heads of 128 (tests/gpu/draft_fields.py). Video: q, k, v of four layers of a small denoising "

@@ -25,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from golden.draft_attention.geometry import Geometry
 from golden.draft_attention.hopper import block_sparse_attention
+from golden.draft_attention.selection import BlockSets, sets_from_mask
 from golden.draft_attention.tail import Tail, log_counts
 
 DEVICE = torch.device("cuda")
@@ -56,6 +57,7 @@ CASES = (
     Case(Geometry((6, 45, 80), (8, 16), 512), 1, 2, 1, 128, torch.float16, False, 1.0),
     Case(Geometry((7, 20, 70), (8, 16), 40), 1, 6, 3, 128, torch.bfloat16, False, 0.5, gain=12.0),
     Case(Geometry((7, 20, 70), (8, 16), 40, text_first=True), 1, 6, 3, 128, torch.bfloat16, True, 0.5, gain=3.0),
+    Case(Geometry((1100, 1, 3), (8, 16), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3),  # 1,103 blocks: 36 words
 )
 
 
@@ -68,23 +70,14 @@ def random_tensor(case: Case, heads: int, generator: torch.Generator) -> torch.T
     return tensor if case.tokens_first else tensor.contiguous()
 
 
-def random_lists(case: Case, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(allowed bool `[batch, heads, n, n]`, blocks, counts); some rows are empty, some full."""
+def random_mask(case: Case, generator: torch.Generator) -> torch.Tensor:
+    """bool `[batch, heads, n, n]`; some rows are empty, some full."""
     n = case.geometry.n_blocks
     allowed = torch.rand((case.batch, case.heads, n, n), generator=generator, device=DEVICE) < case.density
     if case.density < 1:
         allowed[:, 0, 0] = False
         allowed[:, -1, -1] = True
-    return allowed, *lists_of(allowed)
-
-
-def lists_of(allowed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Block lists of a mask; entries beyond the count are garbage that must not be read."""
-    counts = allowed.sum(-1, dtype=torch.int32)
-    order = torch.argsort(~allowed, dim=-1, stable=True).to(torch.int32)
-    n = allowed.shape[-1]
-    beyond = torch.arange(n, device=DEVICE) >= counts[..., None]
-    return order.masked_fill(beyond, 1 << 20).contiguous(), counts.contiguous()
+    return allowed
 
 
 def pooled_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
@@ -144,7 +137,8 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
     for case in cases:
         q = random_tensor(case, case.heads, generator) * case.gain
         k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
-        allowed, blocks, counts = random_lists(case, generator)
+        allowed = random_mask(case, generator)
+        sets = sets_from_mask(allowed)
         scale = case.dim**-0.5
         g = case.geometry
         label = f"{g.grid} pool {g.pool} text {g.text_length}{' first' if g.text_first else ''} "
@@ -158,7 +152,7 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
                     continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
-                block_sparse_attention(q, k, v, blocks, counts, g, scale, out, tail, precision)
+                block_sparse_attention(q, k, v, sets, g, scale, out, tail, precision)
                 error = relative_error(out, want)
                 empty = use_tail or case.density == 1 or bool((out[:, 0, g.token_blocks.to(DEVICE) == 0] == 0).all())
                 fine = error <= BOUNDS[name] and empty
@@ -176,12 +170,10 @@ def check_modes(precisions: tuple[str, ...]) -> bool:
     generator.manual_seed(time.time_ns() & 0xFFFFFFFF)
     q = random_tensor(case, case.heads, generator)
     k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
-    _, blocks, counts = random_lists(case, generator)
+    sets = sets_from_mask(random_mask(case, generator))
     good = True
     for precision in precisions:
-        call = partial(
-            block_sparse_attention, q, k, v, blocks, counts, case.geometry, case.dim**-0.5, precision=precision
-        )
+        call = partial(block_sparse_attention, q, k, v, sets, case.geometry, case.dim**-0.5, precision=precision)
         torch.use_deterministic_algorithms(True)
         same = all(torch.equal(call(), call()) for _ in range(5))
         torch.use_deterministic_algorithms(False)
@@ -213,7 +205,7 @@ def smooth_field(geometry: Geometry, heads: int, dim: int, detail: float, genera
     return field + detail * torch.randn(field.shape, generator=generator, device=DEVICE)
 
 
-def draft_lists(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, keep: float) -> torch.Tensor:
+def draft_choice(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, keep: float) -> torch.Tensor:
     """Mask of the draft map's best `keep` video blocks in each row, text everywhere."""
     n, n_video = geometry.n_blocks, geometry.n_video_blocks
     means = [pooled_tail(x, x, geometry).k_mean.float() for x in (q, k)]
@@ -240,9 +232,9 @@ def eight_bit_error() -> None:
     print("\n8-bit against 16-bit, 90 % sparse, relative L2 of the whole output and of the worst head")
     for name, (q, k, v) in fields.items():
         q, k, v = (x.to(torch.bfloat16)[None] for x in (q, k, v))
-        blocks, counts = lists_of(draft_lists(q, k, geometry, 0.1))
+        sets = sets_from_mask(draft_choice(q, k, geometry, 0.1))
         outs = [
-            block_sparse_attention(q, k, v, blocks, counts, geometry, dim**-0.5, None, None, precision).double()
+            block_sparse_attention(q, k, v, sets, geometry, dim**-0.5, None, None, precision).double()
             for precision in ("bf16", "fp8")
         ]
         heads_error = (outs[1] - outs[0]).flatten(2).norm(dim=2) / outs[0].flatten(2).norm(dim=2)
@@ -254,7 +246,7 @@ def eight_bit_error() -> None:
 HUNYUAN = Geometry((33, 48, 80), (8, 16), 256)
 
 
-def budget_lists(geometry: Geometry, heads: int, sparsity: float) -> tuple[torch.Tensor, torch.Tensor]:
+def budget_sets(geometry: Geometry, heads: int, sparsity: float) -> BlockSets:
     """Random video blocks at this sparsity in each video row, text attended and attending everywhere."""
     n, n_video = geometry.n_blocks, geometry.n_video_blocks
     keep = n_video - round(sparsity * n_video)
@@ -264,9 +256,8 @@ def budget_lists(geometry: Geometry, heads: int, sparsity: float) -> tuple[torch
         allowed[0, h, :n_video].scatter_(1, top, True)
     allowed[..., n_video:] = True
     allowed[:, :, n_video:] = True
-    counts = allowed.sum(-1, dtype=torch.int32)
-    blocks = torch.argsort(~allowed, dim=-1, stable=True).to(torch.int32)
-    return blocks.contiguous(), counts.contiguous()
+    parts = [sets_from_mask(allowed[:, h : h + 1]) for h in range(heads)]  # packing takes eight bytes a pair
+    return BlockSets(torch.cat([p.bits for p in parts], dim=1), torch.cat([p.counts for p in parts], dim=1))
 
 
 def milliseconds(run: Callable[[], object], repeats: int) -> float:
@@ -300,11 +291,11 @@ def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
     rows.append(("cuDNN dense", dense, 1.0))
     flops = 4 * heads * dim * geometry.length**2
     for sparsity in sparsities:
-        blocks, counts = budget_lists(geometry, heads, sparsity)
-        share = float(counts.double().mean()) / geometry.n_blocks
+        sets = budget_sets(geometry, heads, sparsity)
+        share = float(sets.counts.double().mean()) / geometry.n_blocks
         for precision in precisions:
             for used in (None, tail) if sparsity == 0.9 and precision == "bf16" else (None,):
-                call = partial(block_sparse_attention, q, k, v, blocks, counts, geometry, scale, out, used, precision)
+                call = partial(block_sparse_attention, q, k, v, sets, geometry, scale, out, used, precision)
                 spent = milliseconds(call, 3 if sparsity == 0 else 9)
                 label = f"{precision}{' tail' if used else ''} {sparsity:.0%} sparse ({share:.1%} computed)"
                 rows.append((label, spent, share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Literal, get_args
 
 import torch
@@ -22,6 +23,7 @@ from golden.draft_attention.hopper.problem import (
     pooled_map,
     token_maps,
 )
+from golden.draft_attention.selection import BlockSets
 from golden.draft_attention.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
@@ -44,27 +46,24 @@ def block_sparse_attention(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    blocks: torch.Tensor,
-    counts: torch.Tensor,
+    sets: BlockSets,
     geometry: Geometry,
     scale: float,
     out: torch.Tensor | None = None,
     tail: Tail | None = None,
     precision: Precision = "bf16",
 ) -> torch.Tensor:
-    """softmax(scale q k^T) v, each query block over the key blocks in its list (DraftAttention, section 3.3).
+    """softmax(scale q k^T) v, each query block over the key blocks in its set (DraftAttention, section 3.3).
 
     `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim 64 or
-    128, in token order, any strides with dim dense and 16-byte alignment. `blocks`: int32 `[batch, heads, n_blocks,
-    n_blocks]`, of which the first `counts` (int32 `[batch, heads, n_blocks]`) of each row are read. A row
-    without blocks yields zeros. `tail` adds one pooled token for every video block that is not listed. `precision`
-    "bf16" multiplies in the tensors' own 16-bit type, "fp8" in 8 bits (eight_bit.py; not with a tail yet). `out` is
-    written where given.
+    128, in token order, any strides with dim dense and 16-byte alignment. A row without blocks yields zeros. `tail`
+    adds one pooled token for every video block that is not in the set. `precision` "bf16" multiplies in the tensors'
+    own 16-bit type, "fp8" in 8 bits (eight_bit.py; without a tail). `out` is written where given.
     Results are the same from run to run only under `torch.use_deterministic_algorithms(True)`, at some loss of speed:
     otherwise the order in which a row's blocks are added up depends on timing.
     Runs on the current stream without host synchronisation. Raises HopperError on what the kernels do not take.
     """
-    check_inputs(q, k, v, blocks, counts, geometry, scale)
+    check_inputs(q, k, v, sets, geometry, scale)
     if precision not in get_args(Precision):
         raise HopperError(f"precision must be one of {get_args(Precision)}; got {precision!r}")
     if out is None:
@@ -74,13 +73,13 @@ def block_sparse_attention(
     check_strides(q=q, k=k, v=v, out=out)
     with torch.cuda.device(q.device):
         if all(folds(tensor) for tensor in (q, k, v, out)):
-            _attend(q, k, v, blocks, counts, geometry, scale, out, tail, precision)
+            _attend(q, k, v, sets, geometry, scale, out, tail, precision)
         else:
             for b in range(q.shape[0]):
                 row = slice(b, b + 1)
                 part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
-                inputs = q[row], k[row], v[row], blocks[row], counts[row]
-                _attend(*inputs, geometry, scale, out[row], part, precision)
+                of_row = BlockSets(sets.bits[row], sets.counts[row])
+                _attend(q[row], k[row], v[row], of_row, geometry, scale, out[row], part, precision)
     return out
 
 
@@ -88,8 +87,7 @@ def _attend(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    blocks: torch.Tensor,
-    counts: torch.Tensor,
+    sets: BlockSets,
     geometry: Geometry,
     scale: float,
     out: torch.Tensor,
@@ -102,12 +100,12 @@ def _attend(
     """
     device = q.device.index
     progress = torch.zeros(2, dtype=torch.int32, device=q.device)
-    problem = make_problem(out, blocks, counts, progress, geometry, scale, k.shape[1])
+    problem = make_problem(out, sets, progress, geometry, scale, k.shape[1])
     defines: tuple[str, ...] = (f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"')
     if precision == "fp8":
         if tail is not None:
             raise HopperError('the pooled tail needs precision "bf16"')
-        prepared = quantise(q, k, v, geometry, scale)
+        prepared = quantise(q, k, v, geometry)
         _launch(load_kernel(device, "attention8.cu", "attention8", defines), prepared.operands, problem, device)
         return
     operands = Operands16(*token_maps(q, geometry), *token_maps(k, geometry), *token_maps(v, geometry))
@@ -115,7 +113,7 @@ def _attend(
         kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=0"))
         _launch(kernel, operands, problem, device)
     else:
-        kept = _add_tail(problem, operands, tail, blocks, counts, geometry)
+        kept = _add_tail(problem, operands, tail, geometry)
         kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=1"))
         _launch(kernel, operands, problem, device)
         del kept
@@ -127,34 +125,14 @@ def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device
     kernel.launch(min(tiles, multiprocessors), _THREADS, (operands, problem))
 
 
-def _add_tail(
-    problem: Problem,
-    operands: Operands16,
-    tail: Tail,
-    blocks: torch.Tensor,
-    counts: torch.Tensor,
-    geometry: Geometry,
-) -> list[torch.Tensor]:
-    """Fills in what the kernel needs for the pooled tail; returns tensors that must outlive the launch."""
-    n_video = geometry.n_video_blocks
-    tiles = -(-n_video // BLOCK)
-    words = tiles * (BLOCK // 32)
-    rows = counts.numel()
-    listed = torch.empty(rows, words, dtype=torch.int32, device=blocks.device)
-    log_counts = torch.nn.functional.pad(tail.log_count, (0, tiles * BLOCK - n_video))
-    kernel = load_kernel(blocks.device.index, "lists.cu", "listed_bits", (), 4 * words)
-    kernel.launch(
-        rows,
-        128,
-        (
-            *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (blocks, counts, listed)),
-            *(ctypes.c_int32(number) for number in (geometry.n_blocks, n_video, words)),
-        ),
-    )
+def _add_tail(problem: Problem, operands: Operands16, tail: Tail, geometry: Geometry) -> torch.Tensor:
+    """Fills in what the kernel needs for the pooled tail; returns a tensor that must outlive the launch."""
+    tiles = -(-geometry.n_video_blocks // BLOCK)
+    padding = (0, tiles * BLOCK - geometry.n_video_blocks)
+    log_counts = torch.nn.functional.pad(tail.log_count, padding, value=-math.inf)
     operands.k_mean, operands.k_var, operands.v_mean = (
         pooled_map(tensor) for tensor in (tail.k_mean, tail.k_var, tail.v_mean)
     )
     problem.tail_tiles = tiles
-    problem.listed = listed.data_ptr()
     problem.log_counts = log_counts.data_ptr()
-    return [listed, log_counts]
+    return log_counts

@@ -11,6 +11,7 @@ import torch
 from golden.draft_attention.geometry import Geometry
 from golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
 from golden.draft_attention.hopper.errors import HopperError
+from golden.draft_attention.selection import BlockSets, row_words
 
 BLOCK = 128
 ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}  # names in PTX
@@ -23,14 +24,14 @@ class Problem(ctypes.Structure):
     _fields_ = (
         ("out_video", TensorMap),
         ("out_text", TensorMap),
-        *((name, ctypes.c_void_p) for name in ("blocks", "counts", "next_tile", "hand", "listed", "log_counts")),
+        *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "hand", "log_counts")),
         *((name, ctypes.c_int32) for name in ("query_heads", "group")),
-        *((name, ctypes.c_int32) for name in ("n_video_blocks", "n_text_blocks", "tail_tiles")),
+        *((name, ctypes.c_int32) for name in ("n_video_blocks", "n_text_blocks", "tail_tiles", "words")),
         *((name, ctypes.c_int32) for name in ("frames", "height", "width", "text_length")),
         *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide")),
         *((name, ctypes.c_int32) for name in ("log_pt", "log_ph", "log_pw")),
         *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
-        ("padding", ctypes.c_ubyte * 16),
+        ("padding", ctypes.c_ubyte * 20),
     )
 
 
@@ -108,8 +109,7 @@ def pooled_map(tensor: torch.Tensor) -> TensorMap:
 
 def make_problem(
     out: torch.Tensor,
-    blocks: torch.Tensor,
-    counts: torch.Tensor,
+    sets: BlockSets,
     progress: torch.Tensor,
     geometry: Geometry,
     scale: float,
@@ -118,7 +118,7 @@ def make_problem(
     """The problem without a tail. The tensors must outlive the launch.
 
     `progress`: int32 `[2]`, zero: the tile counter, and the place of the sweep that all thread blocks share, unless
-    PyTorch is set to deterministic algorithms (kernels/pipeline.cuh, first_entry).
+    PyTorch is set to deterministic algorithms (kernels/pipeline.cuh, Walk).
     """
     out_video, out_text = token_maps(out, geometry, half_block(geometry))
     (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
@@ -126,14 +126,15 @@ def make_problem(
     return Problem(
         out_video=out_video,
         out_text=out_text,
-        blocks=blocks.data_ptr(),
-        counts=counts.data_ptr(),
+        bits=sets.bits.data_ptr(),
+        counts=sets.counts.data_ptr(),
         next_tile=progress.data_ptr(),
         hand=None if torch.are_deterministic_algorithms_enabled() else progress.data_ptr() + 4,
         query_heads=Heads(out).count,
         group=out.shape[1] // kv_heads,
         n_video_blocks=geometry.n_video_blocks,
         n_text_blocks=geometry.n_text_blocks,
+        words=sets.bits.shape[-1],
         frames=frames,
         height=height,
         width=width,
@@ -152,8 +153,7 @@ def check_inputs(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    blocks: torch.Tensor,
-    counts: torch.Tensor,
+    sets: BlockSets,
     geometry: Geometry,
     scale: float,
 ) -> None:
@@ -175,7 +175,8 @@ def check_inputs(
     if geometry.block_size != BLOCK or any(size & (size - 1) for size in geometry.pool):
         raise HopperError(f"pool must hold 128 tokens with sides that are powers of two; got {geometry.pool}")
     n = geometry.n_blocks
-    for name, tensor, shape in (("blocks", blocks, (batch, heads, n, n)), ("counts", counts, (batch, heads, n))):
+    bit_rows, count_rows = (batch, heads, n, row_words(n)), (batch, heads, n)
+    for name, tensor, shape in (("bits", sets.bits, bit_rows), ("counts", sets.counts, count_rows)):
         if tensor.dtype != torch.int32 or tuple(tensor.shape) != shape or not tensor.is_contiguous():
             raise HopperError(f"{name} must be contiguous int32 {list(shape)}; got {tensor.dtype} {list(tensor.shape)}")
     if not scale > 0:

@@ -42,6 +42,7 @@ def test_inputs_that_do_not_fit_are_refused_with_the_reason():
         ((q, q, q), {"backend": "hopper"}, "needs CUDA tensors"),
         ((q, q, q), {"backend": "triton"}, "float16 or bfloat16"),
         ((q, q, q), {"eight_bit": True}, "eight_bit needs the Hopper kernel"),
+        ((q, q, q), {"eight_bit": True, "tail": True, "backend": "hopper"}, "eight_bit has no pooled tail"),
         ((q.bfloat16(),) * 3, {"backend": "triton"}, "interpreter"),
         ((_q(dim=32, dtype=torch.float16),) * 3, {"backend": "triton"}, "head dim 64 or 128"),
         ((q.half(),) * 3, {"backend": "triton", "pool": (4, 16)}, "pools of 128 tokens"),

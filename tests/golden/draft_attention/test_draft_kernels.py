@@ -9,7 +9,13 @@ import torch
 
 from golden.draft_attention import DraftStatistic, Geometry, SelectionRule, draft_attention, reference
 from golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
-from golden.draft_attention.selection import draft_logits, draft_mask, floored_mask, lists_from_mask, with_text
+from golden.draft_attention.selection import (
+    draft_logits,
+    draft_mask,
+    floored_mask,
+    sets_from_mask,
+    with_text,
+)
 
 pytest.importorskip("triton", reason="the portable kernels are written in Triton")
 
@@ -46,47 +52,56 @@ def test_pooling_rounds_like_the_reference(geometry):
     assert torch.equal(pooled.maximum, block_max(q, geometry))
 
 
+def _codes(heads, geometry):
+    """A map for all heads in one turn, poisoned."""
+    n_video = geometry.n_video_blocks
+    return torch.full((heads, n_video, -(-n_video // 32) * 32), -(2**30), dtype=torch.int32)
+
+
 @pytest.mark.parametrize("statistic", list(DraftStatistic))
 def test_draft_map_is_the_log_softmax(statistic):
     geometry, scale = THREE_D, 0.2
     q, k, _ = _tensors(geometry, heads=4, kv_heads=2, batch=2)
     pooled = [triton_pool.pool_blocks(x, geometry, with_max=True) for x in (q, k)]
-    keys = triton_select.draft_keys(*pooled, geometry, scale, statistic)
     n = geometry.n_video_blocks
+    codes = _codes(8, geometry)
+    triton_select.select_blocks(*pooled, geometry, SelectionRule(0.5, row_floor=0, statistic=statistic), scale, codes)
+    log_a = (codes[..., :n] - (2**24 - 2)) / 2**18
     expected = torch.log_softmax(draft_logits(q, k, geometry, scale, statistic), dim=-1)
-    assert (keys[:, :, :n, :n] - expected).abs().max() < 2e-3  # pooled values may round one unit apart
+    assert (log_a - expected.flatten(0, 1)).abs().max() < 2e-3  # pooled values may round one unit apart
+    assert (codes[..., n:] == -1).all()
 
 
-def _map_for(geometry, logits):
-    """The kernels' map with given video logits and poison elsewhere."""
-    n, n_video = geometry.n_blocks, geometry.n_video_blocks
-    keys = torch.full((*logits.shape[:2], n, n), math.nan)
-    keys[:, :, :n_video, :n_video] = torch.log_softmax(logits, dim=-1)
-    return keys
+def _pooled_for(logits):
+    """Pooled q and k whose draft logits are these, exactly: k is the identity."""
+    batch, _, n, _ = logits.shape
+    q = torch.nn.functional.pad(logits, (0, 64 - n)).half()
+    k = torch.eye(n, 64, dtype=torch.float16).expand(batch, 1, n, 64).contiguous()
+    return triton_pool.PooledBlocks(q, None, None), triton_pool.PooledBlocks(k, None, None)
 
 
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "spread", "turn"),
     [
-        SelectionRule((0.0, 0.8)),
-        SelectionRule(0.95, row_floor=1),
-        SelectionRule(0.8, row_floor=0),
-        SelectionRule(0.5, first_frame_sink=True),
-        SelectionRule(0.6, same_frame=True, row_floor=0),
+        (SelectionRule((0.0, 0.8)), 3.0, 2),
+        (SelectionRule((0.3, 0.9)), 60.0, 1),
+        (SelectionRule(0.95, row_floor=1), 3.0, 2),
+        (SelectionRule(0.8, row_floor=0), 60.0, 2),
+        (SelectionRule(0.5, first_frame_sink=True), 3.0, 1),
+        (SelectionRule(0.6, same_frame=True, row_floor=0), 3.0, 2),
     ],
 )
-def test_lists_equal_the_reference_bit_for_bit(rule):
+def test_sets_equal_the_reference_bit_for_bit(rule, spread, turn):
     geometry = Geometry((3, 16, 40), (8, 16), 1900)  # 18 video blocks and 15 of text: two words of bits
     n_video = geometry.n_video_blocks
-    logits = torch.randn(1, 2, n_video, n_video) * 3
+    logits = (torch.randn(1, 2, n_video, n_video) * spread).half().float()  # at 60, log A reaches the coarse codes
     logits[0, 1, 4:9] = logits[0, 1, 4].clone()  # five equal rows: ties at every threshold
-    lists = triton_select.block_lists(_map_for(geometry, logits), geometry, rule)
-    mask = with_text(floored_mask(logits, rule.head_sparsity(2), rule, geometry), geometry)
-    expected = lists_from_mask(mask)
-    assert torch.equal(lists.counts, expected.counts)
-    assert torch.equal(lists.bits, expected.bits)
-    valid = torch.arange(geometry.n_blocks) < lists.counts[..., None]
-    assert torch.equal(lists.blocks[valid], expected.blocks[valid])
+    expected = sets_from_mask(
+        with_text(floored_mask(logits, rule.head_sparsity(2), rule, geometry), geometry),
+    )
+    sets = triton_select.select_blocks(*_pooled_for(logits), geometry, rule, 1.0, _codes(turn, geometry))
+    assert torch.equal(sets.counts, expected.counts)
+    assert torch.equal(sets.bits, expected.bits)
 
 
 @pytest.mark.parametrize(("geometry", "with_tail"), [(EVEN, True), (RAGGED, False), (THREE_D, True)])
@@ -98,11 +113,10 @@ def test_attention_kernel(geometry, with_tail):
     mask[:, :, :, geometry.n_video_blocks :] = True
     mask[0, 0, 0] = False
     mask[0, 1, n - 1] = True
-    lists = lists_from_mask(mask)
-    lists.blocks[torch.arange(n) >= lists.counts[..., None]] = -(2**30)  # reading past the count would fault
+    sets = sets_from_mask(mask)
     tail = pooled_tail(k, v, geometry) if with_tail else None
     out = torch.full_like(q, math.nan)
-    triton_attention.block_sparse_attention(q, k, v, lists, geometry, scale, out=out, tail=tail)
+    triton_attention.block_sparse_attention(q, k, v, sets, geometry, scale, out=out, tail=tail)
     exact = reference.block_sparse_attention(
         q.double(), k.double(), v.double(), mask, geometry, scale,
         pooled_tail(k.double(), v.double(), geometry) if with_tail else None,
@@ -125,12 +139,10 @@ def test_the_whole_call(options):
 
 
 def test_selection_agrees_with_the_reference_from_end_to_end():
-    """From q and k to lists; the pooled values may round apart, so pairs at the threshold are left out of account."""
+    """From q and k to sets; the pooled values may round apart, so pairs at the threshold are left out of account."""
     geometry, rule, scale = RAGGED, SelectionRule(0.5), 0.125
     q, k, _ = _tensors(geometry)
     pooled = [triton_pool.pool_blocks(x, geometry) for x in (q, k)]
-    lists = triton_select.block_lists(
-        triton_select.draft_keys(*pooled, geometry, scale, rule.statistic), geometry, rule
-    )
+    sets = triton_select.select_blocks(*pooled, geometry, rule, scale)
     mask = draft_mask(q, k, geometry, rule, scale)
-    assert (lists.bits != lists_from_mask(mask).bits).sum() <= 1
+    assert (sets.bits != sets_from_mask(mask).bits).sum() <= 1

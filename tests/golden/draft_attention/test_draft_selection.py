@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from golden.draft_attention import DraftAttentionError, DraftStatistic, Geometry, SelectionRule
-from golden.draft_attention.selection import draft_mask, keep_budget, lists_from_mask, paper_mask
+from golden.draft_attention.selection import draft_mask, keep_budget, paper_mask, sets_from_mask
 
 GRID, POOL = (3, 9, 10), (4, 4)
 CASES = [(GRID, POOL, 0, "after"), (GRID, POOL, 21, "before"), ((5, 6, 8), (2, 4, 4), 7, "after")]
@@ -115,16 +115,17 @@ def test_each_head_has_its_own_sparsity():
     assert mask.sum((2, 3)).tolist() == [[keep_budget(0.2, n_pairs), keep_budget(0.8, n_pairs)]]
 
 
-def test_lists_hold_the_mask():
+def test_sets_hold_the_mask():
     mask = torch.rand(2, 3, 70, 70) < 0.4
     mask[0, 0, 3] = False
     mask[0, 1, 4] = True
-    lists = lists_from_mask(mask)
+    sets = sets_from_mask(mask)
+    assert sets.bits.shape == (2, 3, 70, 4)
     for place in [(0, 0, 3), (0, 1, 4), (1, 2, 69), (1, 0, 0)]:
-        count = int(lists.counts[place])
-        assert lists.blocks[place][:count].tolist() == mask[place].nonzero().flatten().tolist()
-        words = [int(word) & 0xFFFFFFFF for word in lists.bits[place]]
-        assert [bool(words[c // 32] >> (c % 32) & 1) for c in range(70)] == mask[place].tolist()
+        assert int(sets.counts[place]) == int(mask[place].sum())
+        words = [int(word) & 0xFFFFFFFF for word in sets.bits[place]]
+        chosen = [bool(words[c // 32] >> (c % 32) & 1) for c in range(128)]
+        assert chosen == mask[place].tolist() + [False] * 58
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 // Block-sparse attention in bf16 or fp16 for Hopper. Build with -DHEAD_DIM=64|128, -DELEMENT="bf16"|"f16" (a string)
 // and -DTAIL=0|1.
 //
-// One persistent thread block on each multiprocessor. A loading warp walks the block lists and brings key and value
+// One persistent thread block on each multiprocessor. A loading warp walks the bit rows and brings key and value
 // boxes straight from the token order into a ring of shared-memory slots; two computing warpgroups own 64 rows of the
 // query block each. The schedule is FlashAttention-3's (Shah et al., arXiv 2407.08608): within a warpgroup the
 // softmax of block n overlaps the value product of block n - 1; the two warpgroups run free of each other, and one
@@ -17,8 +17,8 @@ constexpr uint32_t kTileBytes = kChunks * kChunkBytes;
 constexpr int kSlots = kDim == 128 ? 5 : 8;
 constexpr float kRescaleThreshold = 8.0f;
 
-constexpr uint32_t kLogBytes = kBlock * 4, kListedBytes = kBlock / 8;
-constexpr uint32_t kTailBytes = kLogBytes + kListedBytes;
+constexpr uint32_t kLogBytes = kBlock * 4, kChosenBytes = kBlock / 8;
+constexpr uint32_t kTailBytes = kLogBytes + kChosenBytes;
 
 struct Operands {
   TensorMap q_video, q_text, k_video, k_text, v_video, v_text;  // boxes of one block, 64 columns
@@ -28,7 +28,7 @@ struct Operands {
 struct __align__(1024) Shared {
   uint8_t query[kQueryBuffers][kTileBytes];
   uint8_t slot[kSlots][kTileBytes];
-  uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // log counts, then list bits, of a k_mean slot
+  uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // log counts, then bits of the row, of a k_mean slot
   uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
@@ -54,7 +54,8 @@ __device__ __forceinline__ uint32_t pack(float low, float high) {
 struct Loader {
   const Operands& maps;
   Shared& shared;
-  Ring<kSlots> ring;
+  const int lane;
+  Ring<kSlots> ring;  // the same in all lanes
 
   // Waits until the next slot is free; returns the barrier that tells when it is filled.
   __device__ __forceinline__ uint32_t claim() {
@@ -62,17 +63,36 @@ struct Loader {
     return shared_address(&shared.slot_full[ring.slot]);
   }
 
-  __device__ __forceinline__ void load_block(const TensorMap& video, const TensorMap& text, const Place& place,
-                                             int head) {
-    const uint32_t full = claim();
-    shared.valid[ring.slot] = place.valid;
-    barrier_arrive_expect(full, kTileBytes);
-    copy_block(shared_address(shared.slot[ring.slot]), full, video, text, place, head, kEvictLast);
-    ring.advance();
+  // The keys of one block and the values of another into the next slots, either where asked for. All lanes call; each
+  // box is issued by a lane of its own.
+  __device__ __forceinline__ void load_blocks(bool keys, const Place& keys_at, bool values, const Place& values_at,
+                                              int head) {
+    const bool second = lane >= kChunks;  // this lane's box is of the values
+    if (second ? values && lane < 2 * kChunks : keys) {
+      Ring<kSlots> to = ring;
+      if (second && keys) to.advance();
+      barrier_wait(shared_address(&shared.slot_empty[to.slot]), to.phase ^ 1);
+      const uint32_t full = shared_address(&shared.slot_full[to.slot]);
+      const int chunk = second ? lane - kChunks : lane;
+      const Place place = second ? values_at : keys_at;
+      if (chunk == 0) {
+        shared.valid[to.slot] = place.valid;
+        barrier_arrive_expect(full, kTileBytes);
+      }
+      const uint32_t slot = shared_address(shared.slot[to.slot]) + chunk * kChunkBytes;
+      if (place.frame < 0) {
+        tma_load_3d(slot, second ? &maps.v_text : &maps.k_text, full, kEvictLast, chunk * 64, place.x, head);
+      } else {
+        tma_load_5d(slot, second ? &maps.v_video : &maps.k_video, full, kEvictLast, chunk * 64, place.x, place.y,
+                    place.frame, head);
+      }
+    }
+    if (keys) ring.advance();
+    if (values) ring.advance();
   }
 
-  __device__ __forceinline__ void load_pooled(const TensorMap& map, int first, int head, uint32_t extra = 0) {
-    const uint32_t full = claim();
+  __device__ __forceinline__ void load_pooled(const TensorMap& map, uint32_t full, int first, int head,
+                                              uint32_t extra = 0) {
     barrier_arrive_expect(full, kTileBytes + extra);
 #pragma unroll
     for (int chunk = 0; chunk < kChunks; ++chunk)
@@ -80,15 +100,14 @@ struct Loader {
                   first, head);
   }
 
-  __device__ __forceinline__ void copy_block(uint32_t destination, uint32_t barrier, const TensorMap& video,
-                                             const TensorMap& text, const Place& place, int head, uint64_t policy) {
+  __device__ __forceinline__ void load_query(uint32_t destination, uint32_t barrier, const Place& place, int head) {
 #pragma unroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
+      const uint32_t to = destination + chunk * kChunkBytes;
       if (place.frame < 0) {
-        tma_load_3d(destination + chunk * kChunkBytes, &text, barrier, policy, chunk * 64, place.x, head);
+        tma_load_3d(to, &maps.q_text, barrier, kEvictFirst, chunk * 64, place.x, head);
       } else {
-        tma_load_5d(destination + chunk * kChunkBytes, &video, barrier, policy, chunk * 64, place.x, place.y,
-                    place.frame, head);
+        tma_load_5d(to, &maps.q_video, barrier, kEvictFirst, chunk * 64, place.x, place.y, place.frame, head);
       }
     }
   }
@@ -99,7 +118,7 @@ struct Loader {
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
   const int tiles = tile_count(p);
-  Loader loader{maps, shared, {}};
+  Loader loader{maps, shared, lane, {}};
   int buffer = 0;
   uint32_t phase = 0;
   bool first = true;
@@ -122,63 +141,56 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
     if (lane == 0) {
       shared.tile[buffer] = tile;
       barrier_arrive_expect(query_full, kTileBytes);
-      loader.copy_block(shared_address(shared.query[buffer]), query_full, maps.q_video, maps.q_text,
-                        place_of(p, tile.block), tile.head, kEvictFirst);
+      loader.load_query(shared_address(shared.query[buffer]), query_full, place_of(p, tile.block), tile.head);
     }
-    const int* list = p.blocks + row * (p.n_video_blocks + p.n_text_blocks);
     const int head = tile.head / p.group;
-    const int start = first_entry(p, list, tile.count, lane);
-    auto entry = [&](int i) {
-      i += start;
-      return i < tile.count + start ? list[i < tile.count ? i : i - tile.count] : 0;
-    };
     Place previous{};
-    int next = entry(lane);
-    for (int base = 0; base < tile.count; base += 32) {
-      const int blocks = next;
-      const Place mine = place_of(p, blocks);
-      next = entry(base + 32 + lane);
-      const int entries = min(32, tile.count - base);
-      for (int i = 0; i < entries; ++i) {
-        const Place place = broadcast(mine, i);
-        const int block = __shfl_sync(kAllLanes, blocks, i);
-        if (lane == 0) {
-          publish_hand(p, tile, block);
-          loader.load_block(maps.k_video, maps.k_text, place, head);
-          if (base + i > 0) loader.load_block(maps.v_video, maps.v_text, previous, head);
+    bool follows = false;  // a block whose values are still to be loaded
+    for (Walk walk(p, row, lane); walk.more();) {
+      const Chunk chunk = walk.next();
+      for (int base = 0; base < chunk.count; base += 32) {
+        const int blocks = chunk.block(min(base + lane, chunk.count - 1));
+        const Place mine = place_of(p, blocks);
+        const int entries = min(32, chunk.count - base);
+        for (int i = 0; i < entries; ++i) {
+          const Place place = broadcast(mine, i);
+          const int block = __shfl_sync(kAllLanes, blocks, i);
+          if (lane == 0) publish_hand(p, tile, block);
+          loader.load_blocks(true, place, follows, previous, head);
+          previous = place;
+          follows = true;
         }
-        previous = place;
       }
     }
-    if (lane == 0) {
 #if TAIL
-      const int tail_tiles = tile.count < p.n_video_blocks + p.n_text_blocks ? p.tail_tiles : 0;
-      for (int t = 0; t < tail_tiles; ++t) {
-        loader.load_pooled(maps.k_mean, t * kBlock, head, kTailBytes);
-        const uint32_t full = shared_address(&shared.slot_full[loader.ring.slot]);
+    const int tail_tiles = tile.count < p.n_video_blocks + p.n_text_blocks ? p.tail_tiles : 0;
+    for (int t = 0; t < tail_tiles; ++t) {
+      if (lane == 0) {
+        const uint32_t full = loader.claim();
         const uint32_t extra = shared_address(shared.tail[loader.ring.slot]);
+        loader.load_pooled(maps.k_mean, full, t * kBlock, head, kTailBytes);
         bulk_load(extra, p.log_counts + t * kBlock, kLogBytes, full);
-        bulk_load(extra + kLogBytes, p.listed + (row * p.tail_tiles + t) * 4, kListedBytes, full);
-        loader.ring.advance();
-        loader.load_pooled(maps.k_var, t * kBlock, head);
-        loader.ring.advance();
-        if (t > 0) {
-          loader.load_pooled(maps.v_mean, (t - 1) * kBlock, head);
-          loader.ring.advance();
-        } else if (tile.count > 0) {
-          loader.load_block(maps.v_video, maps.v_text, previous, head);
-        }
+        bulk_load(extra + kLogBytes, p.bits + row * p.words + t * 4, kChosenBytes, full);
       }
-      if (tail_tiles > 0) {
-        loader.load_pooled(maps.v_mean, (tail_tiles - 1) * kBlock, head);
+      loader.ring.advance();
+      if (lane == 0) loader.load_pooled(maps.k_var, loader.claim(), t * kBlock, head);
+      loader.ring.advance();
+      if (t == 0) {
+        loader.load_blocks(false, previous, follows, previous, head);
+      } else {
+        if (lane == 0) loader.load_pooled(maps.v_mean, loader.claim(), (t - 1) * kBlock, head);
         loader.ring.advance();
-      } else if (tile.count > 0) {
-        loader.load_block(maps.v_video, maps.v_text, previous, head);
       }
-#else
-      if (tile.count > 0) loader.load_block(maps.v_video, maps.v_text, previous, head);
-#endif
     }
+    if (tail_tiles > 0) {
+      if (lane == 0) loader.load_pooled(maps.v_mean, loader.claim(), (tail_tiles - 1) * kBlock, head);
+      loader.ring.advance();
+    } else {
+      loader.load_blocks(false, previous, follows, previous, head);
+    }
+#else
+    loader.load_blocks(false, previous, follows, previous, head);
+#endif
     buffer ^= 1;
     phase ^= buffer == 0;
   }
@@ -288,7 +300,7 @@ struct Consumer {
     return x;
   }
 
-  // Adds log n, in units of raw scores; listed blocks and padding become -infinity.
+  // Adds log n, in units of raw scores; chosen blocks and padding become -infinity.
   __device__ __forceinline__ void add_counts(int slot) {
     const float* logs = reinterpret_cast<const float*>(shared.tail[slot]);
     const uint32_t* words = reinterpret_cast<const uint32_t*>(shared.tail[slot] + kLogBytes);
@@ -313,7 +325,7 @@ struct Consumer {
   __device__ __forceinline__ void step() {
     const Ring<kSlots> keys = ring;
     ring.advance();
-    const Ring<kSlots> variances = ring;
+    [[maybe_unused]] const Ring<kSlots> variances = ring;
     if constexpr (kTail) ring.advance();
     const Ring<kSlots> values = ring;
     if constexpr (!kFirst) ring.advance();
@@ -461,10 +473,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    registers_shrink<40>();
+    registers_shrink<56>();
     if (threadIdx.x < 32) load(maps, problem, shared);
   } else {
-    registers_grow<232>();
+    registers_grow<224>();
     compute(problem, shared);
   }
 }

@@ -1,6 +1,6 @@
 // Block-sparse attention in 8 bits for Hopper: int8 query-key products, e4m3 weight-value products, 16-bit output.
-// Operands come from quantise.cu in block order. Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string,
-// the output's type).
+// Keys and values come from quantise.cu in block order; queries are read in place and turned to int8 here, one scale a
+// row. Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string, the type of queries and output).
 //
 // The schedule is attention16.cu's. Int8 keeps the scores about three times closer than e4m3 would (a step of 1/127
 // of the range against three bits of mantissa) at the same tensor-core rate. Hopper accumulates 8-bit floats with few
@@ -10,8 +10,9 @@
 
 constexpr int kDim = HEAD_DIM;
 constexpr uint32_t kTileBytes = kBlock * kDim;
-constexpr uint32_t kOutChunkBytes = kBlock * 128;
-constexpr int kSlots = kDim == 128 ? 9 : 16;
+constexpr uint32_t kChunkBytes = kBlock * 128;  // 64 columns of 16 bits
+constexpr uint32_t kQueryBytes = kDim / 64 * kChunkBytes;
+constexpr int kSlots = kDim == 128 ? 8 : 16;
 // Below each value tile in shared memory stand eight more rows, the first all ones: one more column of the product,
 // the sum of the row's weights.
 constexpr uint32_t kSumBytes = 8 * 128;
@@ -25,18 +26,18 @@ constexpr uint32_t kTurnBarrier = 3;  // + warpgroup: it may issue its matrix pr
 constexpr float kHeadroom = 4.0f, kGrowth = 4.0f;
 
 struct Operands {
-  TensorMap q, k;  // [head * block * token][dim], boxes of a block
-  TensorMap v;     // [head * block * dim][token]
-  const float* q_scale;    // [query heads, n_blocks, 128]; holds scale * log2(e)
+  TensorMap q_video, q_text;  // 16 bits, in place: boxes of one block, 64 columns
+  TensorMap k;                // [head * block * token][dim], boxes of a block
+  TensorMap v;                // [head * block * dim][token]
   const float* k_scale;    // [key heads, n_blocks]
   const float* v_largest;  // [key heads], the largest magnitude of v - v_mean, kept as 448
   const float* v_mean;     // [key heads, dim], what was taken off v
 };
-static_assert(sizeof(Operands) == 448, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
+static_assert(sizeof(Operands) == 576, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
 
 struct __align__(1024) Shared {
-  uint8_t query[kQueryBuffers][kTileBytes];
-  uint8_t out[kDim / 64][kOutChunkBytes];
+  uint8_t query[kQueryBuffers][kQueryBytes];
+  uint8_t query8[kTileBytes];
   uint8_t slot[kSlots][kTileBytes + kSumBytes];
   uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
   uint64_t slot_full[kSlots], slot_empty[kSlots];
@@ -83,14 +84,8 @@ __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p
   return {block, place_of(p, block).valid, maps.k_scale[at]};
 }
 
-__device__ __forceinline__ uint32_t claim(Shared& shared, const Ring<kSlots>& ring) {
-  barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
-  const uint32_t full = shared_address(&shared.slot_full[ring.slot]);
-  barrier_arrive_expect(full, kTileBytes);
-  return full;
-}
-
-// The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1).
+// The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1). A step's two loads are issued by two
+// lanes at once.
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
   const int tiles = tile_count(p);
@@ -117,46 +112,56 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
     tile.count = p.counts[row];
     if (lane == 0) {
       shared.tile[buffer] = tile;
-      barrier_arrive_expect(query_full, kTileBytes);
-      tma_load_3d(shared_address(shared.query[buffer]), &maps.q, query_full, kEvictFirst, 0, int(row * kBlock), 0);
-    }
-    const int* list = p.blocks + row * n_blocks;
-    const int head = tile.head / p.group;
-    const int start = first_entry(p, list, tile.count, lane);
-    auto block_at = [&](int i) {
-      i += start;
-      return i < tile.count + start ? list[i < tile.count ? i : i - tile.count] : 0;
-    };
-    int previous = 0;
-    int next = block_at(lane);
-    auto load_values = [&](int block) {
-      const uint32_t full = claim(shared, ring);
-      tma_load_3d(shared_address(shared.slot[ring.slot]), &maps.v, full, kEvictLast, 0,
-                  (head * n_blocks + block) * kDim, 0);
-      ring.advance();
-    };
-    for (int base = 0; base < tile.count; base += 32) {
-      const Entry mine = entry_at(maps, p, head, next);
-      next = block_at(base + 32 + lane);
-      const int entries = min(32, tile.count - base);
-      for (int i = 0; i < entries; ++i) {
-        const Entry entry{__shfl_sync(kAllLanes, mine.block, i), __shfl_sync(kAllLanes, mine.valid, i),
-                          __shfl_sync(kAllLanes, mine.k_scale, i)};
-        if (lane == 0) {
-          publish_hand(p, tile, entry.block);
-          barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
-          shared.valid[ring.slot] = entry.valid;
-          shared.k_scale[ring.slot] = entry.k_scale;
-          const uint32_t full = claim(shared, ring);
-          tma_load_3d(shared_address(shared.slot[ring.slot]), &maps.k, full, kEvictLast, 0,
-                      (head * n_blocks + entry.block) * kBlock, 0);
-          ring.advance();
-          if (base + i > 0) load_values(previous);
+      barrier_arrive_expect(query_full, kQueryBytes);
+      const Place place = place_of(p, tile.block);
+#pragma unroll
+      for (int chunk = 0; chunk < kDim / 64; ++chunk) {
+        const uint32_t to = shared_address(shared.query[buffer]) + chunk * kChunkBytes;
+        if (place.frame < 0) {
+          tma_load_3d(to, &maps.q_text, query_full, kEvictFirst, chunk * 64, place.x, tile.head);
+        } else {
+          tma_load_5d(to, &maps.q_video, query_full, kEvictFirst, chunk * 64, place.x, place.y, place.frame, tile.head);
         }
-        previous = entry.block;
       }
     }
-    if (lane == 0 && tile.count > 0) load_values(previous);
+    const int head = tile.head / p.group;
+    int previous = 0;
+    bool follows = false;  // a block whose values are still to be loaded
+    auto bring = [&](const Entry& entry, bool keys) {
+      Ring<kSlots> to = ring;
+      if (lane == 1 && keys) to.advance();
+      const bool mine = lane == 0 && keys;  // otherwise the values of the block before
+      barrier_wait(shared_address(&shared.slot_empty[to.slot]), to.phase ^ 1);
+      if (mine) {
+        shared.valid[to.slot] = entry.valid;
+        shared.k_scale[to.slot] = entry.k_scale;
+      }
+      const uint32_t full = shared_address(&shared.slot_full[to.slot]);
+      barrier_arrive_expect(full, kTileBytes);
+      const int row = mine ? (head * n_blocks + entry.block) * kBlock : (head * n_blocks + previous) * kDim;
+      tma_load_3d(shared_address(shared.slot[to.slot]), mine ? &maps.k : &maps.v, full, kEvictLast, 0, row, 0);
+    };
+    for (Walk walk(p, row, lane); walk.more();) {
+      const Chunk chunk = walk.next();
+      for (int base = 0; base < chunk.count; base += 32) {
+        const Entry mine = entry_at(maps, p, head, chunk.block(min(base + lane, chunk.count - 1)));
+        const int entries = min(32, chunk.count - base);
+        for (int i = 0; i < entries; ++i) {
+          const Entry entry{__shfl_sync(kAllLanes, mine.block, i), __shfl_sync(kAllLanes, mine.valid, i),
+                            __shfl_sync(kAllLanes, mine.k_scale, i)};
+          if (lane == 0) publish_hand(p, tile, entry.block);
+          if (lane <= int(follows)) bring(entry, true);
+          ring.advance();
+          if (follows) ring.advance();
+          previous = entry.block;
+          follows = true;
+        }
+      }
+    }
+    if (follows) {
+      if (lane == 0) bring(Entry{}, false);
+      ring.advance();
+    }
     buffer ^= 1;
     phase ^= buffer == 0;
   }
@@ -164,10 +169,23 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
 
 // ---- the computing warpgroups ----------------------------------------------------------------------------------
 
-// An int32 of magnitude below 2^22 plus this bit pattern, read as a float, is kMagic + the integer, exactly.
+// An int32 of magnitude below 2^22 plus this bit pattern, read as a float, is kMagic + the integer, exactly. The tensor
+// cores add it: dot products start there instead of at zero, and need no conversion.
 constexpr int kMagicBits = 0x4B400000;
 constexpr float kMagic = 12582912.0f;
-constexpr int kMaskedDot = int(0xFF800000u - uint32_t(kMagicBits));  // + kMagicBits: -infinity; the smallest of all
+constexpr int kMaskedDot = int(0xFF800000u);  // as a float -infinity; as an integer below all others
+
+__device__ __forceinline__ float low(uint32_t pair) {
+  float x;
+  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, l;\n}" : "=f"(x) : "r"(pair));
+  return x;
+}
+
+__device__ __forceinline__ float high(uint32_t pair) {
+  float x;
+  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, h;\n}" : "=f"(x) : "r"(pair));
+  return x;
+}
 
 struct Consumer {
   const Problem& p;
@@ -175,8 +193,8 @@ struct Consumer {
   const int warpgroup, lane;
   Ring<kSlots> ring;
   uint64_t query;
-  float q_scale[2];
-  int dots[64];
+  float q_scale[2];  // of this thread's two rows; holds scale * log2(e)
+  int dots[64];              // kMagicBits and more
   float product[kProducts];  // of the steps since the last flush
   float out[kDim / 2];
   uint32_t weights[16];
@@ -191,10 +209,45 @@ struct Consumer {
     if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
   }
 
+  // This warp's 16 rows from 16 bits at `rows` to int8 at `rows8` (rows of kDim bytes, swizzled over that length).
+  // Fragments are read as for a 16-bit product; a row's largest magnitude is then spread over four lanes. Of each 16
+  // columns a lane holds 2c, 2c + 1, 2c + 8, 2c + 9 (c = lane % 4) and stores them as one word: the same order within
+  // 16 that quantise.cu gives the keys.
+  __device__ __forceinline__ void quantise_query(uint32_t rows, uint32_t rows8) {
+    uint32_t pairs[kDim / 4];
+    const int row = lane & 15;
+#pragma unroll
+    for (int k = 0; k < kDim / 16; ++k) {
+      const int piece = 2 * (k & 3) + (lane >> 4);
+      load_matrix_x4(pairs + 4 * k, rows + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float top = kSmallest;
+#pragma unroll
+      for (int i = r; i < kDim / 4; i += 2) top = fmaxf(top, fmaxf(fabsf(low(pairs[i])), fabsf(high(pairs[i]))));
+      top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 1));
+      top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 2));
+      q_scale[r] = top / 127.0f * p.scale_log2;
+      const float inverse = 127.0f / top;
+      const int at = lane / 4 + 8 * r;
+#pragma unroll
+      for (int k = 0; k < kDim / 16; ++k) {
+        const uint32_t left = pairs[4 * k + r], right = pairs[4 * k + 2 + r];
+        const uint32_t word = to_int8(low(left) * inverse) | to_int8(high(left) * inverse) << 8 |
+                              to_int8(low(right) * inverse) << 16 | to_int8(high(right) * inverse) << 24;
+        const int swizzled = kDim == 128 ? k ^ (at & 7) : k ^ (at >> 1 & 3);
+        store_shared(rows8 + at * kDim + swizzled * 16 + (lane & 3) * 4, word);
+      }
+    }
+  }
+
+  static __device__ __forceinline__ uint32_t to_int8(float x) { return __float2int_rn(x) & 0xFF; }
+
   __device__ __forceinline__ void issue_keys(int slot) {
     const uint64_t keys = matrix_descriptor<kDim>(shared_address(shared.slot[slot]));
 #pragma unroll
-    for (int k = 0; k < kDim / 32; ++k) multiply_keys(dots, query + 2 * k, keys + 2 * k, k > 0);
+    for (int k = 0; k < kDim / 32; ++k) multiply_keys(dots, query + 2 * k, keys + 2 * k, true);
   }
 
   __device__ __forceinline__ void issue_values(int slot, bool accumulate) {
@@ -234,7 +287,7 @@ struct Consumer {
       top = max(top, __shfl_xor_sync(kAllLanes, top, 1));
       top = max(top, __shfl_xor_sync(kAllLanes, top, 2));
       scale[r] = q_scale[r] * k_scale;
-      const float reached = (__int_as_float(top + kMagicBits) - kMagic) * scale[r];
+      const float reached = (__int_as_float(top) - kMagic) * scale[r];
       const float kept = reached > maximum[r] + kGrowth ? reached : maximum[r];
       change[r] = exp2_fast(maximum[r] - kept);
       maximum[r] = kept;
@@ -242,7 +295,7 @@ struct Consumer {
     }
 #pragma unroll
     for (int i = 0; i < 64; ++i) {
-      const float x = fmaf(__int_as_float(dots[i] + kMagicBits), scale[i >> 1 & 1], offset[i >> 1 & 1]);
+      const float x = fmaf(__int_as_float(dots[i]), scale[i >> 1 & 1], offset[i >> 1 & 1]);
       weight[i] = exp2_fast(x);
     }
   }
@@ -253,6 +306,8 @@ struct Consumer {
   __device__ __forceinline__ void step(bool accumulate, bool flushes) {
     const Ring<kSlots> keys = ring;
     ring.advance();
+#pragma unroll
+    for (int i = 0; i < 64; ++i) dots[i] = kMagicBits;
     wait(keys);
     if constexpr (!kFirst) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
     pin(dots);
@@ -279,6 +334,10 @@ struct Consumer {
     float scores[64], change[2];
     soften(scores, k_scale, change);
     if constexpr (!kFirst) {
+      float some = scores[0];
+#pragma unroll
+      for (int i = 4; i < 64; i += 4) some += scores[i];
+      order_after(some, shared_address(&shared.scratch));
       wgmma_wait<0>();
       pin(product);
       release(values.slot);
@@ -346,7 +405,10 @@ struct Consumer {
 __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, Shared& shared) {
   const int warpgroup = threadIdx.x / 128 - 1;
   const int lane = threadIdx.x & 31;
+  const int warp = threadIdx.x / 32 & 3;
+  const uint32_t rows8 = shared_address(shared.query8) + warpgroup * 64 * kDim;
   Consumer consumer{p, shared, warpgroup, lane};
+  consumer.query = matrix_descriptor<kDim>(rows8);
   if (warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
   int buffer = 0;
   uint32_t phase = 0;
@@ -354,17 +416,14 @@ __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, 
     barrier_wait(shared_address(&shared.query_full[buffer]), phase);
     const Tile tile = shared.tile[buffer];
     if (tile.head < 0) return;
-    consumer.query = matrix_descriptor<kDim>(shared_address(shared.query[buffer]) + warpgroup * 64 * kDim);
-    const long long block = (long long)tile.head * (p.n_video_blocks + p.n_text_blocks) + tile.block;
-    const float* scales = maps.q_scale + block * kBlock + warpgroup * 64 + (threadIdx.x / 32 & 3) * 16 + lane / 4;
-    consumer.q_scale[0] = scales[0];
-    consumer.q_scale[1] = scales[8];
+    const uint32_t rows = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
+    consumer.quantise_query(rows + warp * 16 * 128, rows8 + warp * 16 * kDim);
+    async_proxy_fence();
+    named_sync(kStoreBarrier + warpgroup, 128);  // the products read all four warps' rows
     consumer.attend(tile.count);
-    named_sync(kStoreBarrier + warpgroup, 128);  // all four warps are done with the query
-    if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
     if (tile.count > 0) consumer.finish(maps, tile.head / p.group);
-    store_rows<kDim>(p, tile, consumer.out, shared_address(shared.out) + warpgroup * 64 * 128, kOutChunkBytes,
-                     warpgroup, pack);
+    store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
+    if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
     buffer ^= 1;
     phase ^= buffer == 0;
   }
@@ -393,10 +452,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   async_proxy_fence();
   __syncthreads();
   if (threadIdx.x < 128) {
-    registers_shrink<24>();
+    registers_shrink<40>();
     if (threadIdx.x < 32) load(maps, problem, shared);
   } else {
-    registers_grow<240>();
+    registers_grow<232>();
     compute(maps, problem, shared);
   }
 }

@@ -19,14 +19,13 @@ constexpr uint32_t kStoreBarrier = 1;  // + warpgroup: its 128 threads
 struct Problem {
   TensorMap out_video;  // boxes of half a block: 64 rows, 64 columns
   TensorMap out_text;
-  const int* blocks;    // [query_heads, n_blocks, n_blocks], ascending
-  const int* counts;    // [query_heads, n_blocks]
-  int* next_tile;       // zero at launch: tiles handed out beyond the first of each thread block
-  int* hand;            // zero at launch, or null: see first_entry
-  const uint32_t* listed;     // tail: [query_heads, n_blocks, 4 * tail_tiles] bit set: video block is in the list
-  const float* log_counts;    // tail: [128 * tail_tiles]
-  int query_heads, group;     // group: query heads that share a key head
-  int n_video_blocks, n_text_blocks, tail_tiles;
+  const uint32_t* bits;     // [query_heads, n_blocks, words]: the key blocks of each query block; zero from n_blocks on
+  const int* counts;        // [query_heads, n_blocks]: set bits
+  int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
+  int* hand;                // zero at launch, or null: see Walk
+  const float* log_counts;  // tail: [128 * tail_tiles], -infinity where there is no video block
+  int query_heads, group;   // group: query heads that share a key head
+  int n_video_blocks, n_text_blocks, tail_tiles, words;  // words: a multiple of four
   int frames, height, width, text_length;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
@@ -107,24 +106,89 @@ __device__ __forceinline__ int tile_count(const Problem& p) {
   return p.query_heads * (p.n_text_blocks + p.n_video_blocks);
 }
 
-// Where to begin in an ascending block list, which is then read around its end. The keys and values of a head exceed
-// L2, and thread blocks that sweep them out of step fetch them from device memory again and again. So one thread block
+// Up to 1,024 blocks of a bit row, a word in each lane of a warp.
+struct Chunk {
+  uint32_t word;
+  int first;   // block of bit 0 of lane 0
+  int before;  // entries in the words of lower lanes
+  int count;   // entries of all lanes
+
+  __device__ __forceinline__ Chunk(uint32_t word, int first, int lane) : word(word), first(first) {
+    const int mine = __popc(word);
+    int sum = mine;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int lower = __shfl_up_sync(kAllLanes, sum, step);
+      if (lane >= step) sum += lower;
+    }
+    before = sum - mine;
+    count = __shfl_sync(kAllLanes, sum, 31);
+  }
+
+  // The block of the entry of this rank, below `count`. All lanes call, each with its own rank.
+  __device__ __forceinline__ int block(int rank) const {
+    int from = 0;  // the last lane with no more than `rank` entries before it
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+      if (__shfl_sync(kAllLanes, before, from + step) <= rank) from += step;
+    }
+    rank -= __shfl_sync(kAllLanes, before, from);
+    uint32_t rest = __shfl_sync(kAllLanes, word, from);
+    int bit = 0;
+#pragma unroll
+    for (int width = 16; width > 0; width /= 2) {
+      const int low = __popc(rest & ((1u << width) - 1));
+      if (rank >= low) {
+        rank -= low;
+        rest >>= width;
+        bit += width;
+      }
+    }
+    return first + 32 * from + bit;
+  }
+};
+
+// A walk over the blocks of a bit row: ascending from `start` on, then around. The keys and values of a head exceed L2,
+// and thread blocks that sweep them out of step fetch them from device memory again and again. So one thread block
 // publishes where it is in its sweep (the hand of a clock), and all begin a tile there: they stay together whatever
-// the lengths of their lists. The order of a row's blocks, and with it the rounding, then depends on timing; with
-// `hand` null every list is read from its beginning. All lanes call.
-__device__ __forceinline__ int first_entry(const Problem& p, const int* list, int count, int lane) {
-  if (p.hand == nullptr || count == 0) return 0;
-  const int hand = *reinterpret_cast<volatile int*>(p.hand);
-  const int stride = (count + 31) / 32;
-  const int sample = lane * stride;
-  const int segments = __popc(__ballot_sync(kAllLanes, sample < count && list[sample] < hand));
-  if (segments == 0) return 0;
-  const int base = (segments - 1) * stride;
-  int below = 0;
-  for (int i = lane; i < stride; i += 32) below += base + i < count && list[base + i] < hand;
-  const int first = base + __reduce_add_sync(kAllLanes, below);
-  return first < count ? first : 0;
-}
+// the lengths of their rows. The order of a row's blocks, and with it the rounding, then depends on timing; with
+// `hand` null every row is read from its beginning.
+struct Walk {
+  const uint32_t* row;
+  int words, lane, start;
+  int chunks, visits;  // the chunk of `start` is visited twice: first from `start` on, last below it
+  int visit = 0;
+  uint32_t ahead;
+
+  __device__ __forceinline__ Walk(const Problem& p, long long query_block, int lane)
+      : row(p.bits + query_block * p.words), words(p.words), lane(lane), chunks((p.words + 31) / 32) {
+    start = p.hand == nullptr ? 0 : __shfl_sync(kAllLanes, *reinterpret_cast<volatile int*>(p.hand), 0);
+    visits = chunks + (start > 0);
+    ahead = load(0);
+  }
+
+  __device__ __forceinline__ int chunk_at(int which) const {
+    const int chunk = start / 1024 + which;
+    return chunk < chunks ? chunk : chunk - chunks;
+  }
+
+  __device__ __forceinline__ uint32_t load(int which) const {
+    const int at = chunk_at(which) * 32 + lane;
+    const uint32_t word = at < words ? row[at] : 0;
+    const int below = start - 32 * at;  // bits of this word before `start`
+    const uint32_t early = below >= 32 ? ~0u : below <= 0 ? 0u : (1u << below) - 1;
+    return which == 0 ? word & ~early : which == chunks ? word & early : word;
+  }
+
+  __device__ __forceinline__ bool more() const { return visit < visits; }
+
+  __device__ __forceinline__ Chunk next() {
+    const uint32_t word = ahead;
+    const int first = chunk_at(visit) * 1024;
+    if (++visit < visits) ahead = load(visit);
+    return Chunk(word, first, lane);
+  }
+};
 
 __device__ __forceinline__ void publish_hand(const Problem& p, const Tile& tile, int block) {
   if (p.hand != nullptr && blockIdx.x == gridDim.x - 1 && tile.block < p.n_video_blocks)

@@ -1,9 +1,9 @@
-// Prepares q, k, v for attention8.cu: reads the token order in place, writes block order in 8 bits.
+// Prepares k and v for attention8.cu: reads the token order in place, writes block order in 8 bits.
 // Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string). One thread block of 256 threads for each block
 // of 128 tokens of each head; positions that hold no token become zero.
 //
-//   quantise_queries  int8, one scale a row, with the softmax scale and log2(e) folded in
-//   quantise_keys     int8 of k - mean, one scale a block: a common offset of all keys leaves the softmax unchanged
+//   quantise_keys     int8 of k - mean, one scale a block: a common offset of all keys leaves the softmax unchanged;
+//                     within each 16 columns in the order that attention8.cu gives the queries
 //   largest_values    the scale of the values, one a head
 //   quantise_values   e4m3 of v - mean, transposed to [dim][token]; within each 16 tokens the order
 //                     is the one in which a wgmma accumulator feeds the left operand of the next product, so that
@@ -28,7 +28,6 @@ struct Source {
   int frames, height, width, text_length, video_offset, text_offset;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
-  float factor;
 };
 static_assert(sizeof(Source) == 88, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
 
@@ -99,35 +98,29 @@ struct Part {
     return top;
   }
 
-  __device__ __forceinline__ void write_int8(const Source& s, uint8_t* out, int pass, float inverse) const {
-    uint32_t words[2] = {0, 0};
+  // Of each 16 columns, word c holds 2c, 2c + 1, 2c + 8, 2c + 9. Neighbouring threads have eight of them each; they
+  // trade two pairs, and the lower thread writes words 0 and 1, the upper one 2 and 3.
+  __device__ __forceinline__ void write_int8(uint8_t* out, int pass, float inverse) const {
+    const bool upper = column & 8;
+    uint32_t pairs[4];
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      const int rounded = __float2int_rn(value[pass][e] * inverse);
-      words[e / 4] |= uint32_t(rounded & 0xFF) << 8 * (e % 4);
-    }
+    for (int e = 0; e < 8; e += 2)
+      pairs[e / 2] = __float2int_rn(value[pass][e] * inverse) & 0xFF |
+                     (__float2int_rn(value[pass][e + 1] * inverse) & 0xFF) << 8;
+    const uint32_t sent = upper ? pairs[0] | pairs[1] << 16 : pairs[2] | pairs[3] << 16;
+    const uint32_t got = __shfl_xor_sync(~0u, sent, 1);
+    const uint2 words = upper ? uint2{got & 0xFFFF | pairs[2] << 16, got >> 16 | pairs[3] << 16}
+                              : uint2{pairs[0] | got << 16, pairs[1] | got & 0xFFFF0000u};
     const long long at = (long long)blockIdx.x * kBlock + row + pass * kRows;
-    *reinterpret_cast<uint2*>(out + at * kDim + column) = uint2{words[0], words[1]};
+    *reinterpret_cast<uint2*>(out + at * kDim + column) = words;
   }
 };
-
-extern "C" __global__ void __launch_bounds__(kThreads) quantise_queries(const Source s, uint8_t* out, float* scales) {
-  const Part part(s);
-#pragma unroll
-  for (int i = 0; i < kPasses; ++i) {
-    float top = fmaxf(part.largest(i), kSmallest);
-#pragma unroll
-    for (int step = kLanes / 2; step > 0; step /= 2) top = fmaxf(top, __shfl_xor_sync(~0u, top, step));
-    part.write_int8(s, out, i, 127.0f / top);
-    if (part.column == 0) scales[(long long)blockIdx.x * kBlock + part.row + i * kRows] = top / 127.0f * s.factor;
-  }
-}
 
 extern "C" __global__ void __launch_bounds__(kThreads) quantise_keys(const Source s, uint8_t* out, float* scales) {
   const Part part(s);
   const float top = part.largest_of_block();
 #pragma unroll
-  for (int i = 0; i < kPasses; ++i) part.write_int8(s, out, i, 127.0f / top);
+  for (int i = 0; i < kPasses; ++i) part.write_int8(out, i, 127.0f / top);
   if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
 }
 
