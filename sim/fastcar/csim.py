@@ -29,7 +29,17 @@ from sim.verilate import build_root, environment, fingerprint, locked
 
 HLS = ROOT / "hls"
 GLUE = Path(__file__).resolve().parent / "cpp"
-FLAGS = ("-std=c++17", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-unused-label")
+# Fibers jump between stacks, which a fortified longjmp takes for a mistake.
+FLAGS = (
+    "-std=c++17",
+    "-march=native",
+    "-U_FORTIFY_SOURCE",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+    "-Wno-unused-label",
+)
 ERROR_BYTES = 512
 
 DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("tas", np.int32, 32)])
@@ -108,7 +118,7 @@ def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str =
     """
     if not 1 <= lanes <= 32:
         raise TriptychError(f"the lane array has 1..32 lanes, not {lanes}")
-    env = environment()
+    env, headers = environment(), include_flags(hls)
     macros = [optimise, f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS"]
     if exact:
         macros += ["-DFASTCAR_EXACT_WIDTHS", "-Wno-maybe-uninitialized"]  # of ap_private, by value
@@ -124,7 +134,7 @@ def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str =
             folder.mkdir(parents=True, exist_ok=True)
             units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
             objects = [folder / f"{unit.stem}.o" for unit in units]
-            compile_unit = [*launcher, "g++", *FLAGS, *macros, *include_flags(hls), "-c"]
+            compile_unit = [*launcher, "g++", *FLAGS, *macros, *headers, "-c"]
             with ThreadPoolExecutor(2) as pool:
                 commands = [[*compile_unit, str(u), "-o", str(o)] for u, o in zip(units, objects, strict=True)]
                 list(pool.map(lambda command: _run(command, env, folder), commands))
