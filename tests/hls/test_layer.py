@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,9 +89,28 @@ def test_eight_frames_within_a_minute() -> None:
     assert spent <= 60
 
 
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).parent / "triptych"
+    return subprocess.run([program, "fastcar", "layer", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_command_refuses_in_one_line() -> None:
+    run = command("--batch", "33")
+    assert run.returncode
+    assert run.stdout == ""
+    assert run.stderr.splitlines() == ["triptych: a batch has 1..32 rows, not 33"]
+
+
 @pytest.mark.slow
 def test_a_llama_layer_within_three_seconds_a_step() -> None:
-    report = run_layer(4, 0.8, "PAIR")
-    assert report.bit_exact
-    assert report.skip == 0.8
-    assert report.csim_seconds <= 3
+    run = command("--batch", "4", "--skip", "0.8", "--policy", "PAIR", "--json")
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    names = (
+        "bit_exact", "mismatches", "modelled_cycles", "speedup_over_dense", "closed_form", "bytes_streamed",
+        "rows_replayed", "csim_seconds",
+    )  # fmt: skip
+    assert list(report)[: len(names)] == list(names)
+    assert report["bit_exact"] is True
+    assert report["rows_replayed"] == 16
+    assert report["csim_seconds"] <= 3
