@@ -123,12 +123,11 @@ class Clips:
     def sample(self, count: int) -> tuple[Tensor, Tensor]:
         """(count, 8, 3, 128, 128) pictures in 0..1 and (count,) conditions, int64; two thirds are real video."""
         real = (2 * count + 2) // 3
-        video, kind_a = self._video(real)
-        photos, kind_b = self._photos(count - real)
-        clips = torch.cat([video, photos])
+        parts = [self._video(real)] + ([self._photos(count - real)] if count > real else [])
+        clips, kinds = (torch.cat(part) for part in zip(*parts, strict=True))
         gain, offset = self._between(count, 0.85, 1.15), self._between(count, -0.06, 0.06)
         clips = clips * gain.view(-1, 1, 1, 1, 1) + offset.view(-1, 1, 1, 1, 1)
-        return clips.clamp(0, 1), torch.cat([kind_a, kind_b])
+        return clips.clamp(0, 1), kinds
 
     def _between(self, count: int, low: float, high: float) -> Tensor:
         device = self.generator.device

@@ -19,6 +19,9 @@ from golden.quartdepth.arithmetic.numerics import rs
 
 GUIDANCE_FRACTION = 4
 Observer = Callable[[int, list[StepTrace], Ints], None]  # position, traces, logits
+Chooser = Callable[
+    [int, Ints], NDArray[np.bool_]
+]  # position, embedding rows so far [positions, rows] -> [layers, rows]
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,19 @@ def decode(
     controls: list[Controls],
     sampling: Sampling,
     length: int | None = None,
-    chosen: NDArray[np.bool_] | None = None,
+    chooser: Chooser | None = None,
     observe: Observer | None = None,
 ) -> Decoded:
-    """Decodes videos that begin with `given` tokens int64[videos, n >= 0], `length` positions (None: the context).
+    """Decodes videos, `length` positions (None: the context), from `given` tokens int64[videos, n <= length].
 
-    conditions: int64[videos]. With guidance each video has two rows, the second with condition 0. Where `given` goes
-    as far as `length` the model is teacher-forced: `made` holds what it would have chosen. chosen: bool[layers,
-    positions, rows] replaces the decision by TAS. Raises ValueError for tokens or conditions that do not exist.
+    A given token of -1, and all after n, are the model's own. Where tokens are given the model is teacher-forced:
+    `made` holds what it would have chosen. conditions: int64[videos]. With guidance each video has two rows, the
+    second with condition 0. chooser: replaces the decision by TAS from the second frame on. Raises ValueError for
+    tokens or conditions that do not exist.
     """
     config = model.config
     length = config.layer.context if length is None else length
-    if given.size and not (given.min() >= 0 and given.max() < config.tokens):
+    if given.size and not (given.min() >= -1 and given.max() < config.tokens):
         raise ValueError(f"tokens lie in 0..{config.tokens - 1}")
     if not (conditions.min() >= 0 and conditions.max() < config.conditions):
         raise ValueError(f"conditions lie in 0..{config.conditions - 1}")
@@ -87,16 +91,19 @@ def decode(
     videos = len(conditions)
     per_video = 1 if sampling.guidance is None else 2
     session = Session(model, videos * per_video)
-    tokens = np.zeros((videos, length), dtype=np.int64)
-    tokens[:, : given.shape[1]] = given
-    made = np.zeros_like(tokens)
+    wanted = np.full((videos, length), -1, dtype=np.int64)
+    wanted[:, : given.shape[1]] = given
+    tokens, made = np.zeros_like(wanted), np.zeros_like(wanted)
     replayed = np.zeros((config.layers, length, videos * per_video), dtype=bool)
-    entries = np.repeat(conditions, per_video) + config.tokens
+    entries = np.zeros((length + 1, videos * per_video), dtype=np.int64)
+    entries[0] = np.repeat(conditions, per_video) + config.tokens
     if per_video == 2:
-        entries[1::2] = config.tokens
+        entries[0, 1::2] = config.tokens
     for position in range(length):
-        choice = None if chosen is None or position < config.layer.frame_tokens else chosen[:, position]
-        logits, traces = session.step(entries, controls, choice)
+        chosen = None
+        if chooser and position >= config.layer.frame_tokens:
+            chosen = chooser(position, entries[: position + 1])
+        logits, traces = session.step(entries[position], controls, chosen)
         if observe:
             observe(position, traces, logits)
         for i, trace in enumerate(traces):
@@ -104,7 +111,6 @@ def decode(
         if sampling.guidance is not None:
             logits = guided(logits, sampling.guidance)
         made[:, position] = (logits + gumbel(sampling.seed, position, config.tokens, sampling.temperature)).argmax(1)
-        if position >= given.shape[1]:
-            tokens[:, position] = made[:, position]
-        entries = np.repeat(tokens[:, position], per_video)
+        tokens[:, position] = np.where(wanted[:, position] >= 0, wanted[:, position], made[:, position])
+        entries[position + 1] = np.repeat(tokens[:, position], per_video)
     return Decoded(tokens, made, replayed, config.layer.frame_tokens)

@@ -118,8 +118,8 @@ class IntegerModel:
                 Linear(arrays["head.weight"], arrays["head.multiplier"], arrays["head.shift"]),
                 float(arrays["residual_scale"]), arrays["tas_units"], arrays["tas_quantiles"],
             )  # fmt: skip
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no FastCar model ({error}): give the file of golden.fastcar") from error
+        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} holds no FastCar model: golden/fastcar/weights/decoder.npz is one") from error
 
 
 def _layer(arrays: dict[str, Any], i: int) -> LayerWeights:

@@ -83,7 +83,7 @@ def load_tokenizer(path: Path = TOKENIZER_FILE) -> Tokenizer:
         with np.load(path) as file:
             model.load_state_dict({name: torch.from_numpy(file[name]).float() for name in file.files})
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} holds no FastCar tokenizer: give the file of golden.fastcar") from error
+        raise ValueError(f"{path} holds no FastCar tokenizer: golden/fastcar/weights/tokenizer.npz is one") from error
     return model.eval()
 
 

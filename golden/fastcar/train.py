@@ -33,7 +33,7 @@ ANY_SHARE = 0.15  # clips whose condition is hidden: the row without guidance le
 FIRST_FRAME_WEIGHT = 0.1  # the seed frame is given, so predicting it matters little
 WARM_UP = 20  # steps before the speed is measured
 QAT_FROM, QAT_FULL = 0.6, 0.65  # shares of the training between which the weights become int4
-SMOKE = ModelConfig(LayerConfig(32, 48, 4, 2, 8), layers=2, tokens=1024, conditions=8)
+SMOKE = ModelConfig(LayerConfig(32, 48, 4, 2, 8, context=300), layers=2, tokens=1024, conditions=8)
 
 
 def learning_rate(peak: float, done: float) -> float:

@@ -1,0 +1,109 @@
+"""`triptych fastcar`: generate, layer, study."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from golden.fastcar.config import Policy, TasVariant
+
+# Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
+app = typer.Typer(no_args_is_help=True, help="FastCar: autoregressive video that computes only what changed.")
+console = Console(stderr=True, highlight=False)
+
+MOTIONS = ("any", "handheld", "robot", "pan_left", "pan_right", "pan_down", "zoom_in", "zoom_out")
+PolicyName = Enum("PolicyName", {p.name: p.name for p in Policy}, type=str)  # type: ignore[misc]
+VariantName = Enum("VariantName", {v.name.lower(): v.name.lower() for v in TasVariant}, type=str)  # type: ignore[misc]
+MotionName = Enum("MotionName", {name: name for name in MOTIONS}, type=str)  # type: ignore[misc]
+PER_SAMPLE, PUBLISHED, PAN_RIGHT = PolicyName("PER_SAMPLE"), VariantName("published"), MotionName("pan_right")
+PAIR = PolicyName("PAIR")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def generate(
+    image: Annotated[Path | None, typer.Argument(help="Seed frame; without: a photo.")] = None,
+    skip: Annotated[float, typer.Option(help="Share of MLPs to replay, 0..1.")] = 0.5,
+    motion: Annotated[MotionName, typer.Option(help="What the camera does.")] = PAN_RIGHT,
+    frames: Annotated[int, typer.Option(help="Frames, the seed included: 2..8.")] = 8,
+    variant: Annotated[VariantName, typer.Option(help="Query of the temporal score.")] = PUBLISHED,
+    policy: Annotated[PolicyName, typer.Option(help="Which rows decide together.")] = PER_SAMPLE,
+    chain_cap: Annotated[int, typer.Option(help="Most replays in a row at a place; 0: no limit.")] = 0,
+    window: Annotated[int, typer.Option(help="Newest tokens that attention sees; 0: all.")] = 0,
+    sink: Annotated[int, typer.Option(help="Oldest tokens that it sees beside a window.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Of sampling; 0: greedy.")] = 0.0,
+    guidance: Annotated[float, typer.Option(help="Strength of guidance by the motion; 0: none, one row.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("out/fastcar"),
+    as_json: Json = False,
+) -> None:
+    """A video from a seed frame, dense and with replay side by side, in golden integers; and what was skipped."""
+    from golden.fastcar.clips import Condition
+    from sim.fastcar import generate as run
+
+    options = run.Options(
+        image, Condition[motion.value.upper()], frames, skip, TasVariant[variant.value.upper()], Policy[policy.value],
+        chain_cap, window, sink, temperature, guidance, seed, out,
+    )  # fmt: skip
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+        task = progress.add_task("loading", total=None)
+        result = run.generate(
+            options, lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
+        )
+    if as_json:
+        print(json.dumps(run.as_object(result)))
+        return
+    console.print(
+        f"{result.skip_ratio:.0%} of MLPs replayed (target {skip:.0%}), {result.psnr_db:.1f} dB and "
+        f"{result.token_agreement:.0%} of tokens equal to dense -> {result.files[0]}, {result.files[1]}"
+    )
+
+
+@app.command()
+def layer(
+    batch: Annotated[int, typer.Option(help="Rows, 1..32.")] = 4,
+    skip: Annotated[float, typer.Option(help="Share of MLPs to replay, 0..1.")] = 0.8,
+    policy: Annotated[PolicyName, typer.Option(help="Which rows decide together.")] = PAIR,
+    board: Annotated[str, typer.Option(help="Board of the cycle model.")] = "KV260",
+    steps: Annotated[int, typer.Option(help="Token steps, 1..256.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of weights and inputs.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """A LLaMA-7B layer through the HLS kernels, compared with golden integer by integer, and its modelled cycles."""
+    from sim.errors import TriptychError
+    from sim.fastcar.layer import run_layer
+
+    report = run_layer(batch, skip, policy.value, board_name=board, steps=steps, seed=seed)
+    if as_json:
+        print(json.dumps(report.as_dict()))
+    else:
+        for name, value in report.as_dict().items():
+            print(f"{name:20} {value}")
+    if not report.bit_exact:
+        raise TriptychError(f"kernels and golden differ in {report.mismatches} elements: see docs/fastcar.md, Numerics")
+
+
+@app.command()
+def study(
+    out: Annotated[Path, typer.Option(help="Folder for table and figures.")] = Path("out/fastcar-study"),
+    results: Annotated[bool, typer.Option(help="Also write docs/results.md and docs/img.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What replay and DRS buy: speed-up over skip ratio, batch and ridge batch, by the cycle model."""
+    from sim.fastcar.study import run_study
+
+    with console.status("measuring") as status:
+        found = run_study(out, results, lambda text: status.update(text))
+    if as_json:
+        print(json.dumps([vars(target) | {"met": target.met} for target in found]))
+        return
+    for target in found:
+        print(target)
+    print(out)

@@ -1,0 +1,58 @@
+"""`triptych fastcar generate`: what it writes, and one line for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+COMMAND = [str(Path(sys.executable).parent / "triptych"), "fastcar", "generate"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
+    done = run("--frames", "2", "--skip", "0.5", "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    with Image.open(tmp_path / "fastcar.gif") as movie:
+        assert movie.n_frames == 2
+    with Image.open(tmp_path / "fastcar.png") as strip:
+        assert strip.size == (256, 384)
+    with (tmp_path / "fastcar_skips.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 512
+    replayed = sum(int(row["replayed"]) for row in rows)
+    assert result["mlp_rows_dense"] - result["mlp_rows_computed"] == replayed > 0
+    assert result["skip_ratio"] == pytest.approx(replayed / (6 * 256))
+    assert all(Path(path).is_file() for path in result["files"])
+    assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--skip", "1.5"], "--skip is a share"),
+        (["--frames", "9"], "--frames must be in 2..8"),
+        (["--sink", "4"], "--sink needs --window"),
+        (["{tmp}/text.png"], "is not a picture"),
+        (["{tmp}/none.png"], "No such file"),
+        (["{tmp}/dot.png"], "too small"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("RGB", (3, 3)).save(tmp_path / "dot.png")
+    done = run(*[a.format(tmp=tmp_path) for a in arguments], "--out", str(tmp_path / "out"))
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert done.returncode == 1
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert not (tmp_path / "out").exists()
