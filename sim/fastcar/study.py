@@ -176,6 +176,11 @@ class Target:
         """At or above the aim."""
         return self.value >= self.aim
 
+    def __str__(self) -> str:
+        where = f"{self.board} B={self.rows} s={self.skip:g} {self.policy}".rstrip()
+        aim = f", aim {self.aim:.3g}: {'met' if self.met else 'NOT met'}" if self.aim else ""
+        return f"{self.name}: {self.value:.3f} ({where}; {self.scope}){aim}"
+
 
 def targets() -> list[Target]:
     """The aimed figures, as the model has them."""

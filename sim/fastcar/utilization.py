@@ -28,7 +28,9 @@ MEMORY_LUTS = {
     "RAM128X1S": 2, "RAM256X1D": 8, "RAM256X1S": 4, "RAM512X1S": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
 }  # fmt: skip
 """LUTs that a distributed memory or shift register takes (UG974)."""
-BOX_PARAMETERS = ("Width", "Chain", "Words", "Inputs", "Entries")
+BOX_PARAMETERS = (
+    "Width", "Chain", "Words", "Inputs", "Entries", "WordW", "InputW", "EntryW", "Chains", "Latency", "s",
+)  # fmt: skip
 FLOPS = ("FDCE", "FDPE", "FDRE", "FDSE")
 BLOCKS = {"RAMB36E2": 1.0, "RAMB18E2": 0.5}
 
@@ -82,7 +84,8 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         script, out = Path(scratch) / "script", Path(scratch) / "stat.json"
         script.write_text(
-            f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {boxed} {includes} {sizes} --top {top} {files}\n"
+            f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {boxed} {includes} {sizes} "
+            f"--top {top} {files}\n"
             # A black box keeps no parameters: its ports have their widths already.
             + "".join(f"setparam -unset {p} t:{box}\n" for box in boxes for p in BOX_PARAMETERS)
             + f"synth_xilinx -family xcup -noiopad -noclkbuf -flatten -top {top}\n"
@@ -125,13 +128,17 @@ def utilization_rows(name: str) -> str:
         rows.append(row(f"{part} (each)", number, each, Label.YOSYS_MAPPED))
         total = total.plus(each.times(number))
     rows.append(row("all twins", 1, total, Label.YOSYS_MAPPED))
-    for kernel, dsps, reason in estimate_kernels():
+    rest = estimate_kernels()
+    for kernel, dsps, reason in rest:
         rows.append([f"{kernel}: {reason}", "1", "", "", "", "", f"{dsps:,}", Label.ESTIMATED.value])
     macs = 2 * target.lane_dsp
     lane_dsps = target.clusters * target.lanes * core_parts(target)[0][2].dsps
     text = (
         f"`synth_xilinx -family xcup`, no place and route. {lane_dsps:,} DSP48E2 for {macs:,} W4A8 products a cycle: "
-        f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. By `python -m sim.fastcar.utilization`."
+        f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The kernels without a twin would take "
+        f"{sum(d for _, d, _ in rest):,} more as their loops are unrolled now, for which a larger device has room: on "
+        f"{target.name} SwiGLU, requantisation and attention need smaller unroll factors. "
+        "By `python -m sim.fastcar.utilization`."
     )
     return f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
 
