@@ -1,7 +1,7 @@
 """DSP48E2 of the HLS kernels that have no RTL twin, estimated from their source: products times unrolled trip counts.
 
-A product of n x m bits takes ceil(n / 26) * ceil(m / 17) DSPs, by the types before any cast; inside loops under UNROLL it
-is there as often as they run. Products with constants, and sharing between stages, are left out.
+A product of n x m bits takes ceil(n / 26) * ceil(m / 17) DSPs, by the types before any cast; inside loops under UNROLL
+it is there as often as they run. Products with constants, and sharing between stages, are left out.
 """
 
 from __future__ import annotations
