@@ -3,7 +3,8 @@
 libclang reads the synthesis view (no fibers, exact widths). `python -m sim.fastcar.hls_lint` prints findings, one a
 line, and exits 1 when there are any. Rules, by name:
 
-unsupported  heap, exceptions, goto, virtual functions, casts at run time, floating point, unions, function pointers
+unsupported  heap, exceptions, goto, virtual functions, casts at run time, floating point, unions, function pointers,
+             types of the standard library, static variables
 call         a call that leaves the kernels and the HLS library
 recursion    a function that reaches itself
 pointer      a local pointer, a pointer to a pointer
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from clang.cindex import Cursor, CursorKind, Index, SourceLocation, TranslationUnit, TypeKind
+from clang.cindex import Cursor, CursorKind, Index, SourceLocation, StorageClass, TranslationUnit, TypeKind
 
 from sim.errors import TriptychError
 from sim.fastcar.csim import HLS, include_flags
@@ -215,6 +216,10 @@ class Lint:
         kind = node.type.get_canonical()
         if kind.kind in FLOATS:
             self.report(node.location, "unsupported", f"'{node.spelling}' is floating point")
+        if kind.spelling.removeprefix("const ").startswith("std::"):
+            self.report(node.location, "unsupported", f"'{node.spelling}' is of the standard library")
+        if node.storage_class is StorageClass.STATIC and not kind.is_const_qualified():
+            self.report(node.location, "unsupported", f"'{node.spelling}' outlives its call")
         if kind.kind in (TypeKind.VARIABLEARRAY, TypeKind.DEPENDENTSIZEDARRAY):
             self.report(node.location, "bound", f"array '{node.spelling}' has no constant size")
         if kind.kind is TypeKind.POINTER:

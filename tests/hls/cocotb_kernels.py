@@ -14,7 +14,7 @@ from golden.fastcar.config import TINY, Controls, Policy, TasVariant
 from golden.fastcar.integer import StepTrace
 from sim.fastcar.csim import DECISION, StepResult, memory_of
 from sim.fastcar.image import pack_rows
-from tests.hls.cosim_environment import KernelTest
+from tests.hls.cosim_environment import KernelTest, StreamDriver, StreamMonitor
 from tests.hls.lane_case import LaneCase
 from tests.hls.reference import Case, differences
 
@@ -49,7 +49,10 @@ class LaneArray(KernelTest):
 
 
 class Steps(KernelTest):
-    """Whole layers: x in, weights and scales in as DRS wants them, y out; DRAM behind m_axi is Python's."""
+    """Whole layers: x in, weights and scales in as DRS wants them, y out; DRAM behind m_axi is Python's.
+
+    The decision must come while the attention's weights still stream: TAS needs no more than Wq and one old key.
+    """
 
     def port_sizes(self) -> tuple[int, tuple[int, ...]]:
         return 3, (WORD, 1, 1)
@@ -59,7 +62,8 @@ class Steps(KernelTest):
         shape = self.sim.shape(case.program, case.device, x, position)
         decisions = np.zeros(case.program.layers, DECISION)
         memory = memory_of(case.program, case.device, decisions)
-        await self.start(lambda lib: lib.cosim_prepare_system(ctypes.byref(shape), ctypes.byref(memory)))
+        with self.sim.fifo("weights", 4):
+            await self.start(lambda lib: lib.cosim_prepare_system(ctypes.byref(shape), ctypes.byref(memory)))
         rows = pack_rows(x)
         self.env.drivers[0].send(beats(rows, WORD))
         streams = [
@@ -78,14 +82,18 @@ class Steps(KernelTest):
         assert not found, f"position {position}: {'; '.join(found)}"
 
     @staticmethod
-    async def stream(case: Case, driver: object, monitor: object, image: NDArray[np.uint8]) -> None:
+    async def stream(case: Case, driver: StreamDriver, monitor: StreamMonitor, image: NDArray[np.uint8]) -> None:
         """What the weight streamer does, with random gaps: a layer's attention, and its MLP when that is wanted."""
         layers = image.reshape(case.program.layers, -1, WORD)
         share = case.attention_share(image)
         for words in layers:
-            driver.send(beats(words[:share], WORD))  # type: ignore[attr-defined]
-            if (await monitor.take(1))[0][0]:  # type: ignore[attr-defined]
-                driver.send(beats(words[share:], WORD))  # type: ignore[attr-defined]
+            sent = driver.sent + len(driver.queue)
+            driver.send(beats(words[:share], WORD))
+            wanted = (await monitor.take(1))[0][0]
+            if image is case.program.weights:
+                assert driver.sent < sent + share, "the decision came after the last of the attention's weights"
+            if wanted:
+                driver.send(beats(words[share:], WORD))
 
 
 @pyuvm.test()

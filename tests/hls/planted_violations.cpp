@@ -27,6 +27,13 @@ inline int half(int n) {
     return n < h ? 0 : n;
 }
 
+inline int remember(int n) {
+    static int calls = 0;  // unsupported
+    const std::string text = "ever longer";  // unsupported
+    calls += n;
+    return calls;
+}
+
 struct Shape {
     virtual int area() { return 0; }  // unsupported
 };
