@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 from golden.fastcar.config import LLAMA_7B, Policy
+from sim.errors import TriptychError
 from sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
 from sim.fastcar.calibration import measure
 from sim.fastcar.performance import (
@@ -298,6 +299,10 @@ def run_study(out: Path, results: bool = False, progress: Progress = lambda _: N
     """
     from sim.fastcar.study_figures import draw_figures
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TriptychError(f"cannot write {out}: {error.strerror}") from error
     progress("the model over boards, batches, skip ratios, policies")
     points = [evaluate(c) for c in cases()]
     write_text(out / "study.csv", table_csv(points))
