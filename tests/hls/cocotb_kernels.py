@@ -51,7 +51,7 @@ class LaneArray(KernelTest):
 class Steps(KernelTest):
     """Whole layers: x in, weights and scales in as DRS wants them, y out; DRAM behind m_axi is Python's.
 
-    The decision must come while the attention's weights still stream: TAS needs no more than Wq and one old key.
+    The decision must come while K and V still stream: TAS needs no more than Wq and one old key.
     """
 
     def port_sizes(self) -> tuple[int, tuple[int, ...]]:
@@ -91,7 +91,7 @@ class Steps(KernelTest):
             driver.send(beats(words[:share], WORD))
             wanted = (await monitor.take(1))[0][0]
             if image is case.program.weights:
-                assert driver.sent < sent + share, "the decision came after the last of the attention's weights"
+                assert driver.sent < sent + case.before_o, "the decision came after the last of Q, K and V"
             if wanted:
                 driver.send(beats(words[share:], WORD))
 

@@ -37,13 +37,20 @@ class Case:
 
     def attention_share(self, image: NDArray[np.uint8]) -> int:
         """Words of a layer's image (weights or scales) that come before its MLP."""
-        tile = 2 * self.program.limits.window
-        c = self.config
-        q, kv, d = (-(-n // tile) for n in (c.q_width, c.kv_width, c.width))
+        c, limits = self.config, self.program.limits
         if image is self.program.scales:
-            return (q + 2 * kv + d) * self.program.limits.scale_words
-        inward, outward = -(-c.width // 64), -(-c.q_width // 64)
-        return ((q + 2 * kv) * inward + d * outward) * self.program.limits.window
+            return sum(map(self.tiles, (c.q_width, c.kv_width, c.kv_width, c.width))) * limits.scale_words
+        return self.before_o + self.tiles(c.width) * -(-c.q_width // 64) * limits.window
+
+    @property
+    def before_o(self) -> int:
+        """Weight words of Q, K and V."""
+        c = self.config
+        outputs = self.tiles(c.q_width) + 2 * self.tiles(c.kv_width)
+        return outputs * -(-c.width // 64) * self.program.limits.window
+
+    def tiles(self, outputs: int) -> int:
+        return -(-outputs // (2 * self.program.limits.window))
 
     def rows(self, seed: int) -> NDArray[np.int16]:
         return random_rows(self.config, self.device.rows, seed)
