@@ -118,6 +118,7 @@ def weight_efficiency(board: Board, piece: int = 1 << 20) -> float:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def word_interval(board: Board, piece: int = 1 << 20) -> float:
     """Cycles between the weight words of a cluster: its share of the DRAM, and no more than one a cycle."""
     bytes_a_cycle = board.peak_bytes_per_second / board.clusters / (board.clock_mhz * 1e6)
@@ -147,15 +148,18 @@ def engine_cycles(
     return max(stream, first + tiles * tile + late) + last + chain + ENGINE_FILL
 
 
-def _projection(board: Board, outputs: int, inputs: int, rows: Work, gap: float = 0.0) -> tuple[float, float]:
+def _projection(
+    board: Board, interval: float, outputs: int, inputs: int, rows: Work, gap: float = 0.0
+) -> tuple[float, float]:
     """Cycles of a projection on all clusters, and those that the row-wise unit's `gap` before it adds.
+
+    interval: of its words.
 
     While the lanes wait or drain the streamer fills its FIFO, so the stage takes the longer of two: its words' time on
     the bus, or the gap and the engine from a full FIFO on.
     """
     if not rows.computing:
         return 0.0, 0.0
-    interval = word_interval(board)
     share = ceil(outputs / board.clusters)
     words = ceil(share / 2 / board.lanes) * board.lanes * ceil(inputs / board.width)
     engine = engine_cycles(
@@ -178,6 +182,7 @@ def layer_cycles(
     if not 0 <= mlp.computing <= rows:
         raise ValueError(f"{mlp.computing} of {rows} rows cannot compute")
     every = work((1 << rows) - 1, rows, board.lanes)
+    interval = word_interval(board)
     q, kv, d, f = config.q_width, config.kv_width, config.width, config.ffn
     group = config.heads // config.kv_heads
     attended = min(position + 1, window + sink) if window else position + 1
@@ -190,19 +195,19 @@ def layer_cycles(
     norm = ROW_UNIT_FILL + 2 * rows * d / vector
     scores = ROW_UNIT_FILL + rows * (q + kv) / vector  # RoPE before the scores
     softmax = ROW_UNIT_FILL + attended / 16  # of the last head, before o
-    query = _projection(board, q, d, every, norm)
+    query = _projection(board, interval, q, d, every, norm)
     rest = [
-        _projection(board, kv, d, every),
-        _projection(board, kv, d, every),
-        _projection(board, d, q, every, softmax),
+        _projection(board, interval, kv, d, every),
+        _projection(board, interval, kv, d, every),
+        _projection(board, interval, d, q, every, softmax),
     ]
-    hidden = board.fifo_words * word_interval(board)
+    hidden = board.fifo_words * interval
     mlp_norm = ROW_UNIT_FILL + 2 * mlp.computing * d / vector
     swiglu = ROW_UNIT_FILL + 2 * board.lanes * board.clusters * mlp.computing / vector  # of the last tiles
     mlps = [
-        _projection(board, f, d, mlp, mlp_norm),
-        _projection(board, f, d, mlp),
-        _projection(board, d, f, mlp, swiglu),
+        _projection(board, interval, f, d, mlp, mlp_norm),
+        _projection(board, interval, f, d, mlp),
+        _projection(board, interval, d, f, mlp, swiglu),
     ]
     mlp_bytes = 3 * d * f / 2
 
