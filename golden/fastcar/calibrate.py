@@ -20,7 +20,7 @@ import numpy as np
 from golden.fastcar.checkpoint import load_checkpoint
 from golden.fastcar.clips import Clips
 from golden.fastcar.config import VIDEO
-from golden.fastcar.integer import Ints, StepTrace, temporal_score
+from golden.fastcar.integer import Int8s, Ints, StepTrace, temporal_score
 from golden.fastcar.model import WEIGHTS, IntegerModel, Session
 from golden.fastcar.quantize import integer_model
 from golden.fastcar.tokenizer import TOKENIZER_FILE, load_tokenizer
@@ -41,13 +41,16 @@ def tas_quantiles(model: IntegerModel, conditions: Ints, tokens: Ints, count: in
         _, traces = session.step(entries, controls)
         entries = tokens[:, position]
         if position >= frame:
-            seen.append([_both(t, s.keys[:, :, position - frame]) for t, s in zip(traces, session.states, strict=True)])
+            seen.append(
+                [both_scores(t, s.keys[:, :, position - frame]) for t, s in zip(traces, session.states, strict=True)]
+            )
     scores = np.array(seen)  # position, layer, variant, row
     flat = scores.transpose(2, 1, 0, 3).reshape(2, len(model.layers), -1)
     return np.floor(np.quantile(flat, np.linspace(0, 1, count), axis=2)).astype(np.int64).transpose(1, 2, 0)
 
 
-def _both(trace: StepTrace, keys: np.ndarray) -> list[Ints]:
+def both_scores(trace: StepTrace, keys: Int8s) -> list[Ints]:
+    """TAS int64[rows] in both variants, of a step and the keys int8[rows, kv_heads, head_dim] one frame before."""
     return [temporal_score(trace.q_before, keys), temporal_score(trace.q_after, keys)]
 
 

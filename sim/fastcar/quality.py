@@ -14,7 +14,10 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -160,20 +163,51 @@ class Study:
         layers = self.model.config.layers
         return lambda position, entries: np.tile(entries[position] == entries[position - 256], (layers, 1))
 
-    def all_rows(self) -> list[Row]:
-        """Every case, in the order of the table."""
-        rows = []
-        for skip in SKIPS:
-            for variant in ("TAS published", "TAS consistent"):
-                row, got = self.run(Case(variant, skip))
-                rows += [row, self.run(Case(f"random like {variant}", skip), self.at_random(got))[0]]
-                print(json.dumps([asdict(r) for r in rows[-2:]]), file=sys.stderr, flush=True)
-        row, got = self.run(Case("unchanged input"), self.unchanged())
-        rows += [row, self.run(Case("random like unchanged input"), self.at_random(got))[0]]
-        for window in (256, 16):
-            rows.append(self.run(Case("none", 0.0, window, 16))[0])
-            rows.append(self.run(Case("TAS published", 0.87, window, 16))[0])
-        return rows
+    def pair(self, case: Case) -> list[Row]:
+        """A case, and below a chooser its rival at random."""
+        unchanged = case.chooser == "unchanged input"
+        row, got = self.run(case, self.unchanged() if unchanged else None)
+        if case.window or case.chooser == "none":
+            return [row]
+        return [row, self.run(Case(f"random like {case.chooser}", case.skip), self.at_random(got))[0]]
+
+
+def cases() -> list[Case]:
+    """Every case but the rivals at random, in the order of the table."""
+    tas = [Case(variant, skip) for skip in SKIPS for variant in ("TAS published", "TAS consistent")]
+    local = [
+        Case(chooser, skip, w, 16) for w in (256, 16) for chooser, skip in (("none", 0.0), ("TAS published", 0.87))
+    ]
+    return [*tas, Case("unchanged input"), *local]
+
+
+@lru_cache(maxsize=1)
+def _study(frames: int) -> Study:
+    torch.set_num_threads(1)
+    return Study(IntegerModel.load(), load_tokenizer(), frames)
+
+
+def _measure(job: tuple[int, Case]) -> list[Row]:
+    frames, case = job
+    return _study(frames).pair(case)
+
+
+def _row(stored: dict[str, Any]) -> Row:
+    moving, half_still, free = (Score(**stored[name]) for name in ("moving", "half_still", "free"))
+    return Row(Case(**stored["case"]), moving, half_still, free, stored["seconds"])
+
+
+def measure_all(frames: int, processes: int, out: Path) -> list[Row]:
+    """The rows of every case; those that `out` holds already (an earlier run of as many frames) are not made again."""
+    stored = json.loads(out.read_text()) if out.is_file() else {}
+    done = {_row(rows[0]).case: [_row(r) for r in rows] for rows in stored.get(str(frames), [])}
+    todo = [case for case in cases() if case not in done]
+    with Pool(processes) as pool:
+        for case, rows in zip(todo, pool.imap(_measure, [(frames, case) for case in todo]), strict=True):
+            done[case] = rows
+            found = [[asdict(r) for r in done[c]] for c in cases() if c in done]
+            write_text(out, json.dumps({str(frames): found}, indent=1))
+    return [row for case in cases() for row in done[case]]
 
 
 def body(rows: list[Row], frames: int) -> str:
@@ -202,15 +236,15 @@ def body(rows: list[Row], frames: int) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line: `--frames N` of 3..8, `--out FILE` for the figures as JSON."""
+    """Command line: `--frames N` of 3..8, `--out FILE` for the figures as JSON, `--processes N`."""
     parser = argparse.ArgumentParser(prog="python -m sim.fastcar.quality", description=__doc__)
     parser.add_argument("--frames", type=int, default=FRAMES, choices=range(3, FRAMES + 1))
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/fastcar_quality.json"))
     args = parser.parse_args(argv)
-    torch.set_num_threads(1)
     try:
-        rows = Study(IntegerModel.load(), load_tokenizer(), args.frames).all_rows()
-        write_text(args.out, json.dumps([asdict(r) for r in rows], indent=1))
+        study_videos()
+        rows = measure_all(args.frames, args.processes, args.out)
         replace_section(SECTION, body(rows, args.frames))
     except (ValueError, TriptychError) as error:
         print(f"quality: {error}", file=sys.stderr)
