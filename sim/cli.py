@@ -193,9 +193,7 @@ def quantize(
 def accuracy(
     models: Annotated[list[ModelName] | None, typer.Argument(help="Which networks; without: all.")] = None,
     peers: Annotated[bool, typer.Option(help="Brevitas too (`pip install brevitas==0.13.4`).")] = True,
-    every: Annotated[
-        int | None, typer.Option(help="Score every so many-th test frame; then nothing is published.")
-    ] = None,
+    every: Annotated[int | None, typer.Option(help="Score every so many-th frame; publishes nothing.")] = None,
     out: Out = Path("out/accuracy"),
 ) -> None:
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""

@@ -3,14 +3,14 @@
 Simulated in float by Brevitas itself (layerwise backend): weights symmetric by output channel, the input of every
 convolution and linear layer by tensor, asymmetric. It leaves in float what the chip computes in integers: sums,
 concatenations, attention's products, softmax, LayerNorm, biases. Its first and last layer have eight bits. Tuned by
-choice among `SETTINGS` on the calibration images: the one whose output is nearest to the float network's.
+choice among `SETTINGS` on all calibration images: the one whose output, before weights are learned, is nearest to the
+float network's. GPTQ and Qronos then learn from every `LEARN_EVERY`-th image (each layer costs them a pass over all).
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,6 +40,7 @@ class Setting:
 
 
 SETTINGS = (Setting(99.9, False), Setting(99.99, True))
+LEARN_EVERY = 4
 
 
 class Flat(nn.Module):
@@ -72,14 +73,10 @@ def quantised(model: METER, images: list[Tensor], peer: Peer, bits: tuple[int, i
     logging.getLogger("torch").setLevel(logging.ERROR)
     ptq.tqdm = lambda x: x  # the caller shows progress
     loader = [(image, None) for image in images]
+    few = loader[::LEARN_EVERY]
     with torch.no_grad():
         wanted = torch.cat([model(image) for image in images])
     best: tuple[float, nn.Module, str] | None = None
-    steps: dict[Peer, Callable[[nn.Module], None]] = {
-        Peer.MINMAX: lambda net: None,
-        Peer.GPTQ: lambda net: ptq.apply_gptq(loader, net, act_order=True, use_quant_activations=True),
-        Peer.QRONOS: lambda net: ptq.apply_qronos(net, loader),
-    }
     for setting in SETTINGS:
         net = ptq.quantize_model(
             copy.deepcopy(_flattened(model)), "layerwise", weight_bit_width=bits[0], act_bit_width=bits[1],
@@ -88,14 +85,16 @@ def quantised(model: METER, images: list[Tensor], peer: Peer, bits: tuple[int, i
             act_param_method="mse" if setting.least_error else "stats",
         ).eval()  # fmt: skip
         ptq.calibrate(loader, net)
-        with torch.no_grad():
-            net(images[0])  # fixes the weight scales, which GPTQ reads
-        steps[peer](net)
-        ptq.apply_bias_correction(loader, net)
-        with torch.no_grad():
+        with torch.no_grad():  # the first pass also fixes the weight scales, which GPTQ reads
             distance = float((torch.cat([net(image) for image in images]) - wanted).abs().mean())
         text = "least square error" if setting.least_error else f"percentile {setting.percentile:g}"
         if best is None or distance < best[0]:
             best = distance, net, text
     assert best is not None
-    return best[1], best[2]
+    _, net, text = best
+    if peer is Peer.GPTQ:
+        ptq.apply_gptq(few, net, act_order=True, use_quant_activations=True)
+    elif peer is Peer.QRONOS:
+        ptq.apply_qronos(net, few)
+    ptq.apply_bias_correction(loader, net)
+    return net, text

@@ -49,6 +49,7 @@ MAX_BIAS = 1 << 30
 MAX_REDUCTION = 1 << 21  # products an accumulator can take without overflow (docs/numerics.md)
 HEADROOM = 2.0  # of the 16-bit output over the largest value seen
 SPREAD = 1.25  # of LayerNorm's centred values over the largest seen
+LARGEST_FACTOR = 32767.0  # of a sum, in units of a value of at most 16 bits
 LOG2_E = math.log2(math.e)
 
 Range = tuple[float, float]
@@ -253,9 +254,12 @@ class _Quantizer:
             scale = given.scale.double().numpy()
             if q.shape != w.shape or np.abs(q).max() > self.weight_top or not (scale > 0).all():
                 raise QuantizeError(f"'{layer.name}': the given weights are no codes of this layer")
-            if np.abs(bias).max() / (source.scale * scale).min() > MAX_BIAS:
-                raise QuantizeError(f"'{layer.name}': a bias exceeds 32 bits at the given scale")
-        factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in source.scale * scale / step]
+            fine = scale
+            scale = np.maximum(fine, np.abs(bias) / (source.scale * MAX_BIAS / 2))
+            q = np.rint(q * (fine / scale).reshape(shaped.shape))
+        # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does
+        real = np.minimum(source.scale * scale / step, LARGEST_FACTOR)
+        factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in real]
         lo, hi = self._limits(layer.name, layer.relu)
         return Convolution(
             layer.name,
