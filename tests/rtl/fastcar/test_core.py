@@ -24,7 +24,7 @@ WIDE = Size(width=64, chain=8, lanes=2, words=4, inputs=512)
 def test_random_layers(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng([11, len(name)])
     for _ in range(40):
-        check(random_scenario(rng, SIZES[name]), SIZES[name], tmp_path)
+        check(random_scenario(rng, SIZES[name], int(rng.integers(1, 6))), SIZES[name], tmp_path)
 
 
 @pytest.mark.slow
@@ -33,7 +33,7 @@ def test_many_random_layers(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng([12, len(name)])
     size = SIZES.get(name, WIDE)
     for _ in range(600):
-        check(random_scenario(rng, size, layers=3), size, tmp_path)
+        check(random_scenario(rng, size, int(rng.integers(1, 6))), size, tmp_path)
 
 
 def one_decision(rows: int, policy: Policy, threshold: int, size: Size) -> Scenario:
