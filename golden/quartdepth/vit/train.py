@@ -5,6 +5,7 @@ allow it, and rendered rooms. The backbone stands still, so the result is the he
 """
 
 import argparse
+import io
 import math
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
@@ -60,8 +62,8 @@ def resized(x: Tensor) -> Tensor:
     return F.interpolate(x, size=INPUT_SIZE, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
 
 
-def read_carried(file: Path) -> dict[str, Tensor]:
-    """A backbone packed by `pack`: bfloat16, high and low bytes apart."""
+def read_packed(file: Path) -> dict[str, Tensor]:
+    """A backbone that `pack` wrote."""
     with np.load(file) as arrays:
         keys = [k[:-2] for k in arrays.files if k.endswith("|h")]
         out = {}
@@ -69,6 +71,17 @@ def read_carried(file: Path) -> dict[str, Tensor]:
             joint = (arrays[f"{k}|h"].astype(np.uint16) << 8) | arrays[f"{k}|l"]
             out[k] = torch.from_numpy(joint.view(np.int16).copy()).view(torch.bfloat16).float()
     return out
+
+
+def pack(state: dict[str, Tensor], file: Path) -> None:
+    """Writes a backbone as bfloat16, high and low bytes apart: a third of its size, for a computer out of reach."""
+    planes: dict[str, NDArray[np.uint8]] = {}
+    for key, value in state.items():
+        bits = value.bfloat16().view(torch.int16).numpy().view(np.uint16)
+        planes[f"{key}|h"], planes[f"{key}|l"] = (bits >> 8).astype(np.uint8), (bits & 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **planes)  # type: ignore[arg-type]
+    write_whole(file, buffer.getvalue())
 
 
 class HeadTrainer:
@@ -138,7 +151,7 @@ def train(cfg: HeadConfig, backbone: Path, data: Path, out: Path, photos: Path |
     torch.manual_seed(cfg.seed)
     generator = torch.Generator(device).manual_seed(cfg.seed)
     torch.backends.cudnn.benchmark = device.type == "cuda"
-    state = read_carried(backbone) if backbone.suffix == ".npz" else wheel_backbone(backbone)
+    state = read_packed(backbone) if backbone.suffix == ".npz" else wheel_backbone(backbone)
     model = DepthVit()
     model.pretrained.load_state_dict(state)
     real = real_pool(data, device)

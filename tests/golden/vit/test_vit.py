@@ -3,11 +3,13 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from golden.quartdepth.vit.backbone import BackboneError, load_depth_anything, read_onnx, wheel_backbone
+from golden.quartdepth.vit.backbone import HEAD_WEIGHTS, BackboneError, load_depth_anything, read_onnx, wheel_backbone
 from golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
+from golden.quartdepth.vit.train import pack, read_packed
 
 torch.set_num_threads(1)
 
@@ -125,3 +127,20 @@ def test_learned_positions_are_themselves_at_their_own_size() -> None:
     torch.nn.init.normal_(backbone.pos_embed)
     assert torch.allclose(backbone.positions(4, 4), backbone.pos_embed, atol=1e-6)
     assert backbone.positions(2, 6).shape == (1, 13, 8)
+
+
+def test_a_packed_backbone_is_the_bfloat16_one(tmp_path: Path) -> None:
+    state = {"a.b": torch.randn(3, 5), "c": torch.randn(7)}
+    pack(state, tmp_path / "b.npz")
+    back = read_packed(tmp_path / "b.npz")
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[k], v.bfloat16().float()) for k, v in state.items())
+
+
+def test_the_shipped_head_fits() -> None:
+    with np.load(HEAD_WEIGHTS) as arrays:
+        state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != "metadata"}
+    model = DepthVit()
+    model.depth_head.load_state_dict(state)
+    assert all(torch.isfinite(v).all() for v in state.values())
+    assert HEAD_WEIGHTS.stat().st_size <= 10 << 20
