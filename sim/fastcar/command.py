@@ -104,6 +104,7 @@ def study(
     if as_json:
         print(json.dumps([vars(target) | {"met": target.met} for target in found]))
         return
-    for target in found:
-        print(target)
+    for t in found:
+        aim = f", aim {t.aim:.3g} {'met' if t.met else 'not met'}" if t.aim else ""
+        print(f"{t.name}: {t.value:.3g}{aim} ({t.board}, B {t.rows}, s {t.skip:.2g}, {t.policy}, {t.scope})")
     print(out)
