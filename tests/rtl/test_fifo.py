@@ -8,6 +8,6 @@ from sim.cocotb_run import run
 from sim.rtl import RTL
 
 
-@pytest.mark.parametrize(("width", "depth"), [(8, 1), (33, 5)])
+@pytest.mark.parametrize(("width", "depth"), [(8, 2), (33, 8)])
 def test_fifo(width: int, depth: int) -> None:
     run("fifo", [RTL / "common" / "fifo.sv"], "tests.rtl.cocotb_fifo", {"Width": width, "Depth": depth})
