@@ -6,8 +6,8 @@
 module drs
   import fastcar_pkg::*;
 #(
-    parameter int unsigned Lanes = 16,
-    parameter int unsigned Words = 16
+    parameter int unsigned Lanes = 16,  // lanes of the cluster, 1..32
+    parameter int unsigned Words = 16  // words of a window, 1..32
 ) (
     input  logic                 clk_i,
     input  logic                 rst_ni,

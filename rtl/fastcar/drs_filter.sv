@@ -6,7 +6,7 @@
 module drs_filter
   import fastcar_pkg::*;
 #(
-    parameter int unsigned Lanes = 16,
+    parameter int unsigned Lanes = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Width = 32   // payload bits of a command
 ) (
     input  logic                 clk_i,

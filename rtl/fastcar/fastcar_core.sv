@@ -9,7 +9,7 @@ module fastcar_core
 #(
     parameter int unsigned Width    = 64,    // inputs of a weight word, bytes of a beat
     parameter int unsigned Chain    = 8,     // DSPs of a chain
-    parameter int unsigned Lanes    = 16,
+    parameter int unsigned Lanes    = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Words    = 16,    // of a window
     parameter int unsigned Inputs   = 1024,  // segments of inputs that a lane stores
     parameter int unsigned Depth    = 512,   // words of prefetch

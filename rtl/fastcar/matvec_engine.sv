@@ -10,7 +10,7 @@ module matvec_engine
 #(
     parameter int unsigned Width  = 64,    // inputs of a weight word
     parameter int unsigned Chain  = 8,     // DSPs of a chain
-    parameter int unsigned Lanes  = 16,
+    parameter int unsigned Lanes  = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Words  = 16,    // of a window
     parameter int unsigned Inputs = 1024   // segments of inputs that a lane stores
 ) (

@@ -6,8 +6,8 @@
 module sum_drain
   import fastcar_pkg::*;
 #(
-    parameter int unsigned Lanes   = 16,
-    parameter int unsigned Words   = 16,
+    parameter int unsigned Lanes   = 16,  // lanes of the cluster, 1..32
+    parameter int unsigned Words   = 16,  // words of a window, 1..32
     parameter int unsigned Entries = 64,                  // accumulators of a tile
     localparam int unsigned EntryW = $clog2(2 * Entries)
 ) (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,29 @@ def measure(folder: Path) -> list[Point]:
         outputs, inputs = weight.shape
         points.append(Point(size.lanes, scenario.rows, interval, outputs, inputs, measured, modelled))
     return points
+
+
+BATCH = 32
+
+
+def drs_gain(folder: Path, skips: tuple[float, ...]) -> dict[float, float]:
+    """Time of lanes bound to rows over time under DRS, by the RTL's cycles, for 32 rows on four lanes (B0 = 3.7).
+
+    A product with n computing rows is run for every n; its time is averaged over n ~ Bin(32, 1 - s). Bound lanes take
+    the time of 32 rows unless all replay. Raises TriptychError when the RTL does not build or run.
+    """
+    size, (outputs, inputs) = SIZES[0], SHAPES[1]
+    rng = np.random.default_rng(6)
+    weight = rng.integers(-8, 8, (outputs, inputs), np.int8)
+    x = rng.integers(-128, 128, (BATCH, inputs), np.int8)
+    cycles = [0]
+    for rows in range(1, BATCH + 1):
+        case = Scenario(rows, Policy.PER_SAMPLE, 0, np.ones(rows, bool), [Product(weight, x[:rows])], latency=LATENCY)
+        seen = execute(replace(case, interval=(13, 12)), size, folder).counters
+        cycles.append(sum(seen[name] for name in ("issue", "wait_words", "wait_sums", "finish")))
+    gains = {}
+    for skip in skips:
+        chance = [comb(BATCH, n) * (1 - skip) ** n * skip ** (BATCH - n) for n in range(BATCH + 1)]
+        on = sum(p * c for p, c in zip(chance, cycles, strict=True))
+        gains[skip] = (1 - chance[0]) * cycles[BATCH] / on
+    return gains

@@ -19,6 +19,7 @@ from pathlib import Path
 from golden.fastcar.config import LLAMA_7B, Policy
 from sim.errors import TriptychError
 from sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
+from sim.fastcar.calibration import drs_gain as drs_gain_on_rtl
 from sim.fastcar.calibration import measure
 from sim.fastcar.performance import (
     Schedule,
@@ -274,12 +275,20 @@ def write_results(found: list[Target], out: Path) -> None:
         f"core, three word rates, three shapes): mean error {sum(errors) / len(errors):.2%}, worst {max(errors):.1%} "
         f"({worst.outputs} x {worst.inputs}, {worst.rows} rows, {worst.measured} cycles measured). `rtl-simulated`"
     )
+    skips = (0.3, 0.5, 0.7, 0.8)
+    on_rtl = [
+        ["32", f"{skip:g}", "3.7", f"{gain:.2f}x", f"{bound_gain(32, skip):.2f}x", Label.RTL_SIMULATED.value]
+        for skip, gain in drs_gain_on_rtl(out, skips).items()
+    ]
     body = "\n".join([
         "## FastCar: what replay and DRS buy, by the cycle model",
         f"Decoder layers of LLaMA-7B, W4A8, int8 KV; position {POSITION} (mean of frames 2 to 8) unless said. s: skip "
         "ratio, k: KV bytes a row over a layer's weight bytes, B0: ridge batch of the lanes built. "
         "By `triptych fastcar study --results`.",
         "", target_rows(found), "", calibration + ".", "",
+        "DRS on the RTL: 32 rows on four lanes, a 160 x 448 product for every number of computing rows, weighted "
+        "binomially; off: every pass runs unless all rows replay:", "",
+        table(["B", "s", "B0", "off over on", "(1 - s^B) / (1 - s)", "label"], on_rtl), "",
         "Published: KV260, LLaMA2-7B W4, 5 tokens a second at 85 % of the DRAM bound; U280, HBM, 425 of 460 GB/s "
         "(Shuhai, arXiv 2005.04324). `cited`.", "",
         f"Energy a token at B = 1, s = 0.8, memory and products only, {PJ_PER_MAC:g} pJ a W4A8 product assumed:", "",
