@@ -56,8 +56,9 @@ def _scenarios() -> Iterator[tuple[Size, Scenario]]:
 def measure(folder: Path) -> list[Point]:
     """Runs every point on the RTL. Raises TriptychError when the RTL does not build or run."""
     points = []
+    programs = {size: size.build().executable() for size in SIZES}
     for size, scenario in _scenarios():
-        seen = execute(scenario, size, folder).counters
+        seen = execute(scenario, size, folder, programs[size]).counters
         weight = scenario.products[0].weight
         interval = scenario.interval[0] / scenario.interval[1]
         # What the streamer had fetched when the lanes started: FIFO and both windows at most.
@@ -87,9 +88,10 @@ def drs_gain(folder: Path, skips: tuple[float, ...]) -> dict[float, float]:
     weight = rng.integers(-8, 8, (outputs, inputs), np.int8)
     x = rng.integers(-128, 128, (BATCH, inputs), np.int8)
     cycles = [0]
+    program = size.build().executable()
     for rows in range(1, BATCH + 1):
         case = Scenario(rows, Policy.PER_SAMPLE, 0, np.ones(rows, bool), [Product(weight, x[:rows])], latency=LATENCY)
-        seen = execute(replace(case, interval=(13, 12)), size, folder).counters
+        seen = execute(replace(case, interval=(13, 12)), size, folder, program).counters
         cycles.append(sum(seen[name] for name in ("issue", "wait_words", "wait_sums", "finish")))
     gains = {}
     for skip in skips:

@@ -130,11 +130,12 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
     return np.array(header, "<i4").tobytes() + tables + b"".join(loads) + b"".join(beats) + image
 
 
-def execute(scenario: Scenario, size: Size, folder: Path) -> Seen:
-    """What the RTL makes of it. Raises TriptychError when it hangs or an assertion fails."""
+def execute(scenario: Scenario, size: Size, folder: Path, program: Path | None = None) -> Seen:
+    """What the RTL makes of it. program: the size's executable, where many runs share it. Raises TriptychError when it hangs or an assertion fails."""
     before, after = folder / "scenario.bin", folder / "seen.bin"
     before.write_bytes(_pack(scenario, size))
-    run = subprocess.run([size.build().executable(), before, after], capture_output=True, text=True, check=False)
+    program = program or size.build().executable()
+    run = subprocess.run([program, before, after], capture_output=True, text=True, check=False)
     if run.returncode:
         raise TriptychError(f"the core did not run to its end: {(run.stdout + run.stderr)[-2000:]}")
     data = np.fromfile(after, np.int32)

@@ -51,9 +51,9 @@ def expected(scenario: Scenario, size: Size) -> Seen:
     return Seen(decisions, np.array(parts, np.int32).reshape(-1, 4), counters)
 
 
-def check(scenario: Scenario, size: Size, folder: Path) -> Seen:
+def check(scenario: Scenario, size: Size, folder: Path, program: Path | None = None) -> Seen:
     """Runs it and holds everything against golden, counters included."""
-    want, got = expected(scenario, size), execute(scenario, size, folder)
+    want, got = expected(scenario, size), execute(scenario, size, folder, program)
     assert got.decisions == want.decisions
     assert got.sums.shape == want.sums.shape
     assert (got.sums == want.sums).all(), f"sum {np.argwhere(got.sums != want.sums)[0]}"

@@ -23,8 +23,10 @@ WIDE = Size(width=64, chain=8, lanes=2, words=4, inputs=512)
 @pytest.mark.parametrize("name", SIZES)
 def test_random_layers(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng([11, len(name)])
+    size = SIZES[name]
+    program = size.build().executable()
     for _ in range(40):
-        check(random_scenario(rng, SIZES[name], int(rng.integers(1, 6))), SIZES[name], tmp_path)
+        check(random_scenario(rng, size, int(rng.integers(1, 6))), size, tmp_path, program)
 
 
 @pytest.mark.slow
@@ -32,8 +34,9 @@ def test_random_layers(name: str, tmp_path: Path) -> None:
 def test_many_random_layers(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng([12, len(name)])
     size = SIZES.get(name, WIDE)
+    program = size.build().executable()
     for _ in range(600):
-        check(random_scenario(rng, size, int(rng.integers(1, 6))), size, tmp_path)
+        check(random_scenario(rng, size, int(rng.integers(1, 6))), size, tmp_path, program)
 
 
 def one_decision(rows: int, policy: Policy, threshold: int, size: Size) -> Scenario:
