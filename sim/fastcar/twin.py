@@ -131,7 +131,10 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
 
 
 def execute(scenario: Scenario, size: Size, folder: Path, program: Path | None = None) -> Seen:
-    """What the RTL makes of it. program: the size's executable, where many runs share it. Raises TriptychError when it hangs or an assertion fails."""
+    """What the RTL makes of it. program: the size's executable, where many runs share it.
+
+    Raises TriptychError when it hangs or an assertion fails.
+    """
     before, after = folder / "scenario.bin", folder / "seen.bin"
     before.write_bytes(_pack(scenario, size))
     program = program or size.build().executable()
