@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from golden.quartdepth.chip.config import chip_config
@@ -30,9 +31,11 @@ from golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
 from golden.quartdepth.network.network import Network
 from golden.quartdepth.network.quantize import image_codes
 from sim.ledger import replace_section, table, write_text
+from sim.method_figures import depth_figure, polish_figure, save
 from sim.models import MODELS, calibration_frames, float_graph, held_out, load_model
 from sim.peers import Peer, quantised
 from sim.quantize import float_bytes
+from sim.rtl import ROOT
 
 Progress = Callable[[str, int, int], None]
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
@@ -246,6 +249,22 @@ def run_accuracy(models: list[str], peers: bool, every: int | None, folder: Path
     rows = [row for name in models for part in measure(name, folder, peers, every, progress) for row in part]
     text = markdown(rows)
     write_text(folder / "accuracy.md", text + "\n")
-    if every is None and peers and set(models) == set(MODELS):
+    if every is None and set(models) == set(MODELS):
         replace_section("accuracy", text)
+        save(polish_figure(), ROOT / "docs/img/method_polish.png")
+        save(examples("meter", folder, progress), ROOT / "docs/img/method_depth.png")
     return text
+
+
+def examples(name: str, folder: Path, progress: Progress) -> Figure:
+    """A test frame of each sequence: float, W4A4 by min-max and by our method."""
+    model = load_model(name)
+    frames = calibration_frames(name)
+    images = list(to_input(frames).split(1))
+    graph, work = float_graph(model, images[0]), Work(folder / f"{name}.work")
+    photos = [s.rgb[len(s.rgb) // 2] for s in held_out(name, MODELS[name].every)]
+    maps = {"FP32": [graph.run(to_input(rgb[None]))[0, 0].numpy().astype(np.float64) for rgb in photos]}
+    for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", Method.FISHER)):
+        network = run(graph, images, Recipe(Widths.W4A4, method), progress, work).network
+        maps[title] = [predictor(network, 1.0)(rgb) for rgb in photos]
+    return depth_figure(photos, maps)
