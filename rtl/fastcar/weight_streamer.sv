@@ -9,7 +9,7 @@ module weight_streamer
   import fastcar_pkg::*;
 #(
     parameter int unsigned Bytes    = 64,   // of a beat and of a weight word
-    parameter int unsigned Depth    = 512,  // words of prefetch, a burst or more
+    parameter int unsigned Depth    = 512,  // words of prefetch, a power of two, a burst or more
     parameter int unsigned MaxBurst = 64    // beats
 ) (
     input  logic               clk_i,
@@ -43,7 +43,7 @@ module weight_streamer
   localparam int unsigned PageBeats = 4096 / Bytes;
   localparam int unsigned CountW = $clog2(Depth + 1);
 
-  logic active_d, active_q, drop, accept, issue, pop, push, region_end;
+  logic active_d, active_q, drop, accept, issue, pop, region_end;
   logic [39:0] addr_d, addr_q;
   logic [23:0] left_d, left_q;
   logic [ 8:0] burst, page_left;
@@ -66,7 +66,6 @@ module weight_streamer
   assign araddr_o   = addr_q;
   assign arlen_o    = 8'(burst - 9'd1);
   assign issue      = arvalid_o && arready_i;
-  assign push       = rvalid_i && rready_o;
   assign pop        = valid_o && ready_i;
 
   always_comb begin
@@ -120,7 +119,6 @@ module weight_streamer
   assign unused_last = rlast_i;
 
   // The reservation holds: the bus is never kept waiting, and no more comes than was asked for.
-  `ASSERT_ALWAYS(NeverWaits, !push || rready_o)
   `ASSERT_ALWAYS(AlwaysRoom, !rvalid_i || rready_o)
   `ASSERT_ALWAYS(WithinPage, !arvalid_o || 32'(araddr_o[11:0]) + 32'(burst) * Bytes <= 32'd4096)
   `ASSERT_ALWAYS(NotEmpty, !arvalid_o || burst != '0)
