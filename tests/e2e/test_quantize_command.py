@@ -1,0 +1,79 @@
+"""`triptych quantize` makes a file that `triptych depth --model` runs; what does not fit is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli import app
+from sim.depth import shipped_photo
+
+PHOTO = str(shipped_photo("coffee.png"))
+SMALL = ["--size", "64x64"]
+
+
+def _call(*args: str) -> tuple[int, str, BaseException | None]:
+    result = CliRunner().invoke(app, list(args))
+    return result.exit_code, result.stdout, result.exception
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("model") / "meter.triptych"
+    code, out, error = _call(
+        "quantize", "--bits", "w4a4", "--method", "lognp", "--calibrate", PHOTO, *SMALL, "--out", str(file), "--json"
+    )
+    assert code == 0, error
+    told = json.loads(out)
+    assert told["bytes"] == file.stat().st_size
+    assert told["smaller"] >= 7.5
+    assert told["pictures_with_tables"] > 0
+    assert [p.name for p in file.parent.iterdir()] == [file.name]  # the working file is gone
+    return file
+
+
+def test_the_file_runs_and_machine_and_integer_network_agree(model: Path, tmp_path: Path) -> None:
+    code, out, error = _call(
+        "depth",
+        PHOTO,
+        "--model",
+        str(model),
+        "--bits",
+        "w4a4",
+        *SMALL,
+        "--golden-only",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
+    assert code == 0, error
+    assert json.loads(out)["bit_exact"] is True
+    assert (tmp_path / "coffee.depth.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--bits", "w4a8", *SMALL], "say --bits w4a4"),
+        (["--bits", "w4a4"], "say --size 64x64"),
+        (["--bits", "w8a8", *SMALL], "not at all"),
+    ],
+)
+def test_a_file_of_other_width_or_size_is_refused(args: list[str], says: str, model: Path, tmp_path: Path) -> None:
+    code, _, error = _call("depth", PHOTO, "--model", str(model), *args, "--golden-only", "--out", str(tmp_path))
+    assert code != 0
+    assert says in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_damaged_file_is_refused(model: Path, tmp_path: Path) -> None:
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    bad = tmp_path / "bad.triptych"
+    bad.write_bytes(content)
+    code, _, error = _call("depth", PHOTO, "--model", str(bad), "--bits", "w4a4", *SMALL, "--out", str(tmp_path))
+    assert code != 0
+    assert "damaged" in str(error)
