@@ -7,9 +7,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+
+from sim.errors import TriptychError
+from sim.fastcar import generate
 
 COMMAND = [str(Path(sys.executable).parent / "triptych"), "fastcar", "generate"]
 
@@ -40,19 +44,38 @@ def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--skip", "1.5"], "--skip is a share"),
-        (["--frames", "9"], "--frames must be in 2..8"),
-        (["--sink", "4"], "--sink needs --window"),
         (["{tmp}/text.png"], "is not a picture"),
         (["{tmp}/none.png"], "No such file"),
-        (["{tmp}/dot.png"], "too small"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    Image.new("RGB", (3, 3)).save(tmp_path / "dot.png")
     done = run(*[a.format(tmp=tmp_path) for a in arguments], "--out", str(tmp_path / "out"))
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert done.returncode == 1
     assert len(lines) == 1
     assert says in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"frames": 9}, r"--frames must be in 2\.\.8"),
+        ({"temperature": -1.0}, "--temperature"),
+        ({"guidance": 17.0}, "--guidance"),
+        ({"chain_cap": 256}, "--chain-cap"),
+        ({"window": -1}, "--window and --sink"),
+        ({"sink": 4}, "--sink needs --window"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_options_out_of_range(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(TriptychError, match=says):
+        generate.check(generate.Options(**wrong))
+
+
+def test_a_picture_too_small(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 3)).save(tmp_path / "dot.png")
+    with pytest.raises(TriptychError, match="too small"):
+        generate.seed_picture(tmp_path / "dot.png")
