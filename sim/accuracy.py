@@ -98,15 +98,17 @@ def interval(values: list[float]) -> tuple[float, float]:
 class Store:
     """Rows that are measured, by key."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, measuring: bool = True) -> None:
+        self.file, self.measuring = file, measuring
         self.rows: dict[str, list[dict[str, Any]]] = {}
         if self.file.exists():
             self.rows = json.loads(self.file.read_text())
 
     def get(self, key: str, measure: Callable[[], list[Row]]) -> list[Row]:
-        """The rows under a key, measured if they are not there."""
+        """The rows under a key, measured if they are not there (none, if nothing is to be measured)."""
         digest = hashlib.sha256(key.encode()).hexdigest()[:24]
+        if digest not in self.rows and not self.measuring:
+            return []
         if digest not in self.rows:
             self.rows[digest] = [asdict(row) for row in measure()]
             write_text(self.file, json.dumps(self.rows))
@@ -142,14 +144,16 @@ def on_machine(network: Network, rgb: NDArray[np.uint8]) -> str:
     return "machine equal" if same else "MACHINE DIFFERS"
 
 
-def measure(name: str, folder: Path, peers: bool, every: int | None, progress: Progress) -> Iterator[list[Row]]:
-    """All rows of a model."""
+def measure(
+    name: str, folder: Path, peers: bool, every: int | None, progress: Progress, measuring: bool = True
+) -> Iterator[list[Row]]:
+    """All rows of a model; not measuring: those that are measured already."""
     model = load_model(name)
     unit = model.metres_per_unit or 1.0
     every = every or MODELS[name].every
     tests = held_out(name, every)
     frames = calibration_frames(name)
-    store, work = Store(folder / f"{name}.json"), Work(folder / f"{name}.work")
+    store, work = Store(folder / f"{name}.json", measuring), Work(folder / f"{name}.work")
     state = b"".join(v.numpy().tobytes() for v in model.state_dict().values())
     base = f"{name} {every} {hashlib.sha256(state).hexdigest()} {torch.__version__} {_sources()}"
     images = list(to_input(frames).split(1))
@@ -217,43 +221,44 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
-def markdown(rows: list[Row]) -> str:
-    """Tables by model and sequence, in Markdown."""
-    parts = [
-        "## Accuracy after quantisation",
-        INTRODUCTION,
-    ]
-    for model in MODELS:
-        mine = [r for r in rows if r.model == model]
-        for sequence in dict.fromkeys(r.sequence for r in mine):
-            here = [r for r in mine if r.sequence == sequence]
-            if not here:
-                continue
-            exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
-            lines = []
-            for r in here:
-                low, high = interval(r.d1_scaled)
-                mean = float(np.mean(r.d1_scaled))
-                lines.append([
-                    r.widths, r.method, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{exact - mean:+.3f}",
-                    f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
-                ])  # fmt: skip
-            header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]
-            parts += [f"### {MODELS[model].title}: {sequence}, n = {len(here[0].d1)}", table(header, lines)]
+def markdown(model: str, rows: list[Row]) -> str:
+    """Tables by sequence, in Markdown."""
+    parts = [f"## Accuracy after quantisation: {MODELS[model].title}", INTRODUCTION]
+    for sequence in dict.fromkeys(r.sequence for r in rows):
+        here = [r for r in rows if r.sequence == sequence]
+        exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
+        lines = []
+        for r in here:
+            low, high = interval(r.d1_scaled)
+            mean = float(np.mean(r.d1_scaled))
+            lines.append([
+                r.widths, r.method, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{exact - mean:+.3f}",
+                f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
+            ])  # fmt: skip
+        header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]
+        parts += [f"### {sequence}, n = {len(here[0].d1)}", table(header, lines)]
     return "\n\n".join(parts)
 
 
-def run_accuracy(models: list[str], peers: bool, every: int | None, folder: Path, progress: Progress) -> str:
-    """Measures what is not measured yet and returns the tables; those of all models go into docs/results.md."""
+def run_accuracy(
+    models: list[str], peers: bool, every: int | None, measuring: bool, folder: Path, progress: Progress
+) -> str:
+    """Measures what is not measured yet, puts each model's tables into docs/results.md and returns them.
+
+    With `every` other than the model's own nothing is published.
+    """
     torch.set_num_threads(1)  # one order of summation wherever this runs
-    rows = [row for name in models for part in measure(name, folder, peers, every, progress) for row in part]
-    text = markdown(rows)
-    write_text(folder / "accuracy.md", text + "\n")
-    if every is None and set(models) == set(MODELS):
-        replace_section("accuracy", text)
+    texts = []
+    for name in models:
+        rows = [row for part in measure(name, folder, peers, every, progress, measuring) for row in part]
+        texts.append(markdown(name, rows))
+        write_text(folder / f"{name}.md", texts[-1] + "\n")
+        if every is None:
+            replace_section(f"accuracy-{name}", texts[-1])
+    if every is None and "meter" in models:
         save(polish_figure(), ROOT / "docs/img/method_polish.png")
         save(examples("meter", folder, progress), ROOT / "docs/img/method_depth.png")
-    return text
+    return "\n\n".join(texts)
 
 
 def examples(name: str, folder: Path, progress: Progress) -> Figure:

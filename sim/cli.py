@@ -194,6 +194,7 @@ def accuracy(
     models: Annotated[list[ModelName] | None, typer.Argument(help="Which networks; without: all.")] = None,
     peers: Annotated[bool, typer.Option(help="Brevitas too (`pip install brevitas==0.13.4`).")] = True,
     every: Annotated[int | None, typer.Option(help="Score every so many-th frame; publishes nothing.")] = None,
+    measure: Annotated[bool, typer.Option(help="Measure what is missing; if not, publish what is there.")] = True,
     out: Out = Path("out/accuracy"),
 ) -> None:
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
@@ -202,7 +203,7 @@ def accuracy(
     with bar() as progress:
         task = progress.add_task("loading", total=None)
         text = run_accuracy(
-            [m.value for m in models or ModelName], peers, every, out,
+            [m.value for m in models or ModelName], peers, every, measure, out,
             lambda what, i, n: progress.update(task, description=what, completed=i, total=n or None),
         )  # fmt: skip
     print(text)
