@@ -59,9 +59,12 @@ PEERS = ((Peer.GPTQ, (4, 4)), (Peer.QRONOS, (4, 4)), (Peer.GPTQ, (4, 8)), (Peer.
 INTRODUCTION = """
 `triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
 too, raw d1 beside them. Loss: FP32's d1 less the row's. Calibration: train frames alone. Our rows are the integer
-network, bit for bit what the chip computes; the peers' are simulated by Brevitas, which leaves in float the sums,
-concatenations, attention's products, softmax, LayerNorm and biases, and keeps its first and last layer at eight bits.
-Label: `cpu-measured`.
+network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
+`cpu-measured`.
+""".strip()
+ABOUT_PEERS = """
+The peers are simulated by Brevitas, which leaves in float the sums, concatenations, attention's products, softmax,
+LayerNorm and biases, and keeps its first and last layer at eight bits.
 """.strip()
 STEP = {
     Method.MINMAX: "min-max",
@@ -224,6 +227,8 @@ def _sources() -> str:
 def markdown(model: str, rows: list[Row]) -> str:
     """Tables by sequence, in Markdown."""
     parts = [f"## Accuracy after quantisation: {MODELS[model].title}", INTRODUCTION]
+    if any(r.method in {peer.value for peer in Peer} for r in rows):
+        parts.append(ABOUT_PEERS)
     for sequence in dict.fromkeys(r.sequence for r in rows):
         here = [r for r in rows if r.sequence == sequence]
         exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
