@@ -100,6 +100,7 @@ def depth(
     memory_error: Annotated[str | None, typer.Option(help="Byte range that answers with errors.")] = None,
     memory_hang: Annotated[str | None, typer.Option(help="Byte range that never answers.")] = None,
     golden_only: Annotated[bool, typer.Option(help="The golden machine alone, without RTL.")] = False,
+    tuned: Annotated[bool, typer.Option(help="Profile-guided build: a faster simulation, a longer build.")] = False,
     out: Out = Path("out"),
     as_json: Json = False,
 ) -> None:
@@ -115,7 +116,7 @@ def depth(
         )
     options = run.Options(
         chip_config(config.value), Bits.W4A8 if bits is BitsName.w4a8 else Bits.W4A4, weights, parse_size(size),
-        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model,
+        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,
     )  # fmt: skip
     results = _run_photos(images, options)
     if as_json:
@@ -145,7 +146,7 @@ def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
         prepared = run.prepare(options, show)
         if not options.golden_only:
             show(f"building the {options.config.name} chip (once)", 0, 0)
-            chip_build(options.config).executable()
+            chip_build(options.config, options.tuned).executable()
         return [run.run_photo(image, prepared, options, show) for image in images]
 
 

@@ -61,6 +61,7 @@ class Options:
     golden_only: bool = False
     out: Path = Path("out")
     model: Path | None = None  # a file of `triptych quantize`, which holds the network whole
+    tuned: bool = False  # profile-guided build of the chip
 
     def __post_init__(self) -> None:
         if any(n % 64 or n <= 0 for n in self.size):
@@ -229,7 +230,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
             progress(f"{photo.name}: chip", 0, total)
             chip = pool.submit(
                 run_program, options.config, image, compiled.prog_base, total, timing=options.timing,
-                progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
+                tuned=options.tuned, progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
             )  # fmt: skip
         memory = _memory(compiled, image, options.timing)
         golden = Machine(options.config).run(StoredProgram(memory, compiled.prog_base, total), memory)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Engine, Trap
+from golden.quartdepth.chip.isa import Engine, Format, Trap
+from golden.quartdepth.compiler import single
+from golden.quartdepth.compiler.compile import compile_network
 from sim.errors import TriptychError
 from sim.registers.register_map import REGISTERS
 from sim.rtl import BOARD, ROOT, parameters, sources
@@ -70,8 +73,8 @@ class RtlRun:
     seconds: float
 
 
-def chip_build(config: ChipConfig) -> Build:
-    """The full chip of a configuration behind the C++ memory model."""
+def chip_build(config: ChipConfig, tuned: bool = False) -> Build:
+    """The full chip behind the C++ memory model; tuned: compiled for what convolutions make it do."""
     cpp = ROOT / "sim" / "cpp"
     return Build(
         top="quartdepth_board",
@@ -79,7 +82,18 @@ def chip_build(config: ChipConfig) -> Build:
         cpp=(cpp / "quartdepth_main.cpp",),
         headers=(cpp / "memory_model.h",),
         parameters=parameters(config),
+        tune=partial(_typical_work, config) if tuned else None,
     )
+
+
+def _typical_work(config: ChipConfig, program: Path) -> None:
+    """A convolution of each width, to count what the model does."""
+    for form in (Format.UINT4, Format.INT8):
+        network = single.conv2d((16, 16, 256), 64, (3, 3), source=form, output=form, seed=1)
+        compiled = compile_network(network, config)
+        image = np.frombuffer(compiled.memory(single.random_codes(network, 1)), np.uint8)
+        with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
+            _simulate(program, Path(scratch), image, (compiled.prog_base, len(compiled.instructions), 0), [], [])
 
 
 def _counter_registers() -> list[str]:
@@ -89,6 +103,45 @@ def _counter_registers() -> list[str]:
 
 def _address(name: str) -> int:
     return REGISTERS[name].address
+
+
+def _simulate(
+    program: Path,
+    folder: Path,
+    image: npt.NDArray[np.uint8],
+    start: tuple[int, int, int],
+    options: Sequence[str],
+    reads: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Runs the executable; start: base and count of the program, watchdog. It leaves its files in `folder`."""
+    writes = {
+        **dict(zip(("PROG_BASE", "PROG_COUNT", "WATCHDOG"), start, strict=True)),
+        "IRQ_ENABLE": REGISTERS["IRQ_ENABLE"].pack(done=1, trapped=1),
+        "CONTROL": REGISTERS["CONTROL"].pack(start=1),
+    }
+    try:
+        np.ascontiguousarray(image, np.uint8).tofile(folder / "image")
+    except OSError as error:
+        raise TriptychError(f"cannot write the memory image to {folder}: {error.strerror}; set TMPDIR") from error
+    arguments = [str(program), "--image", str(folder / "image"), "--memory-out", str(folder / "memory")]
+    arguments += ["--events", str(folder / "events"), "--result", str(folder / "result")]
+    arguments += ["--classes", str(folder / "classes"), *options]
+    for name, value in writes.items():
+        arguments += ["--write", f"{_address(name)}={value}"]
+    for address in reads:
+        arguments += ["--read", str(address)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            words = line.split()
+            if progress is not None and words[:1] == ["progress"]:
+                progress(int(words[1]), int(words[2]))
+        message = process.stderr.read().strip()
+    if process.returncode:
+        last = message.splitlines()[-1] if message else f"exit status {process.returncode}"
+        raise TriptychError(f"the simulation failed: {last}")
 
 
 def run_program(
@@ -101,53 +154,26 @@ def run_program(
     watchdog: int = 4_000_000,
     max_cycles: int = 1 << 40,
     progress: Callable[[int, int], None] | None = None,
+    tuned: bool = False,
 ) -> RtlRun:
     """Runs `prog_count` instructions at byte address `prog_base` of `image` until HALT or a trap.
 
-    progress(cycles, retired) is called every 50,000 cycles. Raises TriptychError when the model does not build, when
-    max_cycles pass, or when files cannot be written.
+    progress(cycles, retired) is called every 50,000 cycles. tuned: with a profile-guided build, for long runs. Raises
+    TriptychError when the model does not build, when max_cycles pass, or when files cannot be written.
     """
     timing = timing or MemoryTiming()
-    program = chip_build(config).executable()
+    program = chip_build(config, tuned).executable()
     status = ["STATUS", "TRAP", "TRAP_PC"]
     counters = _counter_registers()
     reads = [_address(n) for n in status] + [_address(n) + half for n in counters for half in (0, 4)]
-    writes = {
-        "PROG_BASE": prog_base,
-        "PROG_COUNT": prog_count,
-        "WATCHDOG": watchdog,
-        "IRQ_ENABLE": REGISTERS["IRQ_ENABLE"].pack(done=1, trapped=1),
-        "CONTROL": REGISTERS["CONTROL"].pack(start=1),
-    }
+    options = ["--latency", str(timing.latency), "--max-cycles", str(max_cycles)]
+    options += ["--milli-bytes-per-cycle", str(round(1000 * timing.bytes_per_cycle))]
+    for option, span in (("--error", timing.error), ("--hang", timing.hang)):
+        if span is not None:
+            options += [option, f"{span[0]}:{span[1]}"]
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         folder = Path(scratch)
-        try:
-            np.ascontiguousarray(image, np.uint8).tofile(folder / "image")
-        except OSError as error:
-            raise TriptychError(f"cannot write the memory image to {scratch}: {error.strerror}; set TMPDIR") from error
-        arguments = [str(program), "--image", str(folder / "image"), "--memory-out", str(folder / "memory")]
-        arguments += ["--events", str(folder / "events"), "--result", str(folder / "result")]
-        arguments += ["--classes", str(folder / "classes")]
-        arguments += ["--latency", str(timing.latency), "--max-cycles", str(max_cycles)]
-        arguments += ["--milli-bytes-per-cycle", str(round(1000 * timing.bytes_per_cycle))]
-        for option, span in (("--error", timing.error), ("--hang", timing.hang)):
-            if span is not None:
-                arguments += [option, f"{span[0]}:{span[1]}"]
-        for name, value in writes.items():
-            arguments += ["--write", f"{_address(name)}={value}"]
-        for address in reads:
-            arguments += ["--read", str(address)]
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            for line in process.stdout:
-                words = line.split()
-                if progress is not None and words[:1] == ["progress"]:
-                    progress(int(words[1]), int(words[2]))
-            message = process.stderr.read().strip()
-        if process.returncode:
-            last = message.splitlines()[-1] if message else f"exit status {process.returncode}"
-            raise TriptychError(f"the simulation failed: {last}")
+        _simulate(program, folder, image, (prog_base, prog_count, watchdog), options, reads, progress)
         result = json.loads((folder / "result").read_text())
         memory = np.fromfile(folder / "memory", np.uint8)
         events = np.fromfile(folder / "events", EVENT)

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata, util
@@ -97,6 +97,8 @@ class Build:
     top: top module. sources: SystemVerilog files in order. cpp: C++ files that hold main() and helpers;
     headers: what they include.
     parameters: of the top. flags: further Verilator flags. cxxflags: compiler flags.
+    tune: runs an instrumented executable on typical work; the model is then compiled again for what it did (about 1.3
+    times as fast, twice the build).
     """
 
     top: str
@@ -106,6 +108,7 @@ class Build:
     parameters: Mapping[str, int] = field(default_factory=dict)
     flags: tuple[str, ...] = FAST
     cxxflags: tuple[str, ...] = ("-std=c++20",)
+    tune: Callable[[Path], None] | None = None
 
     def key(self) -> str:
         """Content hash that names the build folder."""
@@ -113,7 +116,7 @@ class Build:
         return fingerprint(
             [*self.sources, *self.cpp, *self.headers, *headers, WAIVERS],
             self.top, sorted(self.parameters.items()), self.flags, self.cxxflags, MAKE_VARIABLES,
-            metadata.version("verilator"), _cpu(),
+            metadata.version("verilator"), _cpu(), *(("tuned",) if self.tune else ()),
         )  # fmt: skip
 
     def executable(self) -> Path:
@@ -135,8 +138,24 @@ class Build:
         arguments += [*self.flags, "-CFLAGS", " ".join(self.cxxflags), str(WAIVERS)]
         arguments += [str(p) for p in (*self.sources, *self.cpp)]
         self._run(arguments, folder)
+        if self.tune is None:
+            self._make(folder, {})
+            return
+        # Instrumented, run, compiled again; gcc keeps its counts beside the objects.
+        fast = MAKE_VARIABLES["OPT_FAST"]
+        generate = "-fprofile-generate -fprofile-update=single"
+        self._make(folder, {"OPT_FAST": f"{fast} {generate}", "LDFLAGS": generate})
+        program = folder / f"V{self.top}"
+        self.tune(program)
+        for made in (*folder.glob("*.o"), *folder.glob("*.a"), program):
+            made.unlink()
+        self._make(folder, {"OPT_FAST": f"{fast} -fprofile-use -Wno-missing-profile"})
+
+    def _make(self, folder: Path, variables: Mapping[str, str]) -> None:
         jobs = str(os.cpu_count() or 1)
-        self._run(["make", "-s", "-j", jobs, "-C", str(folder), "-f", f"V{self.top}.mk", f"V{self.top}"], folder)
+        target = ("-C", str(folder), "-f", f"V{self.top}.mk", f"V{self.top}")
+        cache = {"OBJCACHE": ""} if variables else {}  # ccache does not see counts
+        self._run(["make", "-s", "-j", jobs, *target, *(f"{k}={v}" for k, v in {**variables, **cache}.items())], folder)
 
     def _run(self, arguments: list[str], folder: Path) -> None:
         try:
