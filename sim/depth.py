@@ -230,7 +230,8 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
             progress(f"{photo.name}: chip", 0, total)
             chip = pool.submit(
                 run_program, options.config, image, compiled.prog_base, total, timing=options.timing,
-                tuned=options.tuned, progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
+                tuned=options.tuned,
+                progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
             )  # fmt: skip
         memory = _memory(compiled, image, options.timing)
         golden = Machine(options.config).run(StoredProgram(memory, compiled.prog_base, total), memory)
