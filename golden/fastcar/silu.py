@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from golden.fastcar import silu_table
-from golden.quartdepth.arithmetic.functions import Segment, Unit, _fit_segment
+from golden.quartdepth.arithmetic.functions import Segment, Unit, fit_segment
 from golden.quartdepth.arithmetic.numerics import Ints, rs
 
 TABLE_FILE = Path(silu_table.__file__)
@@ -55,7 +55,7 @@ def fit() -> tuple[Segment, ...]:
         a = (512 * segment + t) / 2048
         return a / (1 + math.exp(a)) * 2048
 
-    return tuple(_fit_segment(partial(gap, s), SILU, 1) for s in range(48))
+    return tuple(fit_segment(partial(gap, s), SILU, 1) for s in range(48))
 
 
 def _text() -> str:

@@ -26,24 +26,25 @@ rows:
     }
 }
 
-// Inputs of the computing rows, in order, in words that end with zeros.
-inline void send_activations(std::uint32_t index, int inputs, const Activations& rows_in,
-                             hls::stream<Int8Word>& activations) {
+// The computing rows, in order, in words that end with zeros.
+template <class ELEMENT, std::size_t LANES, std::size_t LENGTH>
+void send_rows(std::uint32_t index, int count, const ELEMENT (&rows_in)[MAX_ROWS][LENGTH],
+               hls::stream<hls::vector<ELEMENT, LANES>>& out) {
 rows:
     for (int row = 0; row < MAX_ROWS; ++row) {
         if (!bit(index, row)) continue;
     segments:
-        for (int segment = 0; segment < words(inputs, BYTES); ++segment) {
+        for (int segment = 0; segment < words(count, int(LANES)); ++segment) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=172
-            Int8Word word;
+            hls::vector<ELEMENT, LANES> word;
         elements:
-            for (int i = 0; i < BYTES; ++i) {
+            for (std::size_t i = 0; i < LANES; ++i) {
 #pragma HLS UNROLL
-                const int at = segment * BYTES + i;
-                word[i] = at < inputs ? rows_in[row][at] : std::int8_t(0);
+                const int at = segment * int(LANES) + int(i);
+                word[i] = at < count ? rows_in[row][at] : ELEMENT(0);
             }
-            activations.write(word);
+            out.write(word);
         }
     }
 }
@@ -194,26 +195,6 @@ rows:
     }
 }
 
-inline void send_rows(std::uint32_t index, int width, const Residual& rows_in, hls::stream<Int16Word>& out) {
-rows:
-    for (int row = 0; row < MAX_ROWS; ++row) {
-        if (!bit(index, row)) continue;
-    words:
-        for (int word = 0; word < words(width, SHORTS); ++word) {
-#pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=128
-            Int16Word elements;
-        elements:
-            for (int i = 0; i < SHORTS; ++i) {
-#pragma HLS UNROLL
-                const int at = word * SHORTS + i;
-                elements[i] = at < width ? rows_in[row][at] : std::int16_t(0);
-            }
-            out.write(elements);
-        }
-    }
-}
-
 inline void receive_rows(std::uint32_t index, int width, hls::stream<Int16Word>& in, Residual& rows_out) {
 rows:
     for (int row = 0; row < MAX_ROWS; ++row) {
@@ -299,7 +280,7 @@ layers:
         command_rows(shape, V, tiles(kv_width), shape.width, false, false, commands);
         load_gain(gains, std::int64_t(layer) * 2 * shape.width, shape.width, gain);
         norm_rows(all, x, gain, shape.width, scalars.attention_norm_shift, inputs);
-        send_activations(all, shape.width, inputs, activations);
+        send_rows(all, shape.width, inputs, activations);
         collect(all, q_width, results, delta);
         send_queries(shape, scalars.variant, turn, delta, attention_heads, tas_queries);
         collect(all, kv_width, results, delta);
@@ -309,7 +290,7 @@ layers:
 
         command_rows(shape, O, tiles(shape.width), q_width, true, false, commands);
         receive_heads(shape, attended, inputs);
-        send_activations(all, q_width, inputs, activations);
+        send_rows(all, q_width, inputs, activations);
         collect(all, shape.width, results, delta);
         add_rows(all, shape.width, delta, x);
 
@@ -320,9 +301,9 @@ layers:
         if (index) {
             load_gain(gains, (std::int64_t(layer) * 2 + 1) * shape.width, shape.width, gain);
             norm_rows(index, x, gain, shape.width, scalars.mlp_norm_shift, inputs);
-            send_activations(index, shape.width, inputs, activations);
+            send_rows(index, shape.width, inputs, activations);
             receive_hidden(index, shape.ffn, scalars.swiglu_shift, results, inputs);
-            send_activations(index, shape.ffn, inputs, activations);
+            send_rows(index, shape.ffn, inputs, activations);
             collect(index, shape.width, results, delta);
             send_rows(index, shape.width, delta, computed);
         }

@@ -83,7 +83,7 @@ class Chip {
 
  public:
   Chip(std::vector<uint8_t> image, const Options& o)
-      : top_(std::make_unique<Vquartdepth_board>()), memory_(image.size(), sizeof(top_->m_axi_rdata_i), o.timing) {
+      : top_(std::make_unique<Vquartdepth_board>()), memory_(image.size(), sizeof(top_->m_axi_rdata_d), o.timing) {
     memory_.data() = std::move(image);
     memory_.error = o.error;
     memory_.hang = o.hang;
@@ -105,21 +105,21 @@ class Chip {
     if (t.trace_issue_o | t.trace_retire_o) record();
     memory_.tick();
     ++cycle_;
-    t.m_axi_arready_i = ar_ready_ = memory_.ar_ready();
-    t.m_axi_awready_i = aw_ready_ = memory_.aw_ready();
-    t.m_axi_wready_i = w_ready_ = memory_.w_ready();
+    t.m_axi_arready_d = ar_ready_ = memory_.ar_ready();
+    t.m_axi_awready_d = aw_ready_ = memory_.aw_ready();
+    t.m_axi_wready_d = w_ready_ = memory_.w_ready();
     r_ = memory_.r_offer();
     b_ = memory_.b_offer();
-    t.m_axi_rvalid_i = r_.valid;
+    t.m_axi_rvalid_d = r_.valid;
     if (r_.valid) {
-      t.m_axi_rid_i = r_.id;
-      t.m_axi_rlast_i = r_.last;
-      t.m_axi_rresp_i = r_.error ? 2 : 0;
-      std::memcpy(bytes_of(t.m_axi_rdata_i), r_.bytes, sizeof(t.m_axi_rdata_i));
+      t.m_axi_rid_d = r_.id;
+      t.m_axi_rlast_d = r_.last;
+      t.m_axi_rresp_d = r_.error ? 2 : 0;
+      std::memcpy(bytes_of(t.m_axi_rdata_d), r_.bytes, sizeof(t.m_axi_rdata_d));
     }
-    t.m_axi_bvalid_i = b_.valid;
-    t.m_axi_bid_i = b_.id;
-    t.m_axi_bresp_i = b_.error ? 2 : 0;
+    t.m_axi_bvalid_d = b_.valid;
+    t.m_axi_bid_d = b_.id;
+    t.m_axi_bresp_d = b_.error ? 2 : 0;
     t.clk_i = 0;
     t.eval();
     t.clk_i = 1;
@@ -128,14 +128,14 @@ class Chip {
 
   void write(uint32_t address, uint32_t value) {
     Vquartdepth_board& t = *top_;
-    t.s_axil_awvalid_i = t.s_axil_wvalid_i = t.s_axil_bready_i = 1;
-    t.s_axil_awaddr_i = address;
-    t.s_axil_wdata_i = value;
-    t.s_axil_wstrb_i = 0xf;
+    t.s_axil_awvalid_d = t.s_axil_wvalid_d = t.s_axil_bready_d = 1;
+    t.s_axil_awaddr_d = address;
+    t.s_axil_wdata_d = value;
+    t.s_axil_wstrb_d = 0xf;
     tick();
-    while (t.s_axil_awvalid_i || t.s_axil_wvalid_i) {
-      if (t.s_axil_awready_o) t.s_axil_awvalid_i = 0;
-      if (t.s_axil_wready_o) t.s_axil_wvalid_i = 0;
+    while (t.s_axil_awvalid_d || t.s_axil_wvalid_d) {
+      if (t.s_axil_awready_o) t.s_axil_awvalid_d = 0;
+      if (t.s_axil_wready_o) t.s_axil_wvalid_d = 0;
       tick();
     }
     while (!t.s_axil_bvalid_o) tick();
@@ -144,11 +144,11 @@ class Chip {
 
   uint32_t read(uint32_t address) {
     Vquartdepth_board& t = *top_;
-    t.s_axil_arvalid_i = t.s_axil_rready_i = 1;
-    t.s_axil_araddr_i = address;
+    t.s_axil_arvalid_d = t.s_axil_rready_d = 1;
+    t.s_axil_araddr_d = address;
     tick();
     while (!t.s_axil_arready_o) tick();
-    t.s_axil_arvalid_i = 0;
+    t.s_axil_arvalid_d = 0;
     tick();
     while (!t.s_axil_rvalid_o) tick();
     const uint32_t value = t.s_axil_rdata_o;

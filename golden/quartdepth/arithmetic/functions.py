@@ -151,7 +151,7 @@ def worst_errors() -> dict[str, float]:
     }
 
 
-def _fit_segment(f: Callable[[float], float], unit: Unit, step: int) -> Segment:
+def fit_segment(f: Callable[[float], float], unit: Unit, step: int) -> Segment:
     """(c0, c1, c2) of one segment; f(t) is the wanted result at t = 0, step, ..., below 2^t_bits.
 
     c2 and c1 through Chebyshev nodes, each rounded before the next is taken; c0 halves what is left.
@@ -188,10 +188,10 @@ def fit() -> dict[str, tuple[Segment, ...]]:
         odd, low = divmod(segment, 16)
         return 2.0**15 / math.sqrt((1 + odd) * (1 + (8192 * low + t + 0.5) / 2**17))
 
-    lane = [_fit_segment(partial(gelu_gap, s), LANE, 1) for s in range(32)]
-    lane += [_fit_segment(partial(power, s), LANE, 4) for s in range(16)]
-    row = [_fit_segment(partial(inverse, s), ROW, 1) for s in range(32)]
-    row += [_fit_segment(partial(inverse_root, s), ROW, 1) for s in range(32)]
+    lane = [fit_segment(partial(gelu_gap, s), LANE, 1) for s in range(32)]
+    lane += [fit_segment(partial(power, s), LANE, 4) for s in range(16)]
+    row = [fit_segment(partial(inverse, s), ROW, 1) for s in range(32)]
+    row += [fit_segment(partial(inverse_root, s), ROW, 1) for s in range(32)]
     return {"LANE": tuple(lane), "ROW": tuple(row)}
 
 

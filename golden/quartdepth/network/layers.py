@@ -6,6 +6,7 @@ convolution, attention names its sequences by the patch whose positions they are
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
@@ -33,7 +34,7 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class FloatLayer:
+class FloatLayer(ABC):
     """A layer; `name` is also the name of the picture that it makes. `reads`: the fields that name pictures."""
 
     reads: ClassVar[tuple[str, ...]] = ("source",)
@@ -53,9 +54,9 @@ class FloatLayer:
         """Shape of the picture made when the first source has `shape`."""
         return shape
 
+    @abstractmethod
     def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
         """The picture made, [1,C,H,W] float32; `observe(name, tensor)` is shown inner tensors of interest."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

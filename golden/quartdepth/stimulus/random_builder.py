@@ -26,6 +26,7 @@ from golden.quartdepth.chip.isa import (
     WeightFormat,
 )
 from golden.quartdepth.chip.memory import Memory
+from golden.quartdepth.stimulus.accesses import Access, Loaded, Range, Stream, conflict, overlap, table_range, wait
 from golden.quartdepth.stimulus.random_microwords import (
     TABLES_USED,
     Draw,
@@ -42,45 +43,8 @@ REGION = 1 << 14  # bytes used of each of these regions of memory
 MAX_STEPS = 2000  # of the MXU in one MATMUL
 
 
-@dataclass(frozen=True)
-class Range:
-    """Bytes [low, high) of one space that an instruction may touch."""
-
-    space: str
-    low: int
-    high: int
-
-    def meets(self, other: Range) -> bool:
-        """Whether both have a byte in common."""
-        return self.space == other.space and self.low < other.high and other.low < self.high
-
-
 class _NoRoom(Exception):
     """A shape does not fit: draw another one."""
-
-
-@dataclass
-class _Access:
-    engine: Engine
-    ordinal: int
-    reads: list[Range]
-    writes: list[Range]
-
-
-@dataclass
-class _Loaded:
-    """Microwords in the program store."""
-
-    first: int
-    words: list[Microword]
-
-
-@dataclass
-class _Stream:
-    """Where a stream of a VECTOR lies: base, row and pixel strides, and what it covers."""
-
-    fields: tuple[int, int, int]
-    covers: Range
 
 
 @dataclass
@@ -89,8 +53,8 @@ class Builder(Draw):
 
     config: ChipConfig
     program: list[Instruction | bytes] = field(default_factory=list)
-    accesses: list[_Access] = field(default_factory=list)
-    loaded: list[_Loaded] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
+    loaded: list[Loaded] = field(default_factory=list)
     microword_top: int = MICROWORDS
 
     def __post_init__(self) -> None:
@@ -132,14 +96,14 @@ class Builder(Draw):
         """Append an instruction that waits for what it meets. idle: it may wait for something else as well."""
         engine = ENGINE_OF[instruction.opcode]
         for other in self.accesses:
-            if other.engine is not engine and _conflict(reads, writes, other):
+            if other.engine is not engine and conflict(reads, writes, other):
                 wait(instruction, other.engine, other.ordinal + 1)
         counts = self.counts()
         if idle and self.chance(10):
             awaited = self.pick(list(Engine))
             wait(instruction, awaited, self.number(0, counts[awaited]))
         self.program.append(instruction)
-        self.accesses.append(_Access(engine, counts[engine], reads, writes))
+        self.accesses.append(Access(engine, counts[engine], reads, writes))
 
     def counts(self) -> dict[Engine, int]:
         """Instructions so far, by engine."""
@@ -212,7 +176,7 @@ class Builder(Draw):
         if self.chance(20):
             matmuls.append(matmuls[0] if self.chance(50) else self.matmul())
         vectors = self._drains([m for m, _ in matmuls])
-        prepared: list[_Loaded] = []
+        prepared: list[Loaded] = []
         for words, _, _, _ in vectors:  # microwords are loaded before the MATMULs
             prepared.append(self.prepare(words, prepared))
         first = len(self.accesses)
@@ -302,7 +266,7 @@ class Builder(Draw):
         }
         reads = [Range("SPAD", act, act + act_size), Range("SPAD", wgt, wgt + wgt_size)]
         if act_format is ActFormat.TABLE4:
-            reads.append(_table_range(fields["code_table"]))
+            reads.append(table_range(fields["code_table"]))
         return Instruction(Opcode.MATMUL, {k: int(v) for k, v in fields.items()}), reads
 
     # -- VECTOR ---------------------------------------------------------------------------------------------------
@@ -323,19 +287,19 @@ class Builder(Draw):
         words = [self.microword(acc=True) for _ in range(turns)] + [self.microword(acc=False) for _ in range(others)]
         return [words[k] for k in self.rng.permutation(len(words))]
 
-    def prepare(self, words: list[Microword], keep: Sequence[_Loaded] = ()) -> _Loaded:
+    def prepare(self, words: list[Microword], keep: Sequence[Loaded] = ()) -> Loaded:
         """LOAD microwords into the program store, over none of `keep`."""
         unit = max(1, self.config.depth // MICROWORD_BYTES)
         size = -(-len(words) // unit) * unit
         while True:
             first = self.number(0, (self.config.prog_words - size) // unit) * unit
-            if not any(_overlap(p, first, size) for p in keep):
+            if not any(overlap(p, first, size) for p in keep):
                 break
         source, self.microword_top = self.microword_top, self.microword_top + size * MICROWORD_BYTES
         self.memory.place(source, b"".join(w.encode() for w in words))
         self._copy(Opcode.LOAD, source, first * MICROWORD_BYTES, 1, size * MICROWORD_BYTES, 0, 0, Space.PROG)
-        self.loaded = [p for p in self.loaded if not _overlap(p, first, size)]
-        self.loaded.append(_Loaded(first, words))
+        self.loaded = [p for p in self.loaded if not overlap(p, first, size)]
+        self.loaded.append(Loaded(first, words))
         return self.loaded[-1]
 
     def _vector(
@@ -370,13 +334,13 @@ class Builder(Draw):
         reads = [Range("PROG", prog * MICROWORD_BYTES, (prog + len(words)) * MICROWORD_BYTES)]
         reads += [s.covers for s, used in ((a, uses_a), (b, uses_b)) if any(used(w) for w in words)]
         reads += [param] if uses_parameters(words) else []
-        reads += [_table_range(w[t]) for w in words for t, used in TABLES_USED.items() if used(w)]
+        reads += [table_range(w[t]) for w in words for t, used in TABLES_USED.items() if used(w)]
         writes = [d.covers] if any(uses_d(w) for w in words) else []
         self.add(Instruction(Opcode.VECTOR, {**fields, "param": param.low}), reads, writes, idle)
 
     def _streams(
         self, words: list[Microword], shape: tuple[int, int], groups: int, keep: list[Range]
-    ) -> tuple[_Stream, _Stream, _Stream, Range]:
+    ) -> tuple[Stream, Stream, Stream, Range]:
         """Streams A, B, D and the parameters, such that no microword reads what an earlier element of it wrote."""
         cols = self.config.cols
         read_unit = cols if any(w["fmt_a"] == Format.INT8 for w in words if uses_a(w)) else cols // 2
@@ -392,7 +356,7 @@ class Builder(Draw):
             wide = Range("SPAD", d.covers.low, d.covers.high + length)
             if wide.high > self.config.spad_bytes:
                 raise _NoRoom
-            a, b = _Stream(d.fields, wide), self.pick([b, _Stream(d.fields, wide)])
+            a, b = Stream(d.fields, wide), self.pick([b, Stream(d.fields, wide)])
         size = groups * cols * PARAM_BYTES
         low = self.place(size, self.config.depth)
         param = Range("SPAD", low, low + size)
@@ -414,34 +378,14 @@ class Builder(Draw):
             Destination(dst), self.config.cols // 2
         )
 
-    def _stream(self, shape: tuple[int, int], groups: int, unit: int, used: bool) -> _Stream:
+    def _stream(self, shape: tuple[int, int], groups: int, unit: int, used: bool) -> Stream:
         if not used:  # anything that decode lets through
             half = self.config.cols // 2
             low, row, pix = (self.number(0, (1 << 20) // half - 1) * half for _ in range(3))
-            return _Stream((low, row, pix), Range("SPAD", 0, 0))
+            return Stream((low, row, pix), Range("SPAD", 0, 0))
         length = groups * unit
         pix = self.pick([length, length, length + self.number(0, 3) * unit, self.number(0, 4) * unit])
         row = self.pick([shape[1] * pix, shape[1] * pix + self.number(0, 5) * unit, self.number(0, 8) * unit])
         size = (shape[0] - 1) * row + (shape[1] - 1) * pix + length
         low = self.place(size, unit)
-        return _Stream((low, row, pix), Range("SPAD", low, low + size))
-
-
-def _overlap(p: _Loaded, first: int, size: int) -> bool:
-    return p.first < first + size and first < p.first + len(p.words)
-
-
-def _conflict(reads: list[Range], writes: list[Range], other: _Access) -> bool:
-    return any(w.meets(r) for w in writes for r in (*other.reads, *other.writes)) or any(
-        r.meets(w) for r in reads for w in other.writes
-    )
-
-
-def wait(instruction: Instruction, engine: Engine, count: int) -> None:
-    """Make an instruction wait until an engine has retired so many."""
-    name = f"wait_{engine.name.lower()}"
-    instruction[name] = max(instruction[name], count)
-
-
-def _table_range(table: int) -> Range:
-    return Range("TABLE", table * TABLE_BYTES, (table + 1) * TABLE_BYTES)
+        return Stream((low, row, pix), Range("SPAD", low, low + size))

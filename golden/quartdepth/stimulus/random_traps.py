@@ -15,7 +15,8 @@ from golden.quartdepth.chip.isa import (
 )
 from golden.quartdepth.chip.memory import Fault
 from golden.quartdepth.chip.program import CONTROL
-from golden.quartdepth.stimulus.random_builder import DATA, FAULTY, PROGRAM, REGION, STORED, Builder, wait
+from golden.quartdepth.stimulus.accesses import wait
+from golden.quartdepth.stimulus.random_builder import DATA, FAULTY, PROGRAM, REGION, STORED, Builder
 
 HALT = Instruction(Opcode.HALT)
 

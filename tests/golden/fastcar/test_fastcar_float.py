@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,15 +20,6 @@ from golden.fastcar.quantize import integer_model
 from golden.fastcar.train import activation_ranges
 
 CONFIG = ModelConfig(LayerConfig(64, 96, 4, 2, 16, frame_tokens=8, context=40), layers=3, tokens=50, conditions=3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors on shared cores: threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

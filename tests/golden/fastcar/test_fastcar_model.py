@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,15 +22,6 @@ from golden.fastcar.tokenizer import Tokenizer, load_tokenizer
 from golden.paths import shared_dir
 
 SMALL = ModelConfig(LayerConfig(16, 24, 2, 1, 8, frame_tokens=4, context=20), layers=2, tokens=30, conditions=3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors on shared cores: threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
