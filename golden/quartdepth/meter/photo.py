@@ -10,8 +10,10 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 
 
 class PhotoError(ValueError):
@@ -75,3 +77,8 @@ def fit_photo(path: str | Path, target: tuple[int, int], fit: Fit = Fit.CROP) ->
     box = fit_box(image.size, target, fit)
     fitted = image.resize((target[1], target[0]), Image.Resampling.BILINEAR, box=box)
     return Photo(np.array(fitted, dtype=np.uint8), box, image.size)
+
+
+def to_input(rgb: NDArray[np.uint8]) -> Tensor:
+    """uint8 [N,H,W,3] -> float32 [N,3,H,W] in 0..1."""
+    return torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).float() / 255

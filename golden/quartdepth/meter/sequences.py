@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
+
 
 class DataError(ValueError):
     """A sequence folder that is missing or damaged."""

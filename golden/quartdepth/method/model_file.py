@@ -26,26 +26,30 @@ from numpy.typing import NDArray
 from golden.quartdepth.arithmetic.codetable import CodeTable
 from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Shape
+from golden.quartdepth.network.layers import Patches, Regrid, Shape
 from golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,
+    Double,
     Join,
     Layer,
     Network,
     Normalise,
     Picture,
+    Polish,
     Rescale,
     Residual,
     Scale,
 )
 
 MAGIC = b"TRIPTYCH"
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("<8sII")
-_LAYERS: dict[str, type[Layer]] = {c.__name__: c for c in (Convolution, Rescale, Normalise, Attend, Join)}
-_RECORDS: dict[str, type[Any]] = {c.__name__: c for c in (Scale, Residual, Shape)}
+_LAYERS: dict[str, type[Layer]] = {
+    c.__name__: c for c in (Convolution, Rescale, Polish, Double, Normalise, Attend, Join)
+}
+_RECORDS: dict[str, type[Any]] = {c.__name__: c for c in (Scale, Residual, Shape, Regrid, Patches)}
 
 
 class ModelFileError(ValueError):
@@ -109,11 +113,19 @@ def to_bytes(model: ModelFile) -> bytes:
             {"layer": type(x).__name__, **{f.name: writer.value(getattr(x, f.name)) for f in fields(x)}}
             for x in network.layers
         ],
+        "constants": {n: writer.value(_small(c)) for n, c in network.constants.items()},
+        "patches": writer.value(network.patches),
     }
     header["arrays"] = writer.arrays
     text = zlib.compress(json.dumps(header, sort_keys=True).encode(), 9)
     body = _HEAD.pack(MAGIC, VERSION, len(text)) + text + zlib.compress(b"".join(writer.data), 9)
     return body + hashlib.sha256(body).digest()
+
+
+def _small(codes: NDArray[np.int64]) -> NDArray[Any]:
+    """Codes in the smallest type that holds them."""
+    small = codes.astype(np.int8)
+    return small if (small == codes).all() else codes.astype(np.int16)
 
 
 def save(model: ModelFile, file: Path) -> int:
@@ -180,5 +192,6 @@ def _read(header: dict[str, Any], data: bytes) -> ModelFile:
     for entry in header["layers"]:
         kind = _LAYERS[entry["layer"]]
         layers.append(kind(**{k: value(v) for k, v in entry.items() if k != "layer"}))
-    network = Network(header["input"], header["output"], pictures, layers)
+    constants = {n: value(c).astype(np.int64) for n, c in header["constants"].items()}
+    network = Network(header["input"], header["output"], pictures, layers, constants, value(header["patches"]))
     return ModelFile(network, header["metres_per_unit"], header["about"])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.network.layers import Add, Attention, Conv, FloatGraph, FloatLayer, Transposed
@@ -55,18 +54,16 @@ def run_layer(layer: FloatLayer, pictures: Pictures, weights: Weights | None = N
         y = product(layer, pictures[layer.source], weights)
         if isinstance(layer, Conv) and layer.residual is not None:
             y = y + pictures[layer.residual]
-        return y.relu() if layer.relu else y
+        return layer.activate(y)
     if isinstance(layer, Attention):
         return _attend(layer, pictures)
     return layer.run(pictures, lambda name, tensor: None)
 
 
 def product(layer: Conv | Transposed, x: Tensor, weights: Weights | None = None) -> Tensor:
-    """Weights times input plus bias: the layer before residual and ReLU."""
+    """Weights times input plus bias: the layer before residual and activation."""
     w, b = (layer.weight, layer.bias) if weights is None else (weights.weight, weights.bias)
-    if isinstance(layer, Transposed):
-        return F.conv_transpose2d(x, w, b, layer.stride, layer.padding, layer.extra)
-    return F.conv2d(x, w, b, layer.stride, layer.padding, groups=w.shape[0] if layer.depthwise else 1)
+    return layer.product(x, w, b)
 
 
 def _attend(layer: Attention, pictures: Pictures) -> Tensor:
@@ -94,7 +91,7 @@ def simulate(
     for layer in graph.layers:
         for source in layer.sources:
             left[source] += 1
-    pictures: Pictures = {graph.input: image}
+    pictures: Pictures = {graph.input: image, **constants(graph, image, codes)}
     for layer in graph.layers:
         y = run_layer(layer, pictures, (weights or {}).get(layer.name))
         if codes is not None:
@@ -108,6 +105,12 @@ def simulate(
             if not left[source] and source != graph.output:
                 pictures.pop(source, None)
     return pictures[graph.output]
+
+
+def constants(graph: FloatGraph, image: Tensor, codes: Mapping[str, Code] | None = None) -> Pictures:
+    """The graph's constants, one for each image, coded if there are codes."""
+    held = {name: value.to(image).expand(len(image), -1, -1, -1) for name, value in graph.constants.items()}
+    return held if codes is None else {name: fake_quantise(value, codes[name]) for name, value in held.items()}
 
 
 def is_sum(layer: FloatLayer) -> bool:

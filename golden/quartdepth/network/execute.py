@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
+from golden.quartdepth.arithmetic.functions import exp2n, gelu, recip, rsqrt
 from golden.quartdepth.arithmetic.numerics import Ints, rs, sat16, sat32, wrap32
 from golden.quartdepth.network.network import (
     Attend,
     Convolution,
+    Double,
     Join,
     Layer,
     Network,
     Normalise,
+    Polish,
     Rescale,
     Residual,
     Scale,
@@ -42,7 +44,7 @@ def run(network: Network, codes: Ints, observe: Callable[[str, Ints], None] | No
     lo, hi = picture.code.limits
     if codes.min() < lo or codes.max() > hi:
         raise ValueError(f"input codes must be in {lo}..{hi}")
-    pictures = {network.input: codes.astype(np.int64)}
+    pictures = {network.input: codes.astype(np.int64), **network.constants}
     for layer in network.layers:
         pictures[layer.name] = _RUN[type(layer)](layer, network, pictures)
         if observe is not None:
@@ -75,6 +77,8 @@ def _maps(x: NDArray[np.generic]) -> torch.Tensor:
 def _convolution(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     assert isinstance(layer, Convolution)
     x = _maps(_meaning(layer.source, network, pictures))
+    if layer.regrid is not None:
+        x = layer.regrid.apply(x)
     w = torch.from_numpy(layer.weight.astype(np.float64))
     if layer.transposed:
         y = F.conv_transpose2d(x, w, None, layer.stride, layer.padding, layer.extra)
@@ -83,6 +87,8 @@ def _convolution(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     acc = y[0].permute(1, 2, 0).numpy().astype(np.int64)
     v = wrap32(acc + layer.bias).astype(np.int64)
     scaled = sat32(rs(v * layer.multiplier.astype(np.int64), layer.shift))
+    if layer.gelu is not None:
+        scaled = _apply(gelu(sat16(scaled)), layer.gelu)
     return _finish(layer, network, pictures, scaled, layer.lo, layer.hi)
 
 
@@ -90,6 +96,24 @@ def _rescale(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     assert isinstance(layer, Rescale)
     a = network.pictures[layer.source].code.read(pictures[layer.source])
     return _finish(layer, network, pictures, _apply(a + layer.add, layer.scale), layer.lo, layer.hi)
+
+
+def _polish(layer: Layer, network: Network, pictures: Pictures) -> Ints:
+    assert isinstance(layer, Polish)
+    a = network.pictures[layer.source].code.read(pictures[layer.source])
+    y = sat32(rs((a + layer.add) * layer.multiplier.astype(np.int64), layer.shift))
+    return _finish(layer, network, pictures, y, layer.lo, layer.hi)
+
+
+def _double(layer: Layer, network: Network, pictures: Pictures) -> Ints:
+    assert isinstance(layer, Double)
+    a = network.pictures[layer.source].code.read(pictures[layer.source]) + layer.add
+    near, far = _apply(a, layer.near), _apply(a, layer.far)
+    size = a.shape[layer.axis]
+    before, after = (np.clip(np.arange(size) + step, 0, size - 1) for step in (-1, 1))
+    pair = np.stack([near + far.take(i, layer.axis) for i in (before, after)], layer.axis + 1)
+    shape = [2 * n if axis == layer.axis else n for axis, n in enumerate(a.shape)]
+    return _finish(layer, network, pictures, pair.reshape(shape), layer.lo, layer.hi)
 
 
 def _join(layer: Layer, network: Network, pictures: Pictures) -> Ints:
@@ -139,6 +163,8 @@ def _attend(layer: Layer, network: Network, pictures: Pictures) -> Ints:
 _RUN: dict[type[Layer], Callable[[Layer, Network, Pictures], Ints]] = {
     Convolution: _convolution,
     Rescale: _rescale,
+    Polish: _polish,
+    Double: _double,
     Join: _join,
     Normalise: _normalise,
     Attend: _attend,

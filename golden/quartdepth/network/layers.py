@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeVar
 
 import torch
@@ -31,6 +31,38 @@ class Shape:
     def __len__(self) -> int:
         """Pixels."""
         return self.height * self.width
+
+
+@dataclass(frozen=True)
+class Regrid:
+    """A picture's pixels, counted row by row, without the first `skip`, as a map of height x width: tokens of a vision
+    transformer without its class token, at their places in the photo."""
+
+    skip: int
+    height: int
+    width: int
+
+    def apply(self, x: Tensor) -> Tensor:
+        """[B,C,h,w] -> [B,C,height,width]."""
+        return x.flatten(2)[:, :, self.skip :].unflatten(2, (self.height, self.width))
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The input as tokens: rows x columns patches of size x size photo pixels, each one pixel of the input picture,
+    which is one row high and begins with an all-zero pixel, the place of a class token."""
+
+    size: int
+    rows: int
+    cols: int
+
+    def arrange(self, photo: Tensor, zero: float = 0.0) -> Tensor:
+        """[B,c,rows size,cols size] -> [B,c size^2,1,1 + rows cols], channel (c, y, x). Raises ValueError."""
+        if photo.shape[-2:] != (self.rows * self.size, self.cols * self.size):
+            wanted = f"{self.rows * self.size} x {self.cols * self.size}"
+            raise ValueError(f"the photo must be {wanted}, not {photo.shape[-2]} x {photo.shape[-1]}")
+        tokens = F.unfold(photo, self.size, stride=self.size)
+        return F.pad(tokens, (1, 0), value=zero)[:, :, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +93,10 @@ class FloatLayer(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Conv(FloatLayer):
-    """Convolution (dense or depthwise 3x3) or, 1x1, a linear layer; then `+ residual`, then ReLU."""
+    """Convolution (dense or depthwise 3x3) or, 1x1, a linear layer; then `+ residual`, then ReLU or GELU.
+
+    regrid: a linear layer's input is rearranged before.
+    """
 
     reads = ("source", "residual")
 
@@ -73,6 +108,8 @@ class Conv(FloatLayer):
     depthwise: bool = False
     residual: str | None = None
     relu: bool = False
+    gelu: bool = False
+    regrid: Regrid | None = None
 
     @property
     def pointwise(self) -> bool:
@@ -80,16 +117,27 @@ class Conv(FloatLayer):
         return self.weight.shape[2:] == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
 
     def output_shape(self, shape: Shape) -> Shape:
+        if self.regrid is not None:
+            return Shape(self.regrid.height, self.regrid.width, self.weight.shape[0])
         h = (shape.height + 2 * self.padding[0] - self.weight.shape[2]) // self.stride[0] + 1
         w = (shape.width + 2 * self.padding[1] - self.weight.shape[3]) // self.stride[1] + 1
         return Shape(h, w, self.weight.shape[0])
 
     def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
-        groups = self.weight.shape[0] if self.depthwise else 1
-        y = F.conv2d(pictures[self.source], self.weight, self.bias, self.stride, self.padding, groups=groups)
+        y = self.product(pictures[self.source], self.weight, self.bias)
         if self.residual is not None:
             y = y + pictures[self.residual]
-        return y.relu() if self.relu else y
+        return self.activate(y)
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The layer's sum for other weights of its shape, before residual and activation."""
+        groups = self.weight.shape[0] if self.depthwise else 1
+        x = x if self.regrid is None else self.regrid.apply(x)
+        return F.conv2d(x, weight, bias, self.stride, self.padding, groups=groups)
+
+    def activate(self, y: Tensor) -> Tensor:
+        """ReLU or GELU, or neither."""
+        return F.gelu(y) if self.gelu else y.relu() if self.relu else y
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +158,14 @@ class Transposed(FloatLayer):
         return Shape(h, w, self.weight.shape[1])
 
     def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
-        x = pictures[self.source]
-        y = F.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding, self.extra)
+        return self.activate(self.product(pictures[self.source], self.weight, self.bias))
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The layer's sum for other weights of its shape, before the activation."""
+        return F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.extra)
+
+    def activate(self, y: Tensor) -> Tensor:
+        """ReLU, or nothing."""
         return y.relu() if self.relu else y
 
 
@@ -138,6 +192,38 @@ class Add(FloatLayer):
     def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
         y = pictures[self.source] + pictures[self.other]
         return y.relu() if self.relu else y
+
+
+@dataclass(frozen=True, eq=False)
+class Gain(FloatLayer):
+    """A factor by channel: where polishing finds no linear layer to fold into."""
+
+    source: str
+    gain: Tensor  # [c]
+
+    def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
+        return pictures[self.source] * self.gain[:, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Enlarge(FloatLayer):
+    """Twice the size along one axis (2: rows, 3: columns), bilinear between pixel centres, edges held."""
+
+    source: str
+    axis: int
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.axis == 2:
+            return replace(shape, height=2 * shape.height)
+        return replace(shape, width=2 * shape.width)
+
+    def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
+        x = pictures[self.source]
+        first, last = x.narrow(self.axis, 0, 1), x.narrow(self.axis, -1, 1)
+        before = torch.cat([first, x.narrow(self.axis, 0, x.shape[self.axis] - 1)], self.axis)
+        after = torch.cat([x.narrow(self.axis, 1, x.shape[self.axis] - 1), last], self.axis)
+        pair = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], self.axis + 1)
+        return pair.flatten(self.axis, self.axis + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +264,7 @@ class LayerNorm(FloatLayer):
 class Attention(FloatLayer):
     """softmax(scale q k^T) v per sequence and head; sequence (p, q) holds the pixels (py a + p, px b + q).
 
-    `channels`: first channel of queries, keys and values in their pictures.
+    `channels`: first channel of queries, keys and values in their pictures. narrow: four bits do for the keys.
     """
 
     reads = ("query", "key", "value")
@@ -191,6 +277,7 @@ class Attention(FloatLayer):
     scale: float
     patch: tuple[int, int]
     channels: tuple[int, int, int] = (0, 0, 0)
+    narrow: bool = True
 
     def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
         q, k, v = (self._split(pictures[name]) for name in (self.query, self.key, self.value))
@@ -212,17 +299,21 @@ class Attention(FloatLayer):
 
 @dataclass(frozen=True, eq=False)
 class FloatGraph:
-    """Layers in running order. `shapes` holds every picture, the input's too."""
+    """Layers in running order. `shapes` holds every picture, the input's and the constants' too; constants are pictures
+    [1,C,H,W] that no layer makes. patches: what the input picture is made of, if not the photo itself."""
 
     input: str
     output: str
     shapes: dict[str, Shape]
     layers: list[FloatLayer]
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    patches: Patches | None = None
 
     def run(self, image: Tensor, observe: Observe = lambda name, tensor: None) -> Tensor:
         """The output for an input of [1,C,H,W] float32; `observe` is shown every picture and inner tensor."""
-        pictures = {self.input: image}
-        observe(self.input, image)
+        pictures = {self.input: image, **self.constants}
+        for name, picture in pictures.items():
+            observe(name, picture)
         with torch.no_grad():
             for layer in self.layers:
                 pictures[layer.name] = layer.run(pictures, observe)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from golden.quartdepth.arithmetic.codetable import CodeTable
 from golden.quartdepth.arithmetic.numerics import Ints
 from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Shape
+from golden.quartdepth.network.layers import Patches, Regrid, Shape
 
 _LIMITS = {Format.INT8: (-128, 127), Format.UINT4: (0, 15), Format.TABLE4: (0, 15), Format.INT16: (-32768, 32767)}
 
@@ -145,7 +145,8 @@ class Convolution(Layer):
     """Dense or depthwise convolution, linear layer (1x1), or transposed convolution.
 
     `acc = sum (q - zero) w` with `zero` the source's; `Y = sat32(rs(wrap32(acc + bias) * multiplier, shift))` by
-    output channel; `V = clamp(Y + residual + output zero, lo, hi)`, then the output's encoder.
+    output channel; `V = clamp(Y + residual + output zero, lo, hi)`, then the output's encoder. With `gelu`:
+    `Y = rs(GELU(sat16(Y)) * gelu.multiplier, gelu.shift)`, no residual. regrid: of a linear layer's input.
     weight: int8 in -8..7, [o, i, kh, kw]; depthwise [c, 1, 3, 3]; transposed [i, o, kh, kw].
     """
 
@@ -162,6 +163,8 @@ class Convolution(Layer):
     transposed: bool = False
     extra: tuple[int, int] = (0, 0)
     residual: Residual | None = None
+    gelu: Scale | None = None
+    regrid: Regrid | None = None
 
     def macs(self, network: Network) -> int:
         place = network.pictures[self.source if self.transposed else self.name].shape
@@ -178,6 +181,35 @@ class Rescale(Layer):
     lo: int
     hi: int
     residual: Residual | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Polish(Layer):
+    """By channel `V = clamp(sat32(rs((A + add) * multiplier, shift)) + output zero, lo, hi)`, then encoded."""
+
+    source: str
+    add: int
+    multiplier: NDArray[np.int16]
+    shift: NDArray[np.uint8]
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class Double(Layer):
+    """Twice the rows (axis 0) or columns (axis 1): every pixel makes one towards each neighbour, edges held.
+
+    `V = clamp(rs((A + add) * near) + rs((B + add) * far) + output zero, lo, hi)`, A the pixel, B the neighbour (at the
+    edge A itself), then encoded.
+    """
+
+    source: str
+    axis: int
+    add: int
+    near: Scale
+    far: Scale
+    lo: int
+    hi: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,15 +277,19 @@ class Join(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Integer layers in running order; `pictures` holds every picture, the input's and the output's too."""
+    """Integer layers in running order; `pictures` holds every picture, the input's and the output's too. constants:
+    codes [h, w, c] of pictures that no layer makes. patches: what the input picture is made of, if not the photo
+    itself."""
 
     input: str
     output: str
     pictures: dict[str, Picture]
     layers: list[Layer] = field(default_factory=list)
+    constants: dict[str, Ints] = field(default_factory=dict)
+    patches: Patches | None = None
 
     def __post_init__(self) -> None:
-        made = {self.input}
+        made = {self.input, *self.constants}
         for layer in self.layers:
             for source in layer.sources:
                 if source not in made:

@@ -1,8 +1,9 @@
 """From a captured network to the integer one: calibrated min-max ranges, or codes and weights that a method chose.
 
 Weights are int4 in -7..7, symmetric, one scale an output channel. Activations are int8, asymmetric (w4a8), or unsigned
-4-bit codes (w4a4). Eight bits stay, in w4a4 too: the photo (it is 8-bit), what LayerNorm reads, attention's queries,
-values, scores and weights. Keys take the weights' side of the array and are int4 in both modes. The output is INT16.
+4-bit codes (w4a4). Eight bits stay, in w4a4 too: the photo (it is 8-bit), constants, what LayerNorm reads, what no
+product reads (it takes no part in the array), attention's queries, values, scores and weights. Keys take the weights'
+side of the array and are int4 in both modes where the layer says so. The output is INT16.
 A caller may give any other picture a code of its own, tables (TABLE4) included, and any layer its rounded weights.
 """
 
@@ -24,8 +25,10 @@ from golden.quartdepth.network.layers import (
     Attention,
     Concat,
     Conv,
+    Enlarge,
     FloatGraph,
     FloatLayer,
+    Gain,
     LayerNorm,
     Relu,
     Transposed,
@@ -34,11 +37,13 @@ from golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,
+    Double,
     Join,
     Layer,
     Network,
     Normalise,
     Picture,
+    Polish,
     Rescale,
     Residual,
     Scale,
@@ -51,6 +56,7 @@ HEADROOM = 2.0  # of the 16-bit output over the largest value seen
 SPREAD = 1.25  # of LayerNorm's centred values over the largest seen
 LARGEST_FACTOR = 32767.0  # of a sum, in units of a value of at most 16 bits
 LOG2_E = math.log2(math.e)
+GELU_STEP = 2.0**-11  # of the chip's GELU, in and out
 
 Range = tuple[float, float]
 
@@ -165,14 +171,19 @@ class _Quantizer:
         self._choose_codes()
         for layer in self.graph.layers:
             self.layers.extend(self._quantize(layer))
-        return Network(self.graph.input, self.graph.output, self.pictures, self.layers)
+        constants = {}
+        for name, value in self.graph.constants.items():
+            constants[name] = self.code(name).encode(value[0].permute(1, 2, 0).double().numpy())
+        return Network(self.graph.input, self.graph.output, self.pictures, self.layers, constants, self.graph.patches)
 
     def code(self, name: str) -> Code:
         return self.pictures[name].code
 
     def _choose_codes(self) -> None:
         graph = self.graph
-        eight = {graph.input, *self.eight}
+        products = {layer.source for layer in graph.layers if isinstance(layer, Conv | Transposed)}
+        parts = {part for layer in graph.layers if isinstance(layer, Concat) for part in layer.parts}
+        eight = {graph.input, *self.eight, *(set(graph.shapes) - products - parts)}
         symmetric: set[str] = set()
         keys: set[str] = set()
         readers: dict[str, list[FloatLayer]] = {name: [] for name in graph.shapes}
@@ -183,8 +194,9 @@ class _Quantizer:
                 eight.add(layer.source)
             elif isinstance(layer, Attention):
                 symmetric.update(layer.sources)
-                keys.add(layer.key)
-        for name in [graph.input, *(layer.name for layer in graph.layers)]:
+                if layer.narrow:
+                    keys.add(layer.key)
+        for name in [graph.input, *graph.constants, *(layer.name for layer in graph.layers)]:
             low, high = (0.0, 1.0) if name == graph.input else self.ranges[name]
             if name in self.given:
                 code = self.given[name]
@@ -209,6 +221,10 @@ class _Quantizer:
                 return [self._convolution(layer, layer.weight, 0, layer.stride, layer.padding)]
             case Transposed():
                 return [self._convolution(layer, layer.weight, 1, layer.stride, layer.padding)]
+            case Gain():
+                return [self._polish(layer)]
+            case Enlarge():
+                return [self._double(layer)]
             case Relu():
                 return [self._rescale(layer.name, layer.source, None, True)]
             case Add():
@@ -257,6 +273,12 @@ class _Quantizer:
             fine = scale
             scale = np.maximum(fine, np.abs(bias) / (source.scale * MAX_BIAS / 2))
             q = np.rint(q * (fine / scale).reshape(shaped.shape))
+        gelu = None
+        if isinstance(layer, Conv) and layer.gelu:
+            if layer.residual is not None:
+                raise QuantizeError(f"'{layer.name}': GELU cannot take a residual")
+            gelu = fixed_point(GELU_STEP / step, f"'{layer.name}': the rescaling after GELU")
+            step = GELU_STEP
         # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does
         real = np.minimum(source.scale * scale / step, LARGEST_FACTOR)
         factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in real]
@@ -276,7 +298,21 @@ class _Quantizer:
             transposed=isinstance(layer, Transposed),
             extra=layer.extra if isinstance(layer, Transposed) else (0, 0),
             residual=self._residual(layer.residual if isinstance(layer, Conv) else None, layer.name),
+            gelu=gelu,
+            regrid=layer.regrid if isinstance(layer, Conv) else None,
         )
+
+    def _polish(self, layer: Gain) -> Polish:
+        code, out = self.code(layer.source), self.code(layer.name)
+        factors = [fixed_point(code.scale * float(g) / out.step, f"'{layer.name}': the gain") for g in layer.gain]
+        multiplier = np.array([f.multiplier for f in factors], dtype=np.int16)
+        shift = np.array([f.shift for f in factors], dtype=np.uint8)
+        return Polish(layer.name, layer.source, -code.zero, multiplier, shift, *out.clamp)
+
+    def _double(self, layer: Enlarge) -> Double:
+        code, out = self.code(layer.source), self.code(layer.name)
+        near, far = (fixed_point(f * code.scale / out.step, f"'{layer.name}': the rescaling") for f in (0.75, 0.25))
+        return Double(layer.name, layer.source, layer.axis - 2, -code.zero, near, far, *out.clamp)
 
     def _rescale(self, name: str, source: str, other: str | None, relu: bool) -> Rescale:
         code = self.code(source)
@@ -340,12 +376,26 @@ class _Quantizer:
 
 
 def image_codes(network: Network, image: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Input codes [h, w, c] of an 8-bit image of the network's input size: exact, `q = pixel - 128`.
+    """Input codes [h, w, c] of an 8-bit image of the network's size: exact, `q = pixel - 128`; arranged in patches
+    where the network's input is.
 
     Raises QuantizeError for another size.
     """
-    shape = network.pictures[network.input].shape
-    if image.dtype != np.uint8 or image.shape != (shape.height, shape.width, shape.channels):
-        wanted = f"{shape.height} x {shape.width} x {shape.channels}"
-        raise QuantizeError(f"the image must be uint8 {wanted}, not {image.dtype} {image.shape}")
-    return network.pictures[network.input].code.encode(image.astype(np.float64) / 255)
+    picture, patches = network.pictures[network.input], network.patches
+    wanted = image_shape(network)
+    if image.dtype != np.uint8 or image.shape != wanted:
+        raise QuantizeError(f"the image must be uint8 {' x '.join(map(str, wanted))}, not {image.dtype} {image.shape}")
+    codes = picture.code.encode(image.astype(np.float64) / 255)
+    if patches is None:
+        return codes
+    maps = torch.from_numpy(codes.astype(np.float64)).permute(2, 0, 1)[None]
+    arranged = patches.arrange(maps, picture.code.pad)[0].permute(1, 2, 0)
+    return arranged.numpy().astype(np.int64)
+
+
+def image_shape(network: Network) -> tuple[int, int, int]:
+    """Rows, columns and channels of the photos that the network takes."""
+    shape, patches = network.pictures[network.input].shape, network.patches
+    if patches is None:
+        return shape.height, shape.width, shape.channels
+    return patches.rows * patches.size, patches.cols * patches.size, shape.channels // patches.size**2

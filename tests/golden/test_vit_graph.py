@@ -1,0 +1,118 @@
+"""The layers that the quantiser reads are the ViT, and its integer network behaves as its parts promise."""
+
+import numpy as np
+import pytest
+import torch
+
+from golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
+from golden.quartdepth.network.quantize import Bits, QuantizeError, image_codes, quantize
+from golden.quartdepth.vit.graph import build_graph
+from golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
+
+ROWS, COLS = 4, 6
+SMALL = VitConfig(dim=32, depth=4, heads=2, grid=5, taps=(0, 1, 2, 3))
+HEAD = DptConfig(features=16, channels=(8, 8, 16, 16))
+
+
+def tiny_vit(seed: int = 3) -> DepthVit:
+    """A ViT of the real one's structure with random weights, its class token, positions and gains too."""
+    torch.manual_seed(seed)
+    model = DepthVit(SMALL, HEAD).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
+                p.copy_(torch.randn_like(p) * 0.5)
+            if "output_conv2.2" in name:  # depths are positive and differ from pixel to pixel
+                p.copy_(torch.full_like(p, 1.5) if name.endswith("bias") else 20 * p)
+    return model
+
+
+def photo(seed: int = 1) -> torch.Tensor:
+    return torch.rand(1, 3, 14 * ROWS, 14 * COLS, generator=torch.Generator().manual_seed(seed))
+
+
+def test_graph_is_the_network() -> None:
+    model, x = tiny_vit(), photo()
+    graph = build_graph(model, ROWS, COLS)
+    assert graph.patches is not None
+    with torch.no_grad():
+        wanted = model(x)
+    assert wanted.std() > 0.05
+    # sums of some hundred products in another order: a few units of float32's last place
+    torch.testing.assert_close(graph.run(graph.patches.arrange(x)), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_published_head_is_refused() -> None:
+    with pytest.raises(ValueError, match="resizes by two"):
+        build_graph(DepthVit(SMALL, DptConfig.published()), ROWS, COLS)
+
+
+@pytest.mark.parametrize(("bits", "top", "bound"), [(Bits.W4A8, 127, 0.05), (Bits.W4A4, 7, 1.5)])
+def test_integers_follow_the_float_network(bits: Bits, top: int, bound: float) -> None:
+    graph = build_graph(tiny_vit(), ROWS, COLS)
+    assert graph.patches is not None
+    pixels = (photo()[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
+    x = graph.patches.arrange(pixels.permute(2, 0, 1)[None].float() / 255)
+    network = quantize(graph, [x], bits, weight_top=top)
+    code = network.pictures[network.output].code
+    got = code.decode(network.run_integer(image_codes(network, pixels.numpy())))[:, :, 0]
+    wanted = graph.run(x)[0, 0].numpy()
+    # eight bits leave a few per cent of the output's spread; four, only its order of size
+    assert np.abs(got - wanted).mean() < bound * wanted.std()
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_doubling_is_bilinear_in_float_and_integers(axis: int) -> None:
+    x = torch.rand(1, 4, 5, 7, generator=torch.Generator().manual_seed(5))
+    eye = torch.eye(4)[:, :, None, None]
+    wide = Enlarge("twice", "first", axis).output_shape(Shape(5, 7, 4))
+    graph = FloatGraph(
+        "in", "last", {"in": Shape(5, 7, 4), "first": Shape(5, 7, 4), "twice": wide, "last": wide},
+        [Conv("first", "in", eye, torch.zeros(4)), Enlarge("twice", "first", axis),
+         Conv("last", "twice", eye, torch.zeros(4))],
+    )  # fmt: skip
+    factor = [2.0 if a == axis else 1.0 for a in (2, 3)]
+    wanted = torch.nn.functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(graph.run(x), wanted)
+    network = quantize(graph, [x], weight_top=127)
+    got = network.pictures["last"].code.decode(network.run_integer(network.pictures["in"].code.encode(
+        x[0].permute(1, 2, 0).double().numpy()
+    )))  # fmt: skip
+    # three roundings to 8 bits and one weight step of 1/127
+    assert np.abs(got - wanted[0].permute(1, 2, 0).numpy()).max() < 4 / 255
+
+
+def test_gain_by_channel() -> None:
+    x = torch.rand(1, 3, 2, 4, generator=torch.Generator().manual_seed(6))
+    eye, gain = torch.eye(3)[:, :, None, None], torch.tensor([0.1, 1.0, 4.0])
+    shape = Shape(2, 4, 3)
+    graph = FloatGraph(
+        "in", "last", dict.fromkeys(("in", "first", "polished", "last"), shape),
+        [Conv("first", "in", eye, torch.zeros(3)), Gain("polished", "first", gain),
+         Conv("last", "polished", eye / gain[:, None, None, None], torch.zeros(3))],
+    )  # fmt: skip
+    network = quantize(graph, [x], weight_top=127)
+    codes = network.pictures["in"].code.encode(x[0].permute(1, 2, 0).double().numpy())
+    got = network.pictures["last"].code.decode(network.run_integer(codes))
+    # the gain's code has 255 steps over 0..4: a channel divided by 0.1 has a step of 4 / 255 / 0.1
+    error = np.abs(got - x[0].permute(1, 2, 0).numpy()).max((0, 1))
+    assert (error < 0.75 * 4 / 255 / gain.numpy() + 2 / 255).all()
+
+
+def test_patches_of_a_photo() -> None:
+    patches = Patches(2, 2, 3)
+    x = torch.arange(2 * 4 * 6).reshape(1, 2, 4, 6).float()
+    out = patches.arrange(x, -1.0)
+    assert out.shape == (1, 8, 1, 7)
+    assert (out[0, :, 0, 0] == -1).all()
+    assert out[0, :, 0, 6].tolist() == [16, 17, 22, 23, 40, 41, 46, 47]
+    with pytest.raises(ValueError, match="must be 4 x 6"):
+        patches.arrange(x[:, :, :3])
+
+
+def test_photo_of_another_size_is_refused() -> None:
+    graph = build_graph(tiny_vit(), ROWS, COLS)
+    assert graph.patches is not None
+    network = quantize(graph, [graph.patches.arrange(photo())])
+    with pytest.raises(QuantizeError, match="56 x 84 x 3"):
+        image_codes(network, np.zeros((56, 83, 3), np.uint8))
