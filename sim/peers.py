@@ -4,7 +4,7 @@ Simulated in float by Brevitas itself (layerwise backend): weights symmetric by 
 convolution and linear layer by tensor, asymmetric. It leaves in float what the chip computes in integers: sums,
 concatenations, attention's products, softmax, LayerNorm, biases. Its first and last layer have eight bits. Tuned by
 choice among `SETTINGS` on all calibration images: the one whose output, before weights are learned, is nearest to the
-float network's. GPTQ and Qronos then learn from every `LEARN_EVERY`-th image (each layer costs them a pass over all).
+float network's. GPTQ and Qronos then learn from some of the images, as each layer costs them a pass over all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.meter.model import METER, fuse
 from sim.errors import TriptychError
 
 VERSION = "0.13.4"
@@ -39,8 +38,7 @@ class Setting:
     least_error: bool
 
 
-SETTINGS = (Setting(99.9, False), Setting(99.99, True))
-LEARN_EVERY = 4
+SETTINGS = (Setting(99.9, False), Setting(99.999, False), Setting(99.99, True))
 
 
 class Flat(nn.Module):
@@ -55,17 +53,22 @@ class Flat(nn.Module):
         return out.reshape(*x.shape[:-1], -1)
 
 
-def _flattened(model: METER) -> METER:
-    fused = fuse(model)
-    for parent in list(fused.modules()):
+def _flattened(module: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(module)
+    for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear) and not isinstance(parent, Flat):
                 setattr(parent, name, Flat(child))
-    return fused
+    return copied
 
 
-def quantised(model: METER, images: list[Tensor], peer: Peer, bits: tuple[int, int]) -> tuple[nn.Module, str]:
-    """The network quantised by Brevitas to `bits` (weights, activations), and the setting that was best."""
+def quantised(
+    module: nn.Module, images: list[Tensor], peer: Peer, bits: tuple[int, int], learn_every: int
+) -> tuple[nn.Module, str]:
+    """The network quantised by Brevitas to `bits` (weights, activations), and the setting that was best.
+
+    learn_every: GPTQ and Qronos read every so many-th image.
+    """
     try:
         from brevitas_examples.imagenet_classification.ptq import ptq_common as ptq
     except ImportError as error:
@@ -73,13 +76,13 @@ def quantised(model: METER, images: list[Tensor], peer: Peer, bits: tuple[int, i
     logging.getLogger("torch").setLevel(logging.ERROR)
     ptq.tqdm = lambda x: x  # the caller shows progress
     loader = [(image, None) for image in images]
-    few = loader[::LEARN_EVERY]
+    few = loader[::learn_every]
     with torch.no_grad():
-        wanted = torch.cat([model(image) for image in images])
+        wanted = torch.cat([module(image) for image in images])
     best: tuple[float, nn.Module, str] | None = None
     for setting in SETTINGS:
         net = ptq.quantize_model(
-            copy.deepcopy(_flattened(model)), "layerwise", weight_bit_width=bits[0], act_bit_width=bits[1],
+            _flattened(module), "layerwise", weight_bit_width=bits[0], act_bit_width=bits[1],
             bias_bit_width=None, weight_quant_granularity="per_channel", act_quant_percentile=setting.percentile,
             act_quant_type="asym", scale_factor_type="float_scale", quant_format="int", weight_param_method="mse",
             act_param_method="mse" if setting.least_error else "stats",
