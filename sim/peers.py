@@ -1,10 +1,9 @@
 """Post-training quantisation by Brevitas on the same networks, for comparison: `pip install brevitas==0.13.4`.
 
 Simulated in float by Brevitas itself (layerwise backend): weights symmetric by output channel, the input of every
-convolution and linear layer by tensor, asymmetric. It leaves in float what the chip computes in integers: sums,
-concatenations, attention's products, softmax, LayerNorm, biases. Its first and last layer have eight bits. Tuned by
-choice among `SETTINGS` on all calibration images: the one whose output, before weights are learned, is nearest to the
-float network's. GPTQ and Qronos then learn from some of the images, as each layer costs them a pass over all.
+convolution and linear layer by tensor, asymmetric. What it leaves in float: `accuracy_table.PEERS`. Tuned by choice
+among `SETTINGS` on all calibration images: the one whose output, before weights are learned, is nearest to the float
+network's. GPTQ and Qronos then learn from some of the images, as each layer costs them a pass over all.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ VERSION = "0.13.4"
 class Peer(Enum):
     """What Brevitas does after calibration."""
 
-    MINMAX = "Brevitas min-max"
     GPTQ = "Brevitas GPTQ"
     QRONOS = "Brevitas Qronos"
 
@@ -97,7 +95,7 @@ def quantised(
     _, net, text = best
     if peer is Peer.GPTQ:
         ptq.apply_gptq(few, net, act_order=True, use_quant_activations=True)
-    elif peer is Peer.QRONOS:
+    else:
         ptq.apply_qronos(net, few)
     ptq.apply_bias_correction(loader, net)
     return net, text

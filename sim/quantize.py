@@ -2,74 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from golden.quartdepth.meter.model import METER
+import numpy as np
+
+from golden.quartdepth import arithmetic, method, network
+from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.method.model_file import ModelFile, save
 from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
-from sim.errors import TriptychError
 from sim.ledger import write_text
-from sim.models import calibration_images, float_graph, load_model
+from sim.models import FloatNetwork, Photos, calibration_frames, float_network
 
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """What `triptych quantize` was asked for. size: (height, width) of the input, multiples of 64."""
+    """What `triptych quantize` was asked for. size: (height, width) of the input; None for the model's own."""
 
     model: str
     widths: Widths
     method: Method
     out: Path
     weights: Path | None = None
+    backbone: Path | None = None
     size: tuple[int, int] | None = None
     calibration: tuple[Path, ...] = ()
     seed: int = Recipe.seed
 
 
-SIZES = {"meter": (192, 256), "meter-kitti": (192, 640)}
-
-
 def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Quantises, writes the file and says what came out. A run that was cut off goes on where it stopped.
 
-    Raises TriptychError, WeightsError, PhotoError, QuantizeError in one line; then no file is written.
+    Raises TriptychError, WeightsError, BackboneError, PhotoError, QuantizeError in one line; then no file is written.
     """
-    size = options.size or SIZES[options.model]
-    if any(n % 64 or n <= 0 for n in size):
-        raise TriptychError(f"the input's size must be multiples of 64, not {size[0]}x{size[1]}")
+    net = float_network(options.model, options.weights, options.backbone, options.size)
     probe = options.out.with_name(f".{options.out.name}.writable")
     write_text(probe, "")
     probe.unlink()
-    model = load_model(options.model, options.weights)
-    images = calibration_images(options.model, options.calibration, size)
-    if tuple(images[0].shape[2:]) != size:
-        raise TriptychError(f"the calibration frames are not {size[0]}x{size[1]}: name photos with --calibrate")
+    photos = [fit_photo(p, net.size).rgb for p in options.calibration]
+    frames = np.stack(photos) if photos else calibration_frames(options.model)
+    images = net.pictures(frames)
     recipe = Recipe(options.widths, options.method, options.seed)
     work = Work(options.out.with_name(f".{options.out.name}.work"))
-    result = run(float_graph(model, images[0]), images, recipe, progress, work)
-    about = describe(options.model, recipe, len(images), result)
-    size_bytes = save(ModelFile(result.network, model.metres_per_unit, about), options.out)
+    result = run(net.graph, images, recipe, progress, work)
+    about = describe(options.model, net, frames, recipe, result)
+    size = save(ModelFile(result.network, net.metres, about), options.out)
     if work.file is not None:
         work.file.unlink(missing_ok=True)
-    return {"file": str(options.out), "bytes": size_bytes, "smaller": round(float_bytes(model) / size_bytes, 2)} | about
+    told = {name: value for name, value in about.items() if name != "key"}
+    return {"file": str(options.out), "bytes": size, "smaller": round(net.bytes / size, 2)} | told
 
 
-def describe(model: str, recipe: Recipe, images: int, result: Result) -> dict[str, Any]:
+def describe(model: str, net: FloatNetwork, frames: Photos, recipe: Recipe, result: Result) -> dict[str, Any]:
     """What the file says of its making."""
     recipe_fields = asdict(recipe) | {"widths": recipe.widths.value, "method": recipe.method.value}
     tables = sum(p.code.table is not None for p in result.network.pictures.values())
     return {
         "model": model,
         "recipe": recipe_fields,
-        "calibration_images": images,
+        "calibration_images": len(frames),
         "pictures_with_tables": tables,
         "macs": result.network.macs,
+        "key": recipe_key(net, frames, recipe),
     }
 
 
-def float_bytes(model: METER) -> int:
-    """Size of the FP32 parameters."""
-    return 4 * sum(p.numel() for p in model.parameters())
+def recipe_key(net: FloatNetwork, frames: Photos, recipe: Recipe) -> str:
+    """What a quantised network depends on: the float network, the calibration frames, the recipe, the code."""
+    code = code_digest(sources(method, network, arithmetic))
+    return digest(net_key(net).encode(), frames.tobytes(), repr(recipe).encode(), code.encode())
+
+
+def net_key(net: FloatNetwork) -> str:
+    """What a float network's output depends on."""
+    state = net.module.state_dict()
+    return digest(
+        *(name.encode() + value.numpy().tobytes() for name, value in state.items()), repr(net.size).encode(),
+        code_digest(Path(str(module.__file__)) for module in net.kind.sources).encode(),
+    )  # fmt: skip
+
+
+def digest(*parts: bytes) -> str:
+    """A short hash."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()[:24]
+
+
+def sources(*packages: ModuleType) -> list[Path]:
+    """The files of packages."""
+    return [file for package in packages for file in sorted(Path(package.__path__[0]).glob("*.py"))]
+
+
+def code_digest(files: Iterable[Path]) -> str:
+    """A hash of what the code does: comments, docstrings and layout do not count."""
+    parts = []
+    for file in files:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        parts.append(ast.dump(tree).encode())
+    return digest(*parts)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.accuracy import RESAMPLES, Row, Store, interval, markdown
+from sim.accuracy import Store
+from sim.accuracy_table import RESAMPLES, Row, interval, markdown
 
 
 def _row(widths: str, d1: list[float]) -> Row:
@@ -26,19 +27,19 @@ def test_the_interval_covers_the_mean_of_most_samples() -> None:
     assert RESAMPLES >= 1000
 
 
-def test_rows_are_measured_once_and_survive(tmp_path: Path) -> None:
+def test_values_are_measured_once_and_survive(tmp_path: Path) -> None:
     calls = []
 
-    def measure() -> list[Row]:
+    def measure() -> list[float]:
         calls.append(1)
-        return [_row("fp32", [0.5, 0.7])]
+        return [0.5, 0.7]
 
-    first = Store(tmp_path / "rows.json").get("key", measure)
-    assert Store(tmp_path / "rows.json").get("key", measure) == first
+    assert Store(tmp_path / "rows").get("key", measure) == [0.5, 0.7]
+    assert Store(tmp_path / "rows").get("key", measure) == [0.5, 0.7]
     assert len(calls) == 1
-    Store(tmp_path / "rows.json").get("another key", measure)
+    Store(tmp_path / "rows").get("another", measure)
     assert len(calls) == 2
-    assert Store(tmp_path / "rows.json", measuring=False).get("third", measure) == []
+    assert Store(tmp_path / "rows").get("third", None) is None
     assert len(calls) == 2
 
 

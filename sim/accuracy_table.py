@@ -1,0 +1,76 @@
+"""Rows of the accuracy table: scores by image, their intervals, and how they are printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.quartdepth.method.recipe import Method
+from sim.ledger import table
+from sim.models import MODELS
+from sim.peers import Peer
+
+RESAMPLES, SEED = 2000, 4
+INTRODUCTION = """
+`triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
+too, raw d1 beside them. Loss: FP32's d1 less the row's. Calibration: train frames alone. Our rows are the integer
+network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
+`cpu-measured`.
+""".strip()
+PEERS = """
+The peers are simulated in float: the inputs and weights of every convolution and linear layer are quantised, sums,
+concatenations, attention's products, softmax, LayerNorm and biases are not, and the layer that reads the photo has
+eight bits. Note: the setting that was best for them.
+""".strip()
+STEP = {
+    Method.MINMAX: "min-max",
+    Method.LOGNP: "ours: LogNP",
+    Method.COMPENSATE: "ours: + compensation",
+    Method.FISHER: "ours: + Fisher rounding",
+    Method.FULL: "ours: + reconstruction",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores by image of one network on one sequence. note: file size and the machine's verdict, or the setting."""
+
+    model: str
+    sequence: str
+    widths: str
+    method: str
+    d1: list[float]
+    d1_scaled: list[float]
+    abs_rel: list[float]
+    rmse: list[float]
+    note: str
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """95 % of the means of resampled images (percentile bootstrap)."""
+    v = np.array(values)
+    pick = np.random.default_rng(SEED).integers(len(v), size=(RESAMPLES, len(v)))
+    low, high = np.percentile(v[pick].mean(1), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def markdown(model: str, rows: list[Row]) -> str:
+    """Tables by sequence, in Markdown; rows of a sequence without an FP32 row are left out."""
+    parts = [f"## Accuracy after quantisation: {MODELS[model].title}", INTRODUCTION]
+    if any(r.method in {peer.value for peer in Peer} for r in rows):
+        parts.append(PEERS)
+    for sequence in dict.fromkeys(r.sequence for r in rows if r.widths == "fp32"):
+        here = [r for r in rows if r.sequence == sequence]
+        exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
+        lines = []
+        for r in here:
+            low, high = interval(r.d1_scaled)
+            mean = float(np.mean(r.d1_scaled))
+            lines.append([
+                r.widths, r.method, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{exact - mean:+.3f}",
+                f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
+            ])  # fmt: skip
+        header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]
+        parts += [f"### {sequence}, n = {len(here[0].d1)}", table(header, lines)]
+    return "\n\n".join(parts)
