@@ -88,7 +88,8 @@ def _followers(first: Step, rest: list[Step], layout: Layout) -> int:
         linear = isinstance(layer, Convolution) and layer.weight.shape[2:] == (1, 1) and layer.stride == (1, 1)
         if not linear or len(step.groups) > 1 or (isinstance(layer, Convolution) and layer.depthwise):
             return 0
-        if isinstance(layer, Convolution) and layer.residual is not None and layer.residual.source == name:
+        assert isinstance(layer, Convolution)
+        if layer.regrid is not None or (layer.residual is not None and layer.residual.source == name):
             return 0
     return len(readers)
 

@@ -125,6 +125,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
     image = Image(ALIGN)
     emitter = Emitter(plan, config, image)
     emit_network(emitter)
+    _put_constants(plan, emitter)
     sizes = {
         Memory.SPAD: config.spad_words,
         Memory.DRAM: -(-image.size // config.depth),
@@ -153,6 +154,15 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
         plan,
     )
+
+
+def _put_constants(plan: Plan, emitter: Emitter) -> None:
+    """Pictures that no layer makes, as data of the image."""
+    for name, codes in plan.layout.network.constants.items():
+        place = plan.layout.places[name]
+        if place.patch != (1, 1) or place.storage.name != name:
+            raise CompileError(f"the constant '{name}' cannot be a part of a concatenation or an operand of attention")
+        emitter.image.blocks.append((emitter.memory[name], Surface(emitter.memory[name], place).pack(codes)))
 
 
 def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, config: ChipConfig) -> list[LayerRow]:

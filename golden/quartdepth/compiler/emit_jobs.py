@@ -14,10 +14,10 @@ from golden.quartdepth.compiler import microcode
 from golden.quartdepth.compiler.emitter import Emitter, View
 from golden.quartdepth.compiler.jobs import Job, Walk
 from golden.quartdepth.compiler.layout import Place
-from golden.quartdepth.compiler.microcode import Slots
+from golden.quartdepth.compiler.microcode import Program, Slots
 from golden.quartdepth.compiler.pack import elements_per_step
 from golden.quartdepth.compiler.steps import Group, PieceKey, Step, Tile, clip, input_span
-from golden.quartdepth.network.network import Convolution, Layer, Normalise, Rescale
+from golden.quartdepth.network.network import Convolution, Double, Layer, Network, Normalise, Polish, Rescale
 
 ACT_FORMATS = {Format.INT8: ActFormat.INT8, Format.UINT4: ActFormat.UINT4, Format.TABLE4: ActFormat.TABLE4}
 
@@ -105,16 +105,19 @@ def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Por
     if job.residual is not None:
         vector |= _stream("b", views[PieceKey("res", job.out_piece)], job.residual, points, portion.first)
     source = views[PieceKey("in", job.in_piece)]
+    if job.neighbour is not None:
+        vector |= _stream("b", source, job.neighbour, points, portion.first)
     if portion.clear:
         vector |= {f"a{field[1:]}": value for field, value in vector.items() if field in ("d", "d_row", "d_pix")}
         emitter.compute(microcode.clear(), None, vector)
         return
+    group = operands.group
+    if group is not None:
+        vector["param"] = operands.block + group.params[index] + (portion.first - group.first) * PARAM_BYTES
     if isinstance(layer, Convolution):
+        assert group is not None
         if layer.depthwise:
             vector["block"] = config.rows * config.cols // config.depth
-        group = operands.group
-        assert group is not None
-        vector["param"] = operands.block + group.params[index] + (portion.first - group.first) * PARAM_BYTES
         matmul = _matmul(config, layer, job, portion, source)
         tile = config.cols * config.depth
         ahead = (portion.first - group.first) // (config.depth if layer.depthwise else config.cols)
@@ -123,22 +126,33 @@ def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Por
         emitter.compute(microcode.convolution(layer, network, operands.slots), matmul, vector)
         return
     vector |= _stream("a", source, job.source, points, portion.first)
-    if isinstance(layer, Rescale):
-        program = microcode.rescale(layer, network, operands.slots)
-    else:
-        assert isinstance(layer, Normalise)
-        program = microcode.normalise(layer, network, operands.slots)
-    emitter.compute(program, None, vector)
+    emitter.compute(_elementwise(layer, network, operands.slots), None, vector)
+
+
+def _elementwise(layer: Layer, network: Network, slots: Slots) -> Program:
+    match layer:
+        case Rescale():
+            return microcode.rescale(layer, network, slots)
+        case Polish():
+            return microcode.polish(layer, network, slots)
+        case Double():
+            return microcode.double(layer, network, slots)
+    assert isinstance(layer, Normalise)
+    return microcode.normalise(layer, network, slots)
 
 
 def _stream(which: str, view: View, walk: Walk, points: Tile, first: int) -> dict[str, int]:
     """Address and steps of a VPU stream from element `first` on."""
-    row, _, col, _ = walk.cells((points.y0, points.x0), (points.y0, points.x0))
     return {
-        which: view.address(row, col) + walk.place.element_bytes(first),
-        f"{which}_row": view.pitch * walk.step[0],
+        which: view.address(*walk.cell((points.y0, points.x0))) + walk.place.element_bytes(first),
+        f"{which}_row": _row_pitch(view, walk),
         f"{which}_pix": view.cell * walk.step[1],
     }
+
+
+def _row_pitch(view: View, walk: Walk) -> int:
+    """Bytes from grid row to grid row."""
+    return view.pitch * walk.step[0] + view.cell * walk.down
 
 
 def _matmul(config: ChipConfig, layer: Convolution, job: Job, portion: Portion, source: View) -> dict[str, int]:
@@ -159,14 +173,13 @@ def _matmul(config: ChipConfig, layer: Convolution, job: Job, portion: Portion, 
         tiles = steps if code.format is Format.UINT4 else -(-steps // 2)
     spans = [input_span(job, axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
     pads = [max(0, job.pad[a] - points[2 * a] * job.stride[a]) for a in range(2)]
-    row, col = (o + s * span[0] for o, s, span in zip(job.source.origin, job.source.step, spans, strict=True))
     return dict(
         act_format=ACT_FORMATS[code.format],
         weight_format=WeightFormat.INT4,
         depthwise=int(layer.depthwise),
         pad_value=code.pad * 17 if code.format is Format.UINT4 else code.pad & 0xFF,
-        act=source.address(row, col) + start,
-        act_row=source.pitch * job.source.step[0],
+        act=source.address(*job.source.cell((spans[0][0], spans[1][0]))) + start,
+        act_row=_row_pitch(source, job.source),
         act_pix=source.cell * job.source.step[1],
         in_h=spans[0][1] - spans[0][0],
         in_w=spans[1][1] - spans[1][0],

@@ -1,8 +1,8 @@
 """Layers as jobs: one affine walk over input and output cells each.
 
 A convolution is one job. A transposed one of stride s is s x s jobs, one for each parity of output rows and columns,
-and a layer that reads or makes sequences one for each position of the patch. What the walk does, the MXU's address
-generator does; nothing is moved to make it possible.
+doubling one for each side and one for each edge, and a layer that reads or makes sequences one for each position of the
+patch. What the walk does, the engines' address generators do; nothing is moved to make it possible.
 """
 
 from __future__ import annotations
@@ -14,32 +14,44 @@ from numpy.typing import NDArray
 
 from golden.quartdepth.compiler.layout import CompileError, Layout, Place, Storage
 from golden.quartdepth.network.fold import Fold
-from golden.quartdepth.network.network import Convolution, Layer, Normalise, Rescale
+from golden.quartdepth.network.layers import Regrid
+from golden.quartdepth.network.network import Convolution, Double, Layer, Normalise, Polish, Rescale
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """Cell (origin + step * (y, x)) of a place's storage for grid point (y, x); `dims` points exist."""
+    """Cell (origin + step * (y, x)) of a place's storage for grid point (y, x); `dims` points exist.
+
+    down: columns to go right, besides, from grid row to grid row: a map whose rows lie one behind the other in one row
+    of the storage.
+    """
 
     place: Place
     origin: Pair
     step: Pair
     dims: Pair
+    down: int = 0
+
+    def cell(self, point: Pair) -> Pair:
+        """Row and column of the storage that hold a grid point."""
+        row, col = (o + s * p for o, s, p in zip(self.origin, self.step, point, strict=True))
+        return row, col + self.down * point[0]
 
     def cells(self, first: Pair, last: Pair) -> tuple[int, int, int, int]:
         """Rows and columns (half open) of the storage that hold grid points first..last, both included."""
-        r0, c0 = (o + s * f for o, s, f in zip(self.origin, self.step, first, strict=True))
-        r1, c1 = (o + s * e for o, s, e in zip(self.origin, self.step, last, strict=True))
+        (r0, c0), (r1, c1) = self.cell(first), self.cell(last)
         return r0, r1 + 1, c0, c1 + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """`grid` output points; point (y, x) reads input points (y*sy + ky - top, x*sx + kx - left).
+    """Output points first..grid - 1; point (y, x) reads input points (y*sy + ky - top, x*sx + kx - left).
 
-    weight: [channels, taps, inputs] int8 and bias: [channels] int64, zero point folded; None in elementwise layers.
+    neighbour: the second operand of an elementwise layer, in the picture of the first.
+    weight: [channels, taps, inputs] int8 and bias: [channels] int64, zero point folded; the bias of
+    elementwise layers, where they have one, is what is added to every element.
     piece: which rectangle of input and output cells the job's share of a tile belongs to (jobs of one piece share it).
     """
 
@@ -54,6 +66,8 @@ class Job:
     bias: NDArray[np.int64] | None = None
     in_piece: int = 0
     out_piece: int = 0
+    first: Pair = (0, 0)
+    neighbour: Walk | None = None
 
 
 def jobs_of(layer: Layer, layout: Layout) -> list[Job]:
@@ -65,20 +79,42 @@ def jobs_of(layer: Layer, layout: Layout) -> list[Job]:
         if layer.transposed:
             return _transposed(layer, layout)
         return _convolution(layer, layout)
-    assert isinstance(layer, Rescale | Normalise)
+    assert isinstance(layer, Rescale | Polish | Double | Normalise)
     source, output = places[layer.source], places[layer.name]
     residual = None if not isinstance(layer, Rescale) or layer.residual is None else places[layer.residual.source]
     gaps = isinstance(layer, Normalise) and source.elements != len(source.positions)
     for other in (source, residual):
         if gaps or (other is not None and not np.array_equal(other.positions, output.positions)):
             raise CompileError(f"'{layer.name}': its input lies in cells with gaps; put a convolution between them")
-        if other is not None and other.patch != output.patch:
+        sequences = isinstance(layer, Double) and output.patch != (1, 1)
+        if other is not None and (other.patch != output.patch or sequences):
             raise CompileError(f"'{layer.name}': sequences of attention can only pass through linear layers")
+    if isinstance(layer, Double):
+        return _doubled(layer.axis, source, output)
     grid = (output.storage.rows, output.storage.cols)
     walk = [None if p is None else Walk(p, (0, 0), (1, 1), grid) for p in (source, output, residual)]
     assert walk[0] is not None
     assert walk[1] is not None
-    return [Job(walk[0], walk[1], walk[2], grid)]
+    bias = None if not isinstance(layer, Polish) else np.full(output.elements, layer.add, dtype=np.int64)
+    return [Job(walk[0], walk[1], walk[2], grid, bias=bias)]
+
+
+def _doubled(axis: int, source: Place, output: Place) -> list[Job]:
+    """Pixels on the even and on the odd side of their own, and the two at the edges, whose neighbour is their own."""
+    dims = (source.storage.rows, source.storage.cols)
+    size = dims[axis]
+
+    def along(value: int, other: int) -> Pair:
+        return (value, other) if axis == 0 else (other, value)
+
+    jobs = []
+    for side, neighbour, first, last in ((0, -1, 1, size), (1, 1, 0, size - 1), (0, 0, 0, 1), (1, 0, size - 1, size)):
+        if first < last:
+            out = Walk(output, along(side, 0), along(2, 1), dims)
+            near, far = (Walk(source, along(shift, 0), (1, 1), dims) for shift in (0, neighbour))
+            grid = along(last, dims[1 - axis])
+            jobs.append(Job(near, out, None, grid, first=along(first, 0), neighbour=far))
+    return jobs
 
 
 def _expand(weight: NDArray[np.int8], source: Place, output: Place) -> NDArray[np.int8]:
@@ -113,6 +149,8 @@ def _residual(layer: Convolution, layout: Layout, output: Place) -> Place | None
 def _convolution(layer: Convolution, layout: Layout) -> list[Job]:
     source, output = layout.places[layer.source], layout.places[layer.name]
     residual = _residual(layer, layout, output)
+    if residual is not None and layer.gelu is not None:
+        raise CompileError(f"'{layer.name}': GELU cannot take a residual: both need the second operand")
     if layer.depthwise:
         if not np.array_equal(source.positions, output.positions) or source.elements != len(source.positions):
             raise CompileError(f"'{layer.name}': a depthwise convolution cannot read or make cells with gaps")
@@ -122,7 +160,9 @@ def _convolution(layer: Convolution, layout: Layout) -> list[Job]:
     bias = _spread(_bias(layer, source, layer.weight, (1, 2, 3)), output)
     kernel = (layer.weight.shape[2], layer.weight.shape[3])
     shape = layout.network.pictures[layer.source].shape
-    in_dims = (shape.height, shape.width)
+    walk = Walk(source, (0, 0), (1, 1), (shape.height, shape.width))
+    if layer.regrid is not None:
+        walk = _regridded(layer, layer.regrid, source)
     out_shape = layout.network.pictures[layer.name].shape
     out_dims = (out_shape.height, out_shape.width)
     if source.patch != (1, 1) and source.patch == output.patch and kernel == (1, 1):
@@ -134,13 +174,21 @@ def _convolution(layer: Convolution, layout: Layout) -> list[Job]:
     if source.patch != (1, 1):
         if output.patch != (1, 1) or kernel != (1, 1) or layer.stride != (1, 1):
             raise CompileError(f"'{layer.name}': attention's result can only be read by a linear layer")
-        return _from_sequences(source, output, residual, weight, bias, in_dims)
-    return _to_sequences(layer, source, output, residual, weight, bias, in_dims, out_dims, kernel)
+        return _from_sequences(source, output, residual, weight, bias, walk.dims)
+    return _to_sequences(layer, walk, output, residual, weight, bias, out_dims, kernel)
+
+
+def _regridded(layer: Convolution, regrid: Regrid, source: Place) -> Walk:
+    """A map whose rows lie in one row of the storage, behind `skip` other pixels."""
+    linear = layer.weight.shape[2:] == (1, 1) and layer.stride == (1, 1) and layer.padding == (0, 0)
+    if source.storage.rows != 1 or not linear or layer.depthwise:
+        raise CompileError(f"'{layer.name}': only a linear layer can rearrange pixels, and only those of one row")
+    return Walk(source, (0, regrid.skip), (0, 1), (regrid.height, regrid.width), down=regrid.width)
 
 
 def _to_sequences(
-    layer: Convolution, source: Place, output: Place, residual: Place | None, weight: NDArray[np.int8],
-    bias: NDArray[np.int64], in_dims: Pair, out_dims: Pair, kernel: Pair,
+    layer: Convolution, source: Walk, output: Place, residual: Place | None, weight: NDArray[np.int8],
+    bias: NDArray[np.int64], out_dims: Pair, kernel: Pair,
 ) -> list[Job]:  # fmt: skip
     """One job for each position of the output's patch; a plain picture has one position."""
     py, px = output.patch
@@ -153,8 +201,7 @@ def _to_sequences(
             s = p * px + q
             out = Walk(output, (s * grid[0], 0), (1, 1), grid)
             res = None if residual is None else Walk(residual, (s * grid[0], 0), (1, 1), grid)
-            walk = Walk(source, (0, 0), (1, 1), in_dims)
-            jobs.append(Job(walk, out, res, grid, kernel, stride, pad, weight, bias, out_piece=s))
+            jobs.append(Job(source, out, res, grid, kernel, stride, pad, weight, bias, out_piece=s))
     return jobs
 
 

@@ -124,6 +124,8 @@ def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, I
     picture = network.pictures[network.input]
     if not isinstance(first, Convolution) or first.depthwise or first.transposed or first.residual is not None:
         return network, None
+    if first.regrid is not None:
+        return network, None
     if picture.code.format is not Format.INT8 or network.input == network.output:
         return network, None
     out, channels, kernel_h, kernel_w = first.weight.shape
@@ -151,7 +153,7 @@ def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, I
     wide = Shape(rows, size.width, kernel[0] * kernel[1] * channels)
     layers: list[Layer] = [layer if other is first else other for other in network.layers]
     pictures = {**network.pictures, network.input: Picture(wide, picture.code)}
-    return Network(network.input, network.output, pictures, layers), windows
+    return replace(network, pictures=pictures, layers=layers), windows
 
 
 def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: bool) -> Layout:

@@ -16,7 +16,17 @@ from golden.quartdepth.chip.isa import (
     Side,
     SourceA,
 )
-from golden.quartdepth.network.network import Attend, Code, Convolution, Network, Normalise, Rescale, Residual
+from golden.quartdepth.network.network import (
+    Attend,
+    Code,
+    Convolution,
+    Double,
+    Network,
+    Normalise,
+    Polish,
+    Rescale,
+    Residual,
+)
 
 Program = tuple[bytes, ...]
 Slots = Mapping[str, int]  # picture -> slot of its code table
@@ -57,9 +67,11 @@ def _add(residual: Residual | None, network: Network, slots: Slots) -> dict[str,
 
 
 def convolution(layer: Convolution, network: Network, slots: Slots) -> Program:
-    """Accumulators: bias, multiplier by channel, residual, clamp, encode."""
+    """Accumulators: bias, multiplier by channel, GELU and its factor or the residual, clamp, encode."""
     code = network.pictures[layer.name].code
-    word = {"src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "zp_param": 1}
+    word: dict[str, int] = {"src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "zp_param": 1}
+    if layer.gelu is not None:
+        word |= {"fn": Function.GELU, "side": Side.SCALE_F, "b_m": layer.gelu.multiplier, "b_s": layer.gelu.shift}
     store = _store(code, slots.get(layer.name, 0), layer.lo, layer.hi)
     return _program({**word, **_add(layer.residual, network, slots), **store})
 
@@ -78,6 +90,22 @@ def rescale(layer: Rescale, network: Network, slots: Slots) -> Program:
     }
     store = _store(code, slots.get(layer.name, 0), layer.lo, layer.hi)
     return _program({**word, **_add(layer.residual, network, slots), **store})
+
+
+def polish(layer: Polish, network: Network, slots: Slots) -> Program:
+    """One picture times a factor by channel."""
+    code = network.pictures[layer.name].code
+    read = _source(network.pictures[layer.source].code, slots.get(layer.source, 0))
+    word = {**read, "addend": Addend.BIAS, "mul": Multiply.PARAM, "zp_param": 1}
+    return _program({**word, **_store(code, slots.get(layer.name, 0), layer.lo, layer.hi)})
+
+
+def double(layer: Double, network: Network, slots: Slots) -> Program:
+    """A pixel and its neighbour, weighted."""
+    residual = Residual(layer.source, layer.add, layer.far)
+    return rescale(
+        Rescale(layer.name, layer.source, layer.add, layer.near, layer.lo, layer.hi, residual), network, slots
+    )
 
 
 def clear() -> Program:

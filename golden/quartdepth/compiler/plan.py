@@ -39,7 +39,7 @@ class Life:
     writers: list[int] = field(default_factory=list)
     readers: list[int] = field(default_factory=list)
     cut: int = STREAMED
-    outside: bool = False  # the network's input or output: lives in memory
+    outside: bool = False  # the network's input or output, or a constant: lives in memory
     inner: bool = False  # made and read tile by tile in one cluster: lives in that cluster's buffers
 
     @property
@@ -136,7 +136,7 @@ class _Planner:
                     self.lives[places[source].storage.name].readers.append(cluster.index)
             if cluster.inner is not None:
                 self.lives[cluster.inner].inner = True
-        for name in (layout.network.input, layout.network.output):
+        for name in (layout.network.input, layout.network.output, *layout.network.constants):
             self.lives[places[name].storage.name].outside = True
         for life in self.lives.values():
             if not life.outside and not life.inner:

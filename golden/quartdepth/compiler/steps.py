@@ -12,7 +12,7 @@ from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.compiler import pack
 from golden.quartdepth.compiler.jobs import Job, Walk, jobs_of
 from golden.quartdepth.compiler.layout import CompileError, Layout, Place
-from golden.quartdepth.network.network import Attend, Convolution, Join, Layer
+from golden.quartdepth.network.network import Attend, Convolution, Join, Layer, Polish
 
 
 class Rect(NamedTuple):
@@ -115,9 +115,11 @@ class Step:
             points = clip(job, tile)
             if points is None:
                 continue
-            add("in", job.in_piece, job.source.place, input_rect(job, points))
             last = (points.y1 - 1, points.x1 - 1)
             first = (points.y0, points.x0)
+            add("in", job.in_piece, job.source.place, input_rect(job, points))
+            if job.neighbour is not None:
+                add("in", job.in_piece, job.source.place, Rect(*job.neighbour.cells(first, last)))
             add("out", job.out_piece, job.output.place, Rect(*job.output.cells(first, last)))
             if job.residual is not None:
                 add("res", job.out_piece, job.residual.place, Rect(*job.residual.cells(first, last)))
@@ -126,8 +128,9 @@ class Step:
 
 def clip(job: Job, tile: Tile) -> Tile | None:
     """The tile's grid points that the job has."""
+    y0, x0 = max(tile.y0, job.first[0]), max(tile.x0, job.first[1])
     y1, x1 = min(tile.y1, job.grid[0]), min(tile.x1, job.grid[1])
-    return Tile(tile.y0, y1, tile.x0, x1) if tile.y0 < y1 and tile.x0 < x1 else None
+    return Tile(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
 
 
 def input_span(job: Job, axis: int, first: int, last: int) -> tuple[int, int]:
@@ -158,7 +161,7 @@ def make_steps(layout: Layout, config: ChipConfig, group_bytes: int, least_bytes
         for job in jobs:
             _check(layer, job)
         groups: list[Group] = []
-        if isinstance(layer, Convolution):
+        if isinstance(layer, Convolution | Polish):
             groups = _groups(layer, jobs, layout, config, group_bytes, least_bytes)
         sequences = (0, 0)
         if isinstance(layer, Attend):
@@ -180,12 +183,14 @@ def _check(layer: Layer, job: Job) -> None:
 
 
 def _groups(
-    layer: Convolution, jobs: list[Job], layout: Layout, config: ChipConfig, group_bytes: int, least_bytes: int
+    layer: Convolution | Polish, jobs: list[Job], layout: Layout, config: ChipConfig, group_bytes: int, least_bytes: int
 ) -> list[Group]:
     elements = jobs[0].output.place.elements
     fmt = jobs[0].source.place.code.format
-    # a depthwise group reads whole words of input, and a word may hold two groups of D codes
-    unit = config.cols if not layer.depthwise else config.depth * (1 if fmt is Format.INT8 else 2)
+    unit = config.cols
+    if isinstance(layer, Convolution) and layer.depthwise:
+        # a depthwise group reads whole words of input, and a word may hold two groups of D codes
+        unit = config.depth * (1 if fmt is Format.INT8 else 2)
     units = -(-elements // unit)
     multiplier = np.zeros(elements, dtype=np.int64)
     shift = np.zeros(elements, dtype=np.int64)
@@ -210,21 +215,24 @@ def _groups(
 
 
 def _group(
-    layer: Convolution, jobs: list[Job], fmt: Format, config: ChipConfig, first: int, last: int,
+    layer: Convolution | Polish, jobs: list[Job], fmt: Format, config: ChipConfig, first: int, last: int,
     scales: tuple[np.ndarray, np.ndarray, int],
 ) -> Group:  # fmt: skip
+    """Weights and parameters of one range of output elements; an elementwise layer has parameters alone."""
     multiplier, shift, zero = scales
     data = bytearray()
     weights: list[int] = []
     params: list[int] = []
     known: dict[int, tuple[int, int]] = {}
     for job in jobs:
-        assert job.weight is not None
         assert job.bias is not None
         if id(job.weight) not in known:
-            part = job.weight[first:last]
             at = len(data)
-            data += pack.depthwise_weights(part, config) if layer.depthwise else pack.dense_weights(part, fmt, config)
+            if isinstance(layer, Convolution):
+                assert job.weight is not None
+                part = job.weight[first:last]
+                dense = not layer.depthwise
+                data += pack.dense_weights(part, fmt, config) if dense else pack.depthwise_weights(part, config)
             place = len(data)
             record = slice(first, last)
             data += pack.parameters(job.bias[record], multiplier[record], shift[record], zero, config)
