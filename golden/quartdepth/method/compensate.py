@@ -40,7 +40,7 @@ def closed_form(sums: Sums, damping: float) -> Tensor:
     """The D that leaves least: [G,O,K]. Rows of x^ that are always zero get no change."""
     k = sums.moment.shape[-1]
     ridge = damping * sums.moment.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
-    system = sums.moment + ridge[:, None, None] * torch.eye(k, dtype=sums.moment.dtype)
+    system = sums.moment + ridge[:, None, None] * torch.eye(k, dtype=sums.moment.dtype, device=sums.moment.device)
     return torch.linalg.solve(system, sums.cross.transpose(1, 2)).transpose(1, 2)
 
 

@@ -8,6 +8,7 @@ channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,13 +33,17 @@ class Fisher:
 
 def log_depth(output: Tensor, floor: float) -> Tensor:
     """The output as errors count it: a logarithm above `floor`, straight on below it."""
-    return torch.where(output > floor, output.clamp(min=floor).log(), output / floor - 1 + torch.tensor(floor).log())
+    return torch.where(output > floor, output.clamp(min=floor).log(), output / floor - 1 + math.log(floor))
 
 
 def output_floor(graph: FloatGraph, images: Tensor) -> float:
     """`FLOOR` of the median output."""
     with torch.no_grad():
         return max(FLOOR * float(simulate(graph, images[:BATCH]).median()), 1e-6)
+
+
+def _gradient(y: Tensor) -> Tensor:
+    return torch.zeros_like(y) if y.grad is None else y.grad
 
 
 def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Callable[[], None]) -> Fisher:
@@ -51,26 +56,28 @@ def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Cal
     count = 0
     for part in images.split(BATCH):
         held: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
 
-        def keep(name: str, y: Tensor, held: dict[str, Tensor] = held) -> None:
+        def keep(name: str, y: Tensor, kept: dict[str, Tensor] = held) -> None:
             y.retain_grad()
-            held[name] = y
+            kept[name] = y
+
+        def keep_sum(name: str, y: Tensor, kept: dict[str, Tensor] = sums) -> None:
+            keep(name, y, kept)
 
         with torch.enable_grad():
-            out = log_depth(simulate(graph, part.clone().requires_grad_(True), observe=keep), floor)
+            image = part.clone().requires_grad_(True)
+            out = log_depth(simulate(graph, image, observe=keep, sums=keep_sum), floor)
         for draw in range(draws):
-            for y in held.values():
+            for y in (*held.values(), *sums.values()):
                 y.grad = None
-            noise = torch.randn(out.shape, generator=generator)
+            noise = torch.randn(out.shape, generator=generator).to(out)
             out.backward(noise, retain_graph=draw + 1 < draws)
             count += 1
             for name, y in held.items():
-                g = torch.zeros_like(y) if y.grad is None else y.grad
-                pictures[name] = pictures.get(name, 0) + g.square().mean((0, 2, 3))
+                pictures[name] = pictures.get(name, 0) + _gradient(y).square().mean((0, 2, 3))
             for layer in convolutions:
-                y = held[layer.name]
-                g = torch.zeros_like(y) if y.grad is None else y.grad
-                rows = outputs(layer, torch.where(y > 0, g, 0.0) if layer.relu else g)
+                rows = outputs(layer, _gradient(sums[layer.name]))
                 layers[layer.name] = layers.get(layer.name, 0) + rows @ rows.transpose(1, 2) / rows.shape[2]
         tick()
     return Fisher({k: v.detach() / count for k, v in layers.items()}, {k: v / count for k, v in pictures.items()})

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from golden.quartdepth.method.compensate import Sums, compensate
 from golden.quartdepth.method.matrix import CHUNK, from_matrix, joined, outputs, to_matrix
-from golden.quartdepth.method.rounding import Metric, adaround, best_scales, descend, nearest
-from golden.quartdepth.method.simulate import Pictures, Weights, fake_quantise, product, run_layer
+from golden.quartdepth.method.rounding import Metric, best_scales, fisher_rounding, nearest
+from golden.quartdepth.method.simulate import Pictures, Weights, constants, fake_quantise, product, run_layer
 from golden.quartdepth.network.layers import Conv, FloatGraph, FloatLayer, Transposed
 from golden.quartdepth.network.network import Code
 from golden.quartdepth.network.quantize import Rounded
@@ -22,11 +22,12 @@ DAMPINGS = (0.01, 0.1, 1.0)  # the paper's first
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done to a layer. adaround: steps of the annealing; 0: rounding to nearest."""
+    """What is done to a layer. fisher: rounding by Fisher, else to nearest. annealing: steps of AdaRound."""
 
     compensate: bool
-    adaround: int
+    fisher: bool
     weight_top: int = 7
+    annealing: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def quantise_layers(
     for layer in graph.layers:
         for source in layer.sources:
             left[source] += 1
-    exact: Pictures = {graph.input: images}
-    coded: Pictures = {graph.input: fake_quantise(images, codes[graph.input])}
+    exact: Pictures = {graph.input: images, **constants(graph, images)}
+    coded: Pictures = {graph.input: fake_quantise(images, codes[graph.input]), **constants(graph, images, codes)}
     for layer in graph.layers:
         weights = None
         if isinstance(layer, Conv | Transposed):
@@ -103,10 +104,8 @@ def _one(
     scale = best_scales(weight, metric, steps.weight_top)
     plain = nearest(weight, scale, steps.weight_top)
     q = plain
-    if steps.adaround:
-        single = Metric(metric.gradient.float(), metric.moment.float())
-        q = adaround(weight.float(), scale.float(), single, steps.weight_top, steps.adaround).double()
-        q = descend(weight, scale, q, metric, steps.weight_top)
+    if steps.fisher:
+        q = fisher_rounding(weight, scale, metric, steps.weight_top, steps.annealing)
     if steps.compensate:  # the mean of what rounding changes goes into the bias
         mean = both.moment[:, :-1, -1] / places[:, None]
         bias = bias + ((weight - scale * q) @ mean[:, :, None])[:, :, 0]

@@ -38,6 +38,7 @@ def patches(layer: Conv | Transposed, x: Tensor) -> Tensor:
         top, left = kernel[0] - 1 - py, kernel[1] - 1 - px
         columns = F.unfold(F.pad(wide, (left, left + ex, top, top + ey)), kernel)
     else:
+        x = x if layer.regrid is None else layer.regrid.apply(x)
         columns = F.unfold(x, kernel, padding=layer.padding, stride=layer.stride)
     if isinstance(layer, Conv) and layer.depthwise:
         c = x.shape[1]

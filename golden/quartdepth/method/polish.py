@@ -1,9 +1,10 @@
 """LogNP polishing: channels divided by their spread w, codes by table, each tensor's table chosen by measured error.
 
 `x_i = w_i v_i`: the division goes into the layer that makes the picture, the factor into the weights of the layers
-that read it (`fold`). That is exact, and serves every kind of code; `alpha` is how much of the channels' spread is
-evened out (1: all of it, as the paper has it). Candidates for v: a uniform code with its range cut or not, the LogNP
-table (`CodeTable.lognp`), and a free table whose entries are the weighted means of their cells (Lloyd 1982).
+that read it (`fold`); behind LayerNorm and GELU the division is an elementwise layer (`with_gains`). That is exact, and
+serves every kind of code; `alpha` is how much of the channels' spread is evened out (1: all, as in the paper).
+Candidates for v: a uniform code with its range cut or not, the LogNP table (`CodeTable.lognp`), and a free table whose
+entries are the weighted means of their cells (Lloyd 1982).
 What counts is the error that reaches the output by Fisher's measure: of the picture's own rounding, and of the rounded
 weights that have to carry w.
 """
@@ -11,7 +12,7 @@ weights that have to carry w.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
@@ -26,7 +27,18 @@ from golden.quartdepth.method.fisher import Fisher
 from golden.quartdepth.method.matrix import to_matrix
 from golden.quartdepth.method.rounding import Metric, best_scales, nearest
 from golden.quartdepth.method.simulate import fake_quantise, is_sum
-from golden.quartdepth.network.layers import Attention, Concat, Conv, FloatGraph, LayerNorm, Relu, Transposed
+from golden.quartdepth.network.layers import (
+    Attention,
+    Concat,
+    Conv,
+    Enlarge,
+    FloatGraph,
+    FloatLayer,
+    Gain,
+    LayerNorm,
+    Relu,
+    Transposed,
+)
 from golden.quartdepth.network.network import Code
 from golden.quartdepth.network.quantize import WEIGHT_TOP, uniform_code
 
@@ -57,12 +69,48 @@ class Stats:
 
 def made(graph: FloatGraph) -> list[str]:
     """All pictures, in running order."""
-    return [graph.input, *(layer.name for layer in graph.layers)]
+    return [graph.input, *graph.constants, *(layer.name for layer in graph.layers)]
+
+
+def with_gains(graph: FloatGraph) -> FloatGraph:
+    """The same network with a factor by channel, one, behind every LayerNorm and GELU that a linear layer reads: no
+    layer before them can take 1/w."""
+    layers: list[FloatLayer] = []
+    renamed: dict[str, str] = {}
+    shapes = dict(graph.shapes)
+    products = {layer.source for layer in graph.layers if isinstance(layer, Conv | Transposed)}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Transposed):
+            layer = replace(layer, source=renamed.get(layer.source, layer.source))
+        layers.append(layer)
+        if (isinstance(layer, LayerNorm) or _is_gelu(layer)) and layer.name in products:
+            gain = Gain(f"{layer.name}.gain", layer.name, torch.ones(shapes[layer.name].channels))
+            layers.append(gain)
+            renamed[layer.name] = gain.name
+            shapes[gain.name] = shapes[layer.name]
+    return replace(graph, layers=layers, shapes=shapes)
+
+
+def without_idle_gains(graph: FloatGraph, gains: Gains) -> tuple[FloatGraph, dict[str, str]]:
+    """The network without the factors that `gains` leaves at one, and whose place their readers' sources take."""
+    idle = {
+        layer.name: layer.source
+        for layer in graph.layers
+        if isinstance(layer, Gain) and bool((gains.get(layer.name, layer.gain) == 1).all())
+    }
+    layers = [x.rename(lambda name: idle.get(name, name)) for x in graph.layers if x.name not in idle]
+    shapes = {name: shape for name, shape in graph.shapes.items() if name not in idle}
+    return replace(graph, layers=layers, shapes=shapes), idle
+
+
+def _is_gelu(layer: FloatLayer) -> bool:
+    return isinstance(layer, Conv) and layer.gelu
 
 
 def groups(graph: FloatGraph) -> list[list[str]]:
-    """Pictures that must share w (sums), each group in running order; those that cannot have one are left out: input,
-    output, what LayerNorm or attention read and make, and concatenations, whose w is that of their parts."""
+    """Pictures that must share w (sums; values and what attention makes of them), each group in running order; those
+    that cannot have one are left out: input, constants, output, what LayerNorm reads and makes, queries and keys, what
+    GELU makes, and concatenations, whose w is that of their parts."""
     parent = {name: name for name in made(graph)}
 
     def find(name: str) -> str:
@@ -70,15 +118,20 @@ def groups(graph: FloatGraph) -> list[list[str]]:
             name = parent[name]
         return name
 
-    pinned = {graph.input, graph.output}
+    pinned = {graph.input, graph.output, *graph.constants}
     for layer in graph.layers:
         if is_sum(layer):
             for source in layer.sources[1:] if isinstance(layer, Conv) else layer.sources:
                 parent[find(source)] = find(layer.name)
-        elif isinstance(layer, Relu):
+        elif isinstance(layer, Relu | Enlarge):
             parent[find(layer.source)] = find(layer.name)
-        elif isinstance(layer, LayerNorm | Attention):
-            pinned |= {*layer.sources, layer.name}
+        elif isinstance(layer, Attention):
+            parent[find(layer.value)] = find(layer.name)
+            pinned |= {layer.query, layer.key}
+        elif isinstance(layer, LayerNorm):
+            pinned |= {layer.source, layer.name}
+        if _is_gelu(layer):
+            pinned.add(layer.name)
     joined = {layer.name for layer in graph.layers if isinstance(layer, Concat)}
     roots: dict[str, list[str]] = {}
     for name in parent:
@@ -91,7 +144,7 @@ def input_gain(graph: FloatGraph, gains: Mapping[str, Tensor], picture: str) -> 
     for layer in graph.layers:
         if layer.name == picture and isinstance(layer, Concat):
             return torch.cat([input_gain(graph, gains, part) for part in layer.parts])
-    return gains.get(picture, torch.ones(graph.shapes[picture].channels))
+    return gains.get(picture, torch.ones(graph.shapes[picture].channels, device=graph.device))
 
 
 def scaled_weight(layer: Conv | Transposed, gain: Tensor) -> Tensor:
@@ -110,6 +163,9 @@ def fold(graph: FloatGraph, gains: Gains) -> FloatGraph:
             weight = scaled_weight(layer, input_gain(graph, gains, layer.source))
             shape = (1, -1, 1, 1) if isinstance(layer, Transposed) else (-1, 1, 1, 1)
             layer = replace(layer, weight=weight / out.reshape(shape), bias=layer.bias / out)
+        elif isinstance(layer, Gain):
+            gain = input_gain(graph, gains, layer.source) / input_gain(graph, gains, layer.name)
+            layer = replace(layer, gain=layer.gain * gain)
         layers.append(layer)
     return replace(graph, layers=layers)
 
@@ -150,13 +206,13 @@ def free_code(values: Tensor, weight: Tensor, rounds: int = 20) -> Code | None:
     if high - low < 1e-12:
         return None
     mass = (m * (x - x.mean()).abs().clamp(min=1e-9).pow(0.7)).cumsum(0)
-    at = torch.searchsorted(mass, mass[-1] * (torch.arange(15) + 0.5) / 15).clamp(max=len(x) - 1)
-    levels = torch.cat([x[at], torch.zeros(1, dtype=torch.float64)]).sort().values
-    total, moment = (torch.cat([torch.zeros(1, dtype=torch.float64), v.cumsum(0)]) for v in (m, m * x))
+    at = torch.searchsorted(mass, mass[-1] * (torch.arange(15, device=x.device) + 0.5) / 15).clamp(max=len(x) - 1)
+    levels = torch.cat([x[at], x.new_zeros(1)]).sort().values
+    total, moment = (torch.cat([x.new_zeros(1), v.cumsum(0)]) for v in (m, m * x))
     for _ in range(rounds):
         middle = (levels[1:] + levels[:-1]) / 2
         cut = torch.searchsorted(x, middle)
-        edges = torch.cat([torch.zeros(1, dtype=torch.long), cut, torch.tensor([len(x)])])
+        edges = torch.cat([cut.new_zeros(1), cut, cut.new_full((1,), len(x))])
         inside = total[edges[1:]] - total[edges[:-1]]
         means = (moment[edges[1:]] - moment[edges[:-1]]) / inside.clamp(min=1e-30)
         levels = torch.where((inside > 0) & (levels != 0), means, levels).sort().values
@@ -229,9 +285,11 @@ class Choice:
 
 
 def choose(
-    graph: FloatGraph, stats: Stats, fisher: Fisher, narrow: set[str], kinds: set[Kind], alphas: tuple[float, ...]
-) -> tuple[Gains, dict[str, Code], list[Choice]]:
-    """w of every group, and codes of the pictures `narrow` (4 bits): those that leave least error."""
+    graph: FloatGraph, stats: Stats, fisher: Fisher, narrow: set[str], kinds: set[Kind], alphas: tuple[float, ...],
+    tick: Callable[[], None],
+) -> tuple[Gains, dict[str, Code], list[Choice]]:  # fmt: skip
+    """w of every group, and codes of the pictures `narrow` (4 bits), each followed by a `tick`: those that leave least
+    error."""
     readers: dict[str, list[Conv | Transposed]] = {name: [] for name in graph.shapes}
     whole: dict[str, list[str]] = {name: [] for name in graph.shapes}  # concatenations that a picture is part of
     for layer in graph.layers:
@@ -247,8 +305,7 @@ def choose(
         base = spread(torch.cat([stats.samples[m] for m in members], 1))
         best: tuple[float, float, Tensor, dict[str, Code]] | None = None
         for alpha in alphas:
-            top = base.max()
-            gain = top * (base / top) ** alpha
+            gain = (base / base.max()) ** alpha
             found: dict[str, Code] = {}
             error = 0.0
             for m in members:
@@ -263,6 +320,8 @@ def choose(
             if best is None or error < best[0]:
                 best = error, alpha, gain, found
         assert best is not None
+        for _ in best[3]:
+            tick()
         gains.update(dict.fromkeys(members, best[2]))
         codes.update(best[3])
         used.update(dict.fromkeys(members, best[1]))
@@ -271,6 +330,7 @@ def choose(
             gain = input_gain(graph, gains, name)
             weight = fisher.pictures[name] * gain.square()
             codes[name], _ = best_code(stats.samples[name] / gain[:, None], weight, kinds)
+            tick()
     record = []
     for name, code in codes.items():
         x, weight, gain = stats.samples[name], fisher.pictures[name], input_gain(graph, gains, name)

@@ -9,10 +9,10 @@ with the same bytes.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,16 +25,28 @@ from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.method.fisher import BATCH, Fisher, estimate
 from golden.quartdepth.method.layerwise import LayerRecord, Steps, quantise_layers
 from golden.quartdepth.method.matrix import second_moment
-from golden.quartdepth.method.polish import Choice, Gains, Kind, Stats, choose, fold, input_gain
+from golden.quartdepth.method.polish import (
+    Choice,
+    Gains,
+    Kind,
+    Stats,
+    choose,
+    fold,
+    input_gain,
+    with_gains,
+    without_idle_gains,
+)
 from golden.quartdepth.method.reconstruct import Teaching, reconstruct
 from golden.quartdepth.method.simulate import simulate
 from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
 from golden.quartdepth.network.network import Code, Network
 from golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
 
-SAMPLES = 2048  # places of each picture that tables are chosen on
+SAMPLES = 2048  # places of each picture that tables are chosen on,
+VALUES = 1 << 19  # and values, at most
 KEEP_EVERY = 8  # layers between two checkpoints
 MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
+CPU = torch.device("cpu")
 Progress = Callable[[str, int, int], None]
 
 
@@ -65,7 +77,7 @@ class Recipe:
     method: Method
     seed: int = 4
     draws: int = 2  # of Fisher's noise, an image
-    adaround: int = 60
+    annealing: int = 0
     teaching: int = 160
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
 
@@ -85,41 +97,62 @@ class Result:
 
 
 class Work:
-    """Stages that are done, each with a key of all that it depends on, in one file; without a file nothing outlasts the
-    object. Runs that share stages (methods that build on each other) may share it."""
+    """Stages that are done, each under a key of all that it depends on, in one SQLite file; without a file nothing
+    outlasts the object. Runs that share stages (methods that build on each other) may share it. A file that is no such
+    store is begun anew."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
-        self.stages: dict[str, Any] = {}
-        if file is not None and file.exists():
-            with suppress(pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
-                self.stages = pickle.loads(file.read_bytes())
+        self.held: dict[str, Any] = {}
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._open().close()
+            except sqlite3.DatabaseError:
+                file.unlink()
+
+    def _open(self) -> sqlite3.Connection:
+        assert self.file is not None
+        connection = sqlite3.connect(self.file, timeout=60)
+        connection.execute("create table if not exists stages (key text primary key, value blob)")
+        return connection
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A stage's value, `default` if it is not there."""
+        if self.file is None:
+            return self.held.get(key, default)
+        with closing(self._open()) as connection:
+            row = connection.execute("select value from stages where key = ?", (key,)).fetchone()
+        return default if row is None else pickle.loads(row[0])
 
     def keep(self, key: str, value: Any) -> None:
         """Stores a stage, whole or not at all."""
-        self.stages[key] = value
-        if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-            temporary.write_bytes(pickle.dumps(self.stages))
-            os.replace(temporary, self.file)
+        if self.file is None:
+            self.held[key] = value
+            return
+        with closing(self._open()) as connection, connection:
+            connection.execute("insert or replace into stages values (?, ?)", (key, pickle.dumps(value)))
 
     def stage(self, key: str, compute: Callable[[], Any]) -> Any:
         """The stage's value, computed if it is not there."""
-        if key not in self.stages:
-            self.keep(key, compute())
-        return self.stages[key]
+        value = self.get(key)
+        if value is None:
+            value = compute()
+            self.keep(key, value)
+        return value
 
 
 def fingerprint(graph: FloatGraph, images: Tensor) -> str:
-    """What every stage depends on: network, images, this method's code, PyTorch."""
-    digest = hashlib.sha256(torch.__version__.encode())
+    """What every stage depends on: network, images, this method's code, PyTorch, the kind of device."""
+    digest = hashlib.sha256(f"{torch.__version__} {images.device.type}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    digest.update(images.numpy().tobytes())
+    digest.update(images.cpu().numpy().tobytes())
+    for constant in graph.constants.values():
+        digest.update(constant.cpu().numpy().tobytes())
     for layer in graph.layers:
         for value in vars(layer).values():
-            digest.update(value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
+            digest.update(value.cpu().numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
     return digest.hexdigest()
 
 
@@ -129,7 +162,6 @@ def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], Non
     moments: dict[str, Tensor] = {}
     places: dict[str, int] = {}
     generator = torch.Generator().manual_seed(seed)
-    share = max(1, SAMPLES // len(images))
     readers: dict[str, list[Conv | Transposed]] = {name: [] for name in graph.shapes}
     for layer in graph.layers:
         if isinstance(layer, Conv | Transposed):
@@ -140,7 +172,8 @@ def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], Non
             raise QuantizeError(f"'{name}' holds values that are not finite: check weights and images")
         flat = picture[0].flatten(1)
         places[name] = flat.shape[1]
-        pick = torch.randperm(flat.shape[1], generator=generator)[:share]
+        share = max(1, min(SAMPLES, VALUES // len(flat)) // len(images))
+        pick = torch.randperm(flat.shape[1], generator=generator)[:share].to(flat.device)
         samples.setdefault(name, []).append(flat[:, pick])
         for layer in readers[name]:
             moment = second_moment(layer, picture)
@@ -176,15 +209,18 @@ def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[st
 
 
 def run(
-    graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work: Work | None = None
-) -> Result:
+    graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work: Work | None = None,
+    device: str = "cpu",
+) -> Result:  # fmt: skip
     """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does."""
-    ranges = calibrate(graph, images)
     bits = Bits.W4A8 if recipe.widths in (Widths.W8A8, Widths.W4A8) else Bits.W4A4
     top = 127 if recipe.widths is Widths.W8A8 else 7
     if recipe.method is Method.MINMAX and recipe.widths is not Widths.MIXED:
-        return Result(quantize_ranges(graph, ranges, bits, weight_top=top), [], [])
-    batch = torch.cat(images)
+        return Result(quantize_ranges(graph, calibrate(graph, images), bits, weight_top=top), [], [])
+    if bits is Bits.W4A4 and recipe.method is not Method.MINMAX:
+        graph = with_gains(graph)
+    ranges = calibrate(graph, images)
+    graph, batch = graph.to(torch.device(device)), torch.cat(images).to(device)
     work = work or Work()
     base = f"{fingerprint(graph, batch)} seed {recipe.seed}"
     ticks = _ticker(progress, "statistics", len(images))
@@ -197,13 +233,13 @@ def run(
     choices: list[Choice] = []
     eight: set[str] = set()
     if bits is Bits.W4A4:
-        progress("choosing tables", 0, 0)
-        plain = quantize_ranges(graph, ranges, bits)
+        plain = quantize_ranges(graph.to(CPU), ranges, bits)
         narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
         kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
+        ticks = _ticker(progress, "choosing tables", len(narrow))
 
         def polish() -> tuple[Gains, dict[str, Code], list[Choice]]:
-            return choose(graph, stats, fisher, narrow, kinds, recipe.alphas)
+            return choose(graph, stats, fisher, narrow, kinds, recipe.alphas, ticks)
 
         base += f" alphas {recipe.alphas} {sorted(k.value for k in kinds)}"
         gains, codes, choices = work.stage(f"{base} polish", polish)
@@ -212,11 +248,14 @@ def run(
             narrow -= eight
             base += " mixed"
             gains, codes, choices = work.stage(f"{base} polish", polish)
-    folded = fold(graph, gains)
-    ranges = calibrate(folded, images)
-    pictures = quantize_ranges(folded, ranges, bits, codes, eight).pictures
+    folded, idle = without_idle_gains(fold(graph, gains), gains)
+    codes = {idle.get(name, name): code for name, code in codes.items()}
+    eight = {idle.get(name, name) for name in eight}
+    on_cpu = folded.to(CPU)
+    ranges = calibrate(on_cpu, images)
+    pictures = quantize_ranges(on_cpu, ranges, bits, codes, eight).pictures
     used = {name: picture.code for name, picture in pictures.items()}
-    steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.adaround if recipe.reaches(Method.FISHER) else 0, top)
+    steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.reaches(Method.FISHER), top, recipe.annealing)
     base += f" {bits.value} {steps}"
     gradients = _gradients(graph, gains, fisher)
     rounded, records = _layers(folded, batch, used, gradients, steps, work, f"{base} layers", progress)
@@ -229,8 +268,9 @@ def run(
             if step % teaching.every == 0:
                 work.keep(key, (step, state()))
 
-        rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.stages.get(key), tick)
-    return Result(quantize_ranges(folded, ranges, bits, codes, eight, rounded, top), choices, records)
+        rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick)
+    chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
+    return Result(quantize_ranges(on_cpu, ranges, bits, codes, eight, chosen, top), choices, records)
 
 
 def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:
@@ -258,7 +298,7 @@ def _layers(
     graph: FloatGraph, batch: Tensor, codes: dict[str, Code], gradients: dict[str, Tensor], steps: Steps, work: Work,
     key: str, progress: Progress,
 ) -> tuple[dict[str, Rounded], list[LayerRecord]]:  # fmt: skip
-    done, records = (x.copy() for x in work.stages.get(key, ({}, [])))
+    done, records = work.get(key, ({}, []))
     total = len(gradients)
 
     def tick(name: str, record: LayerRecord) -> None:

@@ -17,6 +17,7 @@ from golden.quartdepth.network.layers import Add, Attention, Conv, FloatGraph, F
 from golden.quartdepth.network.network import Code
 
 Pictures = dict[str, Tensor]
+Sums = Callable[[str, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,17 @@ def fake_quantise(x: Tensor, code: Code) -> Tensor:
     return pass_through(x, rounded, (x >= entries.min()) & (x <= entries.max()))
 
 
-def run_layer(layer: FloatLayer, pictures: Pictures, weights: Weights | None = None) -> Tensor:
-    """The picture that a layer makes, [B,C,H,W], before its code; with other weights if given."""
+def run_layer(
+    layer: FloatLayer, pictures: Pictures, weights: Weights | None = None, sums: Sums | None = None
+) -> Tensor:
+    """The picture that a layer makes, [B,C,H,W], before its code; with other weights if given. `sums` is shown what
+    goes into an activation function."""
     if isinstance(layer, Conv | Transposed):
         y = product(layer, pictures[layer.source], weights)
         if isinstance(layer, Conv) and layer.residual is not None:
             y = y + pictures[layer.residual]
+        if sums is not None:
+            sums(layer.name, y)
         return layer.activate(y)
     if isinstance(layer, Attention):
         return _attend(layer, pictures)
@@ -82,10 +88,11 @@ def _attend(layer: Attention, pictures: Pictures) -> Tensor:
 def simulate(
     graph: FloatGraph, image: Tensor, codes: Mapping[str, Code] | None = None,
     weights: Mapping[str, Weights] | None = None, observe: Callable[[str, Tensor], Tensor | None] | None = None,
+    sums: Sums | None = None,
 ) -> Tensor:  # fmt: skip
     """The output for images [B,C,H,W]; codes and weights by name, without them in float.
 
-    `observe(name, picture)` may return a replacement.
+    `observe(name, picture)` may return a replacement; `sums`: see `run_layer`.
     """
     left = {name: 0 for name in graph.shapes}
     for layer in graph.layers:
@@ -93,7 +100,7 @@ def simulate(
             left[source] += 1
     pictures: Pictures = {graph.input: image, **constants(graph, image, codes)}
     for layer in graph.layers:
-        y = run_layer(layer, pictures, (weights or {}).get(layer.name))
+        y = run_layer(layer, pictures, (weights or {}).get(layer.name), sums)
         if codes is not None:
             y = fake_quantise(y, codes[layer.name])
         if observe is not None:

@@ -309,6 +309,21 @@ class FloatGraph:
     constants: dict[str, Tensor] = field(default_factory=dict)
     patches: Patches | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where weights lie."""
+        return next(v.device for layer in self.layers for v in vars(layer).values() if isinstance(v, Tensor))
+
+    def to(self, device: torch.device) -> FloatGraph:
+        """The same layers with their tensors elsewhere."""
+
+        def moved(layer: FloatLayer) -> FloatLayer:
+            tensors = {f: v.to(device) for f, v in vars(layer).items() if isinstance(v, Tensor)}
+            return replace(layer, **tensors)
+
+        constants = {name: value.to(device) for name, value in self.constants.items()}
+        return replace(self, layers=[moved(layer) for layer in self.layers], constants=constants)
+
     def run(self, image: Tensor, observe: Observe = lambda name, tensor: None) -> Tensor:
         """The output for an input of [1,C,H,W] float32; `observe` is shown every picture and inner tensor."""
         pictures = {self.input: image, **self.constants}

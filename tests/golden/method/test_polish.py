@@ -125,7 +125,7 @@ def test_choosing_improves_the_simulated_output() -> None:
     stats = measure(graph, batch, 0, lambda: None)
     fisher = estimate(graph, batch, 2, 0, lambda: None)
     narrow = {layer.name for layer in graph.layers} - {graph.output}
-    gains, codes, record = choose(graph, stats, fisher, narrow, set(Kind), (0.0, 0.5, 1.0))
+    gains, codes, record = choose(graph, stats, fisher, narrow, set(Kind), (0.0, 0.5, 1.0), lambda: None)
     assert {c.picture for c in record} == narrow
     assert sum(c.error for c in record) < 0.7 * sum(c.minmax for c in record)
     exact = simulate(graph, batch)

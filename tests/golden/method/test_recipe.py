@@ -17,7 +17,7 @@ from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work
 from golden.quartdepth.network.network import Convolution, Network
 from golden.quartdepth.network.quantize import QuantizeError
 
-QUICK = Recipe(Widths.W4A4, Method.FULL, adaround=20, teaching=6)
+QUICK = Recipe(Widths.W4A4, Method.FULL, annealing=20, teaching=6)
 
 
 def _quiet(text: str, done: int, total: int) -> None:
