@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from golden.quartdepth.meter.photo import Fit, fit_box, fit_photo
+
 TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
+
+# Middlebury 2014 "Motorcycle" at a quarter of its size, as scikit-image ships it (skimage.data.stereo_motorcycle):
+# focal length and doffs in pixels, baseline in metres; depth = focal * baseline / (disparity + doffs).
+_FOCAL, _BASELINE, _DOFFS = 994.978, 0.193001, 31.086
 
 
 class DataError(ValueError):
@@ -42,3 +48,27 @@ def read_sequence(folder: Path, split: str, every: int = 1) -> Sequence:
     if not ids:
         raise DataError(f"{folder}: split {split!r} is empty")
     return Sequence(folder.name, split, tuple(ids), np.stack(rgb), np.stack(depth).astype(np.float32))
+
+
+def licence(folder: Path) -> str:
+    """The terms of a sequence's frames. Raises DataError."""
+    try:
+        return str(json.loads((folder / "meta.json").read_text())["licence"])
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise DataError(f"{folder} states no licence: {error}") from error
+
+
+def motorcycle(size: tuple[int, int]) -> Sequence:
+    """scikit-image's motorcycle photo with its true depth, fitted to `size` (height, width) like any photo."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    with np.load(folder / "motorcycle_disp.npz") as arrays:
+        disparity = arrays["arr_0"]
+    depth = np.where(np.isfinite(disparity), _FOCAL * _BASELINE / (disparity + _DOFFS), 0.0)
+    rgb = fit_photo(folder / "motorcycle_left.png", size).rgb
+    left, top, right, bottom = fit_box((depth.shape[1], depth.shape[0]), size, Fit.CROP)
+    rows = (top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(int)
+    columns = (left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]).astype(int)
+    picked = depth[rows[:, None], columns].astype(np.float32)
+    return Sequence("motorcycle", "test", ("left",), rgb[None], picked[None])

