@@ -1,6 +1,7 @@
 // Vector engine: runs VECTOR instructions (docs/numerics.md, VECTOR), a group of C elements a cycle.
 // Sources are accumulator rows, the scratchpad (two streams) and the lanes' parameters; results go to the
 // scratchpad and to the row scalars. See docs/architecture.md for retirement, traps, cycle classes and the signature.
+// Over 400 lines because it wires a dozen parts, each in a file of its own; a level between would pass the same ports.
 
 `include "assertions.svh"
 `include "registers.svh"

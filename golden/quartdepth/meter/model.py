@@ -6,6 +6,8 @@ give the state-dict keys of the published weights (261 keys, 713,464 parameters)
 
 A reader follows the data from `METER.forward` down. What the network calls `depthwise` inside a `SepConv` is a
 *dense* 3x3 convolution; the key is kept because the published files carry it.
+
+The file is over 400 lines because fusion and the weight reader stand beside the modules: all three go by their names.
 """
 
 import copy

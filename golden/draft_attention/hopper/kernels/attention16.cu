@@ -7,6 +7,8 @@
 // softmax of block n overlaps the value product of block n - 1; the two warpgroups run free of each other, and one
 // multiplies while the other exponentiates. The output is rescaled only when a row's maximum grows by more than a
 // factor 2^kRescaleThreshold.
+//
+// Over 400 lines: the kernel's parts share registers and shared-memory layout, and reading them in two files is harder.
 #include "pipeline.cuh"
 #include "wgmma.cuh"
 
