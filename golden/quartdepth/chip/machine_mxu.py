@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from golden.quartdepth.arithmetic.numerics import Bytes, Ints, byte_pairs, unpack_nibbles, wrap32
 from golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
@@ -15,8 +16,11 @@ from golden.quartdepth.chip.program import TrapError
 from golden.quartdepth.chip.state import ChipState, Rows
 
 SLICE = 1 << 20  # elements of the streamed operand that are gathered at once: about what the caches hold
+BLAS = ThreadpoolController()
 
 
+# the products are small: a second thread gains little on an idle processor and waits for its turn on a busy one
+@BLAS.wrap(limits=1, user_api="blas")
 def matmul(state: ChipState, i: SimpleNamespace) -> Rows:
     """The rows of one MATMUL with fields `i`. Raises TrapError (RANGE)."""
     start, inside = _window_starts(state, i)
