@@ -1,6 +1,5 @@
 """METER-XXS: published weights fit and compute what was published; fusion changes nothing; errors are clear."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ from PIL import Image
 from torch import nn
 
 from golden.paths import shared_dir
-from golden.quartdepth.meter.accuracy import Forecast, evaluate, motorcycle, to_input
 from golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
-from golden.quartdepth.meter.metrics import EvalRegion
+from golden.quartdepth.meter.metrics import Scores, mean_scores, score_image
 from golden.quartdepth.meter.model import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
@@ -25,7 +23,8 @@ from golden.quartdepth.meter.model import (
     unfold_patches,
     weights_metadata,
 )
-from golden.quartdepth.meter.sequences import read_sequence
+from golden.quartdepth.meter.photo import to_input
+from golden.quartdepth.meter.sequences import Sequence, motorcycle, read_sequence
 
 
 @pytest.fixture(scope="module")
@@ -85,27 +84,26 @@ def test_shipped_weights(default: METER) -> None:
     assert all(torch.isfinite(v).all() for v in default.state_dict().values())
 
 
+def _scores(model: METER, sequence: Sequence) -> Scores:
+    with torch.no_grad():
+        depth = [model(to_input(rgb[None]))[0, 0].numpy() for rgb in sequence.rgb]
+    return mean_scores(score_image(p, d) for p, d in zip(depth, sequence.depth, strict=True))
+
+
 def test_shipped_weights_on_a_photo_with_known_depth(default: METER) -> None:
-    """Needs no shared data: scikit-image's motorcycle has true depth; its row of the JSON is measured again."""
-    rows = json.loads((DEFAULT_WEIGHTS.parent / "accuracy.json").read_text())
-    (row,) = [r for r in rows if r["sequence"] == "motorcycle" and r["mode"] == "fp32"]
-    scores = evaluate(Forecast(default), motorcycle(default.cfg.input_size), None, EvalRegion.INDOOR)
-    assert scores.median_ratio == pytest.approx(row["median_ratio"], rel=1e-3)
-    assert scores.scaled.d1 == pytest.approx(row["scaled"]["d1"], abs=2e-3)
-    assert scores.raw.rmse == pytest.approx(row["raw"]["rmse"], rel=1e-3)
+    """Needs no shared data: scikit-image's motorcycle has true depth."""
+    scores = _scores(default, motorcycle(default.cfg.input_size))
+    assert scores.median_ratio == pytest.approx(1.491, abs=2e-3)
+    assert scores.scaled.d1 == pytest.approx(0.453, abs=2e-3)
+    assert scores.raw.rmse == pytest.approx(1.46, abs=1e-2)
 
 
-def test_published_accuracy_of_the_shipped_weights(default: METER) -> None:
-    """The JSON beside the weights says what they reach; one row is measured again."""
-    shared = _shared()
-    rows = json.loads((DEFAULT_WEIGHTS.parent / "accuracy.json").read_text())
-    (row,) = [r for r in rows if r["sequence"] == "aims" and r["mode"] == "fp32"]
-    scores = evaluate(
-        Forecast(default), read_sequence(shared / "data" / "indoor" / "aims", "test"), None, EvalRegion.INDOOR
-    )
-    assert scores.images == row["images"]
-    assert scores.raw.d1 == pytest.approx(row["raw"]["d1"], abs=2e-3)
-    assert scores.scaled.abs_rel == pytest.approx(row["scaled"]["abs_rel"], abs=2e-3)
+def test_accuracy_of_the_shipped_weights(default: METER) -> None:
+    """What README.md beside the weights says of them."""
+    scores = _scores(default, read_sequence(_shared() / "data" / "indoor" / "aims", "test"))
+    assert scores.images == 40
+    assert scores.raw.d1 == pytest.approx(0.842, abs=2e-3)
+    assert scores.scaled.abs_rel == pytest.approx(0.135, abs=2e-3)
 
 
 def test_patches_are_laid_out_as_documented() -> None:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from golden.paths import shared_dir
-from golden.quartdepth.meter.accuracy import Forecast, evaluate, motorcycle
 from golden.quartdepth.meter.metrics import EvalRegion, mean_scores, score_image, upsample, valid_mask
 from golden.quartdepth.meter.model import load_weights
-from golden.quartdepth.meter.sequences import DataError, read_sequence
+from golden.quartdepth.meter.photo import to_input
+from golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
 
 
 def test_by_hand() -> None:
@@ -94,8 +95,10 @@ def test_published_kitti_table() -> None:
     shared = shared_dir()
     if shared is None:
         pytest.skip("no shared data: the published METER weights and KITTI frames are not here")
-    forecast = Forecast(load_weights(shared / "weights" / "meter" / "build_model_best_kitti_xxs"))
+    model = load_weights(shared / "weights" / "meter" / "build_model_best_kitti_xxs")
     sequence = read_sequence(shared / "data" / "kitti" / "metric3d_demo", "test")
-    s = evaluate(forecast, sequence, None, EvalRegion.KITTI)
+    with torch.no_grad():
+        depth = [model(to_input(rgb[None]))[0, 0].numpy() / 10 for rgb in sequence.rgb]
+    s = mean_scores(score_image(p, d, EvalRegion.KITTI) for p, d in zip(depth, sequence.depth, strict=True))
     ours = (s.raw.d1, s.raw.abs_rel, s.scaled.d1, s.scaled.abs_rel, s.median_ratio)
     assert ours == pytest.approx((0.980, 0.076, 0.982, 0.050, 0.953), abs=6e-4)

@@ -1,1 +1,1 @@
-"""The default depth network: METER-XXS, its training, its data, its accuracy."""
+"""The default depth network: METER-XXS, its training, its data, the metrics of depth."""
