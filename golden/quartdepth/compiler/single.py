@@ -6,13 +6,27 @@ tables. Sizes may be anything that a picture can have: 1, primes, more than a sc
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from golden.quartdepth.arithmetic.codetable import CodeTable
 from golden.quartdepth.arithmetic.numerics import Ints
 from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Shape
-from golden.quartdepth.network.network import Code, Convolution, Layer, Network, Picture, Residual, Scale
+from golden.quartdepth.network.layers import Regrid, Shape
+from golden.quartdepth.network.network import (
+    Attend,
+    Code,
+    Convolution,
+    Double,
+    Layer,
+    Network,
+    Picture,
+    Polish,
+    Rescale,
+    Residual,
+    Scale,
+)
 
 Pair = tuple[int, int]
 
@@ -95,6 +109,133 @@ def conv_transpose(
     pictures = {"x": Picture(Shape(*shape), random_code(source, rng)), "y": Picture(out, random_code(output, rng))}
     layer = _layer("y", "x", weight, pictures, rng, stride=stride, padding=padding, transposed=True, extra=extra)
     return Network("x", "y", pictures, [layer])
+
+
+def gelu_linear(
+    tokens: int, inner: int, cols: int, source: Format = Format.INT8, output: Format = Format.INT8, seed: int = 0
+) -> Network:
+    """A linear layer and GELU over a row of tokens."""
+    rng = np.random.default_rng(seed)
+    pictures = {
+        "x": Picture(Shape(1, tokens, inner), random_code(source, rng)),
+        "y": Picture(Shape(1, tokens, cols), random_code(Format.INT16, rng)),  # Q4.11 before the function
+    }
+    layer = _layer("y", "x", rng.integers(-7, 8, (cols, inner, 1, 1)).astype(np.int8), pictures, rng)
+    code = random_code(output, rng)
+    lo, hi = code.clamp
+    pictures["y"] = replace(pictures["y"], code=code)
+    gelu = _factor(_span(code) / 20000.0)
+    return Network("x", "y", pictures, [replace(layer, gelu=gelu, lo=lo, hi=hi)])
+
+
+def regridded(
+    size: Pair, skip: int, inner: int, cols: int, source: Format = Format.INT8, output: Format = Format.INT8,
+    seed: int = 0,
+) -> Network:  # fmt: skip
+    """A linear layer that lays a row of tokens out as a map of `size`, without the first `skip`."""
+    rng = np.random.default_rng(seed)
+    pictures = {
+        "x": Picture(Shape(1, skip + size[0] * size[1], inner), random_code(source, rng)),
+        "y": Picture(Shape(*size, cols), random_code(output, rng)),
+    }
+    weight = rng.integers(-7, 8, (cols, inner, 1, 1)).astype(np.int8)
+    layer = _layer("y", "x", weight, pictures, rng, regrid=Regrid(skip, *size))
+    return Network("x", "y", pictures, [layer])
+
+
+def polished(
+    shape: tuple[int, int, int], source: Format = Format.INT8, output: Format = Format.INT8, seed: int = 0
+) -> Network:
+    """A factor by channel."""
+    rng = np.random.default_rng(seed)
+    pictures = {
+        "x": Picture(Shape(*shape), random_code(source, rng)),
+        "y": Picture(Shape(*shape), random_code(output, rng)),
+    }
+    lo, hi = pictures["y"].code.clamp
+    top = _span(pictures["y"].code) / _reach(pictures["x"].code)
+    factors = [_factor(top * rng.uniform(0.1, 2.0)) for _ in range(shape[2])]
+    multiplier = np.array([f.multiplier for f in factors], dtype=np.int16)
+    shift = np.array([f.shift for f in factors], dtype=np.uint8)
+    return Network("x", "y", pictures, [Polish("y", "x", -pictures["x"].code.zero, multiplier, shift, lo, hi)])
+
+
+def doubled(
+    shape: tuple[int, int, int], axis: int, source: Format = Format.INT8, output: Format = Format.INT8, seed: int = 0
+) -> Network:
+    """Twice the rows (axis 0) or columns (axis 1)."""
+    rng = np.random.default_rng(seed)
+    h, w, c = shape
+    wide = Shape(2 * h, w, c) if axis == 0 else Shape(h, 2 * w, c)
+    pictures = {"x": Picture(Shape(*shape), random_code(source, rng)), "y": Picture(wide, random_code(output, rng))}
+    lo, hi = pictures["y"].code.clamp
+    top = 1.5 * _span(pictures["y"].code) / _reach(pictures["x"].code)
+    add = -pictures["x"].code.zero
+    return Network("x", "y", pictures, [Double("y", "x", axis, add, _factor(0.75 * top), _factor(0.25 * top), lo, hi)])
+
+
+def summed(
+    shape: tuple[int, int, int], source: Format = Format.INT8, constant: Format = Format.INT8,
+    output: Format = Format.INT8, seed: int = 0,
+) -> Network:  # fmt: skip
+    """The input and a constant picture, added."""
+    rng = np.random.default_rng(seed)
+    pictures = {
+        name: Picture(Shape(*shape), random_code(fmt, rng))
+        for name, fmt in (("x", source), ("c", constant), ("y", output))
+    }
+    lo, hi = pictures["c"].code.limits
+    codes = rng.integers(lo, hi + 1, shape)
+    lo, hi = pictures["y"].code.clamp
+    x, c, y = (pictures[name].code for name in ("x", "c", "y"))
+    added = Residual("c", -c.zero, _factor(_span(y) / _reach(c)))
+    layer = Rescale("y", "x", -x.zero, _factor(_span(y) / _reach(x)), lo, hi, added)
+    return Network("x", "y", pictures, [layer], {"c": codes})
+
+
+def attention(
+    tokens: int, heads: int, head_dim: int, narrow: bool = False, output: Format = Format.INT8, seed: int = 0
+) -> Network:
+    """Queries, keys and values by linear layers, and their attention. narrow: four-bit keys."""
+    rng = np.random.default_rng(seed)
+    shape = Shape(1, tokens, heads * head_dim)
+    pictures = {"x": Picture(shape, random_code(Format.INT8, rng)), "y": Picture(shape, random_code(output, rng))}
+    layers: list[Layer] = []
+    for name in ("q", "k", "v"):
+        code = Code(Format.INT8, 1.0, int(rng.integers(-128, 128)) if name == "v" else 0, narrow=narrow and name == "k")
+        pictures[name] = Picture(shape, code)
+        weight = rng.integers(-7, 8, (shape.channels, shape.channels, 1, 1)).astype(np.int8)
+        layers.append(_layer(name, "x", weight, pictures, rng))
+    lo, hi = pictures["y"].code.clamp
+    spread = 64.0 * (4.0 if narrow else 64.0) * np.sqrt(head_dim)
+    out = _factor(_span(pictures["y"].code) / 24000.0)
+    layers.append(
+        Attend(
+            "y", "q", "k", "v", heads, head_dim, (1, 1), score=_factor(64.0 / spread), score_zero=-20,
+            exponent=_factor(40.0), weight=Scale(127 << 7, 22), fraction=-7, out=out,
+            zero=int(rng.integers(-20, 21)), lo=lo, hi=hi,
+        )
+    )  # fmt: skip
+    return Network("x", "y", pictures, layers)
+
+
+def _span(code: Code) -> float:
+    """From the lowest to the highest value that a picture's encoder tells apart."""
+    if code.table is not None:
+        return float(code.table.thresholds[-1] - code.table.thresholds[0])
+    return _reach(code)
+
+
+def _reach(code: Code) -> float:
+    """From the lowest to the highest value that a picture's readers see."""
+    lo, hi = code.limits if code.table is None else (min(code.table.entries), max(code.table.entries))
+    return float(hi - lo)
+
+
+def _factor(real: float) -> Scale:
+    """The fixed-point factor of a real one."""
+    shift = 14 - int(np.floor(np.log2(real)))
+    return Scale(min(int(real * 2.0**shift), 32767), shift)
 
 
 def _layer(

@@ -1,0 +1,197 @@
+"""The layers of a vision transformer and its head, compiled: machine equals PyTorch integers.
+
+Each layer alone in random sizes and formats, then a whole small ViT with a DPT head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden.quartdepth.arithmetic.numerics import Ints
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.compiler import single
+from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.compiler.layout import CompileError
+from golden.quartdepth.compiler.run import run_on_machine
+from golden.quartdepth.network.layers import Regrid, Shape
+from golden.quartdepth.network.network import Convolution, Join, Network, Picture, Polish, Scale
+from golden.quartdepth.network.quantize import Bits, image_codes, quantize
+from golden.quartdepth.vit.graph import build_graph
+from tests.golden.test_vit_graph import COLS, ROWS, photo, tiny_vit
+
+CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
+formats = st.sampled_from(CODES)
+outputs = st.sampled_from([*CODES, Format.INT16])
+chips = st.sampled_from(["tiny", "tiny", "small", "paper"])
+sides = st.sampled_from([1, 2, 3, 5, 8, 13, 31])
+channels = st.sampled_from([1, 2, 7, 8, 15, 16, 17, 33, 64, 71])
+seeds = st.integers(0, 10_000)
+few = settings(max_examples=16, deadline=None, derandomize=True, print_blob=False)
+
+
+def check(network: Network, chip: str, seed: int = 0) -> None:
+    compiled = compile_network(network, chip_config(chip))
+    codes = single.random_codes(network, seed)
+    assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+@few
+@given(st.sampled_from([1, 5, 37, 253]), channels, channels, formats, outputs, chips, seeds)
+def test_gelu(tokens: int, inner: int, cols: int, source: Format, output: Format, chip: str, seed: int) -> None:
+    check(single.gelu_linear(tokens, inner, cols, source, output, seed), chip, seed)
+
+
+@few
+@given(st.tuples(sides, sides), st.integers(0, 3), channels, channels, formats, outputs, chips, seeds)
+def test_regrid(
+    size: tuple[int, int], skip: int, inner: int, cols: int, source: Format, output: Format, chip: str, seed: int
+) -> None:
+    check(single.regridded(size, skip, inner, cols, source, output, seed), chip, seed)
+
+
+@few
+@given(st.tuples(sides, sides, channels), formats, outputs, chips, seeds)
+def test_factors_by_channel(shape: tuple[int, int, int], source: Format, output: Format, chip: str, seed: int) -> None:
+    check(single.polished(shape, source, output, seed), chip, seed)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@few
+@given(st.tuples(sides, sides, channels), formats, outputs, chips, seeds)
+def test_doubling(axis: int, shape: tuple[int, int, int], source: Format, output: Format, chip: str, seed: int) -> None:
+    check(single.doubled(shape, axis, source, output, seed), chip, seed)
+
+
+@few
+@given(st.tuples(sides, sides, channels), formats, formats, outputs, chips, seeds)
+def test_constants(
+    shape: tuple[int, int, int], source: Format, constant: Format, output: Format, chip: str, seed: int
+) -> None:
+    check(single.summed(shape, source, constant, output, seed), chip, seed)
+
+
+@few
+@given(
+    st.sampled_from([1, 3, 16, 37, 70]), st.integers(1, 3), st.sampled_from([3, 8, 16, 20, 64]), st.booleans(), outputs,
+    chips, seeds,
+)  # fmt: skip
+def test_attention_of_one_row_of_tokens(
+    tokens: int, heads: int, head_dim: int, narrow: bool, output: Format, chip: str, seed: int
+) -> None:
+    """Keys of eight bits take two passes of the array, of four bits one."""
+    if chip == "tiny" and tokens * heads * head_dim > 1500:
+        chip = "small"  # keys and values have to fit
+    check(single.attention(tokens, heads, head_dim, narrow, output, seed), chip, seed)
+
+
+def test_constant_keys() -> None:
+    """Attention may read what no layer makes, too."""
+    network = single.attention(37, 2, 12, seed=3)
+    shape = network.pictures["k"].shape
+    codes = np.random.default_rng(1).integers(-128, 128, (shape.height, shape.width, shape.channels))
+    layers = [layer for layer in network.layers if layer.name != "k"]
+    check(replace(network, layers=layers, constants={"k": codes}), "small")
+
+
+def test_larger_than_the_scratchpad() -> None:
+    """Rows, columns and pixels of one row all have to be tiled on `tiny`."""
+    for network in (
+        single.doubled((37, 13, 64), 0, seed=1),
+        single.doubled((5, 301, 33), 0, seed=2),
+        single.doubled((37, 31, 33), 1, seed=3),
+        single.doubled((1, 500, 40), 1, Format.UINT4, seed=4),
+        single.polished((3, 307, 71), seed=5),
+        single.regridded((17, 19), 1, 70, 24, seed=6),
+        single.gelu_linear(253, 48, 96, seed=7),
+        single.summed((1, 700, 40), seed=8),
+    ):
+        compiled = compile_network(network, chip_config("tiny"))
+        assert len(compiled.plan.clusters[-1].tiles) > 1
+        codes = single.random_codes(network, 0)
+        assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+@cache
+def small_vit(bits: Bits) -> tuple[Network, Ints]:
+    """The integer network of a small ViT and the codes of a photo."""
+    graph = build_graph(tiny_vit(), ROWS, COLS)
+    assert graph.patches is not None
+    network = quantize(graph, [graph.patches.arrange(photo())], bits)
+    pixels = (photo(2)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    return network, image_codes(network, pixels)
+
+
+@pytest.mark.parametrize("chip", ["tiny", "small", "paper"])
+@pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
+def test_whole_vit(bits: Bits, chip: str) -> None:
+    network, codes = small_vit(bits)
+    compiled = compile_network(network, chip_config(chip))
+    expected = network.run_integer(codes)
+    assert len(np.unique(expected)) > 50
+    assert np.array_equal(run_on_machine(compiled, codes), expected)
+    if chip == "tiny":
+        assert any(len(c.tiles) > 1 for c in compiled.plan.clusters), "nothing streamed: this test is too small"
+
+
+@pytest.mark.parametrize("fmt", [Format.UINT4, Format.TABLE4], ids=lambda f: f.name)
+def test_whole_vit_polished(fmt: Format) -> None:
+    """Factors by channel behind every LayerNorm, into four bits: as polishing puts them there."""
+    network, codes = small_vit(Bits.W4A8)
+    rng = np.random.default_rng(4)
+    layers, pictures = [], dict(network.pictures)
+    polished: dict[str, str] = {}
+    for layer in network.layers:
+        if isinstance(layer, Convolution) and layer.source in polished:
+            layer = replace(layer, source=polished[layer.source])
+        layers.append(layer)
+        if ".norm" in layer.name:
+            name = f"{layer.name}.polished"
+            shape = pictures[layer.name].shape
+            pictures[name] = Picture(shape, single.random_code(fmt, rng))
+            one = single.polished((shape.height, shape.width, shape.channels), Format.INT8, fmt, len(layers)).layers[0]
+            assert isinstance(one, Polish)
+            add = -pictures[layer.name].code.zero
+            layers.append(replace(one, name=name, source=layer.name, add=add))
+            polished[layer.name] = name
+    assert len(polished) > 4
+    network = replace(network, layers=layers, pictures=pictures)
+    compiled = compile_network(network, chip_config("small"))
+    assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+# ---- refusals
+
+
+def test_regrid_of_rows_is_refused() -> None:
+    network = single.conv2d((4, 6, 8), 8, (1, 1), padding=(0, 0))
+    layer = network.layers[0]
+    assert isinstance(layer, Convolution)
+    network.pictures["y"] = replace(network.pictures["y"], shape=Shape(6, 4, 8))
+    with pytest.raises(CompileError, match="only those of one row"):
+        compile_network(replace(network, layers=[replace(layer, regrid=Regrid(0, 6, 4))]), chip_config("tiny"))
+
+
+def test_gelu_with_residual_is_refused() -> None:
+    network = single.conv2d((4, 6, 8), 8, residual=True)
+    last = network.layers[-1]
+    assert isinstance(last, Convolution)
+    layers = [*network.layers[:-1], replace(last, gelu=Scale(1, 0))]
+    with pytest.raises(CompileError, match="GELU cannot take a residual"):
+        compile_network(replace(network, layers=layers), chip_config("tiny"))
+
+
+def test_constant_in_a_concatenation_is_refused() -> None:
+    network = single.summed((3, 5, 8))
+    shape, code = Shape(3, 5, 16), network.pictures["c"].code
+    pictures = {**network.pictures, "y": Picture(shape, code), "x": replace(network.pictures["x"], code=code)}
+    join = replace(network, pictures=pictures, layers=[Join("y", ("x", "c"))])
+    with pytest.raises(CompileError, match="the constant 'c' cannot be"):
+        compile_network(join, chip_config("tiny"))
