@@ -1,13 +1,14 @@
 // Runs one scenario on fastcar_core: random stalls on every handshake, an AXI memory with latency and a rate.
 // Arguments: scenario, results. All integers are little-endian int32 unless said otherwise.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <random>
 #include <vector>
 
 #include "Vfastcar_core.h"
+#include "memory_model.h"
 #include "verilated.h"
 
 namespace {
@@ -20,7 +21,6 @@ struct Region { int32_t addr, beats, mlp, last; };
 struct Job { int32_t segments, pairs, mlp, last; };
 struct Load { int32_t row, segment, last; uint8_t data[WIDTH]; };
 struct Score { int32_t last, wait; uint8_t q[WIDTH], k[WIDTH]; };
-struct Burst { uint64_t addr; int left; uint64_t at; };
 
 template <class T>
 std::vector<T> read(FILE* in, size_t count) {
@@ -58,7 +58,13 @@ int main(int argc, char** argv) {
   const auto jobs = read<Job>(in, h.jobs);
   const auto loads = read<Load>(in, h.loads);
   const auto scores = read<Score>(in, h.scores);
-  const auto memory = read<uint8_t>(in, h.memory);
+  MemoryTiming timing;
+  timing.latency = uint32_t(h.latency);
+  // A beat every interval_num / interval_den cycles, and at most one a cycle.
+  const int64_t full = WIDTH * 1000;
+  timing.milli_bytes_per_cycle = uint32_t(std::min(full, full * h.interval_den / h.interval_num));
+  MemoryModel memory{0, WIDTH, timing};
+  memory.data() = read<uint8_t>(in, h.memory);
 
   VerilatedContext context;
   context.randReset(2);
@@ -67,9 +73,8 @@ int main(int argc, char** argv) {
   auto pause = [&] { return int(rng() % 256) < h.stall; };
 
   Source region, job, load, score;
-  std::deque<Burst> bursts;
-  bool beat = false;
-  int64_t credit = 0;
+  MemoryModel::Beat beat;
+  size_t bursts = 0;  // under way
   uint64_t cycle = 0, quiet = 0, last_score = 0, planned = 0;
   std::vector<int32_t> sums;
   std::vector<uint32_t> decisions;
@@ -113,23 +118,18 @@ int main(int argc, char** argv) {
       top.tas_last_i = s.last;
       for (int i = 0; i < WIDTH; i++) { top.tas_q_i[i] = s.q[i]; top.tas_k_i[i] = s.k[i]; }
     }
-    top.arready_i = !pause();
-    credit = std::min<int64_t>(credit + h.interval_den, 8 * int64_t(h.interval_num));
-    if (!beat && !bursts.empty() && bursts.front().at <= cycle && credit >= h.interval_num && !pause()) {
-      beat = true;
-      credit -= h.interval_num;
-    }
-    top.rvalid_i = beat;
-    if (beat) {
-      const Burst& b = bursts.front();
-      if (b.addr + WIDTH > memory.size()) { fprintf(stderr, "read beyond memory\n"); return 1; }
-      set_bytes(top.rdata_i, &memory[b.addr]);
-      top.rlast_i = b.left == 1;
+    top.arready_i = memory.ar_ready() && !pause();
+    if (!beat.valid && !pause()) beat = memory.r_offer();
+    top.rvalid_i = beat.valid;
+    if (beat.valid) {
+      if (beat.error) { fprintf(stderr, "read beyond memory\n"); return 1; }
+      set_bytes(top.rdata_i, beat.bytes);
+      top.rlast_i = beat.last;
     }
     top.sum_ready_i = !pause();
     top.eval();
 
-    const bool r_taken = beat && top.rready_o, ar = top.arvalid_o && top.arready_i;
+    const bool r_taken = beat.valid && top.rready_o, ar = top.arvalid_o && top.arready_i;
     if (top.region_valid_i && top.region_ready_o) region.taken();
     if (top.job_valid_i && top.job_ready_o) job.taken();
     if (top.load_ready_o && !planned && last_score) planned = cycle;
@@ -139,12 +139,13 @@ int main(int argc, char** argv) {
       if (score.next == scores.size()) last_score = cycle;
     }
     if (r_taken) {
-      Burst& b = bursts.front();
-      b.addr += WIDTH;
-      if (--b.left == 0) bursts.pop_front();
-      beat = false;
+      bursts -= beat.last;
+      memory.take_r();
+      beat = {};
     }
-    if (ar) bursts.push_back({top.araddr_o, top.arlen_o + 1, cycle + h.latency});
+    if (ar) memory.accept_ar(0, top.araddr_o, top.arlen_o);
+    bursts += ar;
+    memory.tick();
     if (top.decided_o) decisions.push_back(top.index_o);
     if (top.sum_valid_o && top.sum_ready_i) {
       for (int32_t v : {int32_t(top.sum_row_o), int32_t(top.sum_pair_o), int32_t(top.sum_even_o),
@@ -155,7 +156,7 @@ int main(int argc, char** argv) {
     const bool idle = int32_t(top.cycles_o[0]) != idle_before;
     idle_before = top.cycles_o[0];
     const bool over = region.next == regions.size() && job.next == jobs.size() && load.next == loads.size() &&
-                      score.next == scores.size() && idle && bursts.empty() && !ar;
+                      score.next == scores.size() && idle && !bursts;
     quiet = over ? quiet + 1 : 0;
     if (quiet > 40) break;
   }

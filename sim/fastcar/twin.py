@@ -45,6 +45,7 @@ class Size:
             cpp=(MAIN,),
             parameters=dict(zip(names, values, strict=True)),
             flags=FLAGS,
+            headers=(MAIN.with_name("memory_model.h"),),
             cxxflags=("-std=c++20", f"-DWIDTH={self.width}"),
         )
 
