@@ -6,15 +6,12 @@ Each layer alone in random sizes and formats, then a whole small ViT with a DPT 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.arithmetic.numerics import Ints
 from golden.quartdepth.chip.config import chip_config
 from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.compiler import single
@@ -22,10 +19,9 @@ from golden.quartdepth.compiler.compile import compile_network
 from golden.quartdepth.compiler.layout import CompileError
 from golden.quartdepth.compiler.run import run_on_machine
 from golden.quartdepth.network.layers import Regrid, Shape
-from golden.quartdepth.network.network import Convolution, Join, Network, Picture, Polish, Scale
-from golden.quartdepth.network.quantize import Bits, image_codes, quantize
-from golden.quartdepth.vit.graph import build_graph
-from tests.golden.test_vit_graph import COLS, ROWS, photo, tiny_vit
+from golden.quartdepth.network.network import Convolution, Join, Network, Picture, Scale
+from golden.quartdepth.network.quantize import Bits
+from tests.golden.vit_networks import small_vit, with_factors
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
 formats = st.sampled_from(CODES)
@@ -119,16 +115,6 @@ def test_larger_than_the_scratchpad() -> None:
         assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
 
 
-@cache
-def small_vit(bits: Bits) -> tuple[Network, Ints]:
-    """The integer network of a small ViT and the codes of a photo."""
-    graph = build_graph(tiny_vit(), ROWS, COLS)
-    assert graph.patches is not None
-    network = quantize(graph, [graph.patches.arrange(photo())], bits)
-    pixels = (photo(2)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-    return network, image_codes(network, pixels)
-
-
 @pytest.mark.parametrize("chip", ["tiny", "small", "paper"])
 @pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
 def test_whole_vit(bits: Bits, chip: str) -> None:
@@ -143,26 +129,8 @@ def test_whole_vit(bits: Bits, chip: str) -> None:
 
 @pytest.mark.parametrize("fmt", [Format.UINT4, Format.TABLE4], ids=lambda f: f.name)
 def test_whole_vit_polished(fmt: Format) -> None:
-    """Factors by channel behind every LayerNorm, into four bits: as polishing puts them there."""
     network, codes = small_vit(Bits.W4A8)
-    rng = np.random.default_rng(4)
-    layers, pictures = [], dict(network.pictures)
-    polished: dict[str, str] = {}
-    for layer in network.layers:
-        if isinstance(layer, Convolution) and layer.source in polished:
-            layer = replace(layer, source=polished[layer.source])
-        layers.append(layer)
-        if ".norm" in layer.name:
-            name = f"{layer.name}.polished"
-            shape = pictures[layer.name].shape
-            pictures[name] = Picture(shape, single.random_code(fmt, rng))
-            one = single.polished((shape.height, shape.width, shape.channels), Format.INT8, fmt, len(layers)).layers[0]
-            assert isinstance(one, Polish)
-            add = -pictures[layer.name].code.zero
-            layers.append(replace(one, name=name, source=layer.name, add=add))
-            polished[layer.name] = name
-    assert len(polished) > 4
-    network = replace(network, layers=layers, pictures=pictures)
+    network = with_factors(network, fmt)
     compiled = compile_network(network, chip_config("small"))
     assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
 
