@@ -30,13 +30,15 @@ class Peer(Enum):
 
 @dataclass(frozen=True)
 class Setting:
-    """Range of an activation: a percentile of |x|, or the one with least square error."""
+    """Range of an activation: a percentile of |x|, or the one with least square error. every: image that it is taken
+    from; the least square error is a search in every layer, seconds an image."""
 
     percentile: float
-    least_error: bool
+    least_error: bool = False
+    every: int = 1
 
 
-SETTINGS = (Setting(99.9, False), Setting(99.999, False), Setting(99.99, True))
+SETTINGS = (Setting(99.9), Setting(99.99), Setting(99.999), Setting(99.99, True, 8))
 LEARN_EVERY = 4
 
 
@@ -85,7 +87,7 @@ def quantised(module: nn.Module, images: list[Tensor], peer: Peer, bits: tuple[i
             act_param_method="mse" if setting.least_error else "stats",
             device=images[0].device,
         ).eval()  # fmt: skip
-        ptq.calibrate(loader, net)
+        ptq.calibrate(loader[:: setting.every], net)
         with torch.no_grad():  # the first pass also fixes the weight scales, which GPTQ reads
             distance = float((torch.cat([net(image) for image in images]) - wanted).abs().mean())
         text = "least square error" if setting.least_error else f"percentile {setting.percentile:g}"
