@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from golden.quartdepth.chip.config import ChipConfig
 from golden.quartdepth.compiler.allocate import Buffer
-from golden.quartdepth.compiler.layout import Layout
+from golden.quartdepth.compiler.layout import Layout, round_up
 from golden.quartdepth.compiler.steps import PieceKey, Step, Tile
 from golden.quartdepth.network.network import Attend, Convolution, Layer, Normalise
 
@@ -102,10 +102,12 @@ def tile_options(
     rows, cols = first.grid
     if len(cluster.steps) > 1:
         unit_y, unit_x = _units(cluster, layout)
-        # enough rows for whole blocks of each sequence
+        # enough rows, or columns of a single one, for whole blocks of each sequence
         height = unit_y * -(-config.rows // max(cols // unit_x, 1))
         heights = range(min(height, rows), 0, -unit_y) if rows >= unit_y else range(rows, 0, -1)
         options = [(h, cols, 2) for h in heights if h % unit_y == 0 or h == rows]
+        if rows == unit_y:
+            options = [(rows, config.rows * unit_x, 2)]
         if not comfortable:
             options += [(unit_y, cols, 1)]
     elif whole:
@@ -118,6 +120,8 @@ def tile_options(
         least = min(rows, max(1, HALO * overlap)) if comfortable else 1
         most = max(least, -(-rows // TILES))
         options = [(h, cols, 2) for h in range(most, least - 1, -1)]
+        if rows == 1:
+            options = [(1, round_up(-(-cols // TILES), config.rows), 2)]
         if not comfortable:
             widths = [-(-cols // (1 << k)) for k in range(1, cols.bit_length() + 1)]
             options += [(1, w, 2) for w in widths] + [(1, cols, 1)] + [(1, w, 1) for w in widths]

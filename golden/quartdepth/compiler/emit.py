@@ -5,12 +5,13 @@ The order is right when run one instruction after the other. Tokens and early lo
 
 from __future__ import annotations
 
+from golden.quartdepth.compiler.allocate import Buffer
 from golden.quartdepth.compiler.clusters import ClusterPlan, Operand
 from golden.quartdepth.compiler.emit_attention import emit_attention
 from golden.quartdepth.compiler.emit_jobs import Operands, emit_portion, portions
 from golden.quartdepth.compiler.emitter import Emitter, View, buffer_view
 from golden.quartdepth.compiler.microcode import Slots
-from golden.quartdepth.compiler.steps import Group, PieceKey, Tile
+from golden.quartdepth.compiler.steps import Group, PieceKey, Rect, Tile
 from golden.quartdepth.network.network import Attend
 
 
@@ -18,10 +19,11 @@ def emit_network(emitter: Emitter) -> None:
     """All instructions but HALT."""
     for plan in emitter.plan.clusters:
         slots = _code_tables(emitter, plan)
+        held: dict[Buffer, Rect] = {}
         for turn, tiles in enumerate(plan.tiles):
             for number, tile in enumerate(tiles):
                 emitter.step = plan.cluster.steps[number].index
-                _emit_tile(emitter, plan, number, tile, turn, slots)
+                _emit_tile(emitter, plan, number, tile, turn, slots, held)
 
 
 def _code_tables(emitter: Emitter, plan: ClusterPlan) -> Slots:
@@ -34,8 +36,11 @@ def _code_tables(emitter: Emitter, plan: ClusterPlan) -> Slots:
     return {name: emitter.tables.ensure(data, keep) for name, data in wanted.items()}
 
 
-def _emit_tile(emitter: Emitter, plan: ClusterPlan, number: int, tile: Tile, turn: int, slots: Slots) -> None:
-    """One tile of one step. turn: the tile's place in the sequence, which decides between two buffers."""
+def _emit_tile(
+    emitter: Emitter, plan: ClusterPlan, number: int, tile: Tile, turn: int, slots: Slots, held: dict[Buffer, Rect]
+) -> None:
+    """One tile of one step. turn: the tile's place in the sequence, which decides between two buffers. held: what the
+    cluster's buffers have been loaded with: keys and values serve many tiles of queries."""
     step, inner = plan.cluster.steps[number], plan.cluster.inner
     views: dict[PieceKey, View] = {}
     pieces = step.pieces(tile, emitter.plan.layout)
@@ -44,9 +49,11 @@ def _emit_tile(emitter: Emitter, plan: ClusterPlan, number: int, tile: Tile, tur
         if buffers is None:
             views[key] = emitter.resident_view(piece)
             continue
-        views[key] = buffer_view(piece, buffers[turn % len(buffers)].address, key.role == "out")
-        if key.role != "out" and piece.place.storage.name != inner:
+        buffer = buffers[turn % len(buffers)]
+        views[key] = buffer_view(piece, buffer.address, key.role == "out")
+        if key.role != "out" and piece.place.storage.name != inner and held.get(buffer) != piece.rect:
             emitter.load_piece(piece, views[key])
+            held[buffer] = piece.rect
     groups: list[Group | None] = list(step.groups) or [None]
     for g, group in enumerate(groups):
         block = 0

@@ -30,14 +30,14 @@ def emit_attention(
     the VPU takes powers. scratch: two places for a block's scores."""
     layer = step.layer
     assert isinstance(layer, Attend)
-    cols = emitter.plan.layout.places[layer.key].storage.cols
-    work = _Attention(emitter, layer, views, scratch, slots, step.sequences[1] * cols)
+    work = _Attention(emitter, layer, views, scratch, slots, step.tokens)
+    unit = step.tokens // step.grid[1]  # tokens
     rows = emitter.config.rows
     blocks = [
-        Block(s, head, first, min(rows, tile.x1 * cols - first))
+        Block(s, head, first, min(rows, tile.x1 * unit - first))
         for s in range(tile.y0, tile.y1)
         for head in range(layer.heads)
-        for first in range(tile.x0 * cols, tile.x1 * cols, rows)
+        for first in range(tile.x0 * unit, tile.x1 * unit, rows)
     ]
     for i in range(len(blocks) + 1):
         if i < len(blocks):

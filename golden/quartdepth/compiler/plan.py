@@ -28,6 +28,7 @@ STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog
 FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
 VECTOR_PORTION = 512  # about what the MXU can go on for before it needs the VPU
+GROUP_PARTS = (4, 8)  # a group of weights takes such a part of the scratchpad at most
 AHEAD = 2  # clusters by which an elementwise layer may run ahead
 
 
@@ -80,15 +81,49 @@ class Plan:
             out += [b for blocks in plan.blocks for b in blocks] + plan.scratch
         return list(dict.fromkeys(out))
 
+    @property
+    def traffic(self) -> int:
+        """Bytes between memory and scratchpad."""
+        return sum(self._traffic(plan) for plan in self.clusters)
+
+    def _traffic(self, plan: ClusterPlan) -> int:
+        total = 0
+        for number, step in enumerate(plan.cluster.steps):
+            weights = sum(len(group.data) for group in step.groups)
+            total += weights * (len(plan.tiles) if len(step.groups) > 1 else 1)
+            for tiles in plan.tiles:
+                for key, piece in step.pieces(tiles[number], self.layout).items():
+                    name = piece.place.storage.name
+                    read = key.role != "out" and Operand(number, key) in plan.buffers and name != plan.cluster.inner
+                    if read or (key.role == "out" and self.lives[name].in_memory):
+                        total += piece.rect.area * buffer_cell(key, piece)
+        return total
+
 
 def make_plan(network: Network, config: ChipConfig) -> Plan:
-    """Layout, steps, residency, tiles and addresses. Raises CompileError where a layer cannot fit."""
+    """Layout, steps, residency, tiles and addresses: of two sizes of weight groups, the one that moves fewer bytes.
+    Raises CompileError where a layer cannot fit."""
+    large, small = (config.spad_bytes // part for part in GROUP_PARTS)
+    try:
+        plan = _plan(network, config, large)
+    except CompileError:
+        return _plan(network, config, small)
+    if all(step.block_bytes <= small for step in plan.steps):
+        return plan  # the other one would be the same
+    try:
+        other = _plan(network, config, small)
+    except CompileError:
+        return plan
+    return other if other.traffic < plan.traffic else plan
+
+
+def _plan(network: Network, config: ChipConfig, group_bytes: int) -> Plan:
     apart: frozenset[str] = frozenset()
     alone: frozenset[str] = frozenset()
     dense = True
     while True:
         layout = lay_out(network, config, apart, dense)
-        steps = make_steps(layout, config, config.spad_bytes // 4, config.spad_bytes // 2)
+        steps = make_steps(layout, config, group_bytes, config.spad_bytes // 2)
         clusters = make_clusters(steps, layout, alone)
         try:
             plan = _Planner(layout, clusters, config).run()
@@ -176,9 +211,7 @@ class _Planner:
     def _scratch(self, step: Step) -> int:
         if not isinstance(step.layer, Attend):
             return 0
-        key = self.layout.places[step.layer.key]
-        tokens = key.storage.rows * key.storage.cols // step.grid[0]
-        return self.config.rows * round_up(tokens, self.config.depth)
+        return self.config.rows * round_up(step.tokens, self.config.depth)
 
     def _room(self, index: int) -> int:
         """Bytes for a cluster's tiles: what residents and weights, its own and the next one's, leave."""

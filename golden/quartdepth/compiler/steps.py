@@ -35,7 +35,7 @@ class Rect(NamedTuple):
 
 class Tile(NamedTuple):
     """Grid points [y0, y1) x [x0, x1) of every job of a step; attention: sequences [y0, y1), of each the queries in
-    token rows [x0, x1)."""
+    token rows [x0, x1), or the queries [x0, x1) where a sequence is one row."""
 
     y0: int
     y1: int
@@ -74,19 +74,21 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A layer that does something; `index` is its place among them."""
+    """A layer that does something; `index` is its place among them. sequences: of attention, their number and the rows
+    of each; tokens: of a sequence."""
 
     index: int
     layer: Layer
     jobs: list[Job]
     groups: list[Group]
     sequences: tuple[int, int] = (0, 0)
+    tokens: int = 0
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The largest grid of the jobs; attention: sequences, rows of tokens."""
+        """The largest grid of the jobs; attention: what a `Tile` counts."""
         if isinstance(self.layer, Attend):
-            return self.sequences
+            return self.sequences[0], self.tokens if self.sequences[1] == 1 else self.sequences[1]
         return max(j.grid[0] for j in self.jobs), max(j.grid[1] for j in self.jobs)
 
     @property
@@ -107,8 +109,10 @@ class Step:
             rows = self.sequences[1]
             for role, name in (*names.items(), ("out", self.layer.name)):
                 place = layout.places[name]
-                top, bottom = (0, rows) if role in ("key", "value") else (tile.x0, tile.x1)
-                rect = Rect(tile.y0 * rows + top, (tile.y1 - 1) * rows + bottom, 0, place.storage.cols)
+                rect = Rect(tile.y0 * rows, tile.y1 * rows, 0, place.storage.cols)
+                if role not in ("key", "value"):
+                    top, bottom = tile.y0 * rows + tile.x0, (tile.y1 - 1) * rows + tile.x1
+                    rect = Rect(tile.y0, tile.y1, tile.x0, tile.x1) if rows == 1 else rect._replace(r0=top, r1=bottom)
                 add(role, 0, place, rect)
             return out
         for job in self.jobs:
@@ -163,11 +167,11 @@ def make_steps(layout: Layout, config: ChipConfig, group_bytes: int, least_bytes
         groups: list[Group] = []
         if isinstance(layer, Convolution | Polish):
             groups = _groups(layer, jobs, layout, config, group_bytes, least_bytes)
-        sequences = (0, 0)
+        sequences, tokens = (0, 0), 0
         if isinstance(layer, Attend):
-            count = layer.patch[0] * layer.patch[1]
-            sequences = (count, layout.places[layer.query].storage.rows // count)
-        steps.append(Step(len(steps), layer, jobs, groups, sequences))
+            count, storage = layer.patch[0] * layer.patch[1], layout.places[layer.query].storage
+            sequences, tokens = (count, storage.rows // count), storage.rows // count * storage.cols
+        steps.append(Step(len(steps), layer, jobs, groups, sequences, tokens))
     return steps
 
 
