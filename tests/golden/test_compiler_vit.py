@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.chip.isa import Format, Opcode, Space
 from golden.quartdepth.compiler import single
 from golden.quartdepth.compiler.compile import compile_network
 from golden.quartdepth.compiler.layout import CompileError
+from golden.quartdepth.compiler.plan import GROUP_PARTS, _plan, make_plan
 from golden.quartdepth.compiler.run import run_on_machine
 from golden.quartdepth.network.layers import Regrid, Shape
 from golden.quartdepth.network.network import Convolution, Join, Network, Picture, Scale
@@ -113,6 +114,31 @@ def test_larger_than_the_scratchpad() -> None:
         assert len(compiled.plan.clusters[-1].tiles) > 1
         codes = single.random_codes(network, 0)
         assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+def test_queries_in_tiles() -> None:
+    """On `tiny` queries and results pass by in tiles; the keys, which went to memory, are loaded once for all."""
+    network = single.attention(77, 2, 32, seed=5, inner=230)
+    compiled = compile_network(network, chip_config("tiny"))
+    last = compiled.plan.clusters[-1]
+    assert len(last.tiles) > 2
+    first = compiled.layers[-1].first
+    loads = [i["spad"] for i in compiled.instructions[first:] if i.opcode is Opcode.LOAD and i["space"] == Space.SPAD]
+    buffers = {operand.key.role: slots for operand, slots in last.buffers.items()}
+    assert sum(loads.count(buffer.address) for buffer in buffers["key"]) <= 1
+    assert sum(loads.count(buffer.address) for buffer in buffers["query"]) > 1
+    codes = single.random_codes(network, 0)
+    assert np.array_equal(run_on_machine(compiled, codes), network.run_integer(codes))
+
+
+def test_size_of_weight_groups() -> None:
+    """Smaller groups leave room for the picture between two layers: it never goes to memory."""
+    chip = chip_config("tiny")
+    network = single.mlp(32, 72, 216, seed=1)
+    chosen = make_plan(network, chip)
+    plans = [_plan(network, chip, chip.spad_bytes // part) for part in GROUP_PARTS]
+    assert chosen.traffic == min(plan.traffic for plan in plans) < max(plan.traffic for plan in plans)
+    check(network, "tiny")
 
 
 @pytest.mark.parametrize("chip", ["tiny", "small", "paper"])

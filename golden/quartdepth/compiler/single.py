@@ -128,6 +128,15 @@ def gelu_linear(
     return Network("x", "y", pictures, [replace(layer, gelu=gelu, lo=lo, hi=hi)])
 
 
+def mlp(tokens: int, channels: int, hidden: int, seed: int = 0) -> Network:
+    """A linear layer with GELU and another one behind it, over a row of tokens."""
+    network = gelu_linear(tokens, channels, hidden, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    pictures = {**network.pictures, "z": Picture(Shape(1, tokens, channels), random_code(Format.INT8, rng))}
+    weight = rng.integers(-7, 8, (channels, hidden, 1, 1)).astype(np.int8)
+    return Network("x", "z", pictures, [*network.layers, _layer("z", "y", weight, pictures, rng)])
+
+
 def regridded(
     size: Pair, skip: int, inner: int, cols: int, source: Format = Format.INT8, output: Format = Format.INT8,
     seed: int = 0,
@@ -194,17 +203,19 @@ def summed(
 
 
 def attention(
-    tokens: int, heads: int, head_dim: int, narrow: bool = False, output: Format = Format.INT8, seed: int = 0
-) -> Network:
-    """Queries, keys and values by linear layers, and their attention. narrow: four-bit keys."""
+    tokens: int, heads: int, head_dim: int, narrow: bool = False, output: Format = Format.INT8, seed: int = 0,
+    inner: int = 24,
+) -> Network:  # fmt: skip
+    """Queries, keys and values by linear layers of `inner` channels, and their attention. narrow: four-bit keys."""
     rng = np.random.default_rng(seed)
     shape = Shape(1, tokens, heads * head_dim)
-    pictures = {"x": Picture(shape, random_code(Format.INT8, rng)), "y": Picture(shape, random_code(output, rng))}
+    pictures = {"x": Picture(replace(shape, channels=inner), random_code(Format.INT8, rng))}
+    pictures["y"] = Picture(shape, random_code(output, rng))
     layers: list[Layer] = []
     for name in ("q", "k", "v"):
         code = Code(Format.INT8, 1.0, int(rng.integers(-128, 128)) if name == "v" else 0, narrow=narrow and name == "k")
         pictures[name] = Picture(shape, code)
-        weight = rng.integers(-7, 8, (shape.channels, shape.channels, 1, 1)).astype(np.int8)
+        weight = rng.integers(-7, 8, (shape.channels, inner, 1, 1)).astype(np.int8)
         layers.append(_layer(name, "x", weight, pictures, rng))
     lo, hi = pictures["y"].code.clamp
     spread = 64.0 * (4.0 if narrow else 64.0) * np.sqrt(head_dim)
