@@ -28,7 +28,7 @@ def small_vit(bits: Bits) -> tuple[Network, Ints]:
 
 
 def with_factors(network: Network, fmt: Format) -> Network:
-    """Factors by channel behind every LayerNorm, into `fmt`: where polishing may put them."""
+    """Factors by channel behind every LayerNorm and GELU, into `fmt`: where polishing may put them."""
     rng = np.random.default_rng(4)
     layers: list[Layer] = []
     pictures = dict(network.pictures)
@@ -37,7 +37,7 @@ def with_factors(network: Network, fmt: Format) -> Network:
         if isinstance(layer, Convolution) and layer.source in polished:
             layer = replace(layer, source=polished[layer.source])
         layers.append(layer)
-        if isinstance(layer, Normalise):
+        if isinstance(layer, Normalise) or (isinstance(layer, Convolution) and layer.gelu is not None):
             name, shape = f"{layer.name}.polished", pictures[layer.name].shape
             code = pictures[layer.name].code
             pictures[name] = Picture(shape, single.random_code(fmt, rng))

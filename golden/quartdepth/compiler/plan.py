@@ -302,7 +302,11 @@ class _Planner:
         tiles, slots = found
         portions = [self._portion(step) for step in cluster.steps]
         plan = ClusterPlan(cluster, tiles, min(slots, len(tiles)), portions)
-        index, early = cluster.index, max(cluster.index - 1, 0)
+        index = early = cluster.index
+        while early:  # loads run beside the products of the cluster before, or of the one before that
+            early -= 1
+            if any(on_mxu(step.layer) for step in self.clusters[early].steps):
+                break
         for operand, size in self._sizes(cluster, tiles).items():
             step, key = cluster.steps[operand.step], operand.key
             inner = key.role == "out" and cluster.inner is not None and operand.step == 0
