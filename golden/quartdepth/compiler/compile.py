@@ -168,12 +168,12 @@ def _put_constants(plan: Plan, emitter: Emitter) -> None:
 def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, config: ChipConfig) -> list[LayerRow]:
     rows = []
     named = {layer.name: layer for layer in network.layers}
+    places: dict[int, list[int]] = {}
+    for n, entry in enumerate(scheduled):
+        if entry.op.instruction.opcode is not Opcode.LOAD:
+            places.setdefault(entry.op.step, []).append(n)
     for step in plan.steps:
-        layer = step.layer
-        mine = [
-            n for n, entry in enumerate(scheduled)
-            if entry.op.step == step.index and entry.op.instruction.opcode is not Opcode.LOAD
-        ]  # fmt: skip
+        layer, mine = step.layer, places[step.index]
         macs = named[layer.name].macs(network)
         mode = _mode(layer, plan)
         rate = config.macs_w4a4 if mode == "w4a4" else config.macs_w4a8
