@@ -115,6 +115,7 @@ class Bench:
 
     def quantised(self, recipe: Recipe, frames: Frames, title: str, label: str = "") -> ModelFile | None:
         """Our network, from its file or made; None if it is not there and not to be made."""
+        recipe = replace(recipe, teaching=MODELS[self.name].teaching)
         file = self.folder / self.name / f"{recipe.widths.value}-{recipe.method.value}{label}.triptych"
         key = recipe_key(self.net, frames, recipe)
         try:

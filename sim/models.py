@@ -22,6 +22,7 @@ from golden.quartdepth.meter import model as meter
 from golden.quartdepth.meter.metrics import EvalRegion
 from golden.quartdepth.meter.photo import to_input
 from golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
+from golden.quartdepth.method.recipe import Recipe
 from golden.quartdepth.network.graph import capture
 from golden.quartdepth.network.layers import FloatGraph
 from golden.quartdepth.vit import graph as vit_graph
@@ -123,9 +124,11 @@ class Model:
     chip: str
     left_out: bool = False
     brief: bool = False
+    teaching: int = Recipe.teaching
 
 
 INDOOR = (*(("indoor", place) for place in TRAINED_PLACES), ("indoor", "sevenscenes"))
+VIT_TEACHING = 800  # two minutes on an H100: 160 leave d1 up to .06 lower
 SEVENSCENES_HEAD = HEAD_WEIGHTS.with_name("dpt_vits_7scenes.npz")
 MODELS = {
     "meter": Model(
@@ -139,12 +142,12 @@ MODELS = {
     ),
     "vit": Model(
         "ViT-S + DPT, indoor", Vit(), INPUT_SIZE, lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
-        EvalRegion.INDOOR, 4, "paper",
+        EvalRegion.INDOOR, 4, "paper", teaching=VIT_TEACHING,
     ),
     "vit-7scenes": Model(
         "ViT-S + DPT, a head that saw 7-Scenes, indoor", Vit(), INPUT_SIZE, lambda: SEVENSCENES_HEAD,
         ("indoor", (*TRAINED_PLACES, "sevenscenes")), (("indoor", "sevenscenes"),), EvalRegion.INDOOR, 4, "paper",
-        brief=True,
+        brief=True, teaching=VIT_TEACHING,
     ),
 }  # fmt: skip
 

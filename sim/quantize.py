@@ -17,7 +17,7 @@ from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.method.model_file import ModelFile, save
 from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
 from sim.ledger import write_text
-from sim.models import FloatNetwork, Frames, calibration_frames, float_network
+from sim.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
         else calibration_frames(options.model)
     )
     images = net.pictures(frames.rgb)
-    recipe = Recipe(options.widths, options.method, options.seed)
+    recipe = Recipe(options.widths, options.method, options.seed, teaching=MODELS[options.model].teaching)
     work = Work(options.out.with_name(f".{options.out.name}.work"))
     result = run(net.graph, images, recipe, progress, work, net.device)
     about = describe(options.model, net, frames, recipe, result)

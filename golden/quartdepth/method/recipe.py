@@ -43,7 +43,7 @@ from golden.quartdepth.network.network import Code, Network
 from golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
 
 SAMPLES = 2048  # places of each picture that tables are chosen on,
-VALUES = 1 << 19  # and values, at most
+VALUES = 1 << 17  # and values, at most
 KEEP_EVERY = 8  # layers between two checkpoints
 MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
 CPU = torch.device("cpu")

@@ -18,6 +18,8 @@ from torch import Tensor
 ZETA, GAMMA = 1.1, -0.1  # stretch of AdaRound's sigmoid
 DAMPING = 0.05  # of both factors: they are estimates
 COLUMNS = 128  # whose errors are passed on together
+WORK = 50_000_000_000  # multiplications that the descent may take in a layer, within
+SWEEPS = (60, 500)  # these numbers of sweeps
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ def by_rows_and_columns(weight: Tensor, scale: Tensor, metric: Metric, top: int,
     return best
 
 
-def descend(weight: Tensor, scale: Tensor, codes: Tensor, metric: Metric, top: int, sweeps: int = 500) -> Tensor:
-    """Changes codes by one, in a sweep the best of each row, or of as many rows as gain together, until none gains:
-    [G,O,K], never worse."""
+def descend(weight: Tensor, scale: Tensor, codes: Tensor, metric: Metric, top: int) -> Tensor:
+    """Changes codes by one, in a sweep the best of each row, for as many rows as gain most together, until none gains
+    or `WORK` is spent: [G,O,K], never worse."""
     out = codes.clone()
+    sweeps = min(max(WORK // (weight.shape[1] ** 2 * weight.shape[2]), SWEEPS[0]), SWEEPS[1])
     for g in range(len(weight)):
         gradient, moment = metric.gradient[g], metric.moment[g]
         s, q = scale[g], out[g]
@@ -138,19 +141,17 @@ def descend(weight: Tensor, scale: Tensor, codes: Tensor, metric: Metric, top: i
             up = torch.where(q < top, own - 2 * s * slope, torch.inf)  # q + 1: the error falls by s
             down = torch.where(q > -top, own + 2 * s * slope, torch.inf)
             gain, column = torch.minimum(up, down).min(1)
-            sign = torch.where(up.gather(1, column[:, None]) <= down.gather(1, column[:, None]), s, -s)[:, 0]
-            rows = (gain < least).nonzero()[:, 0]
-            if not len(rows):
+            change = torch.where(up.gather(1, column[:, None]) <= down.gather(1, column[:, None]), s, -s)[:, 0]
+            rows = gain.argsort(stable=True)
+            change, k = change[rows], column[rows]
+            # what the changes of several rows do to each other: the sum over a leading block
+            cross = change[:, None] * change[None] * gradient[rows][:, rows] * moment[k][:, k]
+            between = cross.cumsum(0).cumsum(1).diagonal() - cross.diagonal().cumsum(0)
+            total = gain[rows].cumsum(0) + between
+            count = int(total.argmin()) + 1
+            if float(total[count - 1]) >= least:
                 break
-            rows = rows[gain[rows].argsort(stable=True)]
-            while len(rows) > 1:  # what the changes of several rows do to each other
-                change, k = sign[rows], column[rows]
-                cross = change[:, None] * change[None] * gradient[rows][:, rows] * moment[k][:, k]
-                alone = float(gain[rows].sum())
-                if alone + float(cross.sum() - cross.diagonal().sum()) <= 0.5 * alone:
-                    break
-                rows = rows[: (len(rows) + 1) // 2]
-            change, k = sign[rows], column[rows]
+            rows, change, k = rows[:count], change[:count], k[:count]
             q[rows, k] += change.sign()
             slope -= (gradient[:, rows] * change) @ moment[k]
     return out

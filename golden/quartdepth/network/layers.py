@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -318,7 +318,7 @@ class FloatGraph:
         """The same layers with their tensors elsewhere."""
 
         def moved(layer: FloatLayer) -> FloatLayer:
-            tensors = {f: v.to(device) for f, v in vars(layer).items() if isinstance(v, Tensor)}
+            tensors: dict[str, Any] = {f: v.to(device) for f, v in vars(layer).items() if isinstance(v, Tensor)}
             return replace(layer, **tensors)
 
         constants = {name: value.to(device) for name, value in self.constants.items()}

@@ -1,0 +1,108 @@
+"""The method on a vision transformer of the real one's structure: w behind LayerNorm, GELU and attention."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from vit_kit import COLS, ROWS, photo, tiny_vit
+
+from golden.quartdepth.method.fisher import estimate
+from golden.quartdepth.method.polish import fold, groups, with_gains, without_idle_gains
+from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, run
+from golden.quartdepth.network.layers import FloatGraph, Gain
+from golden.quartdepth.network.network import Polish
+from golden.quartdepth.network.quantize import image_codes
+from golden.quartdepth.vit.graph import build_graph
+
+RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=40)
+
+
+def _quiet(text: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Its many small products lose more than they gain on two threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def graph() -> FloatGraph:
+    return build_graph(tiny_vit(), ROWS, COLS)
+
+
+def _pixels(seeds: range) -> list[np.ndarray]:
+    return [(photo(seed)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy() for seed in seeds]
+
+
+def _input(graph: FloatGraph, pixels: np.ndarray) -> torch.Tensor:
+    assert graph.patches is not None
+    return graph.patches.arrange(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+
+
+def _error(graph: FloatGraph, result: Result) -> float:
+    code, total = result.network.pictures[result.network.output].code, 0.0
+    for pixels in _pixels(range(100, 106)):
+        got = code.decode(result.network.run_integer(image_codes(result.network, pixels)))[:, :, 0]
+        total += float(np.abs(got - graph.run(_input(graph, pixels))[0, 0].numpy()).mean())
+    return total
+
+
+def test_gains_change_nothing_until_they_are_folded(graph: FloatGraph) -> None:
+    polished, x = with_gains(graph), _input(graph, _pixels(range(1))[0])
+    names = [layer.name for layer in polished.layers if isinstance(layer, Gain)]
+    assert len(names) == 4 * 3 + 4  # two norms and a GELU a block, the norm of every tap
+    gains = {}
+    for i, members in enumerate(groups(polished)):
+        w = torch.rand(polished.shapes[members[0]].channels, generator=torch.Generator().manual_seed(i)) + 0.5
+        gains.update(dict.fromkeys(members, w))
+    assert {layer.name for layer in graph.layers if layer.name.endswith("attn")} <= set(gains)
+    folded = fold(polished, gains)
+    seen: dict[str, torch.Tensor] = {}
+    torch.testing.assert_close(folded.run(x, seen.__setitem__), graph.run(x), rtol=1e-4, atol=1e-5)
+    exact: dict[str, torch.Tensor] = {}
+    graph.run(x, exact.__setitem__)
+    for name in names:
+        wanted = exact[name.removesuffix(".gain")] / gains[name][:, None, None]
+        torch.testing.assert_close(seen[name], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_idle_gains_leave_no_layer(graph: FloatGraph) -> None:
+    polished = with_gains(graph)
+    plain, idle = without_idle_gains(polished, {})
+    assert [layer.name for layer in plain.layers] == [layer.name for layer in graph.layers]
+    assert [layer.sources for layer in plain.layers] == [layer.sources for layer in graph.layers]
+    assert len(idle) == len(polished.layers) - len(graph.layers)
+
+
+def test_the_method_lessens_the_error(graph: FloatGraph) -> None:
+    inputs = [_input(graph, pixels) for pixels in _pixels(range(8))]
+    results = {
+        method: run(graph, inputs, dataclasses.replace(RECIPE, method=method), _quiet)
+        for method in (Method.MINMAX, Method.LOGNP, Method.FULL)
+    }
+    errors = {method: _error(graph, result) for method, result in results.items()}
+    assert errors[Method.LOGNP] < errors[Method.MINMAX]
+    assert errors[Method.FULL] < 0.7 * errors[Method.MINMAX]
+    assert any(isinstance(layer, Polish) for layer in results[Method.LOGNP].network.layers)
+
+
+def test_fisher_sees_the_sum_before_gelu(graph: FloatGraph) -> None:
+    """A gradient at the sum is that at the picture times GELU's slope: where the bias is far below zero, nothing."""
+    layers = []
+    for layer in graph.layers:
+        if layer.name == "blocks.1.mlp.fc1":
+            layer = dataclasses.replace(layer, bias=layer.bias - 100)  # type: ignore[attr-defined]
+        layers.append(layer)
+    dead = dataclasses.replace(graph, layers=layers)
+    inputs = torch.cat([_input(graph, pixels) for pixels in _pixels(range(2))])
+    fisher = estimate(dead, inputs, 1, 0, lambda: None)
+    assert float(fisher.layers["blocks.1.mlp.fc1"].abs().max()) == 0
+    assert float(fisher.pictures["blocks.1.mlp.fc1"].max()) > 0
+    assert float(fisher.layers["blocks.0.mlp.fc1"].abs().max()) > 0
