@@ -40,7 +40,6 @@ from sim.rtl import ROOT
 Progress = Callable[[str, int, int], None]
 Predict = Callable[[Photos], NDArray[np.float64]]
 LEFT_OUT = Recipe(Widths.W4A4, Method.FISHER)  # the network of the leave-one-out rows
-BEST = Method.FISHER
 
 OURS = (
     Recipe(Widths.W4A4, Method.MINMAX),
@@ -52,9 +51,10 @@ OURS = (
     Recipe(Widths.W4A8, Method.MINMAX),
     Recipe(Widths.W4A8, Method.COMPENSATE),
     Recipe(Widths.W4A8, Method.FISHER),
+    Recipe(Widths.W4A8, Method.FULL),
     Recipe(Widths.W8A8, Method.MINMAX),
 )
-BRIEF = (Recipe(Widths.W4A4, BEST), Recipe(Widths.W4A8, BEST))
+BRIEF = (Recipe(Widths.W4A4, Method.FULL), Recipe(Widths.W4A8, Method.FULL))
 PEER_BITS = ((4, 4), (4, 8))
 
 
@@ -240,7 +240,7 @@ def examples(chosen: Bench) -> Figure | None:
     frames = calibration_frames(chosen.name)
     photos = [s.rgb[len(s.rgb) // 2] for s in chosen.tests]
     maps = {"FP32": [chosen.net.depth(rgb) for rgb in photos]}
-    for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", BEST)):
+    for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", Method.FULL)):
         recipe = Recipe(Widths.W4A4, method)
         stored = chosen.quantised(recipe, frames, f"{recipe.widths.value} {STEP[method]}")
         if stored is None:
