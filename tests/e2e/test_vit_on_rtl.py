@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
-from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.chip.config import chip_config
+from golden.quartdepth.chip.isa import Format, Trap
+from golden.quartdepth.chip.machine import Machine
+from golden.quartdepth.chip.memory import Memory
+from golden.quartdepth.chip.program import StoredProgram
 from golden.quartdepth.compiler import single
+from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.network.network import Network
-from golden.quartdepth.network.quantize import Bits
+from golden.quartdepth.network.quantize import Bits, image_codes, quantize
+from golden.quartdepth.vit.graph import build_graph
+from golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
+from sim.depth import compare, shipped_photo, to_tensor
+from sim.rtl_run import run_program
 from tests.e2e.test_shapes_on_rtl import check
 from tests.golden.vit_networks import small_vit, with_factors
 
@@ -36,3 +48,31 @@ def test_layer(network: Network) -> None:
 @pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
 def test_whole_vit(bits: Bits) -> None:
     check(with_factors(small_vit(bits)[0], Format.TABLE4), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
+def test_vit_s(bits: Bits) -> None:
+    """A ViT-S/14 + DPT of full size with random weights, one photo on `paper`: 7.7 billion MACs."""
+    torch.manual_seed(1)
+    model = DepthVit(VitConfig(), DptConfig()).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
+                p.copy_(torch.randn_like(p) * 0.5)
+    graph = build_graph(model)
+    assert graph.patches is not None
+    rgb = fit_photo(shipped_photo("motorcycle_left.png"), (196, 252)).rgb
+    network = quantize(graph, [graph.patches.arrange(to_tensor(rgb))], bits)
+    codes = image_codes(network, rgb)
+    compiled = compile_network(network, chip_config("paper"))
+    image, count = np.frombuffer(compiled.memory(codes), np.uint8), len(compiled.instructions)
+    rtl = run_program(compiled.config, image, compiled.prog_base, count)
+    assert rtl.trap is Trap.NONE
+    memory = Memory(compiled.memory_size)
+    memory.place(0, image)
+    golden = Machine(compiled.config).run(StoredProgram(memory, compiled.prog_base, count), memory)
+    assert compare(rtl, golden, memory.data) == (0, "")
+    expected = network.run_integer(codes)
+    assert len(np.unique(expected)) > 20
+    assert np.array_equal(compiled.read_output(rtl.memory), expected)
