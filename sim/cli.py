@@ -94,10 +94,10 @@ def parse_range(text: str | None, option: str) -> tuple[int, int] | None:
 def depth(
     images: Annotated[list[Path], typer.Argument(help="Photos.")],
     config: Config = SMALL,
-    bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a8,
+    bits: Annotated[BitsName | None, typer.Option(help="Weights and activations; without: w4a8 or the file's.")] = None,
     weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
     model: Annotated[Path | None, typer.Option(help="A file of `triptych quantize` instead of min-max.")] = None,
-    size: Annotated[str, typer.Option(help="Input of the network, HEIGHTxWIDTH, multiples of 64.")] = "192x256",
+    size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: 192x256 or the file's.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos on which ranges are measured.")] = None,
     latency: Annotated[int, typer.Option(help="Cycles to the memory's first beat.")] = 40,
     bandwidth: Annotated[float, typer.Option(help="Bytes a cycle of the memory.")] = 19.2,
@@ -114,12 +114,18 @@ def depth(
     from sim.rtl_run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
-    if bits not in (BitsName.w4a8, BitsName.w4a4) and not (bits is BitsName.mixed and model is not None):
-        raise TriptychError(
-            f"--bits {bits.value} runs on the chip only from a file: mixed with --model, w8a8 not at all"
-        )
+    widths, pixels = (bits or BitsName.w4a8).value, parse_size(size or "192x256")
+    if model is not None:
+        held, its_pixels = run.file_terms(model)
+        if bits is not None and widths != held:
+            raise TriptychError(f"{model} is {held}: say --bits {held} or nothing")
+        if size is not None and pixels != its_pixels:
+            raise TriptychError(f"{model} takes {its_pixels[0]}x{its_pixels[1]}: say so with --size, or say nothing")
+        widths, pixels = held, its_pixels
+    if widths == "w8a8" or (widths == "mixed" and model is None):
+        raise TriptychError(f"--bits {widths} runs on the chip only from a file: mixed with --model, w8a8 not at all")
     options = run.Options(
-        chip_config(config.value), Bits.W4A8 if bits is BitsName.w4a8 else Bits.W4A4, weights, parse_size(size),
+        chip_config(config.value), Bits.W4A8 if widths == "w4a8" else Bits.W4A4, weights, pixels,
         tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,
     )  # fmt: skip
     results = _run_photos(images, options)

@@ -26,7 +26,7 @@ from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
 from golden.quartdepth.meter.photo import fit_photo
 from golden.quartdepth.method.model_file import load
 from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.quantize import Bits, quantize
+from golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize
 from sim.errors import TriptychError
 from sim.ledger import write_text
 from sim.models import load_model
@@ -50,7 +50,8 @@ def shipped_photo(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Options:
-    """What `triptych depth` was asked for. size: (height, width) of the network's input, multiples of 64."""
+    """What `triptych depth` was asked for. size: (height, width) of the photos that the network takes. model: a file of
+    `triptych quantize`, which holds the network whole (widths and size too, see `file_terms`)."""
 
     config: ChipConfig
     bits: Bits = Bits.W4A8
@@ -60,11 +61,11 @@ class Options:
     timing: MemoryTiming = field(default_factory=MemoryTiming)
     golden_only: bool = False
     out: Path = Path("out")
-    model: Path | None = None  # a file of `triptych quantize`, which holds the network whole
+    model: Path | None = None
     tuned: bool = False  # profile-guided build of the chip
 
     def __post_init__(self) -> None:
-        if any(n % 64 or n <= 0 for n in self.size):
+        if self.model is None and any(n % 64 or n <= 0 for n in self.size):
             raise TriptychError(f"the input's size must be multiples of 64, not {self.size[0]}x{self.size[1]}")
 
 
@@ -128,24 +129,18 @@ def prepare(options: Options, progress: Progress) -> Prepared:
 
 
 def _prepare_file(options: Options, file: Path, progress: Progress) -> Prepared:
-    """The network of a model file. Raises ModelFileError, or TriptychError if the file is of another size or width."""
+    """The network of a model file. Raises ModelFileError, or what loading its float twin raises."""
     stored = load(file)
-    network = stored.network
-    shape = network.pictures[network.input].shape
-    if (shape.height, shape.width) != options.size:
-        raise TriptychError(f"{file} takes {shape.height}x{shape.width}: say --size {shape.height}x{shape.width}")
-    widths = stored.about["recipe"]["widths"]
-    if widths != options.bits.value:
-        raise TriptychError(f"{file} is {widths}: say --bits {widths}")
     progress("compiling", 0, 0)
     model = load_model(stored.about["model"], options.weights)
-    return Prepared(model, compile_network(network, options.config), stored.metres_per_unit or 1.0)
+    return Prepared(model, compile_network(stored.network, options.config), stored.metres_per_unit or 1.0)
 
 
-def input_codes(compiled: Compiled, rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Input codes [h, w, c] of a photo [H,W,3]."""
-    network = compiled.network
-    return network.pictures[network.input].code.encode(rgb.astype(np.float64) / 255)
+def file_terms(file: Path) -> tuple[str, tuple[int, int]]:
+    """Widths of a model file, as `--bits` names them, and size of its photos. Raises ModelFileError."""
+    stored = load(file)
+    height, width, _ = image_shape(stored.network)
+    return stored.about["recipe"]["widths"], (height, width)
 
 
 def _memory(compiled: Compiled, image: NDArray[np.uint8], timing: MemoryTiming) -> Memory:
@@ -221,7 +216,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     """
     model, compiled = prepared.model, prepared.compiled
     fitted = fit_photo(photo, options.size)
-    codes = input_codes(compiled, fitted.rgb)
+    codes = image_codes(compiled.network, fitted.rgb)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     total = len(compiled.instructions)
     with ThreadPoolExecutor(1) as pool:

@@ -41,9 +41,6 @@ def test_the_file_runs_and_machine_and_integer_network_agree(model: Path, tmp_pa
         PHOTO,
         "--model",
         str(model),
-        "--bits",
-        "w4a4",
-        *SMALL,
         "--golden-only",
         "--out",
         str(tmp_path),
@@ -58,8 +55,8 @@ def test_the_file_runs_and_machine_and_integer_network_agree(model: Path, tmp_pa
     ("args", "says"),
     [
         (["--bits", "w4a8", *SMALL], "say --bits w4a4"),
-        (["--bits", "w4a4"], "say --size 64x64"),
-        (["--bits", "w8a8", *SMALL], "not at all"),
+        (["--size", "64x128"], "takes 64x64"),
+        (["--bits", "w8a8", *SMALL], "say --bits w4a4"),
     ],
 )
 def test_a_file_of_other_width_or_size_is_refused(args: list[str], says: str, model: Path, tmp_path: Path) -> None:
