@@ -12,11 +12,12 @@ from sim.models import MODELS
 from sim.peers import Peer
 
 RESAMPLES, SEED = 2000, 4
+POOLED = "all sequences"
 INTRODUCTION = """
 `triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
-too, raw d1 beside them. Loss: FP32's d1 less the row's. Calibration: train frames alone. Our rows are the integer
-network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
-`cpu-measured`.
+too, raw d1 beside them. Loss: FP32's d1 less the row's, image by image, with its own interval. Calibration: train frames
+alone. Our rows are the integer network, bit for bit what the chip computes ("machine equal": compared with the golden
+machine on a test frame). Label: `cpu-measured`.
 """.strip()
 PEERS = """
 The peers are Brevitas 0.13.4, simulated in float: the inputs and weights of every convolution and linear layer are
@@ -57,20 +58,39 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def pooled(rows: list[Row]) -> list[Row]:
+    """Rows over the images of all sequences, of what has a row for each; none if there is one sequence."""
+    sequences = list(dict.fromkeys(r.sequence for r in rows if r.widths == "fp32"))
+    by_kind: dict[tuple[str, str], list[Row]] = {}
+    for r in rows:
+        by_kind.setdefault((r.widths, r.method), []).append(r)
+    out = []
+    for (widths, method), parts in by_kind.items():
+        if len(sequences) > 1 and [r.sequence for r in parts] == sequences:
+            d1, scaled, abs_rel, rmse = (
+                [x for r in parts for x in getattr(r, field)] for field in ("d1", "d1_scaled", "abs_rel", "rmse")
+            )
+            out.append(Row(rows[0].model, POOLED, widths, method, d1, scaled, abs_rel, rmse, parts[0].note))
+    return out
+
+
 def markdown(model: str, rows: list[Row]) -> str:
-    """Tables by sequence, in Markdown; rows of a sequence without an FP32 row are left out."""
+    """Tables by sequence, in Markdown, the pooled one first; rows of a sequence without an FP32 row are left out."""
     parts = [f"## Accuracy after quantisation: {MODELS[model].title}", INTRODUCTION]
     if any(r.method in {peer.value for peer in Peer} for r in rows):
         parts.append(PEERS)
-    for sequence in dict.fromkeys(r.sequence for r in rows if r.widths == "fp32"):
-        here = [r for r in rows if r.sequence == sequence]
-        exact = float(np.mean(next(r for r in here if r.widths == "fp32").d1_scaled))
+    every = [*pooled(rows), *rows]
+    for sequence in dict.fromkeys(r.sequence for r in every if r.widths == "fp32"):
+        here = [r for r in every if r.sequence == sequence]
+        exact = next(r for r in here if r.widths == "fp32").d1_scaled
         lines = []
         for r in here:
             low, high = interval(r.d1_scaled)
-            mean = float(np.mean(r.d1_scaled))
+            loss = [a - b for a, b in zip(exact, r.d1_scaled, strict=True)]
+            least, most = interval(loss)
             lines.append([
-                r.widths, r.method, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{exact - mean:+.3f}",
+                r.widths, r.method, f"{np.mean(r.d1_scaled):.3f} [{low:.3f}, {high:.3f}]",
+                "" if r.widths == "fp32" else f"{np.mean(loss):+.3f} [{least:+.3f}, {most:+.3f}]",
                 f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
             ])  # fmt: skip
         header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from golden.quartdepth.method.recipe import Method, Recipe, Widths
 from sim.accuracy import Store
-from sim.accuracy_table import RESAMPLES, Row, interval, markdown
+from sim.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
 from sim.errors import TriptychError
 from sim.models import BACKBONE, Frames, Vit, float_network
 from sim.quantize import code_digest, net_key, recipe_key
@@ -52,7 +53,17 @@ def test_the_table_states_losses_against_fp32() -> None:
     text = markdown("meter", [_row("fp32", [0.8, 0.9]), _row("w4a4", [0.7, 0.75])])
     assert "### aims, n = 2" in text
     assert "| w4a4 | m | 0.725 [" in text
-    assert "| +0.125 |" in text
+    assert "| +0.125 [+0.100, +0.150] |" in text
+    assert "all sequences" not in text
+
+
+def test_sequences_are_pooled_where_all_have_a_row() -> None:
+    there = [_row("fp32", [0.8, 0.9]), _row("w4a4", [0.7, 0.8]), _row("w4a8", [0.8, 0.8])]
+    other = [dataclasses.replace(r, sequence="tum", d1_scaled=[x - 0.2 for x in r.d1_scaled]) for r in there[:2]]
+    rows = {r.widths: r for r in pooled([*there, *other])}
+    assert set(rows) == {"fp32", "w4a4"}
+    assert rows["w4a4"].d1_scaled == pytest.approx([0.7, 0.8, 0.5, 0.6])
+    assert "### all sequences, n = 4" in markdown("meter", [*there, *other])
 
 
 def test_code_counts_and_comments_do_not(tmp_path: Path) -> None:
