@@ -10,13 +10,13 @@ from vit_kit import COLS, ROWS, photo, tiny_vit
 
 from golden.quartdepth.method.fisher import estimate
 from golden.quartdepth.method.polish import fold, groups, with_gains, without_idle_gains
-from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, run
+from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
 from golden.quartdepth.network.layers import FloatGraph, Gain
 from golden.quartdepth.network.network import Polish
 from golden.quartdepth.network.quantize import image_codes
 from golden.quartdepth.vit.graph import build_graph
 
-RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=40)
+RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=20, alphas=(0.0, 1.0))
 
 
 def _quiet(text: str, done: int, total: int) -> None:
@@ -82,9 +82,10 @@ def test_idle_gains_leave_no_layer(graph: FloatGraph) -> None:
 
 
 def test_the_method_lessens_the_error(graph: FloatGraph) -> None:
-    inputs = [_input(graph, pixels) for pixels in _pixels(range(8))]
+    inputs = [_input(graph, pixels) for pixels in _pixels(range(4))]
+    work = Work()  # the stages that both share are done once
     results = {
-        method: run(graph, inputs, dataclasses.replace(RECIPE, method=method), _quiet)
+        method: run(graph, inputs, dataclasses.replace(RECIPE, method=method), _quiet, work)
         for method in (Method.MINMAX, Method.LOGNP, Method.FULL)
     }
     errors = {method: _error(graph, result) for method, result in results.items()}
