@@ -17,7 +17,7 @@ INTRODUCTION = """
 `triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
 too, raw d1 beside them. Loss: FP32's d1 less the row's, image by image, with its own interval. Calibrated on train
 frames alone. Our rows are the integer network, bit for bit what the chip computes ("machine equal": compared with the
-golden machine on a test frame). Label: `cpu-measured`.
+golden machine on a test frame). Label: `cpu-measured`; which networks a GPU quantised, docs/method.md says.
 """.strip()
 PEERS = """
 The peers are Brevitas 0.13.4, simulated in float: the inputs and weights of every convolution and linear layer are

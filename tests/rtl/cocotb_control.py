@@ -1,4 +1,7 @@
-"""The chip around stub engines: programs, tokens, every trap, counters, registers, interrupt."""
+"""The chip around stub engines: programs, tokens, every trap, counters, registers, interrupt.
+
+Over 400 lines: all tests share the bench and the stub engines that stand before them.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,16 @@ from scipy.optimize import minimize
 from golden.quartdepth.method.compensate import Sums, closed_form, compensate
 from golden.quartdepth.method.fisher import estimate, log_depth, output_floor
 from golden.quartdepth.method.matrix import from_matrix, outputs, patches, second_moment, to_matrix
-from golden.quartdepth.method.rounding import Metric, adaround, best_scales, descend, nearest
+from golden.quartdepth.method.rounding import (
+    Metric,
+    adaround,
+    best_scales,
+    by_columns,
+    by_rows_and_columns,
+    descend,
+    fisher_rounding,
+    nearest,
+)
 from golden.quartdepth.method.simulate import product, simulate
 from golden.quartdepth.network.layers import Conv, FloatGraph, Shape, Transposed
 
@@ -165,3 +174,38 @@ def test_weights_that_are_zero_or_one_outlier_round_sensibly() -> None:
     assert torch.isfinite(scale).all()
     assert (scale > 0).all()
     assert float((scale[0, 1] * q[0, 1, 3] - 50).abs()) < 10
+
+
+def test_columns_are_rounded_as_the_best_free_columns_ask() -> None:
+    """Against the definition: round a column, then solve for the free ones anew."""
+    weight, scale, metric = _rounding(2)
+    a, order = metric.moment[0], metric.moment[0].diagonal().argsort(descending=True, stable=True)
+    q, w = torch.zeros_like(weight[0]), weight[0].clone()
+    for i, j in enumerate(order):
+        q[:, j] = nearest(w[:, j : j + 1], scale[0], 7)[:, 0]
+        fixed, free = order[: i + 1], order[i + 1 :]
+        error = weight[0][:, fixed] - scale[0] * q[:, fixed]
+        made_good = torch.linalg.solve(a[free][:, free], a[free][:, fixed] @ error.T).T
+        w[:, free] = weight[0][:, free] + made_good
+    assert torch.equal(by_columns(weight, scale, metric.moment, 7)[0], q)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_make_good_what_other_rows_lose(seed: int) -> None:
+    weight, scale, metric = _rounding(seed)
+    plain = float(metric.of(weight - scale * nearest(weight, scale, 7)))
+    alone = float(metric.of(weight - scale * by_columns(weight, scale, metric.moment, 7)))
+    together = float(metric.of(weight - scale * by_rows_and_columns(weight, scale, metric, 7)))
+    assert together <= alone < plain
+    assert float(metric.of(weight - scale * fisher_rounding(weight, scale, metric, 7))) <= together
+    separate = Metric(torch.diag_embed(metric.gradient.diagonal(dim1=1, dim2=2)), metric.moment)
+    assert torch.equal(by_rows_and_columns(weight, scale, separate, 7), by_columns(weight, scale, metric.moment, 7))
+
+
+def test_some_rows_gain_by_the_others() -> None:
+    gains = []
+    for seed in range(20):
+        weight, scale, metric = _rounding(seed)
+        alone, together = by_columns(weight, scale, metric.moment, 7), by_rows_and_columns(weight, scale, metric, 7)
+        gains.append(float(metric.of(weight - scale * together) / metric.of(weight - scale * alone)))
+    assert sum(gains) / len(gains) < 0.9  # 0.81; passed on with the wrong sign 0.99
