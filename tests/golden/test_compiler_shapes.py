@@ -9,14 +9,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from golden.quartdepth.chip.config import chip_config
 from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.compiler.compile import compile_network
+from golden.quartdepth.compiler.layout import CompileError
 from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, matmul, random_codes
+from golden.quartdepth.compiler.single import (
+    conv2d,
+    conv_transpose,
+    depthwise,
+    matmul,
+    random_codes,
+    with_int8_weights,
+)
 from golden.quartdepth.network.network import Convolution, Network
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
@@ -126,6 +135,36 @@ def test_columns_are_shared() -> None:
     fold = compiled.plan.layout.fold
     assert fold is not None
     assert (fold.count, fold.per_cell, fold.reach, fold.step) == (8, 2, 6, 4)
+
+
+@few
+@given(
+    st.tuples(sides, sides, st.sampled_from([1, 7, 8, 16, 17, 33])), st.sampled_from([1, 8, 15, 33]),
+    st.sampled_from(["dense", "residual", "depthwise", "transposed", "product", "last"]),
+    st.sampled_from([Format.INT8, Format.TABLE4]), outputs, chips, seeds,
+)  # fmt: skip
+def test_int8_weights(
+    shape: tuple[int, int, int], out: int, kind: str, source: Format, output: Format, chip: str, seed: int
+) -> None:
+    """Every kind of product takes the array's two passes; depthwise ones become dense."""
+    network = {
+        "dense": lambda: conv2d(shape, out, (3, 3), (2, 1), (1, 1), source, output, seed=seed),
+        "residual": lambda: conv2d(shape, out, source=source, output=source, residual=True, seed=seed),
+        "depthwise": lambda: depthwise(shape, (1, 2), (1, 1), source, output, seed),
+        "transposed": lambda: conv_transpose(shape, out, source=source, output=output, seed=seed),
+        "product": lambda: matmul(shape[0] * shape[1], shape[2], out, source, output, seed),
+        "last": lambda: chain(shape, out, 3, 1, Format.INT8, seed),
+    }[kind]()
+    network = with_int8_weights(network, seed)
+    check(network, chip, seed)
+    modes = [row.mode for row in compile_network(network, chip_config(chip)).layers]
+    assert set(modes) == {"w8a8"}
+
+
+def test_int8_weights_take_no_plain_codes() -> None:
+    network = with_int8_weights(conv2d((4, 4, 8), 8, source=Format.UINT4))
+    with pytest.raises(CompileError, match="int8 weights cannot read UINT4"):
+        compile_network(network, chip_config("tiny"))
 
 
 def test_larger_than_the_scratchpad() -> None:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 from golden.quartdepth.chip.codec import Instruction
 from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode
+from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode, WeightFormat
 from golden.quartdepth.compiler.effects import Memory
 from golden.quartdepth.compiler.emit import emit_network
 from golden.quartdepth.compiler.emitter import Emitter
 from golden.quartdepth.compiler.interleave import Scheduled
 from golden.quartdepth.compiler.layout import CompileError, InputWindows, Place, round_up
+from golden.quartdepth.compiler.pack import weight_format
 from golden.quartdepth.compiler.plan import Plan, make_plan
 from golden.quartdepth.compiler.schedule import schedule
 from golden.quartdepth.compiler.stores import Image
@@ -33,7 +34,8 @@ ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
 @dataclass(frozen=True)
 class LayerRow:
     """One layer in the program: instructions `first` to `last` (exclusive) hold its computation and stores; loads may
-    stand earlier. mode: w4a8, w4a4 (two codes a byte), depthwise, attention or vector. ideal_cycles: MACs over the
+    stand earlier. mode: w4a8, w4a4 (two codes a byte), w8a8 (two passes), depthwise, attention or
+    vector. ideal_cycles: MACs over the
     MACs that the MXU does in a cycle of that mode."""
 
     name: str
@@ -176,7 +178,7 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
         layer, mine = step.layer, places[step.index]
         macs = named[layer.name].macs(network)
         mode = _mode(layer, plan)
-        rate = config.macs_w4a4 if mode == "w4a4" else config.macs_w4a8
+        rate = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}.get(mode, config.macs_w4a8)
         rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
     return rows
 
@@ -190,6 +192,8 @@ def _mode(layer: object, plan: Plan) -> str:
         return "vector"
     if layer.depthwise:
         return "depthwise"
+    if weight_format(layer.weight) is WeightFormat.INT8:
+        return "w8a8"
     return "w4a4" if plan.layout.places[layer.source].code.format is Format.UINT4 else "w4a8"
 
 

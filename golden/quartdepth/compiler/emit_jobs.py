@@ -15,7 +15,7 @@ from golden.quartdepth.compiler.emitter import Emitter, View
 from golden.quartdepth.compiler.jobs import Job, Walk
 from golden.quartdepth.compiler.layout import Place
 from golden.quartdepth.compiler.microcode import Program, Slots
-from golden.quartdepth.compiler.pack import elements_per_step
+from golden.quartdepth.compiler.pack import elements_per_step, paired, weight_format
 from golden.quartdepth.compiler.steps import Group, PieceKey, Step, Tile, clip, input_span
 from golden.quartdepth.network.network import Convolution, Double, Layer, Network, Normalise, Polish, Rescale
 
@@ -48,7 +48,8 @@ def portions(step: Step, tile: Tile, group: Group | None, cycles: int, config: C
     elif isinstance(layer, Convolution):
         inputs = heavy.source.place.elements
         steps = -(-inputs // elements_per_step(heavy.source.place.code.format, config))
-        pixel = heavy.kernel[0] * heavy.kernel[1] * steps
+        passes = 2 if weight_format(layer.weight) is WeightFormat.INT8 else 1
+        pixel = heavy.kernel[0] * heavy.kernel[1] * steps * passes
     units = -(-(last - first) // lanes)
     height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
     most = max(cycles // (pixel * units), 1)  # pixels
@@ -161,6 +162,7 @@ def _matmul(config: ChipConfig, layer: Convolution, job: Job, portion: Portion, 
     place, code = job.source.place, job.source.place.code
     count = portion.last - portion.first
     start, last_elems, tiles = 0, depth, 1
+    weights = weight_format(layer.weight)
     if layer.depthwise:
         chunks = -(-count // depth)
         start = place.element_bytes(portion.first)
@@ -170,12 +172,12 @@ def _matmul(config: ChipConfig, layer: Convolution, job: Job, portion: Portion, 
         rest = place.elements - (chunks - 1) * width
         last_elems = -(-rest // 2) if code.format is Format.UINT4 else rest
         steps = job.kernel[0] * job.kernel[1] * chunks
-        tiles = steps if code.format is Format.UINT4 else -(-steps // 2)
+        tiles = -(-steps // 2) if paired(code.format, weights) else steps
     spans = [input_span(job, axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
     pads = [max(0, job.pad[a] - points[2 * a] * job.stride[a]) for a in range(2)]
     return dict(
         act_format=ACT_FORMATS[code.format],
-        weight_format=WeightFormat.INT4,
+        weight_format=weights,
         depthwise=int(layer.depthwise),
         pad_value=code.pad * 17 if code.format is Format.UINT4 else code.pad & 0xFF,
         act=source.address(*job.source.cell((spans[0][0], spans[1][0]))) + start,

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.chip.isa import Format, WeightFormat
+from golden.quartdepth.compiler.pack import weight_format
 from golden.quartdepth.network.fold import Fold, find_fold
 from golden.quartdepth.network.layers import Shape
 from golden.quartdepth.network.network import Attend, Code, Convolution, Join, Layer, Network, Picture
@@ -156,11 +157,28 @@ def with_input_windows(network: Network, config: ChipConfig) -> tuple[Network, I
     return replace(network, pictures=pictures, layers=layers), windows
 
 
+def with_dense_depthwise(network: Network) -> Network:
+    """The network whose depthwise convolutions with int8 weights are dense, zero off the diagonal: the array's
+    depthwise mode takes int4 weights alone."""
+
+    def dense(layer: Layer) -> Layer:
+        if not isinstance(layer, Convolution) or not layer.depthwise:
+            return layer
+        if weight_format(layer.weight) is WeightFormat.INT4:
+            return layer
+        channels = np.arange(len(layer.weight))
+        weight = np.zeros((len(channels), *layer.weight.shape[:1], *layer.weight.shape[2:]), dtype=np.int8)
+        weight[channels, channels] = layer.weight[:, 0]
+        return replace(layer, weight=weight, depthwise=False)
+
+    return replace(network, layers=[dense(layer) for layer in network.layers])
+
+
 def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: bool) -> Layout:
     """Places for all pictures. `apart`: joined pictures whose parts must start at whole words, as the copy engines
     move them. `dense`: pixels may share a word. Raises CompileError where a layer cannot read or write what another
     one lays out."""
-    network, windows = with_input_windows(network, config)
+    network, windows = with_input_windows(with_dense_depthwise(network), config)
     fold = find_fold(network, config, dense)
     return Layout(network, _Layouter(network, config, apart, fold).run(), windows, fold)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from golden.quartdepth.arithmetic.numerics import pack_nibbles
 from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import PARAM_BYTES, Format
+from golden.quartdepth.chip.isa import PARAM_BYTES, Format, WeightFormat
 
 Weights = NDArray[np.int8]
 
@@ -17,21 +17,27 @@ def elements_per_step(fmt: Format, config: ChipConfig) -> int:
     return 2 * config.depth if fmt is Format.UINT4 else config.depth
 
 
-def tile_count(taps: int, inputs: int, fmt: Format, config: ChipConfig) -> int:
-    """Weight tiles of a column tile of a dense layer."""
-    steps = taps * -(-inputs // elements_per_step(fmt, config))
-    return steps if fmt is Format.UINT4 else -(-steps // 2)
+def weight_format(weight: Weights) -> WeightFormat:
+    """int4 if all weights of a layer fit."""
+    return WeightFormat.INT4 if weight.min(initial=0) >= -8 and weight.max(initial=0) <= 7 else WeightFormat.INT8
 
 
-def dense_weights(weight: Weights, fmt: Format, config: ChipConfig) -> bytes:
-    """int4 weights [channels, taps, inputs] for activations of `fmt`: [column tile][tile][column][byte]."""
+def paired(fmt: Format, weights: WeightFormat) -> bool:
+    """Whether a weight tile of a dense layer holds two steps."""
+    return weights is WeightFormat.INT4 and fmt is not Format.UINT4
+
+
+def dense_weights(weight: Weights, fmt: Format, weights: WeightFormat, config: ChipConfig) -> bytes:
+    """Weights [channels, taps, inputs] for activations of `fmt`: [column tile][tile][column][byte]."""
     channels, taps, inputs = weight.shape
     width = elements_per_step(fmt, config)
     chunks, columns = -(-inputs // width), -(-channels // config.cols)
     steps = np.zeros((columns * config.cols, taps, chunks * width), dtype=np.int8)
     steps[:channels, :, :inputs] = weight
     steps = steps.reshape(columns, config.cols, taps * chunks, width)
-    if fmt is Format.UINT4:  # both nibbles of a byte belong to one step: elements 2i and 2i+1
+    if weights is WeightFormat.INT8:
+        packed = steps.view(np.uint8)
+    elif not paired(fmt, weights):  # both nibbles of a byte belong to one step: elements 2i and 2i+1
         packed = pack_nibbles(steps)
     else:  # the low nibble belongs to the even step, the high one to the odd
         if steps.shape[2] % 2:

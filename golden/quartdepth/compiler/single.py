@@ -50,6 +50,20 @@ def random_codes(network: Network, seed: int) -> Ints:
     return np.random.default_rng(seed).integers(lo, hi + 1, shape)
 
 
+def with_int8_weights(network: Network, seed: int = 0) -> Network:
+    """The same layers with weights over all of int8; outputs spread as before."""
+    rng = np.random.default_rng(seed)
+
+    def widened(layer: Layer) -> Layer:
+        if not isinstance(layer, Convolution):
+            return layer
+        weight = rng.integers(-127, 128, layer.weight.shape).astype(np.int8)
+        weight.flat[0] = 127  # one weight alone may be small
+        return replace(layer, weight=weight, shift=layer.shift + 4)
+
+    return replace(network, layers=[widened(layer) for layer in network.layers])
+
+
 def conv2d(
     shape: tuple[int, int, int], channels: int, kernel: Pair = (3, 3), stride: Pair = (1, 1), padding: Pair = (1, 1),
     source: Format = Format.INT8, output: Format = Format.INT8, residual: bool = False, seed: int = 0,

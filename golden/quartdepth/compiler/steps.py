@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Format
+from golden.quartdepth.chip.isa import Format, WeightFormat
 from golden.quartdepth.compiler import pack
 from golden.quartdepth.compiler.jobs import Job, Walk, jobs_of
 from golden.quartdepth.compiler.layout import CompileError, Layout, Place
@@ -182,6 +182,9 @@ def _check(layer: Layer, job: Job) -> None:
     for walk in (job.source, job.output):
         if max(walk.place.storage.rows, walk.place.storage.cols) >= 1 << 16:
             raise CompileError(f"'{layer.name}': pictures can have at most 65535 rows and columns")
+    wide = isinstance(layer, Convolution) and pack.weight_format(layer.weight) is WeightFormat.INT8
+    if wide and job.source.place.code.format is Format.UINT4:
+        raise CompileError(f"'{layer.name}': int8 weights cannot read UINT4 codes: give its input a code table")
     if job.output.place.elements >= 1 << 13:
         raise CompileError(f"'{layer.name}': {job.output.place.elements} output channels exceed the chip's 8191")
 
@@ -235,8 +238,10 @@ def _group(
             if isinstance(layer, Convolution):
                 assert job.weight is not None
                 part = job.weight[first:last]
-                dense = not layer.depthwise
-                data += pack.dense_weights(part, fmt, config) if dense else pack.depthwise_weights(part, config)
+                if layer.depthwise:
+                    data += pack.depthwise_weights(part, config)
+                else:
+                    data += pack.dense_weights(part, fmt, pack.weight_format(layer.weight), config)
             place = len(data)
             record = slice(first, last)
             data += pack.parameters(job.bias[record], multiplier[record], shift[record], zero, config)
