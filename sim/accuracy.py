@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -34,7 +33,7 @@ from sim.accuracy_table import STEP, Row, markdown
 from sim.ledger import replace_section, write_text
 from sim.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
 from sim.peers import Peer
-from sim.quantize import code_digest, describe, digest, net_key, recipe_key, sources
+from sim.quantize import code_digest, describe, digest, net_key, recipe_key, repeatable, sources
 from sim.rtl import ROOT
 
 Progress = Callable[[str, int, int], None]
@@ -54,7 +53,11 @@ OURS = (
     Recipe(Widths.W4A8, Method.FULL),
     Recipe(Widths.W8A8, Method.MINMAX),
 )
-BRIEF = (Recipe(Widths.W4A4, Method.FULL), Recipe(Widths.W4A8, Method.FULL))
+BRIEF = tuple(
+    Recipe(widths, method)
+    for widths in (Widths.W4A4, Widths.W4A8)
+    for method in (Method.MINMAX, Method.COMPENSATE, Method.FULL)
+)
 PEER_BITS = ((4, 4), (4, 8))
 
 
@@ -212,7 +215,7 @@ def run_accuracy(
     every: score other frames than the model's own. rows: measure those alone whose widths and method contain this ("":
     all, None: none). Nothing is published with `every` or with some rows alone. device: of float networks and method.
     """
-    torch.set_num_threads(1)  # one order of summation wherever this runs
+    repeatable(device)
     publish = every is None and not rows
 
     def wanted(title: str) -> bool:

@@ -122,10 +122,12 @@ def depth(
         if size is not None and pixels != its_pixels:
             raise TriptychError(f"{model} takes {its_pixels[0]}x{its_pixels[1]}: say so with --size, or say nothing")
         widths, pixels = held, its_pixels
-    if widths == "w8a8" or (widths == "mixed" and model is None):
-        raise TriptychError(f"--bits {widths} runs on the chip only from a file: mixed with --model, w8a8 not at all")
+    if widths in ("w8a8", "mixed") and model is None:
+        raise TriptychError(
+            f"--bits {widths} runs from a file alone: make one with `triptych quantize`, name it --model"
+        )
     options = run.Options(
-        chip_config(config.value), Bits.W4A8 if widths == "w4a8" else Bits.W4A4, weights, pixels,
+        chip_config(config.value), Bits.W4A8 if widths in ("w4a8", "w8a8") else Bits.W4A4, weights, pixels,
         tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,
     )  # fmt: skip
     results = _run_photos(images, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 
 from golden.quartdepth import arithmetic, method, network
 from golden.quartdepth.meter.photo import fit_photo
@@ -41,6 +43,7 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
 
     Raises TriptychError, WeightsError, BackboneError, PhotoError, QuantizeError in one line; then no file is written.
     """
+    repeatable(options.device)
     net = float_network(options.model, options.weights, options.backbone, options.size, options.device)
     probe = options.out.with_name(f".{options.out.name}.writable")
     write_text(probe, "")
@@ -61,6 +64,16 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
         work.file.unlink(missing_ok=True)
     told = {name: value for name, value in about.items() if name != "key"}
     return {"file": str(options.out), "bytes": size, "smaller": round(net.bytes / size, 2)} | told
+
+
+def repeatable(device: str) -> None:
+    """Makes this process sum in one order: on a CPU by one thread, whatever it has, on a GPU by deterministic
+    algorithms in whole FP32. Two runs on machines of one kind then end with the same bytes."""
+    torch.set_num_threads(1)
+    if device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first product
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, result: Result) -> dict[str, Any]:

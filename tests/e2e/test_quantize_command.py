@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from sim.cli import app
 from sim.depth import shipped_photo
+from sim.quantize import repeatable
 
 PHOTO = str(shipped_photo("coffee.png"))
 SMALL = ["--size", "64x64"]
@@ -49,6 +52,24 @@ def test_the_file_runs_and_machine_and_integer_network_agree(model: Path, tmp_pa
     assert code == 0, error
     assert json.loads(out)["bit_exact"] is True
     assert (tmp_path / "coffee.depth.png").exists()
+
+
+def test_what_is_summed_is_summed_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        repeatable("cpu")
+        assert torch.get_num_threads() == 1
+        assert not torch.are_deterministic_algorithms_enabled()
+        repeatable("cuda")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.set_num_threads(kept[0])
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept[1:]
+        torch.use_deterministic_algorithms(False)
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 
 
 @pytest.mark.parametrize(
