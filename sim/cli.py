@@ -123,9 +123,7 @@ def depth(
             raise TriptychError(f"{model} takes {its_pixels[0]}x{its_pixels[1]}: say so with --size, or say nothing")
         widths, pixels = held, its_pixels
     if widths in ("w8a8", "mixed") and model is None:
-        raise TriptychError(
-            f"--bits {widths} runs from a file alone: make one with `triptych quantize`, name it --model"
-        )
+        raise TriptychError(f"--bits {widths} needs --model: make the file with `triptych quantize`")
     options = run.Options(
         chip_config(config.value), Bits.W4A8 if widths in ("w4a8", "w8a8") else Bits.W4A4, weights, pixels,
         tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,

@@ -87,6 +87,20 @@ def test_a_file_of_other_width_or_size_is_refused(args: list[str], says: str, mo
     assert "\n" not in str(error)
 
 
+def test_int8_weights_run_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "wide.triptych"
+    made = _call(
+        "quantize", "--bits", "w8a8", "--method", "minmax", "--calibrate", PHOTO, *SMALL, "--out", str(file)
+    )  # fmt: skip
+    assert made[0] == 0, made[2]
+    code, out, error = _call("depth", PHOTO, "--model", str(file), "--golden-only", "--out", str(tmp_path), "--json")
+    assert code == 0, error
+    assert json.loads(out)["bit_exact"] is True
+    code, _, error = _call("depth", PHOTO, "--bits", "w8a8", "--golden-only", "--out", str(tmp_path))
+    assert code != 0
+    assert "needs --model" in str(error)
+
+
 def test_a_damaged_file_is_refused(model: Path, tmp_path: Path) -> None:
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
