@@ -56,7 +56,7 @@ OURS = (
 BRIEF = tuple(
     Recipe(widths, method)
     for widths in (Widths.W4A4, Widths.W4A8)
-    for method in (Method.MINMAX, Method.COMPENSATE, Method.FULL)
+    for method in (Method.MINMAX, Method.COMPENSATE, Method.FISHER, Method.FULL)
 )
 PEER_BITS = ((4, 4), (4, 8))
 
