@@ -52,13 +52,15 @@ OURS = (
     Recipe(Widths.W4A8, Method.FISHER),
     Recipe(Widths.W4A8, Method.FULL),
     Recipe(Widths.W8A8, Method.MINMAX),
+    Recipe(Widths.W8A8, Method.COMPENSATE),
+    Recipe(Widths.W8A8, Method.FISHER),
 )
 BRIEF = tuple(
     Recipe(widths, method)
     for widths in (Widths.W4A4, Widths.W4A8)
     for method in (Method.MINMAX, Method.COMPENSATE, Method.FISHER, Method.FULL)
 )
-PEER_BITS = ((4, 4), (4, 8))
+PEER_BITS = ((4, 4), (4, 8), (8, 8))
 
 
 class Store:
