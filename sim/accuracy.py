@@ -22,7 +22,7 @@ from golden.quartdepth.chip.config import chip_config
 from golden.quartdepth.compiler.compile import compile_network
 from golden.quartdepth.compiler.run import run_on_machine
 from golden.quartdepth.meter import metrics
-from golden.quartdepth.meter.metrics import Scores, score_image
+from golden.quartdepth.meter.metrics import distance, score_image
 from golden.quartdepth.meter.sequences import Sequence
 from golden.quartdepth.method.model_file import ModelFile, ModelFileError, load, save, to_bytes
 from golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
@@ -111,12 +111,17 @@ class Bench:
 
     def _score(self, s: Sequence, widths: str, method: str, predict: Predict, note: str) -> Row:
         region = MODELS[self.name].region
-        found = (score_image(predict(rgb), depth, region) for rgb, depth in zip(s.rgb, s.depth, strict=True))
-        kept: list[Scores] = [x for x in found if x is not None]
-        return Row(
-            self.name, s.name, widths, method, [x.raw.d1 for x in kept], [x.scaled.d1 for x in kept],
-            [x.scaled.abs_rel for x in kept], [x.scaled.rmse for x in kept], note,
-        )  # fmt: skip
+        row = Row(self.name, s.name, widths, method, [], [], [], [], [], note)
+        for rgb, depth in zip(s.rgb, s.depth, strict=True):
+            metres = predict(rgb)
+            scores = score_image(metres, depth, region)
+            if scores is not None:
+                row.d1.append(scores.raw.d1)
+                row.d1_scaled.append(scores.scaled.d1)
+                row.abs_rel.append(scores.scaled.abs_rel)
+                row.rmse.append(scores.scaled.rmse)
+                row.distance.append(distance(metres, self.net.depth(rgb)))
+        return row
 
     def quantised(self, recipe: Recipe, frames: Frames, title: str, label: str = "") -> ModelFile | None:
         """Our network, from its file or made; None if it is not there and not to be made."""

@@ -15,9 +15,10 @@ RESAMPLES, SEED = 2000, 4
 POOLED = "all sequences"
 INTRODUCTION = """
 `triptych accuracy`. Median-scaled d1 with the 95 % interval of a bootstrap over images, AbsRel and RMSE (metres) scaled
-too, raw d1 beside them. Loss: FP32's d1 less the row's, image by image, with its own interval. Calibrated on train
-frames alone. Our rows are the integer network, bit for bit what the chip computes ("machine equal": compared with the
-golden machine on a test frame). Label: `cpu-measured`; which networks a GPU quantised, docs/method.md says.
+too, raw d1 beside them. Loss: FP32's d1 less the row's, image by image. Distance: from the float network's own output,
+mean |l - median(l)| of the log ratio l (`metrics.distance`). Calibrated on train frames alone. Our rows are the integer
+network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
+`cpu-measured`; which networks a GPU quantised, docs/method.md says.
 """.strip()
 PEERS = """
 The peers are Brevitas 0.13.4, simulated in float: the inputs and weights of every convolution and linear layer are
@@ -47,6 +48,7 @@ class Row:
     d1_scaled: list[float]
     abs_rel: list[float]
     rmse: list[float]
+    distance: list[float]
     note: str
 
 
@@ -67,10 +69,11 @@ def pooled(rows: list[Row]) -> list[Row]:
     out = []
     for (widths, method), parts in by_kind.items():
         if len(sequences) > 1 and [r.sequence for r in parts] == sequences:
-            d1, scaled, abs_rel, rmse = (
-                [x for r in parts for x in getattr(r, field)] for field in ("d1", "d1_scaled", "abs_rel", "rmse")
+            d1, scaled, abs_rel, rmse, distance = (
+                [x for r in parts for x in getattr(r, field)]
+                for field in ("d1", "d1_scaled", "abs_rel", "rmse", "distance")
             )
-            out.append(Row(rows[0].model, POOLED, widths, method, d1, scaled, abs_rel, rmse, parts[0].note))
+            out.append(Row(rows[0].model, POOLED, widths, method, d1, scaled, abs_rel, rmse, distance, parts[0].note))
     return out
 
 
@@ -88,11 +91,13 @@ def markdown(model: str, rows: list[Row]) -> str:
             low, high = interval(r.d1_scaled)
             loss = [a - b for a, b in zip(exact, r.d1_scaled, strict=True)]
             least, most = interval(loss)
+            near, far = interval(r.distance)
             lines.append([
                 r.widths, r.method, f"{np.mean(r.d1_scaled):.3f} [{low:.3f}, {high:.3f}]",
                 "" if r.widths == "fp32" else f"{np.mean(loss):+.3f} [{least:+.3f}, {most:+.3f}]",
+                "" if r.widths == "fp32" else f"{np.mean(r.distance):.4f} [{near:.4f}, {far:.4f}]",
                 f"{np.mean(r.abs_rel):.3f}", f"{np.mean(r.rmse):.2f}", f"{np.mean(r.d1):.3f}", r.note,
             ])  # fmt: skip
-        header = ["widths", "method", "d1 scaled", "loss", "AbsRel", "RMSE", "d1 raw", "note"]
+        header = ["widths", "method", "d1 scaled", "loss", "distance", "AbsRel", "RMSE", "d1 raw", "note"]
         parts += [f"### {sequence}, n = {len(here[0].d1)}", table(header, lines)]
     return "\n\n".join(parts)

@@ -18,7 +18,7 @@ from sim.quantize import code_digest, net_key, recipe_key
 
 
 def _row(widths: str, d1: list[float]) -> Row:
-    return Row("meter", "aims", widths, "m", d1, d1, [0.1] * len(d1), [0.2] * len(d1), "")
+    return Row("meter", "aims", widths, "m", d1, d1, [0.1] * len(d1), [0.2] * len(d1), [0.03] * len(d1), "")
 
 
 def test_the_interval_covers_the_mean_of_most_samples() -> None:
@@ -53,7 +53,7 @@ def test_the_table_states_losses_against_fp32() -> None:
     text = markdown("meter", [_row("fp32", [0.8, 0.9]), _row("w4a4", [0.7, 0.75])])
     assert "### aims, n = 2" in text
     assert "| w4a4 | m | 0.725 [" in text
-    assert "| +0.125 [+0.100, +0.150] |" in text
+    assert "| +0.125 [+0.100, +0.150] | 0.0300 [0.0300, 0.0300] |" in text
     assert "all sequences" not in text
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from golden.paths import shared_dir
-from golden.quartdepth.meter.metrics import EvalRegion, mean_scores, score_image, upsample, valid_mask
+from golden.quartdepth.meter.metrics import EvalRegion, distance, mean_scores, score_image, upsample, valid_mask
 from golden.quartdepth.meter.model import load_weights
 from golden.quartdepth.meter.photo import to_input
 from golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
@@ -102,3 +102,19 @@ def test_published_kitti_table() -> None:
     s = mean_scores(score_image(p, d, EvalRegion.KITTI) for p, d in zip(depth, sequence.depth, strict=True))
     ours = (s.raw.d1, s.raw.abs_rel, s.scaled.d1, s.scaled.abs_rel, s.median_ratio)
     assert ours == pytest.approx((0.980, 0.076, 0.982, 0.050, 0.953), abs=6e-4)
+
+
+def test_distance_ignores_a_common_factor_and_counts_the_rest() -> None:
+    reference = np.exp(np.random.default_rng(0).normal(size=(6, 7)))
+    assert distance(3.0 * reference, reference) == pytest.approx(0.0, abs=1e-12)
+    bent = reference.copy()
+    bent[0, :] *= np.exp(0.3)  # 7 of 42 pixels, fewer than half: the median stays
+    assert distance(2.0 * bent, reference) == pytest.approx(0.3 * 7 / 42)
+    assert distance(-reference, reference) > 0
+
+
+def test_distance_refuses_other_shapes_and_values_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        distance(np.ones((2, 2)), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="not finite"):
+        distance(np.array([[np.nan]]), np.ones((1, 1)))

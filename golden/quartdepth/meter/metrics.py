@@ -93,6 +93,21 @@ def score_image(prediction: Array, depth: Array, region: EvalRegion = EvalRegion
     return Scores(_errors(pred, true), _errors(np.maximum(pred * ratio, _NEAREST), true), ratio)
 
 
+def distance(prediction: Array, reference: Array) -> float:
+    """How far a prediction [h,w] is from a reference of its shape: mean |l - median(l)|, l = log(prediction/reference).
+
+    In natural log, so .02 is about two per cent of the depth; a factor over the whole image costs nothing. Between a
+    quantised network and its float one it shows what quantisation changed, also where the float network is wrong and
+    a change may happen to help. Raises ValueError for another shape or values that are not finite.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
+    if not (np.isfinite(prediction).all() and np.isfinite(reference).all()):
+        raise ValueError("the prediction or the reference holds values that are not finite")
+    logs = np.log(np.maximum(prediction, _NEAREST)) - np.log(np.maximum(reference, _NEAREST))
+    return float(np.abs(logs - np.median(logs)).mean())
+
+
 def mean_scores(scores: Iterable[Scores | None]) -> Scores:
     """Mean over images, those without valid pixels (None) left out. Raises ValueError if none is left."""
     kept = [s for s in scores if s is not None]
