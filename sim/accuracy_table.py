@@ -18,7 +18,7 @@ INTRODUCTION = """
 too, raw d1 beside them. Loss: FP32's d1 less the row's, image by image. Distance: from the float network's own output,
 mean |l - median(l)| of the log ratio l (`metrics.distance`). Calibrated on train frames alone. Our rows are the integer
 network, bit for bit what the chip computes ("machine equal": compared with the golden machine on a test frame). Label:
-`cpu-measured`; which networks a GPU quantised, docs/method.md says.
+`cpu-measured`. Which networks a GPU quantised, and why a target is missed, docs/method.md says.
 """.strip()
 PEERS = """
 The peers are Brevitas 0.13.4, simulated in float: the inputs and weights of every convolution and linear layer are
