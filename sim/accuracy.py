@@ -47,6 +47,7 @@ OURS = (
     Recipe(Widths.W4A4, Method.FISHER),
     Recipe(Widths.W4A4, Method.FULL),
     Recipe(Widths.MIXED, Method.FISHER),
+    Recipe(Widths.MIXED, Method.FULL),
     Recipe(Widths.W4A8, Method.MINMAX),
     Recipe(Widths.W4A8, Method.COMPENSATE),
     Recipe(Widths.W4A8, Method.FISHER),

@@ -213,7 +213,7 @@ package isa_pkg;
   } vector_t;
 
   typedef struct packed {
-    logic [73:0] unused;
+    logic [69:0] unused;
     logic [1:0] rs_d;  // row scalar written by a reduction or by SCALAR
     logic [1:0] reduce;  // reduction over the channels of a row
     logic [1:0] dst;  // destination
@@ -223,6 +223,7 @@ package isa_pkg;
     logic signed [15:0] lo;  // lower clamp
     logic signed [15:0] out_add;  // added before clamping
     logic zp_param;  // 1: zero point of the lane's parameter, 0: out_add
+    logic [3:0] z_s;  // rounding shift of the sum of both operands
     logic [5:0] b_s;  // shift of the second operand
     logic signed [15:0] b_m;  // multiplier of the second operand
     logic signed [15:0] b_add;  // added to B before its multiplication

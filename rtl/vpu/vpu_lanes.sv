@@ -297,7 +297,7 @@ module vpu_lanes
     logic signed [32:0] sum;
     for (int unsigned c = 0; c < Cols; c++) begin
       z = scaled ? side_q[c] : add_b ? sat32(48'(y_q[c]) + 48'(side_q[c])) : y_q[c];
-      sum = 33'(z) +
+      sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) +
           33'(word_i.zp_param ? 16'(parameter_i[element_q[StageClamp].bank][c].zero) : word_i.out_add);
       if (sum < 33'(word_i.lo)) sum = 33'(word_i.lo);
       if (sum > 33'(word_i.hi)) sum = 33'(word_i.hi);

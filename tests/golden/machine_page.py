@@ -204,7 +204,7 @@ def _lane(
         z = sat(rs(int(f) * w.b_m, w.b_s), 32)
     else:
         z = yy
-    v = min(max(z + (zero if w.zp_param else w.out_add), w.lo), w.hi)
+    v = min(max(rs(z, w.z_s) + (zero if w.zp_param else w.out_add), w.lo), w.hi)
     return table_encode(tables, w.table_e, v) if w.encode else v
 
 

@@ -142,6 +142,7 @@ def microwords(draw: Draw, steps: dict[str, int]) -> Microword:
         "b_add": pick(-32768, 32767),
         "b_m": pick(-32768, 32767),
         "b_s": pick(0, 63),
+        "z_s": pick(0, 15) >> pick(0, 4),
         "zp_param": pick(0, 1),
         "out_add": pick(-32768, 32767),
         "lo": draw(st.sampled_from([-32768, -128, 0, 5])),

@@ -216,6 +216,7 @@ def random_word(rng: Generator, sources: tuple[SourceA, ...]) -> Word:
         "b_add": int(rng.integers(-(1 << 15), 1 << 15)) >> int(rng.integers(0, 16)),
         "b_m": int(rng.integers(-(1 << 15), 1 << 15)),
         "b_s": int(rng.integers(0, 24)) if rng.random() < 0.85 else int(rng.integers(0, 64)),
+        "z_s": int(rng.integers(0, 16)) >> int(rng.integers(0, 5)),
         "zp_param": int(rng.integers(0, 2)),
         "out_add": int(rng.integers(-(1 << 15), 1 << 15)) >> int(rng.integers(0, 16)),
         **random_clamp(rng),

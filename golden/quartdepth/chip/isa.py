@@ -271,6 +271,7 @@ MICROWORD: tuple[Field, ...] = _pack(
     Field("b_add", 16, "added to B before its multiplication", signed=True),
     Field("b_m", 16, "multiplier of the second operand", signed=True),
     Field("b_s", 6, "shift of the second operand"),
+    Field("z_s", 4, "rounding shift of the sum of both operands"),
     Field("zp_param", 1, "1: zero point of the lane's parameter, 0: out_add"),
     Field("out_add", 16, "added before clamping", signed=True),
     Field("lo", 16, "lower clamp", signed=True),

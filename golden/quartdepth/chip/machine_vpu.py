@@ -177,7 +177,7 @@ class _Vector:
         elif w.side == Side.SCALE_F:
             z = sat32(rs(_function(w.fn)[sat16(y) + 32768] * w.b_m, w.b_s))
         zero_point = self.params["zero_point"].astype(np.int64) if w.zp_param else w.out_add
-        v = np.minimum(np.maximum(z + zero_point, w.lo), w.hi)
+        v = np.minimum(np.maximum(rs(z, w.z_s) + zero_point, w.lo), w.hi)
         e: NDArray[Any] = v
         if w.encode:
             e = self.state.codes(w.table_e)[v + 32768]

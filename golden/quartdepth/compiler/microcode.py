@@ -52,7 +52,7 @@ def _store(code: Code, slot: int, lo: int, hi: int) -> dict[str, int]:
     return {**fields, "encode": 1, "table_e": slot} if code.format is Format.TABLE4 else fields
 
 
-def _add(residual: Residual | None, network: Network, slots: Slots) -> dict[str, int]:
+def _add(residual: Residual | None, fraction: int, network: Network, slots: Slots) -> dict[str, int]:
     if residual is None:
         return {}
     code = network.pictures[residual.source].code
@@ -63,6 +63,7 @@ def _add(residual: Residual | None, network: Network, slots: Slots) -> dict[str,
         "b_add": residual.add,
         "b_m": residual.scale.multiplier,
         "b_s": residual.scale.shift,
+        "z_s": fraction,
     }
 
 
@@ -73,7 +74,7 @@ def convolution(layer: Convolution, network: Network, slots: Slots) -> Program:
     if layer.gelu is not None:
         word |= {"fn": Function.GELU, "side": Side.SCALE_F, "b_m": layer.gelu.multiplier, "b_s": layer.gelu.shift}
     store = _store(code, slots.get(layer.name, 0), layer.lo, layer.hi)
-    return _program({**word, **_add(layer.residual, network, slots), **store})
+    return _program({**word, **_add(layer.residual, layer.fraction, network, slots), **store})
 
 
 def rescale(layer: Rescale, network: Network, slots: Slots) -> Program:
@@ -89,7 +90,7 @@ def rescale(layer: Rescale, network: Network, slots: Slots) -> Program:
         "out_add": code.zero,
     }
     store = _store(code, slots.get(layer.name, 0), layer.lo, layer.hi)
-    return _program({**word, **_add(layer.residual, network, slots), **store})
+    return _program({**word, **_add(layer.residual, layer.fraction, network, slots), **store})
 
 
 def polish(layer: Polish, network: Network, slots: Slots) -> Program:
@@ -104,7 +105,9 @@ def double(layer: Double, network: Network, slots: Slots) -> Program:
     """A pixel and its neighbour, weighted."""
     residual = Residual(layer.source, layer.add, layer.far)
     return rescale(
-        Rescale(layer.name, layer.source, layer.add, layer.near, layer.lo, layer.hi, residual), network, slots
+        Rescale(layer.name, layer.source, layer.add, layer.near, layer.lo, layer.hi, residual, layer.fraction),
+        network,
+        slots,
     )
 
 

@@ -83,7 +83,12 @@ def conv2d(
         pictures["side"] = Picture(out, random_code(source, rng))
         layers.append(_layer("side", "x", rng.integers(-7, 8, (channels, c, 1, 1)).astype(np.int8), pictures, rng))
         added = Residual("side", int(rng.integers(-128, 128)), Scale(int(rng.integers(-32768, 32768)), 15))
-    layers.append(_layer("y", "x", weight, pictures, rng, stride=stride, padding=padding, residual=added))
+    layer = _layer("y", "x", weight, pictures, rng, stride=stride, padding=padding, residual=added)
+    if added is not None:
+        fraction = _fraction(rng)
+        finer = replace(added, scale=Scale(added.scale.multiplier, 15 - fraction))
+        layer = replace(layer, shift=layer.shift - np.uint8(fraction), residual=finer, fraction=fraction)
+    layers.append(layer)
     return Network("x", "y", pictures, layers)
 
 
@@ -194,7 +199,9 @@ def doubled(
     lo, hi = pictures["y"].code.clamp
     top = 1.5 * _span(pictures["y"].code) / _reach(pictures["x"].code)
     add = -pictures["x"].code.zero
-    return Network("x", "y", pictures, [Double("y", "x", axis, add, _factor(0.75 * top), _factor(0.25 * top), lo, hi)])
+    fraction = _fraction(rng)
+    near, far = (_factor(part * top * 2**fraction) for part in (0.75, 0.25))
+    return Network("x", "y", pictures, [Double("y", "x", axis, add, near, far, fraction, lo, hi)])
 
 
 def summed(
@@ -211,8 +218,10 @@ def summed(
     codes = rng.integers(lo, hi + 1, shape)
     lo, hi = pictures["y"].code.clamp
     x, c, y = (pictures[name].code for name in ("x", "c", "y"))
-    added = Residual("c", -c.zero, _factor(_span(y) / _reach(c)))
-    layer = Rescale("y", "x", -x.zero, _factor(_span(y) / _reach(x)), lo, hi, added)
+    fraction = _fraction(rng)
+    span = _span(y) * 2**fraction
+    added = Residual("c", -c.zero, _factor(span / _reach(c)))
+    layer = Rescale("y", "x", -x.zero, _factor(span / _reach(x)), lo, hi, added, fraction)
     return Network("x", "y", pictures, [layer], {"c": codes})
 
 
@@ -261,6 +270,11 @@ def _factor(real: float) -> Scale:
     """The fixed-point factor of a real one."""
     shift = 14 - int(np.floor(np.log2(real)))
     return Scale(min(int(real * 2.0**shift), 32767), shift)
+
+
+def _fraction(rng: np.random.Generator) -> int:
+    """Bits that a sum is finer than its code."""
+    return int(rng.integers(0, 8))
 
 
 def _layer(

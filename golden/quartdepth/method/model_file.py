@@ -44,7 +44,7 @@ from golden.quartdepth.network.network import (
 )
 
 MAGIC = b"TRIPTYCH"
-VERSION = 2
+VERSION = 3
 _HEAD = struct.Struct("<8sII")
 _LAYERS: dict[str, type[Layer]] = {
     c.__name__: c for c in (Convolution, Rescale, Polish, Double, Normalise, Attend, Join)

@@ -56,14 +56,16 @@ def _apply(v: Ints, scale: Scale) -> Ints:
     return sat32(rs(v * scale.multiplier, scale.shift))
 
 
-def _finish(layer: Layer, network: Network, pictures: Pictures, y: Ints, lo: int, hi: int) -> Ints:
-    """Residual, zero point, clamp, encoder."""
+def _finish(
+    layer: Layer, network: Network, pictures: Pictures, y: Ints, lo: int, hi: int, fraction: int = 0
+) -> Ints:  # fmt: skip
+    """Residual, rounding, zero point, clamp, encoder."""
     residual: Residual | None = getattr(layer, "residual", None)
     code = network.pictures[layer.name].code
     if residual is not None:
         b = network.pictures[residual.source].code.read(pictures[residual.source])
         y = sat32(y + _apply(b + residual.add, residual.scale))
-    return code.store(np.clip(y + code.zero, lo, hi))
+    return code.store(np.clip(rs(y, fraction) + code.zero, lo, hi))
 
 
 def _meaning(name: str, network: Network, pictures: Pictures) -> Ints:
@@ -89,13 +91,14 @@ def _convolution(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     scaled = sat32(rs(v * layer.multiplier.astype(np.int64), layer.shift))
     if layer.gelu is not None:
         scaled = _apply(gelu(sat16(scaled)), layer.gelu)
-    return _finish(layer, network, pictures, scaled, layer.lo, layer.hi)
+    return _finish(layer, network, pictures, scaled, layer.lo, layer.hi, layer.fraction)
 
 
 def _rescale(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     assert isinstance(layer, Rescale)
     a = network.pictures[layer.source].code.read(pictures[layer.source])
-    return _finish(layer, network, pictures, _apply(a + layer.add, layer.scale), layer.lo, layer.hi)
+    y = _apply(a + layer.add, layer.scale)
+    return _finish(layer, network, pictures, y, layer.lo, layer.hi, layer.fraction)
 
 
 def _polish(layer: Layer, network: Network, pictures: Pictures) -> Ints:
@@ -113,7 +116,7 @@ def _double(layer: Layer, network: Network, pictures: Pictures) -> Ints:
     before, after = (np.clip(np.arange(size) + step, 0, size - 1) for step in (-1, 1))
     pair = np.stack([near + far.take(i, layer.axis) for i in (before, after)], layer.axis + 1)
     shape = [2 * n if axis == layer.axis else n for axis, n in enumerate(a.shape)]
-    return _finish(layer, network, pictures, pair.reshape(shape), layer.lo, layer.hi)
+    return _finish(layer, network, pictures, pair.reshape(shape), layer.lo, layer.hi, layer.fraction)
 
 
 def _join(layer: Layer, network: Network, pictures: Pictures) -> Ints:

@@ -145,7 +145,8 @@ class Convolution(Layer):
     """Dense or depthwise convolution, linear layer (1x1), or transposed convolution.
 
     `acc = sum (q - zero) w` with `zero` the source's; `Y = sat32(rs(wrap32(acc + bias) * multiplier, shift))` by
-    output channel; `V = clamp(Y + residual + output zero, lo, hi)`, then the output's encoder. With `gelu`:
+    output channel; `V = clamp(Y + output zero, lo, hi)`, then the output's encoder. With a residual `Y` and it are in
+    units of `2^-fraction`: `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`. With `gelu`:
     `Y = rs(GELU(sat16(Y)) * gelu.multiplier, gelu.shift)`, no residual. regrid: of a linear layer's input.
     weight: int8 in -8..7, [o, i, kh, kw]; depthwise [c, 1, 3, 3]; transposed [i, o, kh, kw].
     """
@@ -163,6 +164,7 @@ class Convolution(Layer):
     transposed: bool = False
     extra: tuple[int, int] = (0, 0)
     residual: Residual | None = None
+    fraction: int = 0
     gelu: Scale | None = None
     regrid: Regrid | None = None
 
@@ -173,7 +175,7 @@ class Convolution(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Rescale(Layer):
-    """Elementwise: `V = clamp(rs((A + add) * multiplier, shift) + residual + output zero, lo, hi)`, then encoded."""
+    """Elementwise: `Y = sat32(rs((A + add) * multiplier, shift))`, then as for a convolution."""
 
     source: str
     add: int
@@ -181,6 +183,7 @@ class Rescale(Layer):
     lo: int
     hi: int
     residual: Residual | None = None
+    fraction: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +202,8 @@ class Polish(Layer):
 class Double(Layer):
     """Twice the rows (axis 0) or columns (axis 1): every pixel makes one towards each neighbour, edges held.
 
-    `V = clamp(rs((A + add) * near) + rs((B + add) * far) + output zero, lo, hi)`, A the pixel, B the neighbour (at the
-    edge A itself), then encoded.
+    `V = clamp(rs(rs((A + add) * near) + rs((B + add) * far), fraction) + output zero, lo, hi)`, A the pixel, B the
+    neighbour (at the edge A itself), then encoded.
     """
 
     source: str
@@ -208,6 +211,7 @@ class Double(Layer):
     add: int
     near: Scale
     far: Scale
+    fraction: int
     lo: int
     hi: int
 

@@ -52,6 +52,7 @@ from golden.quartdepth.network.network import (
 WEIGHT_TOP = 7
 MAX_BIAS = 1 << 30
 MAX_REDUCTION = 1 << 21  # products an accumulator can take without overflow (docs/numerics.md)
+FRACTION = 6  # bits below a code's unit that sums keep until they are rounded, once
 HEADROOM = 2.0  # of the 16-bit output over the largest value seen
 SPREAD = 1.25  # of LayerNorm's centred values over the largest seen
 LARGEST_FACTOR = 32767.0  # of a sum, in units of a value of at most 16 bits
@@ -246,8 +247,14 @@ class _Quantizer:
         if source is None:
             return None
         code = self.code(source)
-        ratio = code.scale / self.code(name).step
+        ratio = code.scale / self._unit(name)[0]
         return Residual(source, -code.zero, fixed_point(ratio, f"'{name}': the residual's rescaling"))
+
+    def _unit(self, name: str) -> tuple[float, int]:
+        """Unit of a sum of two, and bits that it is finer than what its code is made from: tables have a fine unit."""
+        code = self.code(name)
+        fraction = FRACTION if code.format in (Format.INT8, Format.UINT4) else 0
+        return code.step / 2**fraction, fraction
 
     def _convolution(
         self, layer: Conv | Transposed, weight: Tensor, out_axis: int,
@@ -258,7 +265,7 @@ class _Quantizer:
         products = w.size // w.shape[out_axis]
         if products >= MAX_REDUCTION:
             raise QuantizeError(f"'{layer.name}' sums {products} products; 32 bits hold {MAX_REDUCTION - 1}")
-        source, step = self.code(layer.source), self.code(layer.name).step
+        source, step, fraction = self.code(layer.source), self.code(layer.name).step, 0
         axes = tuple(a for a in range(w.ndim) if a != out_axis)
         # a channel of tiny weights takes a coarser scale, so that its bias fits
         smallest = np.maximum(np.abs(bias) / (source.scale * MAX_BIAS / 2), 1e-12)
@@ -274,6 +281,8 @@ class _Quantizer:
             scale = np.maximum(fine, np.abs(bias) / (source.scale * MAX_BIAS / 2))
             q = np.rint(q * (fine / scale).reshape(shaped.shape))
         gelu = None
+        if isinstance(layer, Conv) and layer.residual is not None:
+            step, fraction = self._unit(layer.name)
         if isinstance(layer, Conv) and layer.gelu:
             if layer.residual is not None:
                 raise QuantizeError(f"'{layer.name}': GELU cannot take a residual")
@@ -298,6 +307,7 @@ class _Quantizer:
             transposed=isinstance(layer, Transposed),
             extra=layer.extra if isinstance(layer, Transposed) else (0, 0),
             residual=self._residual(layer.residual if isinstance(layer, Conv) else None, layer.name),
+            fraction=fraction,
             gelu=gelu,
             regrid=layer.regrid if isinstance(layer, Conv) else None,
         )
@@ -310,15 +320,17 @@ class _Quantizer:
         return Polish(layer.name, layer.source, -code.zero, multiplier, shift, *out.clamp)
 
     def _double(self, layer: Enlarge) -> Double:
-        code, out = self.code(layer.source), self.code(layer.name)
-        near, far = (fixed_point(f * code.scale / out.step, f"'{layer.name}': the rescaling") for f in (0.75, 0.25))
-        return Double(layer.name, layer.source, layer.axis - 2, -code.zero, near, far, *out.clamp)
+        code, (unit, fraction) = self.code(layer.source), self._unit(layer.name)
+        near, far = (fixed_point(f * code.scale / unit, f"'{layer.name}': the rescaling") for f in (0.75, 0.25))
+        clamp = self.code(layer.name).clamp
+        return Double(layer.name, layer.source, layer.axis - 2, -code.zero, near, far, fraction, *clamp)
 
     def _rescale(self, name: str, source: str, other: str | None, relu: bool) -> Rescale:
         code = self.code(source)
-        scale = fixed_point(code.scale / self.code(name).step, f"'{name}': the rescaling")
+        unit, fraction = self._unit(name) if other is not None else (self.code(name).step, 0)
+        scale = fixed_point(code.scale / unit, f"'{name}': the rescaling")
         lo, hi = self._limits(name, relu)
-        return Rescale(name, source, -code.zero, scale, lo, hi, self._residual(other, name))
+        return Rescale(name, source, -code.zero, scale, lo, hi, self._residual(other, name), fraction)
 
     def _join(self, layer: Concat) -> list[Layer]:
         code = self.code(layer.name)

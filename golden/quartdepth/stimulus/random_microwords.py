@@ -64,7 +64,12 @@ class Draw:
             **{"imm_m": self.number(-32768, 32767) >> self.number(0, 14), "imm_s": self.number(-4, 24)},
             **{"fn": self.pick(functions), "side": self.pick(list(Side)), "fmt_b": self.number(0, 2)},
             **{"table_b": self.number(0, 7), "b_add": self.number(-300, 300), "b_m": self.number(-32768, 32767)},
-            **{"b_s": self.number(0, 20), "zp_param": self.chance(50), "out_add": self.number(-200, 200)},
+            **{
+                "b_s": self.number(0, 20),
+                "z_s": self.number(0, 15) * self.chance(30),
+                "zp_param": self.chance(50),
+                "out_add": self.number(-200, 200),
+            },
             **{"lo": self.pick([-128, 0]) if narrow else INT16_MIN},
             **{"hi": self.pick([127, 15]) if narrow else INT16_MAX},
             **{"encode": self.chance(30), "table_e": self.number(0, 7), "dst": self.pick(list(Destination))},
