@@ -85,7 +85,7 @@ def conv2d(
         added = Residual("side", int(rng.integers(-128, 128)), Scale(int(rng.integers(-32768, 32768)), 15))
     layer = _layer("y", "x", weight, pictures, rng, stride=stride, padding=padding, residual=added)
     if added is not None:
-        fraction = _fraction(rng)
+        fraction = _fraction(pictures["y"].code, rng)
         finer = replace(added, scale=Scale(added.scale.multiplier, 15 - fraction))
         layer = replace(layer, shift=layer.shift - np.uint8(fraction), residual=finer, fraction=fraction)
     layers.append(layer)
@@ -199,7 +199,7 @@ def doubled(
     lo, hi = pictures["y"].code.clamp
     top = 1.5 * _span(pictures["y"].code) / _reach(pictures["x"].code)
     add = -pictures["x"].code.zero
-    fraction = _fraction(rng)
+    fraction = _fraction(pictures["y"].code, rng)
     near, far = (_factor(part * top * 2**fraction) for part in (0.75, 0.25))
     return Network("x", "y", pictures, [Double("y", "x", axis, add, near, far, fraction, lo, hi)])
 
@@ -218,7 +218,7 @@ def summed(
     codes = rng.integers(lo, hi + 1, shape)
     lo, hi = pictures["y"].code.clamp
     x, c, y = (pictures[name].code for name in ("x", "c", "y"))
-    fraction = _fraction(rng)
+    fraction = _fraction(y, rng)
     span = _span(y) * 2**fraction
     added = Residual("c", -c.zero, _factor(span / _reach(c)))
     layer = Rescale("y", "x", -x.zero, _factor(span / _reach(x)), lo, hi, added, fraction)
@@ -272,9 +272,9 @@ def _factor(real: float) -> Scale:
     return Scale(min(int(real * 2.0**shift), 32767), shift)
 
 
-def _fraction(rng: np.random.Generator) -> int:
-    """Bits that a sum is finer than its code."""
-    return int(rng.integers(0, 8))
+def _fraction(code: Code, rng: np.random.Generator) -> int:
+    """Bits that a sum is finer than what its code is made from, unless that has 16 already."""
+    return int(rng.integers(0, 8)) if code.clamp != (-32768, 32767) else 0
 
 
 def _layer(
