@@ -18,11 +18,12 @@ from golden.quartdepth.chip.isa import Format
 from golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, random_codes
 from golden.quartdepth.meter.model import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
 from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.layers import FloatGraph
+from golden.quartdepth.network.layers import Add, Conv, Enlarge, FloatGraph, Shape
 from golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
 from golden.quartdepth.network.quantize import (
     Bits,
     QuantizeError,
+    Rounded,
     fixed_point,
     image_codes,
     quantize,
@@ -134,6 +135,40 @@ def test_integers_stay_near_float() -> None:
         errors[bits] = float(np.std(y - exact) / np.std(exact))
     assert errors[Bits.W4A8] < 0.15
     assert errors[Bits.W4A8] < errors[Bits.W4A4] < 0.6
+
+
+@pytest.mark.parametrize("bits", Bits)
+def test_sums_of_two_are_rounded_once(bits: Bits) -> None:
+    """A linear layer with residual, a sum and both halves of a resize: the code is within half a unit of the real sum
+    of what the sources' codes mean. Beyond the half: two roundings to 1/64, factors of 15 bits."""
+    generator = torch.Generator().manual_seed(3)
+    shape, wide = Shape(24, 32, 6), Shape(48, 32, 6)
+    weights = [torch.randint(-7, 8, (6, 6, 1, 1), generator=generator).float() for _ in range(4)]
+    scale, bias = 0.11, torch.zeros(6)
+    a, b, joined, last = (scale * w for w in weights)
+    layers = [
+        Conv("a", "in", a, bias), Conv("b", "in", b, bias), Conv("joined", "a", joined, bias, residual="b"),
+        Add("summed", "joined", "b"), Enlarge("twice", "summed", 2), Conv("last", "twice", last, bias),
+    ]  # fmt: skip
+    shapes = dict.fromkeys(("in", "a", "b", "joined", "summed"), shape) | dict.fromkeys(("twice", "last"), wide)
+    graph = FloatGraph("in", "last", shapes, layers)
+    image = torch.rand(1, 6, 24, 32, generator=generator)
+    rounded = {
+        layer.name: Rounded(w, torch.full((6,), scale), layer.bias)
+        for layer, w in zip((x for x in layers if isinstance(x, Conv)), weights, strict=True)
+    }
+    network = quantize(graph, [image], bits, rounded=rounded)
+    codes = {"in": network.pictures["in"].code.encode(image[0].permute(1, 2, 0).double().numpy())}
+    network.run_integer(codes["in"], codes.__setitem__)
+    meant = {
+        name: torch.from_numpy(network.pictures[name].code.decode(c)).permute(2, 0, 1)[None].float()
+        for name, c in codes.items()
+    }
+    for name in ("joined", "summed", "twice"):
+        code, layer = network.pictures[name].code, next(x for x in layers if x.name == name)
+        real = layer.run(meant, lambda name, tensor: None)[0].permute(1, 2, 0).numpy() / code.scale + code.zero
+        lo, hi = code.limits
+        assert np.abs(codes[name] - np.clip(real, lo, hi)).max() < 0.53, name
 
 
 def test_given_codes_win_and_unknown_ones_are_refused() -> None:
