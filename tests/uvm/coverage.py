@@ -89,6 +89,7 @@ def _vector_goal() -> set[Bin]:
     functions = [f.name for f in (Function.IDENT, Function.EXP2N, Function.GELU)]
     goal |= set(product(["function scaled"], functions))
     goal |= set(product(["side x B"], [f.name for f in readable]))
+    goal |= set(product(["side x sum"], [s.name for s in Side], ["whole", "rounded"]))
     goal |= set(product(["reduce x encode"], [r.name for r in Reduce], ["0", "1"]))
     goal |= {("SCALAR", "mul", m.name) for m in (Multiply.NONE, Multiply.IMM)}
     goal |= {("SCALAR", "fn", f.name) for f in (Function.IDENT, Function.RECIP, Function.RSQRT)}
@@ -199,6 +200,7 @@ class Coverage(uvm_subscriber):
             self.hit("function scaled", Function(word["fn"]).name)
         elif word["side"] == Side.ADD_B:
             self.hit("side x B", Format(word["fmt_b"]).name)
+        self.hit("side x sum", Side(word["side"]).name, "rounded" if word["z_s"] else "whole")
         self.hit("reduce x encode", Reduce(word["reduce"]).name, str(word["encode"]))
 
     def missing(self) -> list[Bin]:
