@@ -129,12 +129,13 @@ class Build:
     def executable(self) -> Path:
         """Path of the executable, built first when no build of this content exists. Raises TriptychError."""
         folder = build_root() / "verilator" / f"{self.top}-{self.key()}"
-        program = folder / f"V{self.top}"
-        if program.exists():
+        program, done = folder / f"V{self.top}", folder / "done"
+        if done.exists():  # the executable alone may still be in the linker's hands, or an instrumented one
             return program
         with locked(folder.with_suffix(".lock")):
-            if not program.exists():
+            if not done.exists():
                 self._build(folder)
+                done.touch()
         return program
 
     def _build(self, folder: Path) -> None:
