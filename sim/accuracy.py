@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from golden.quartdepth.network.network import Network
 from golden.quartdepth.network.quantize import image_codes
 from sim import method_figures, peers
 from sim.accuracy_table import STEP, Row, markdown
+from sim.errors import TriptychError
 from sim.ledger import replace_section, write_text
 from sim.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
 from sim.peers import Peer
@@ -179,15 +181,26 @@ class Bench:
         key = digest(*(part.encode() for part in (net_key(self.net), frames.name, f"{peer} {bits}", code)))
         return self.rows(widths, peer.value, key, make)
 
+    def peer_rows(self) -> list[tuple[Peer, tuple[int, int]]]:
+        """The peers' rows."""
+        return [] if MODELS[self.name].brief else [(peer, bits) for bits in PEER_BITS for peer in Peer]
+
+    def lacks_peers(self) -> bool:
+        """Whether a peer's row is to be measured."""
+        frames, stored = calibration_frames(self.name), replace(self, wanted=lambda title: False)
+        return any(
+            self.wanted(f"w{bits[0]}a{bits[1]} {peer.value}") and not stored.peer(peer, bits, frames)
+            for peer, bits in self.peer_rows()
+        )
+
     def all(self) -> Iterator[list[Row]]:
         """All rows of the model."""
         model, frames = MODELS[self.name], calibration_frames(self.name)
         yield self.rows("fp32", "float", net_key(self.net), lambda: (self.net.depth, ""))
         for recipe in BRIEF if model.brief else OURS:
             yield self.ours(recipe, frames)
-        for bits in () if model.brief else PEER_BITS:
-            for peer in Peer:
-                yield self.peer(peer, bits, frames)
+        for peer, bits in self.peer_rows():
+            yield self.peer(peer, bits, frames)
         places = model.calibration[1] if model.left_out else ()
         for place in places:
             others = calibration_frames(self.name, tuple(p for p in places if p != place))
@@ -229,16 +242,26 @@ def run_accuracy(
     def wanted(title: str) -> bool:
         return rows is not None and rows in title
 
+    # all are opened, and the peers asked for, before the first one is measured: what is missing is said at once
+    benches = [
+        Bench(
+            name, float_network(name, None, backbone, None, device), held_out(name, every or MODELS[name].every),
+            folder, progress, wanted,
+        )
+        for name in models
+    ]  # fmt: skip
+    if util.find_spec("brevitas") is None and any(chosen.lacks_peers() for chosen in benches):
+        raise TriptychError(
+            f"the peers need Brevitas: pip install brevitas=={peers.VERSION}, or --rows ours without them"
+        )
     texts = []
-    for name in models:
-        tests = held_out(name, every or MODELS[name].every)
-        chosen = Bench(name, float_network(name, None, backbone, None, device), tests, folder, progress, wanted)
-        texts.append(markdown(name, [row for part in chosen.all() for row in part]))
-        write_text(folder / f"{name}.md", texts[-1] + "\n")
+    for chosen in benches:
+        texts.append(markdown(chosen.name, [row for part in chosen.all() for row in part]))
+        write_text(folder / f"{chosen.name}.md", texts[-1] + "\n")
         if publish:
-            replace_section(f"accuracy-{name}", texts[-1])
+            replace_section(f"accuracy-{chosen.name}", texts[-1])
             if (figure := examples(chosen)) is not None:
-                method_figures.save(figure, ROOT / f"docs/img/method_depth_{name}.png")
+                method_figures.save(figure, ROOT / f"docs/img/method_depth_{chosen.name}.png")
     if publish and "meter" in models:
         method_figures.save(method_figures.polish_figure(), ROOT / "docs/img/method_polish.png")
     return "\n\n".join(texts)

