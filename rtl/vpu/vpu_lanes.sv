@@ -288,7 +288,7 @@ module vpu_lanes
   `FFLNR(product2_q, next_product2(), add_b ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
   `FFLNR(side_q, next_side(), add_b ? advance[StageRound] : advance[StageRound2])
 
-  // -- Add and clamp -------------------------------------------------------------------------------
+  // -- Add, round and clamp ------------------------------------------------------------------------
 
   logic signed [15:0] v_q[Cols];
 

@@ -5,6 +5,8 @@ Weights are int4 in -7..7, symmetric, one scale an output channel. Activations a
 product reads (it takes no part in the array), attention's queries, values, scores and weights. Keys take the weights'
 side of the array and are int4 in both modes where the layer says so. The output is INT16.
 A caller may give any other picture a code of its own, tables (TABLE4) included, and any layer its rounded weights.
+
+The file is over 400 lines because every kind of layer has its few lines here, beside the codes that they all share.
 """
 
 from __future__ import annotations
