@@ -25,7 +25,7 @@ test-full: lint
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not gpu"
 
 lint: venv
-	@$(BIN)/python -m sim.lint
+	@$(BIN)/python -m triptych.sim.build.lint
 
 vectors: venv
 	@$(BIN)/triptych vectors

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from golden.draft_attention.dispatch import Backend, check_kernel_inputs, choose_backend, run
-from golden.draft_attention.errors import DraftAttentionError
-from golden.draft_attention.geometry import Geometry, TextPlacement
-from golden.draft_attention.selection import DraftStatistic, SelectionRule
+from triptych.golden.draft_attention.dispatch import Backend, check_kernel_inputs, choose_backend, run
+from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.geometry import Geometry, TextPlacement
+from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule
 
 
 def _check_tensors(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from golden.draft_attention.api import draft_attention
-from golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.api import draft_attention
+from triptych.golden.draft_attention.errors import DraftAttentionError
 
 
 def balance_groups(costs: Sequence[float], world_size: int) -> list[list[int]]:

@@ -14,8 +14,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from golden.draft_attention.api import draft_attention
-from golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.api import draft_attention
+from triptych.golden.draft_attention.errors import DraftAttentionError
 
 
 @dataclass

@@ -7,18 +7,18 @@ from enum import Enum
 
 import torch
 
-from golden.draft_attention import reference
-from golden.draft_attention.errors import DraftAttentionError
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.pooling import pooled_tail
-from golden.draft_attention.selection import (
+from triptych.golden.draft_attention import reference
+from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.pooling import pooled_tail
+from triptych.golden.draft_attention.selection import (
     BlockSets,
     DraftStatistic,
     SelectionRule,
     draft_mask,
     sets_from_mask,
 )
-from golden.draft_attention.tail import Tail, log_counts
+from triptych.golden.draft_attention.tail import Tail, log_counts
 
 KERNEL_BLOCK = 128
 KERNEL_DIMS = (64, 128)
@@ -88,7 +88,7 @@ def select(
     No host synchronisation after the first call for a shape; capturable in a CUDA graph (the faithful rule runs on
     PyTorch operators instead).
     """
-    from golden.draft_attention import triton_pool, triton_select
+    from triptych.golden.draft_attention import triton_pool, triton_select
 
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
     if rule.faithful:
@@ -129,14 +129,14 @@ def attend(
 ) -> None:
     """Block-sparse attention into `out` on a kernel backend; `eight_bit` needs the Hopper one."""
     if backend is Backend.HOPPER:
-        from golden.draft_attention import hopper
+        from triptych.golden.draft_attention import hopper
 
         hopper.block_sparse_attention(
             q, k, v, sets, geometry, scale,
             out=out, tail=tail, precision="fp8" if eight_bit else "bf16",
         )  # fmt: skip
     else:
-        from golden.draft_attention import triton_attention
+        from triptych.golden.draft_attention import triton_attention
 
         triton_attention.block_sparse_attention(q, k, v, sets, geometry, scale, out=out, tail=tail)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.tail import Tail
 
 
 def _tail_columns(

@@ -17,9 +17,9 @@ from enum import Enum
 
 import torch
 
-from golden.draft_attention.errors import DraftAttentionError
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.pooling import block_max, block_mean
+from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.pooling import block_max, block_mean
 
 WORD_BITS = 32
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.selection import DraftStatistic, draft_logits
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.selection import DraftStatistic, draft_logits
 
 
 @dataclass(frozen=True)

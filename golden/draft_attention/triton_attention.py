@@ -13,10 +13,10 @@ import torch
 import triton
 import triton.language as tl
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.selection import BlockSets
-from golden.draft_attention.tail import Tail
-from golden.draft_attention.triton_pool import box_offsets, is_ragged
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.selection import BlockSets
+from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.triton_pool import box_offsets, is_ragged
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
 

@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.geometry import Geometry
 
 
 @triton.jit

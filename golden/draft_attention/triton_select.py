@@ -19,9 +19,16 @@ import torch
 import triton
 import triton.language as tl
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.selection import WORD_BITS, BlockSets, DraftStatistic, SelectionRule, keep_budget, row_words
-from golden.draft_attention.triton_pool import PooledBlocks
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.selection import (
+    WORD_BITS,
+    BlockSets,
+    DraftStatistic,
+    SelectionRule,
+    keep_budget,
+    row_words,
+)
+from triptych.golden.draft_attention.triton_pool import PooledBlocks
 
 MAP_BYTES = 1 << 24
 

@@ -1,6 +1,6 @@
 """Makes the committed model from a training's folder: integers, static scales, TAS quantiles for skip targets.
 
-    python -m golden.fastcar.calibrate --trained DIR --clips .data/fastcar
+    python -m triptych.golden.fastcar.calibrate --trained DIR --clips .data/fastcar
 
 The quantiles are of TAS in dense decoding of clips sampled from the training data, tokens given, in both variants.
 """
@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.fastcar.checkpoint import load_checkpoint
-from golden.fastcar.clips import Clips
-from golden.fastcar.config import VIDEO
-from golden.fastcar.integer import Int8s, Ints, StepTrace, temporal_score
-from golden.fastcar.model import WEIGHTS, IntegerModel, Session
-from golden.fastcar.quantize import integer_model
-from golden.fastcar.tokenizer import TOKENIZER_FILE, load_tokenizer
-from golden.fastcar.train import tokens_of
+from triptych.golden.fastcar.checkpoint import load_checkpoint
+from triptych.golden.fastcar.clips import Clips
+from triptych.golden.fastcar.config import VIDEO
+from triptych.golden.fastcar.integer import Int8s, Ints, StepTrace, temporal_score
+from triptych.golden.fastcar.model import WEIGHTS, IntegerModel, Session
+from triptych.golden.fastcar.quantize import integer_model
+from triptych.golden.fastcar.tokenizer import TOKENIZER_FILE, load_tokenizer
+from triptych.golden.fastcar.train import tokens_of
 
 QUANTILES = 257
 CLIPS = 6
@@ -56,7 +56,7 @@ def both_scores(trace: StepTrace, keys: Int8s) -> list[Ints]:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m golden.fastcar.calibrate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.golden.fastcar.calibrate", description=__doc__)
     parser.add_argument("--trained", type=Path, required=True)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=2)

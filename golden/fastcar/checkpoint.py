@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from golden.fastcar.config import ModelConfig
-from golden.fastcar.decoder import Decoder, Int4Linear
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from triptych.golden.fastcar.config import ModelConfig
+from triptych.golden.fastcar.decoder import Decoder, Int4Linear
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 
 
 def pack_decoder(model: Decoder) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Clips of eight pictures to learn from: real video of rooms, pans and zooms over photos.
 
-`python -m golden.fastcar.clips --out .data/fastcar` puts the train splits of two sequences whose licences allow it (TUM
-RGB-D, CC BY 4.0; aims, MIT) and photos of scikit-image into one small folder. `Clips` samples from it.
+`python -m triptych.golden.fastcar.clips --out .data/fastcar` puts the train splits of two sequences whose licences
+allow it (TUM RGB-D, CC BY 4.0; aims, MIT) and photos of scikit-image into one small folder. `Clips` samples from it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from golden.fastcar.tokenizer import SIDE
-from golden.paths import shared_dir
+from triptych.golden.fastcar.tokenizer import SIDE
+from triptych.golden.paths import shared_dir
 
 FRAMES = 8
 VIDEO_SIZE = (171, SIDE)  # width, height
@@ -110,7 +110,9 @@ class Clips:
     def load(cls, folder: Path, device: str, seed: int) -> Clips:
         """Raises ValueError when the folder was not prepared."""
         if not (folder / "segments.json").is_file():
-            raise ValueError(f"{folder} holds no clips: run `python -m golden.fastcar.clips --out {folder}` first")
+            raise ValueError(
+                f"{folder} holds no clips: run `python -m triptych.golden.fastcar.clips --out {folder}` first"
+            )
 
         def pictures(name: str) -> Tensor:
             stored = torch.from_numpy(np.load(folder / name)).to(device)
@@ -186,7 +188,7 @@ class Clips:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--out FOLDER`."""
-    parser = argparse.ArgumentParser(prog="python -m golden.fastcar.clips", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.golden.fastcar.clips", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     try:
         prepare(parser.parse_args(argv).out)

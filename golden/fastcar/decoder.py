@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from golden.fastcar.config import LayerConfig, ModelConfig, Policy, TasVariant
-from golden.fastcar.drs import groups
+from triptych.golden.fastcar.config import LayerConfig, ModelConfig, Policy, TasVariant
+from triptych.golden.fastcar.drs import groups
 
 Tap = Callable[[str, Tensor], None]  # sees the ranges of activations, for their static scales
 
@@ -179,7 +179,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class Replay:
-    """As `golden.fastcar.config.Controls`; the threshold is on the paper's mean over heads of q.k / sqrt(head_dim)."""
+    """As `config.Controls`; the threshold is on the paper's mean over heads of q.k / sqrt(head_dim)."""
 
     threshold: float = math.inf
     policy: Policy = Policy.PER_SAMPLE
@@ -190,7 +190,7 @@ class Replay:
 
 
 def decide(tas: Tensor, may_replay: Tensor, replay: Replay) -> Tensor:
-    """bool (b,): the rows that replay, by `golden.fastcar.drs.groups` and a group's mean TAS (ALL: its least)."""
+    """bool (b,): the rows that replay, by `drs.groups` and a group's mean TAS (ALL: its least)."""
     out = torch.zeros_like(may_replay)
     for group in groups(replay.policy, len(tas)):
         rows = slice(group.start, group.stop)

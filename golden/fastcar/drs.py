@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import MAX_LANES, MAX_ROWS, Policy
+from triptych.golden.fastcar.config import MAX_LANES, MAX_ROWS, Policy
 
 Bools = NDArray[np.bool_]
 

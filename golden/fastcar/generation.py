@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import Controls
-from golden.fastcar.integer import Ints, StepTrace
-from golden.fastcar.model import LOGIT_FRACTION, IntegerModel, Session
-from golden.quartdepth.arithmetic.numerics import rs
+from triptych.golden.fastcar.config import Controls
+from triptych.golden.fastcar.integer import Ints, StepTrace
+from triptych.golden.fastcar.model import LOGIT_FRACTION, IntegerModel, Session
+from triptych.golden.quartdepth.arithmetic.numerics import rs
 
 GUIDANCE_FRACTION = 4
 Observer = Callable[[int, list[StepTrace], Ints], None]  # position, traces, logits

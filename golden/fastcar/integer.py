@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar import drs
-from golden.fastcar.config import Controls, LayerConfig, TasVariant
-from golden.fastcar.silu import silu
-from golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
-from golden.quartdepth.arithmetic.numerics import rs, sat16
+from triptych.golden.fastcar import drs
+from triptych.golden.fastcar.config import Controls, LayerConfig, TasVariant
+from triptych.golden.fastcar.silu import silu
+from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
+from triptych.golden.quartdepth.arithmetic.numerics import rs, sat16
 
 Int8s = NDArray[np.int8]
 Int16s = NDArray[np.int16]

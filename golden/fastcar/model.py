@@ -1,4 +1,4 @@
-"""The integer video model: embedding, layers and head around `golden.fastcar.integer`, and its file.
+"""The integer video model: embedding, layers and head around `triptych.golden.fastcar.integer`, and its file.
 
 Embedding: `x = sat16(embedding[row] + place[position mod frame])`, row = tokens + condition at position 0, afterwards
 the token before. Head: `rms_norm`, then int8 weights: `rs(acc * multiplier, shift)` is the logit in Q10.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import (
+from triptych.golden.fastcar.config import (
     ALWAYS_REPLAY,
     NEVER_REPLAY,
     VIDEO,
@@ -25,7 +25,7 @@ from golden.fastcar.config import (
     ModelConfig,
     TasVariant,
 )
-from golden.fastcar.integer import (
+from triptych.golden.fastcar.integer import (
     Int16s,
     Ints,
     LayerState,
@@ -37,7 +37,7 @@ from golden.fastcar.integer import (
     rms_norm,
     rope_tables,
 )
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, sat16, unpack_nibbles
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, sat16, unpack_nibbles
 
 LOGIT_FRACTION = 10
 WEIGHTS = Path(__file__).parent / "weights"
@@ -71,7 +71,9 @@ class IntegerModel:
             return NEVER_REPLAY if skip == 0 else ALWAYS_REPLAY
         quantiles = self.tas_quantiles[variant, layer]
         if not len(quantiles):
-            raise ValueError("the model has no TAS quantiles: calibrate it first (python -m golden.fastcar.calibrate)")
+            raise ValueError(
+                "the model has no TAS quantiles: calibrate it first (python -m triptych.golden.fastcar.calibrate)"
+            )
         return int(np.floor(np.interp(1 - skip, np.linspace(0, 1, len(quantiles)), quantiles)))
 
     def controls(self, skip: float = 0.0, **registers: Any) -> list[Controls]:

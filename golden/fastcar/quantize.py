@@ -1,6 +1,6 @@
 """From the float decoder to the integer model: int4 weights as they are, static scales from measured ranges.
 
-Every scale is a number of the model, found once on calibration clips (`golden.fastcar.train.activation_ranges`): twice
+Every scale is a number of the model, found once on calibration clips (`train.activation_ranges`): twice
 the 99.99 % quantile or the largest value seen, whichever is less, so that a few outliers saturate rather than coarsen
 the rest (scaled to its largest SwiGLU would cost 0.12 nats a token, so 0.03).
 """
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from golden.fastcar.decoder import Decoder, Int4Linear, Layer
-from golden.fastcar.fixed_point import fixed_point
-from golden.fastcar.integer import Int16s, LayerWeights, Linear
-from golden.fastcar.model import LOGIT_FRACTION, IntegerModel
+from triptych.golden.fastcar.decoder import Decoder, Int4Linear, Layer
+from triptych.golden.fastcar.fixed_point import fixed_point
+from triptych.golden.fastcar.integer import Int16s, LayerWeights, Linear
+from triptych.golden.fastcar.model import LOGIT_FRACTION, IntegerModel
 
 Floats = NDArray[np.float64]
 MARGIN = 2.0

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from golden.fastcar.config import LayerConfig
-from golden.fastcar.fixed_point import fixed_point
-from golden.fastcar.integer import Int8s, Int16s, LayerState, LayerWeights, Linear
+from triptych.golden.fastcar.config import LayerConfig
+from triptych.golden.fastcar.fixed_point import fixed_point
+from triptych.golden.fastcar.integer import Int8s, Int16s, LayerState, LayerWeights, Linear
 
 
 def random_layer(config: LayerConfig, seed: int) -> LayerWeights:

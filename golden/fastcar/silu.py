@@ -1,11 +1,11 @@
-"""SILU of an int16, by the same kind of table as the functions of `golden.quartdepth.arithmetic`.
+"""SILU of an int16, by the same kind of table as the functions of `triptych.golden.quartdepth.arithmetic`.
 
 `silu(y) = max(y, 0) - d(|y|)` with `d(a) = a / (1 + e^a)`, a piecewise quadratic:
 
     v = c0 + (c1 + rs(c2 * t, h_shift)) * t,        d = rs(v, v_shift)
 
-`python -m golden.fastcar.silu --fit` makes `silu_table.py` anew from float64, `--check` fails when it is stale;
-without either it prints the worst error over all inputs.
+`python -m triptych.golden.fastcar.silu --fit` makes `silu_table.py` anew from float64, `--check` fails when it is
+stale; without either it prints the worst error over all inputs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from golden.fastcar import silu_table
-from golden.quartdepth.arithmetic.functions import Segment, Unit, fit_segment
-from golden.quartdepth.arithmetic.numerics import Ints, rs
+from triptych.golden.fastcar import silu_table
+from triptych.golden.quartdepth.arithmetic.functions import Segment, Unit, fit_segment
+from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs
 
 TABLE_FILE = Path(silu_table.__file__)
 SILU = Unit("Silu", t_bits=9, h_shift=9, v_shift=11, table=silu_table.SILU)
@@ -60,13 +60,13 @@ def fit() -> tuple[Segment, ...]:
 
 def _text() -> str:
     rows = "".join(f"    {segment},\n" for segment in fit())
-    head = '"""Coefficients of `silu.py`, made by `python -m golden.fastcar.silu --fit`: do not edit."""\n\n'
+    head = '"""Coefficients of `silu.py`, made by `python -m triptych.golden.fastcar.silu --fit`: do not edit."""\n\n'
     return f"{head}SILU: tuple[tuple[int, int, int], ...] = (\n{rows})\n"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--fit`, `--check`; without any, the worst error."""
-    parser = argparse.ArgumentParser(prog="python -m golden.fastcar.silu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.golden.fastcar.silu", description=__doc__)
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--fit", action="store_true", help="fit the table anew")
     action.add_argument("--check", action="store_true", help="fail when the table is stale")
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         os.replace(part, TABLE_FILE)
     elif args.check:
         if TABLE_FILE.read_text() != _text():
-            print("silu_table.py is stale: run `python -m golden.fastcar.silu --fit`", file=sys.stderr)
+            print("silu_table.py is stale: run `python -m triptych.golden.fastcar.silu --fit`", file=sys.stderr)
             return 1
     else:
         print(f"SILU   {worst_error():.3f} units of the last place")

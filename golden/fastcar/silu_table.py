@@ -1,4 +1,4 @@
-"""Coefficients of `silu.py`, made by `python -m golden.fastcar.silu --fit`: do not edit."""
+"""Coefficients of `silu.py`, made by `python -m triptych.golden.fastcar.silu --fit`: do not edit."""
 
 SILU: tuple[tuple[int, int, int], ...] = (
     (294, 1023, -127),

@@ -1,6 +1,6 @@
 """Trains the small video model: first the tokenizer, then the decoder, the last third with int4 weights.
 
-    python -m golden.fastcar.train --clips .data/fastcar --out DIR --tokenizer-seconds 70 --decoder-seconds 150
+    python -m triptych.golden.fastcar.train --clips .data/fastcar --out DIR --tokenizer-seconds 70 --decoder-seconds 150
 
 The number of steps comes from the speed of the first ones and the seconds given (or from `--*-steps`); it is in
 report.json, so that a run can be repeated. Writes tokenizer.npz (fp16), decoder.npz (int4 layers, fp16 others),
@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from golden.fastcar.checkpoint import pack_decoder
-from golden.fastcar.clips import FRAMES, Clips
-from golden.fastcar.config import VIDEO, LayerConfig, ModelConfig
-from golden.fastcar.decoder import Decoder, Tap
-from golden.fastcar.tokenizer import Tokenizer, picture_loss
+from triptych.golden.fastcar.checkpoint import pack_decoder
+from triptych.golden.fastcar.clips import FRAMES, Clips
+from triptych.golden.fastcar.config import VIDEO, LayerConfig, ModelConfig
+from triptych.golden.fastcar.decoder import Decoder, Tap
+from triptych.golden.fastcar.tokenizer import Tokenizer, picture_loss
 
 ANY_SHARE = 0.15  # clips whose condition is hidden: the row without guidance learns from them
 FIRST_FRAME_WEIGHT = 0.1  # the seed frame is given, so predicting it matters little
@@ -159,7 +159,7 @@ def save_samples(tokenizer: Tokenizer, pictures: Tensor, path: Path) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m golden.fastcar.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.golden.fastcar.train", description=__doc__)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)

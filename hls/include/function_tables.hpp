@@ -1,4 +1,4 @@
-// Coefficients of functions.hpp, made by `python -m sim.fastcar.hls_tables --write`: do not edit.
+// Coefficients of functions.hpp, made by `python -m triptych.sim.fastcar.hls_tables --write`: do not edit.
 #pragma once
 
 #include <cstdint>

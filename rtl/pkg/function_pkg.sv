@@ -1,5 +1,5 @@
 // Coefficient tables of the vector engine's functions, made by
-// `python -m golden.quartdepth.arithmetic.functions --write`
+// `python -m triptych.golden.quartdepth.arithmetic.functions --write`
 // from golden/quartdepth/arithmetic/function_tables.py: do not edit.
 
 package function_pkg;

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.fastcar.config import Policy
-from sim.fastcar.performance import engine_cycles, plan_cycles
-from sim.fastcar.twin import Product, Scenario, Size, execute
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.fastcar.performance import engine_cycles, plan_cycles
+from triptych.sim.fastcar.twin import Product, Scenario, Size, execute
 
 SIZES = (Size(), Size(chain=8, lanes=3, words=5, depth=32, burst=5))
 ROWS = (1, 2, 3, 4, 5, 7, 8, 13, 32)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden.fastcar.config import Policy, TasVariant
+from triptych.golden.fastcar.config import Policy, TasVariant
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, help="FastCar: autoregressive video that computes only what changed.")
@@ -44,8 +44,8 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """A video from a seed frame, dense and with replay side by side, in golden integers; and what was skipped."""
-    from golden.fastcar.clips import Condition
-    from sim.fastcar import generate as run
+    from triptych.golden.fastcar.clips import Condition
+    from triptych.sim.fastcar import generate as run
 
     options = run.Options(
         image, Condition[motion.value.upper()], frames, skip, TasVariant[variant.value.upper()], Policy[policy.value],
@@ -77,8 +77,8 @@ def layer(
     as_json: Json = False,
 ) -> None:
     """A LLaMA-7B layer through the HLS kernels, compared with golden integer by integer, and its modelled cycles."""
-    from sim.errors import TriptychError
-    from sim.fastcar.layer import run_layer
+    from triptych.sim.errors import TriptychError
+    from triptych.sim.fastcar.layer import run_layer
 
     report = run_layer(batch, skip, policy.value, board_name=board, steps=steps, seed=seed)
     if as_json:
@@ -97,7 +97,7 @@ def study(
     as_json: Json = False,
 ) -> None:
     """What replay and DRS buy: speed-up over skip ratio, batch and ridge batch, by the cycle model."""
-    from sim.fastcar.study import run_study
+    from triptych.sim.fastcar.study import run_study
 
     with console.status("measuring") as status:
         found = run_study(out, results, lambda text: status.update(text))

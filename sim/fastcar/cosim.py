@@ -8,5 +8,5 @@ SHELL = Path(__file__).resolve().parent / "cosim_shell.sv"
 
 
 def link_flags(library: Path) -> tuple[str, ...]:
-    """Verilator flags that link the shell with a library of `sim.fastcar.csim.library`."""
+    """Verilator flags that link the shell with a library of `triptych.sim.fastcar.csim.library`."""
     return ("-LDFLAGS", f"{library} -Wl,-rpath,{library.parent}")

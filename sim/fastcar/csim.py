@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import TriptychError
-from sim.fastcar.image import DeviceState, Limits, Program, pack_rows
-from sim.rtl import ROOT
-from sim.verilate import build_root, environment, fingerprint, locked
+from triptych.sim.build.verilate import build_root, environment, fingerprint, locked
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.image import DeviceState, Limits, Program, pack_rows
+from triptych.sim.rtl.sources import ROOT
 
 HLS = ROOT / "hls"
 GLUE = Path(__file__).resolve().parent / "cpp"

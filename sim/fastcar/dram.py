@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sim.fastcar.boards import DramTiming
+from triptych.sim.fastcar.boards import DramTiming
 
 QUEUE = 32
 """Requests (lines) that the controller sees ahead."""

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from golden.fastcar.clips import FRAMES, Condition, middle_square, photo
-from golden.fastcar.config import Policy, TasVariant
-from golden.fastcar.generation import Decoded, Sampling, decode
-from golden.fastcar.model import IntegerModel
-from golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokenizer
-from sim.errors import TriptychError
-from sim.ledger import write_text
-from sim.report import save_figure
+from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo
+from triptych.golden.fastcar.config import Policy, TasVariant
+from triptych.golden.fastcar.generation import Decoded, Sampling, decode
+from triptych.golden.fastcar.model import IntegerModel
+from triptych.golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokenizer
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.errors import TriptychError
+from triptych.sim.view.report import save_figure
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure

@@ -12,8 +12,8 @@ from math import ceil, prod
 
 from clang.cindex import Cursor, CursorKind, TypeKind
 
-from sim.fastcar.csim import HLS
-from sim.fastcar.hls_lint import LOOPS, Function, Lint
+from triptych.sim.fastcar.csim import HLS
+from triptych.sim.fastcar.hls_lint import LOOPS, Function, Lint
 
 K = CursorKind
 CASTS = (

@@ -1,7 +1,7 @@
 """Lint of hls/: what Vitis HLS cannot build, and pragmas that say too little or name nothing.
 
-libclang reads the synthesis view (no fibers, exact widths). `python -m sim.fastcar.hls_lint` prints findings, one a
-line, and exits 1 when there are any. Rules, by name:
+libclang reads the synthesis view (no fibers, exact widths). `python -m triptych.sim.fastcar.hls_lint` prints findings,
+one a line, and exits 1 when there are any. Rules, by name:
 
 unsupported  heap, exceptions, goto, virtual functions, casts at run time, floating point, unions, function pointers,
              types of the standard library, static variables
@@ -30,8 +30,8 @@ from pathlib import Path
 
 from clang.cindex import Cursor, CursorKind, Index, SourceLocation, StorageClass, TranslationUnit, TypeKind
 
-from sim.errors import TriptychError
-from sim.fastcar.csim import HLS, include_flags
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.csim import HLS, include_flags
 
 K = CursorKind
 LOOPS = (K.FOR_STMT, K.WHILE_STMT, K.DO_STMT, K.CXX_FOR_RANGE_STMT)

@@ -1,6 +1,7 @@
 """Function tables of the HLS kernels, from their one Python source.
 
-`python -m sim.fastcar.hls_tables --write` makes `hls/include/function_tables.hpp`; `--check` fails when it is stale.
+`python -m triptych.sim.fastcar.hls_tables --write` makes `hls/include/function_tables.hpp`; `--check` fails when it
+is stale.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import argparse
 import os
 import sys
 
-from golden.fastcar.silu import SILU
-from golden.quartdepth.arithmetic import functions
-from sim.rtl import ROOT
+from triptych.golden.fastcar.silu import SILU
+from triptych.golden.quartdepth.arithmetic import functions
+from triptych.sim.rtl.sources import ROOT
 
 FILE = ROOT / "hls" / "include" / "function_tables.hpp"
 
@@ -19,7 +20,7 @@ FILE = ROOT / "hls" / "include" / "function_tables.hpp"
 def text() -> str:
     """The header: for each unit its shifts and its (c0, c1, c2) a segment."""
     out = [
-        "// Coefficients of functions.hpp, made by `python -m sim.fastcar.hls_tables --write`: do not edit.",
+        "// Coefficients of functions.hpp, made by `python -m triptych.sim.fastcar.hls_tables --write`: do not edit.",
         "#pragma once",
         "",
         "#include <cstdint>",
@@ -47,7 +48,7 @@ def stale() -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--write` or `--check`."""
-    parser = argparse.ArgumentParser(prog="python -m sim.fastcar.hls_tables", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.hls_tables", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="write the header")
     action.add_argument("--check", action="store_true", help="fail when it is stale")
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         part.write_text(text())
         os.replace(part, FILE)
     elif stale():
-        print(f"{FILE.name} is stale: run `python -m sim.fastcar.hls_tables --write`", file=sys.stderr)
+        print(f"{FILE.name} is stale: run `python -m triptych.sim.fastcar.hls_tables --write`", file=sys.stderr)
         return 1
     return 0
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import Controls, LayerConfig
-from golden.fastcar.integer import LayerState, LayerWeights, Linear, rope_tables
-from sim.errors import TriptychError
-from sim.fastcar.weight_layout import pack_weights
+from triptych.golden.fastcar.config import Controls, LayerConfig
+from triptych.golden.fastcar.integer import LayerState, LayerWeights, Linear, rope_tables
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.weight_layout import pack_weights
 
 BYTES = 64  # of a word
 SHORTS = 32

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar import drs, integer
-from golden.fastcar.config import LLAMA_7B, NEVER_REPLAY, Controls, LayerConfig, Policy, TasVariant
-from golden.fastcar.integer import LayerState, LayerWeights, StepTrace
-from golden.fastcar.random_layer import random_layer, random_rows, random_state
-from sim.errors import TriptychError
-from sim.fastcar.boards import Board, board
-from sim.fastcar.csim import StepResult, simulator
-from sim.fastcar.image import BYTES, DeviceState, Program
-from sim.fastcar.performance import dense_cycles, index_cycles, kv_share, mlp_share
+from triptych.golden.fastcar import drs, integer
+from triptych.golden.fastcar.config import LLAMA_7B, NEVER_REPLAY, Controls, LayerConfig, Policy, TasVariant
+from triptych.golden.fastcar.integer import LayerState, LayerWeights, StepTrace
+from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.boards import Board, board
+from triptych.sim.fastcar.csim import StepResult, simulator
+from triptych.sim.fastcar.image import BYTES, DeviceState, Program
+from triptych.sim.fastcar.performance import dense_cycles, index_cycles, kv_share, mlp_share
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from functools import lru_cache
 from math import ceil
 from statistics import NormalDist
 
-from golden.fastcar import drs
-from golden.fastcar.config import LayerConfig, Policy
-from sim.fastcar.boards import PJ_PER_MAC, Board
-from sim.fastcar.dram import efficiency
+from triptych.golden.fastcar import drs
+from triptych.golden.fastcar.config import LayerConfig, Policy
+from triptych.sim.fastcar.boards import PJ_PER_MAC, Board
+from triptych.sim.fastcar.dram import efficiency
 
 CHAIN = 8
 """DSPs of a chain in the lanes."""

@@ -1,4 +1,4 @@
-"""What replay costs in quality: `python -m sim.fastcar.quality` measures and writes its section of docs/results.md.
+"""What replay costs in quality; `python -m triptych.sim.fastcar.quality` writes its section of docs/results.md.
 
 Each case decodes four videos twice: *in context*, where every token is predicted from the real video's tokens, and
 *running free*, where each video goes on from its first frame by itself. Decoding is greedy, so that dense decoding has
@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from golden.fastcar.clips import FRAMES, Condition, middle_square, photo, video_frames
-from golden.fastcar.config import TasVariant
-from golden.fastcar.generation import Chooser, Decoded, Sampling, decode
-from golden.fastcar.integer import Ints
-from golden.fastcar.model import IntegerModel
-from golden.fastcar.tokenizer import SIDE, Tokenizer, load_tokenizer
-from sim.errors import TriptychError
-from sim.ledger import Label, replace_section, table, write_text
+from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo, video_frames
+from triptych.golden.fastcar.config import TasVariant
+from triptych.golden.fastcar.generation import Chooser, Decoded, Sampling, decode
+from triptych.golden.fastcar.integer import Ints
+from triptych.golden.fastcar.model import IntegerModel
+from triptych.golden.fastcar.tokenizer import SIDE, Tokenizer, load_tokenizer
+from triptych.sim.bench.ledger import Label, replace_section, table, write_text
+from triptych.sim.errors import TriptychError
 
 SECTION = "fastcar-quality"
 SKIPS = (0.2, 0.5, 0.8, 0.87)
@@ -225,8 +225,8 @@ def body(rows: list[Row], frames: int) -> str:
         target = f"{r.case.skip:.0%}" if r.case.skip else "-"
         lines.append([r.case.chooser, target, seen, *cell(r.moving), *cell(r.half_still), *cell(r.free)])
     text = (
-        f"`python -m sim.fastcar.quality --frames {frames}`, {Label.CPU_MEASURED.value}: the integer golden model, "
-        "greedy, against its own dense decode; PSNR of the pictures of frames 2 and later. *moving*: in the "
+        f"`python -m triptych.sim.fastcar.quality --frames {frames}`, {Label.CPU_MEASURED.value}: the integer golden "
+        "model, greedy, against its own dense decode; PSNR of the pictures of frames 2 and later. *moving*: in the "
         "context of three real clips that move as a whole (TUM test, aims test, a pan); *half still*: of a clip whose "
         "right half stands still; *free*: the moving clips from their first frame on by themselves. attention: window "
         "and sink. random: with the shares that the row above had in each layer and video. No package here ships a "
@@ -237,7 +237,7 @@ def body(rows: list[Row], frames: int) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--frames N` of 3..8, `--out FILE` for the figures as JSON, `--processes N`."""
-    parser = argparse.ArgumentParser(prog="python -m sim.fastcar.quality", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.quality", description=__doc__)
     parser.add_argument("--frames", type=int, default=FRAMES, choices=range(3, FRAMES + 1))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/fastcar_quality.json"))

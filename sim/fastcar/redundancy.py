@@ -1,4 +1,4 @@
-"""Why replay costs what it costs: `python -m sim.fastcar.redundancy` writes its section of docs/results.md.
+"""Why replay costs what it costs: `python -m triptych.sim.fastcar.redundancy` writes its section of docs/results.md.
 
 Dense decoding in the context of the study's clips. For each layer: how far the MLP's output lies from that of the same
 place one frame before (relative to its own length: 0 is a perfect replay, 1.41 an unrelated vector), and whether TAS
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from golden.fastcar.calibrate import both_scores
-from golden.fastcar.integer import Ints
-from golden.fastcar.model import IntegerModel, Session
-from golden.fastcar.tokenizer import load_tokenizer
-from sim.errors import TriptychError
-from sim.fastcar.quality import MOVING, study_videos
-from sim.ledger import Label, replace_section, table
+from triptych.golden.fastcar.calibrate import both_scores
+from triptych.golden.fastcar.integer import Ints
+from triptych.golden.fastcar.model import IntegerModel, Session
+from triptych.golden.fastcar.tokenizer import load_tokenizer
+from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.quality import MOVING, study_videos
 
 SECTION = "fastcar-redundancy"
 FRAMES = 3
@@ -77,18 +77,18 @@ def body(seen: Observed) -> str:
     header += [f"TAS {variant}, {part}" for part in ("moving", "half still") for variant in ("published", "consistent")]
     share = [f"{seen.unchanged[:, part].mean():.0%}" for part in (slice(0, MOVING), slice(MOVING, None))]
     text = (
-        f"`python -m sim.fastcar.redundancy`, {Label.CPU_MEASURED.value}, {FRAMES} frames of the clips of the quality "
-        "study. Distance: of an MLP's output from that of the same place one frame before, relative to its length "
-        "(0: a perfect replay; 1.41: unrelated); medians, then means by whether the input token is the one of a frame "
-        f"before (so are {share[0]} of the moving clips' tokens and {share[1]} of the half-still one's). TAS: rank "
-        "correlation with that distance (-1: TAS picks perfectly, 0: chance)."
+        f"`python -m triptych.sim.fastcar.redundancy`, {Label.CPU_MEASURED.value}, {FRAMES} frames of the clips of the "
+        "quality study. Distance: of an MLP's output from that of the same place one frame before, relative to its "
+        "length (0: a perfect replay; 1.41: unrelated); medians, then means by whether the input token is the one of a "
+        f"frame before (so are {share[0]} of the moving clips' tokens and {share[1]} of the half-still one's). TAS: "
+        "rank correlation with that distance (-1: TAS picks perfectly, 0: chance)."
     )
     return "\n\n".join(["## FastCar: what there is to replay", text, table(header, lines)])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line, without options."""
-    argparse.ArgumentParser(prog="python -m sim.fastcar.redundancy", description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.redundancy", description=__doc__).parse_args(argv)
     torch.set_num_threads(1)
     try:
         pictures, kinds = study_videos()

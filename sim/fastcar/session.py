@@ -1,4 +1,4 @@
-"""The video model on the HLS kernels: `golden.fastcar.model.Session` with its layers in C simulation.
+"""The video model on the HLS kernels: `triptych.golden.fastcar.model.Session` with its layers in C simulation.
 
 Embedding and head are the host's; the layers, their caches and the replay ring are the accelerator's.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import Controls
-from golden.fastcar.integer import Ints, project, rms_norm
-from golden.fastcar.model import IntegerModel
-from golden.quartdepth.arithmetic.numerics import sat16
-from sim.fastcar.csim import CSim, StepResult
-from sim.fastcar.image import DeviceState, Program
+from triptych.golden.fastcar.config import Controls
+from triptych.golden.fastcar.integer import Ints, project, rms_norm
+from triptych.golden.fastcar.model import IntegerModel
+from triptych.golden.quartdepth.arithmetic.numerics import sat16
+from triptych.sim.fastcar.csim import CSim, StepResult
+from triptych.sim.fastcar.image import DeviceState, Program
 
 
 class KernelSession:

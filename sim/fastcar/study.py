@@ -16,12 +16,13 @@ from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
-from golden.fastcar.config import LLAMA_7B, Policy
-from sim.errors import TriptychError
-from sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
-from sim.fastcar.calibration import drs_gain as drs_gain_on_rtl
-from sim.fastcar.calibration import measure
-from sim.fastcar.performance import (
+from triptych.golden.fastcar.config import LLAMA_7B, Policy
+from triptych.sim.bench.ledger import Label, replace_section, table, write_text
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
+from triptych.sim.fastcar.calibration import drs_gain as drs_gain_on_rtl
+from triptych.sim.fastcar.calibration import measure
+from triptych.sim.fastcar.performance import (
     Schedule,
     closed_form,
     dense_cycles,
@@ -31,8 +32,7 @@ from sim.fastcar.performance import (
     weight_efficiency,
     word_interval,
 )
-from sim.ledger import Label, replace_section, table, write_text
-from sim.rtl import ROOT
+from triptych.sim.rtl.sources import ROOT
 
 PICTURES = ROOT / "docs" / "img"
 POSITION = 1151
@@ -306,7 +306,7 @@ def run_study(out: Path, results: bool = False, progress: Progress = lambda _: N
 
     results: also write docs/results.md and docs/img. Raises TriptychError when a place cannot be written.
     """
-    from sim.fastcar.study_figures import draw_figures
+    from triptych.sim.fastcar.study_figures import draw_figures
 
     try:
         out.mkdir(parents=True, exist_ok=True)

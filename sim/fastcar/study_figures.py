@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from golden.fastcar.config import Policy
-from sim.fastcar import study
-from sim.fastcar.boards import BOARDS
-from sim.fastcar.performance import Schedule
-from sim.fastcar.study import BATCHES, RIDGES, SKIPS, Case, Result
-from sim.report import save_figure
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.fastcar import study
+from triptych.sim.fastcar.boards import BOARDS
+from triptych.sim.fastcar.performance import Schedule
+from triptych.sim.fastcar.study import BATCHES, RIDGES, SKIPS, Case, Result
+from triptych.sim.view.report import save_figure
 
 COLOURS = plt.get_cmap("viridis")(np.linspace(0.05, 0.9, len(BATCHES)))
 POLICY_COLOURS = {Policy.PER_SAMPLE: "#9ecae1", Policy.PAIR: "#1b7837", Policy.ALL: "#b35806", Policy.MEAN: "#762a83"}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar.config import Policy
-from sim.errors import TriptychError
-from sim.fastcar.weight_layout import pack_inputs, pack_weights
-from sim.rtl import ROOT, fastcar_sources
-from sim.verilate import Build
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.build.verilate import Build
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.weight_layout import pack_inputs, pack_weights
+from triptych.sim.rtl.sources import ROOT, fastcar_sources
 
-MAIN = ROOT / "sim" / "cpp" / "fastcar_core_main.cpp"
+MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_core_main.cpp"
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
 STREAM = ("delivered", "blocked", "no_region", "no_decision", "memory", "skipped")
 CYCLES = ("idle", "plan", "load", "issue", "wait_words", "wait_sums", "finish")

@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.area import WORKER
-from sim.errors import TriptychError
-from sim.fastcar.boards import Board, board
-from sim.fastcar.hls_estimate import estimate_kernels
-from sim.ledger import Label, replace_section, table, write_text
-from sim.rtl import INCLUDES, fastcar_sources
-from sim.verilate import build_root, fingerprint, locked
+from triptych.sim.bench.ledger import Label, replace_section, table, write_text
+from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.boards import Board, board
+from triptych.sim.fastcar.hls_estimate import estimate_kernels
+from triptych.sim.model.area import WORKER
+from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
 
 LUT_CELLS = ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6")
 MEMORY_LUTS = {
@@ -138,7 +138,7 @@ def utilization_rows(name: str) -> str:
         f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The kernels without a twin would take "
         f"{sum(d for _, d, _ in rest):,} more as their loops are unrolled now, for which a larger device has room: on "
         f"{target.name} SwiGLU, requantisation and attention need smaller unroll factors. "
-        "By `python -m sim.fastcar.utilization`."
+        "By `python -m triptych.sim.fastcar.utilization`."
     )
     return f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
 

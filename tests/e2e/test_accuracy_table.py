@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from golden.quartdepth.method.recipe import Method, Recipe, Widths
-from sim import accuracy
-from sim.accuracy import Store
-from sim.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
-from sim.errors import TriptychError
-from sim.models import BACKBONE, Frames, Vit, float_network
-from sim.quantize import code_digest, net_key, recipe_key
+from triptych.golden.quartdepth.method.recipe import Method, Recipe, Widths
+from triptych.sim.bench import accuracy
+from triptych.sim.bench.accuracy import Store
+from triptych.sim.bench.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
+from triptych.sim.cli.models import BACKBONE, Frames, Vit, float_network
+from triptych.sim.cli.quantize import code_digest, net_key, recipe_key
+from triptych.sim.errors import TriptychError
 
 
 def _row(widths: str, d1: list[float]) -> Row:

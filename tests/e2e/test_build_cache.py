@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sim import verilate
-from sim.errors import TriptychError
-from sim.verilate import Build
+from triptych.sim.build import verilate
+from triptych.sim.build.verilate import Build
+from triptych.sim.errors import TriptychError
 
 
 @pytest.fixture

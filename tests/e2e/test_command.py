@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from golden.paths import shared_dir
-from sim import cli
-from sim.depth import shipped_photo
-from sim.runfile import RunFile
+from triptych.golden.paths import shared_dir
+from triptych.sim.cli import main as cli
+from triptych.sim.cli.depth import shipped_photo
+from triptych.sim.view.runfile import RunFile
 
 Refused = Callable[..., str]
 
@@ -33,7 +33,7 @@ KEYS = {
 
 def triptych(*arguments: object, timeout: int = 600) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own."""
-    words = [sys.executable, "-m", "sim.cli", *map(str, arguments)]
+    words = [sys.executable, "-m", "triptych.sim.cli", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False)
 
 

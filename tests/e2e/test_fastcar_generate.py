@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sim.errors import TriptychError
-from sim.fastcar import generate
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar import generate
 
 COMMAND = [str(Path(sys.executable).parent / "triptych"), "fastcar", "generate"]
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from golden.fastcar.clips import photo
-from golden.fastcar.generation import Decoded
-from golden.fastcar.tokenizer import load_tokenizer
-from sim.fastcar import quality, redundancy
-from sim.fastcar.quality import Case, Row, Score, Study
+from triptych.golden.fastcar.clips import photo
+from triptych.golden.fastcar.generation import Decoded
+from triptych.golden.fastcar.tokenizer import load_tokenizer
+from triptych.sim.fastcar import quality, redundancy
+from triptych.sim.fastcar.quality import Case, Row, Score, Study
 
 
 def test_scores() -> None:

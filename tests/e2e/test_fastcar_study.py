@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from golden.fastcar.config import Policy
-from sim.fastcar import study
-from sim.fastcar.performance import Schedule
-from sim.fastcar.study import Case, evaluate
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.fastcar import study
+from triptych.sim.fastcar.performance import Schedule
+from triptych.sim.fastcar.study import Case, evaluate
 
 
 def test_aims() -> None:
@@ -53,7 +53,7 @@ def test_table_is_complete() -> None:
 
 @pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "sim.cli", "fastcar", "study", "--out", str(tmp_path), "--json"]
+    words = [sys.executable, "-m", "triptych.sim.cli", "fastcar", "study", "--out", str(tmp_path), "--json"]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == json.loads((tmp_path / "study.json").read_text())
@@ -65,7 +65,7 @@ def test_command(tmp_path: Path) -> None:
 
 def test_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    words = [sys.executable, "-m", "sim.cli", "fastcar", "study", "--out", str(tmp_path / "file" / "x")]
+    words = [sys.executable, "-m", "triptych.sim.cli", "fastcar", "study", "--out", str(tmp_path / "file" / "x")]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1].startswith("triptych: cannot write")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sim.cli import app
-from sim.depth import shipped_photo
-from sim.quantize import repeatable
+from triptych.sim.cli.depth import shipped_photo
+from triptych.sim.cli.main import app
+from triptych.sim.cli.quantize import repeatable
 
 PHOTO = str(shipped_photo("coffee.png"))
 SMALL = ["--size", "64x64"]

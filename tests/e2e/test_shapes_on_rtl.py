@@ -7,15 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.chip.config import CONFIGS
-from golden.quartdepth.chip.isa import Format, Trap
-from golden.quartdepth.chip.machine import Machine
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import StoredProgram
-from golden.quartdepth.compiler import single
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.network.network import Network
-from sim.rtl_run import run_program
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.golden.quartdepth.chip.isa import Format, Trap
+from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.compiler import single
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.network.network import Network
+from triptych.sim.rtl.run import run_program
 
 TINY = CONFIGS["tiny"]
 SOURCES = st.sampled_from([Format.INT8, Format.UINT4, Format.TABLE4])

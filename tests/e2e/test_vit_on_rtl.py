@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.chip.isa import Format, Trap
-from golden.quartdepth.chip.machine import Machine
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import StoredProgram
-from golden.quartdepth.compiler import single
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.meter.photo import fit_photo
-from golden.quartdepth.network.network import Network
-from golden.quartdepth.network.quantize import Bits, image_codes, quantize
-from golden.quartdepth.vit.graph import build_graph
-from golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
-from sim.depth import compare, shipped_photo, to_tensor
-from sim.rtl_run import run_program
 from tests.e2e.test_shapes_on_rtl import check
 from tests.golden.vit_networks import small_vit, with_factors
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.chip.isa import Format, Trap
+from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.compiler import single
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.meter.photo import fit_photo
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.quantize import Bits, image_codes, quantize
+from triptych.golden.quartdepth.vit.graph import build_graph
+from triptych.golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
+from triptych.sim.cli.depth import compare, shipped_photo, to_tensor
+from triptych.sim.rtl.run import run_program
 
 ALONE = {
     "gelu": single.gelu_linear(37, 21, 19, seed=1),

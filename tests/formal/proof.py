@@ -10,9 +10,9 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
-from sim.ledger import write_text
-from sim.rtl import INCLUDES, fastcar_sources
-from sim.verilate import build_root, fingerprint, locked
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
 
 HERE = Path(__file__).parent
 INDUCTION = 4  # the longest induction tried; the proofs here need 1

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import ActFormat, Destination, Opcode, Trap, WeightFormat
-from golden.quartdepth.chip.machine import Machine, Result
-from golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import ActFormat, Destination, Opcode, Trap, WeightFormat
+from triptych.golden.quartdepth.chip.machine import Machine, Result
+from triptych.golden.quartdepth.chip.memory import Memory
 
 Ints = NDArray[np.int64]
 HALT = Instruction(Opcode.HALT)

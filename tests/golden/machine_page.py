@@ -6,8 +6,8 @@ Slow on purpose: one line of the page is one line here, nothing is gathered, cac
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from golden.quartdepth.arithmetic.functions import exp2n, gelu, recip, rsqrt
-from golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.arithmetic.functions import exp2n, gelu, recip, rsqrt
+from triptych.golden.quartdepth.chip.config import ChipConfig
 
 
 def rs(v: int, s: int) -> int:

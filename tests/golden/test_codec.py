@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.quartdepth.chip import codec, generate, isa
-from golden.quartdepth.chip.codec import EncodingError, Instruction, Microword
+from triptych.golden.quartdepth.chip import codec, generate, isa
+from triptych.golden.quartdepth.chip.codec import EncodingError, Instruction, Microword
 
 
 def _values(fields: tuple[isa.Field, ...]) -> st.SearchStrategy[dict[str, int]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.arithmetic.codetable import (
+from triptych.golden.quartdepth.arithmetic.codetable import (
     CodeTable,
     log2_formula,
     lognp_formula,

@@ -10,23 +10,31 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig, chip_config
-from golden.quartdepth.chip.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
-from golden.quartdepth.chip.machine import Machine, Retired
-from golden.quartdepth.chip.memory import Memory as ChipMemory
-from golden.quartdepth.chip.state import Target
-from golden.quartdepth.compiler.allocate import Buffer, place
-from golden.quartdepth.compiler.compile import Compiled, compile_network
-from golden.quartdepth.compiler.effects import Effects, Memory, effects_of
-from golden.quartdepth.compiler.layout import CompileError
-from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.compiler.single import conv2d, matmul, random_codes
-from golden.quartdepth.meter.model import METER, METER_XXS, MViTConfig, Transformer, fold_patches, fuse, unfold_patches
-from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.network import Code, Network
-from golden.quartdepth.network.quantize import Bits, quantize
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
+from triptych.golden.quartdepth.chip.machine import Machine, Retired
+from triptych.golden.quartdepth.chip.memory import Memory as ChipMemory
+from triptych.golden.quartdepth.chip.state import Target
+from triptych.golden.quartdepth.compiler.allocate import Buffer, place
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
+from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of
+from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.compiler.single import conv2d, matmul, random_codes
+from triptych.golden.quartdepth.meter.model import (
+    METER,
+    METER_XXS,
+    MViTConfig,
+    Transformer,
+    fold_patches,
+    fuse,
+    unfold_patches,
+)
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.quantize import Bits, quantize
 
 
 class Net(nn.Module):

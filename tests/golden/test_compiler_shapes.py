@@ -13,12 +13,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.compiler.layout import CompileError
-from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.compiler.single import (
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.compiler.single import (
     conv2d,
     conv_transpose,
     depthwise,
@@ -26,7 +26,7 @@ from golden.quartdepth.compiler.single import (
     random_codes,
     with_int8_weights,
 )
-from golden.quartdepth.network.network import Convolution, Network
+from triptych.golden.quartdepth.network.network import Convolution, Network
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
 formats = st.sampled_from(CODES)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from golden.quartdepth.arithmetic import function_tables, functions
-from golden.quartdepth.chip.isa import Function
+from triptych.golden.quartdepth.arithmetic import function_tables, functions
+from triptych.golden.quartdepth.chip.isa import Function
 
 ALL_INT16 = np.arange(-(1 << 15), 1 << 15)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from golden.quartdepth.chip.codec import Microword
-from golden.quartdepth.chip.isa import (
+from tests.golden.tiny_programs import COPY, HALT, TINY, load, matmul, outcome, run, store, vector
+from triptych.golden.quartdepth.chip.codec import Microword
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Engine,
@@ -14,10 +15,9 @@ from golden.quartdepth.chip.isa import (
     Space,
     Trap,
 )
-from golden.quartdepth.chip.machine import Machine, Retired
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import CONTROL, StoredProgram
-from tests.golden.tiny_programs import COPY, HALT, TINY, load, matmul, outcome, run, store, vector
+from triptych.golden.quartdepth.chip.machine import Machine, Retired
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
 
 
 def test_a_product_by_hand() -> None:

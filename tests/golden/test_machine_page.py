@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig, chip_config
-from golden.quartdepth.chip.isa import FIELDS, Opcode, Trap
-from golden.quartdepth.chip.machine import Machine, Retired
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import named
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
+from triptych.golden.quartdepth.chip.isa import FIELDS, Opcode, Trap
+from triptych.golden.quartdepth.chip.machine import Machine, Retired
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import named
 
 SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32)
 configs = st.sampled_from([chip_config("tiny"), SQUARE])

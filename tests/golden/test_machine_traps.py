@@ -2,8 +2,9 @@
 
 import pytest
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.isa import (
+from tests.golden.tiny_programs import COPY, END, HALT, TINY, load, matmul, outcome, run, store, vector
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Engine,
@@ -15,10 +16,9 @@ from golden.quartdepth.chip.isa import (
     Space,
     Trap,
 )
-from golden.quartdepth.chip.machine import Machine
-from golden.quartdepth.chip.memory import Fault, Memory
-from golden.quartdepth.chip.program import CONTROL, StoredProgram
-from tests.golden.tiny_programs import COPY, END, HALT, TINY, load, matmul, outcome, run, store, vector
+from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Fault, Memory
+from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
 
 DEPTHWISE = {"depthwise": 1, "kernel_h": 3, "kernel_w": 3}
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from golden.paths import shared_dir
-from golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
-from golden.quartdepth.meter.metrics import Scores, mean_scores, score_image
-from golden.quartdepth.meter.model import (
+from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
+from triptych.golden.quartdepth.meter.metrics import Scores, mean_scores, score_image
+from triptych.golden.quartdepth.meter.model import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
     METER,
@@ -23,8 +23,8 @@ from golden.quartdepth.meter.model import (
     unfold_patches,
     weights_metadata,
 )
-from golden.quartdepth.meter.photo import to_input
-from golden.quartdepth.meter.sequences import Sequence, motorcycle, read_sequence
+from triptych.golden.quartdepth.meter.photo import to_input
+from triptych.golden.quartdepth.meter.sequences import Sequence, motorcycle, read_sequence
 
 
 @pytest.fixture(scope="module")

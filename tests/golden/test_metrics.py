@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from golden.paths import shared_dir
-from golden.quartdepth.meter.metrics import EvalRegion, distance, mean_scores, score_image, upsample, valid_mask
-from golden.quartdepth.meter.model import load_weights
-from golden.quartdepth.meter.photo import to_input
-from golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
+from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.meter.metrics import (
+    EvalRegion,
+    distance,
+    mean_scores,
+    score_image,
+    upsample,
+    valid_mask,
+)
+from triptych.golden.quartdepth.meter.model import load_weights
+from triptych.golden.quartdepth.meter.photo import to_input
+from triptych.golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
 
 
 def test_by_hand() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.quartdepth.arithmetic.numerics import (
+from triptych.golden.quartdepth.arithmetic.numerics import (
     byte_pairs,
     pack_nibbles,
     rs,

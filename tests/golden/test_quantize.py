@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
-from golden.quartdepth.arithmetic.numerics import Ints
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, random_codes
-from golden.quartdepth.meter.model import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
-from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.layers import Add, Conv, Enlarge, FloatGraph, Shape
-from golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
-from golden.quartdepth.network.quantize import (
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, random_codes
+from triptych.golden.quartdepth.meter.model import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.layers import Add, Conv, Enlarge, FloatGraph, Shape
+from triptych.golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
+from triptych.golden.quartdepth.network.quantize import (
     Bits,
     QuantizeError,
     Rounded,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden.quartdepth.meter import train as t
-from golden.quartdepth.meter.augment import augment
-from golden.quartdepth.meter.model import METER, load_weights
-from golden.quartdepth.meter.scenes import BOX, CYLINDER, ELLIPSOID, Scene, SceneConfig, draw_scenes, render
+from triptych.golden.quartdepth.meter import train as t
+from triptych.golden.quartdepth.meter.augment import augment
+from triptych.golden.quartdepth.meter.model import METER, load_weights
+from triptych.golden.quartdepth.meter.scenes import BOX, CYLINDER, ELLIPSOID, Scene, SceneConfig, draw_scenes, render
 
 SMALL = SceneConfig(objects=6, height=64, width=64, supersample=1)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth.chip.isa import Engine
-from golden.quartdepth.stimulus import vectors
-from golden.quartdepth.stimulus.examples import EXAMPLES, noise
+from triptych.golden.quartdepth.chip.isa import Engine
+from triptych.golden.quartdepth.stimulus import vectors
+from triptych.golden.quartdepth.stimulus.examples import EXAMPLES, noise
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 

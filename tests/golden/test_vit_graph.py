@@ -5,10 +5,10 @@ import pytest
 import torch
 from vit_kit import COLS, ROWS, SMALL, photo, tiny_vit
 
-from golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
-from golden.quartdepth.network.quantize import Bits, QuantizeError, image_codes, quantize
-from golden.quartdepth.vit.graph import build_graph
-from golden.quartdepth.vit.model import DepthVit, DptConfig
+from triptych.golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
+from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, image_codes, quantize
+from triptych.golden.quartdepth.vit.graph import build_graph
+from triptych.golden.quartdepth.vit.model import DepthVit, DptConfig
 
 
 def test_graph_is_the_network() -> None:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from vit_kit import COLS, ROWS, photo, tiny_vit
 
-from golden.quartdepth.method.fisher import estimate
-from golden.quartdepth.method.polish import fold, groups, with_gains, without_idle_gains
-from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
-from golden.quartdepth.network.layers import FloatGraph, Gain
-from golden.quartdepth.network.network import Polish
-from golden.quartdepth.network.quantize import image_codes
-from golden.quartdepth.vit.graph import build_graph
+from triptych.golden.quartdepth.method.fisher import estimate
+from triptych.golden.quartdepth.method.polish import fold, groups, with_gains, without_idle_gains
+from triptych.golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth.network.layers import FloatGraph, Gain
+from triptych.golden.quartdepth.network.network import Polish
+from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.vit.graph import build_graph
 
 RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=20, alphas=(0.0, 1.0))
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.chip.isa import (
     Destination,
     Opcode,
     SourceA,
     Trap,
 )
-from golden.quartdepth.chip.machine import Machine, Result
-from golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.machine import Machine, Result
+from triptych.golden.quartdepth.chip.memory import Memory
 
 TINY = chip_config("tiny")  # D = 16, C = 8, R = 16, 16 KiB of scratchpad, queues of 2
 END = TINY.spad_bytes

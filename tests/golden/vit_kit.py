@@ -2,7 +2,7 @@
 
 import torch
 
-from golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
 
 ROWS, COLS = 4, 6
 SMALL = VitConfig(dim=32, depth=4, heads=2, grid=5, taps=(0, 1, 2, 3))

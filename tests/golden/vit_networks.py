@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 import torch
 
-from golden.quartdepth.arithmetic.numerics import Ints
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.compiler import single
-from golden.quartdepth.network.network import Convolution, Layer, Network, Normalise, Picture, Polish
-from golden.quartdepth.network.quantize import Bits, image_codes, quantize
-from golden.quartdepth.vit.graph import build_graph
 from tests.golden.vit_kit import COLS, ROWS, photo, tiny_vit
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler import single
+from triptych.golden.quartdepth.network.network import Convolution, Layer, Network, Normalise, Picture, Polish
+from triptych.golden.quartdepth.network.quantize import Bits, image_codes, quantize
+from triptych.golden.quartdepth.vit.graph import build_graph
 
 
 @cache

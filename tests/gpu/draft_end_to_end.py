@@ -19,7 +19,7 @@ import torch
 from draft_bench import HUNYUAN, WAN, Shape, output_folder, random_inputs, save
 from draft_peers import cudnn_dense
 
-from golden.draft_attention import diffusers_hook, draft_attention, enable_draft_attention
+from triptych.golden.draft_attention import diffusers_hook, draft_attention, enable_draft_attention
 
 DENSE_SHARE = 0.25
 

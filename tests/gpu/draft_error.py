@@ -19,10 +19,10 @@ from draft_fields import FIELDS, structured_inputs
 from draft_rivals import sparge_mask, svg_mask
 from draft_video import video_inputs
 
-from golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
-from golden.draft_attention.dispatch import attend, choose_backend
-from golden.draft_attention.pooling import pooled_tail
-from golden.draft_attention.selection import draft_mask, sets_from_mask
+from triptych.golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
+from triptych.golden.draft_attention.dispatch import attend, choose_backend
+from triptych.golden.draft_attention.pooling import pooled_tail
+from triptych.golden.draft_attention.selection import draft_mask, sets_from_mask
 
 SPARSITIES = (0.5, 0.75, 0.85, 0.9, 0.95)
 

@@ -32,8 +32,8 @@ from draft_bench import (
 )
 from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_inputs
 
-from golden.draft_attention import Backend, SelectionRule
-from golden.draft_attention.dispatch import attend, select
+from triptych.golden.draft_attention import Backend, SelectionRule
+from triptych.golden.draft_attention.dispatch import attend, select
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise

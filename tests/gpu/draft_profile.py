@@ -11,7 +11,7 @@ import argparse
 import torch
 from draft_bench import HUNYUAN, random_inputs
 
-from golden.draft_attention import draft_attention
+from triptych.golden.draft_attention import draft_attention
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sim.ledger import Label, replace_section, table
-from sim.rtl import ROOT
+from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.rtl.sources import ROOT
 
 Rows = list[dict[str, Any]]
 IMAGES = ROOT / "docs" / "img"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from golden.draft_attention import Geometry
-from golden.draft_attention.pooling import block_mean
-from golden.draft_attention.selection import DraftStatistic, draft_logits, with_text
+from triptych.golden.draft_attention import Geometry
+from triptych.golden.draft_attention.pooling import block_mean
+from triptych.golden.draft_attention.selection import DraftStatistic, draft_logits, with_text
 
 
 def _coordinates(geometry: Geometry, device: torch.device) -> torch.Tensor:

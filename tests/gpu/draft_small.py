@@ -12,7 +12,7 @@ import sys
 import torch
 from draft_bench import relative_error
 
-from golden.draft_attention import draft_attention
+from triptych.golden.draft_attention import draft_attention
 
 BOUND, EIGHT_BIT_BOUND = 5e-3, 6e-2
 

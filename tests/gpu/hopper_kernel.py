@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.hopper import block_sparse_attention
-from golden.draft_attention.selection import BlockSets, sets_from_mask
-from golden.draft_attention.tail import Tail, log_counts
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.hopper import block_sparse_attention
+from triptych.golden.draft_attention.selection import BlockSets, sets_from_mask
+from triptych.golden.draft_attention.tail import Tail, log_counts
 
 DEVICE = torch.device("cuda")
 BOUNDS = {"bf16": 4e-3, "f16": 6e-4, "fp8": 6e-2}  # relative L2 on white noise

@@ -10,13 +10,13 @@ import pyuvm
 from numpy.typing import NDArray
 from pyuvm import *  # noqa: F403  (pyuvm finds its phases and classes through its own names)
 
-from golden.fastcar.config import TINY, Controls, Policy, TasVariant
-from golden.fastcar.integer import StepTrace
-from sim.fastcar.csim import DECISION, StepResult, memory_of
-from sim.fastcar.image import pack_rows
 from tests.hls.cosim_environment import KernelTest, StreamDriver, StreamMonitor
 from tests.hls.lane_case import LaneCase
 from tests.hls.reference import Case, differences
+from triptych.golden.fastcar.config import TINY, Controls, Policy, TasVariant
+from triptych.golden.fastcar.integer import StepTrace
+from triptych.sim.fastcar.csim import DECISION, StepResult, memory_of
+from triptych.sim.fastcar.image import pack_rows
 
 WORD = 64
 

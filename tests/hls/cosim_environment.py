@@ -15,7 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Event, RisingEdge
 from pyuvm import ConfigDB, uvm_analysis_port, uvm_component, uvm_env, uvm_test
 
-from sim.fastcar.csim import CSim
+from triptych.sim.fastcar.csim import CSim
 
 Beats = Sequence[bytes]
 

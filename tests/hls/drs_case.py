@@ -6,11 +6,11 @@ import ctypes
 
 import numpy as np
 
-from golden.fastcar import drs
-from golden.fastcar.config import Policy
-from sim.fastcar.csim import DECISION, DRS_COUNTERS, ENTRY, JOB, ROW_COMMAND, CSim, Shape
-from sim.fastcar.image import REGISTERS
 from tests.hls.lane_case import pass_records
+from triptych.golden.fastcar import drs
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.fastcar.csim import DECISION, DRS_COUNTERS, ENTRY, JOB, ROW_COMMAND, CSim, Shape
+from triptych.sim.fastcar.image import REGISTERS
 
 FRAME = 3
 ATTENTION = (("q", 5), ("k", 2), ("v", 2), ("o", 5))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar import drs, integer
-from golden.fastcar.random_layer import fixed_point
-from golden.quartdepth.arithmetic.numerics import sat16
-from sim.fastcar.csim import ENTRY, JOB
-from sim.fastcar.image import BYTES, Limits, scale_image
-from sim.fastcar.weight_layout import pack_inputs, pack_weights
+from triptych.golden.fastcar import drs, integer
+from triptych.golden.fastcar.random_layer import fixed_point
+from triptych.golden.quartdepth.arithmetic.numerics import sat16
+from triptych.sim.fastcar.csim import ENTRY, JOB
+from triptych.sim.fastcar.image import BYTES, Limits, scale_image
+from triptych.sim.fastcar.weight_layout import pack_inputs, pack_weights
 
 
 @dataclass(frozen=True)

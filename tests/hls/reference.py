@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.fastcar import drs, integer
-from golden.fastcar.config import Controls, LayerConfig
-from golden.fastcar.integer import LayerState, LayerWeights, StepTrace
-from golden.fastcar.random_layer import random_layer, random_rows, random_state
-from sim.fastcar.csim import StepResult
-from sim.fastcar.image import DeviceState, Limits, Program
+from triptych.golden.fastcar import drs, integer
+from triptych.golden.fastcar.config import Controls, LayerConfig
+from triptych.golden.fastcar.integer import LayerState, LayerWeights, StepTrace
+from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
+from triptych.sim.fastcar.csim import StepResult
+from triptych.sim.fastcar.image import DeviceState, Limits, Program
 
 
 @dataclass

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sim import cocotb_run
-from sim.fastcar.cosim import SHELL, link_flags
-from sim.fastcar.csim import library
+from triptych.sim.build import cocotb_run
+from triptych.sim.fastcar.cosim import SHELL, link_flags
+from triptych.sim.fastcar.csim import library
 
 LANES = 4
 

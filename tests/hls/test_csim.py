@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.fastcar import integer
-from golden.fastcar.config import LLAMA_7B, SMALL, TINY, Controls, LayerConfig, Policy, TasVariant
-from golden.fastcar.silu import silu
-from golden.quartdepth.arithmetic import functions
-from sim.errors import TriptychError
-from sim.fastcar.csim import HLS, CSim, Deadlock, library, simulator
 from tests.hls.drs_case import drs_differences
 from tests.hls.mutants import mutant
 from tests.hls.reference import Case, differences
+from triptych.golden.fastcar import integer
+from triptych.golden.fastcar.config import LLAMA_7B, SMALL, TINY, Controls, LayerConfig, Policy, TasVariant
+from triptych.golden.fastcar.silu import silu
+from triptych.golden.quartdepth.arithmetic import functions
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.csim import HLS, CSim, Deadlock, library, simulator
 
 ODD = LayerConfig(width=90, ffn=131, heads=6, kv_heads=1, head_dim=10, frame_tokens=5, context=40)
 WIDE_HEADS = LayerConfig(width=65, ffn=40, heads=2, kv_heads=2, head_dim=128, frame_tokens=4, context=12)

@@ -7,13 +7,13 @@ import ctypes
 import numpy as np
 import pytest
 
-from golden.fastcar import integer
-from golden.fastcar.config import LayerConfig
-from golden.fastcar.integer import LayerState
-from golden.fastcar.random_layer import random_layer, random_state
-from sim.fastcar.csim import LANE_COUNTERS, STREAM_COUNTERS, CSim, Deadlock, Shape, simulator
-from sim.fastcar.image import BYTES, REGISTERS, SHORTS, DeviceState
 from tests.hls.lane_case import LaneCase
+from triptych.golden.fastcar import integer
+from triptych.golden.fastcar.config import LayerConfig
+from triptych.golden.fastcar.integer import LayerState
+from triptych.golden.fastcar.random_layer import random_layer, random_state
+from triptych.sim.fastcar.csim import LANE_COUNTERS, STREAM_COUNTERS, CSim, Deadlock, Shape, simulator
+from triptych.sim.fastcar.image import BYTES, REGISTERS, SHORTS, DeviceState
 
 LANES = 4
 SEEDS = range(20)

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.fastcar.config import TINY, VIDEO, Policy
-from golden.fastcar.integer import layer_step, rope_tables
-from golden.fastcar.model import IntegerModel, Session
-from golden.fastcar.random_layer import random_rows, random_state
-from sim.errors import TriptychError
-from sim.fastcar.csim import simulator
-from sim.fastcar.image import DeviceState, Program
-from sim.fastcar.layer import run_layer
-from sim.fastcar.session import KernelSession
+from triptych.golden.fastcar.config import TINY, VIDEO, Policy
+from triptych.golden.fastcar.integer import layer_step, rope_tables
+from triptych.golden.fastcar.model import IntegerModel, Session
+from triptych.golden.fastcar.random_layer import random_rows, random_state
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.csim import simulator
+from triptych.sim.fastcar.image import DeviceState, Program
+from triptych.sim.fastcar.layer import run_layer
+from triptych.sim.fastcar.session import KernelSession
 
 MODEL = IntegerModel.load()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sim.fastcar import hls_tables
-from sim.fastcar.hls_lint import lint
+from triptych.sim.fastcar import hls_tables
+from triptych.sim.fastcar.hls_lint import lint
 
 PLANTED = Path(__file__).with_name("planted_violations.cpp")
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from sim.fastcar.boards import board
-from sim.fastcar.csim import GLUE, HLS
+from triptych.sim.fastcar.boards import board
+from triptych.sim.fastcar.csim import GLUE, HLS
 
 
 def kernels() -> dict[str, dict[str, str]]:

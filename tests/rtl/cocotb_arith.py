@@ -9,7 +9,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import Timer
 
-from golden.quartdepth.arithmetic import numerics
+from triptych.golden.quartdepth.arithmetic import numerics
 
 EDGES = [0, 1, -1, 2, 3, -2, -3, 32767, 32768, -32768, -32769, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1]
 EDGES += [2**46, 2**46 - 1, -(2**46), 2**47 - 1, -(2**47)]

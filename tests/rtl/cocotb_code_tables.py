@@ -8,8 +8,8 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from golden.quartdepth.chip.isa import TABLE_BYTES
 from tests.rtl.bench import start
+from triptych.golden.quartdepth.chip.isa import TABLE_BYTES
 
 
 @cocotb.test()

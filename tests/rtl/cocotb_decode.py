@@ -10,11 +10,11 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig, chip_config
-from golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, INSTRUCTION_BYTES, Field, Opcode, Trap
-from golden.quartdepth.chip.program import TrapError, decode
 from tests.rtl.bench import stalls, start
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, INSTRUCTION_BYTES, Field, Opcode, Trap
+from triptych.golden.quartdepth.chip.program import TrapError, decode
 
 
 def golden_cause(data: bytes, config: ChipConfig) -> Trap:

@@ -11,10 +11,10 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.arithmetic.numerics import signature
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
 from tests.rtl.bench import AxiMemory, stalls, start
+from triptych.golden.quartdepth.arithmetic.numerics import signature
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
 
 MEMORY = 1 << 16
 

@@ -10,11 +10,11 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import CONFIGS
-from golden.quartdepth.chip.isa import Opcode, Trap
 from tests.rtl import mxu_jobs
 from tests.rtl.mxu_jobs import Job, Outcome
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.golden.quartdepth.chip.isa import Opcode, Trap
 
 CONFIG = CONFIGS["tiny"]
 PORTS = ("stream", "weight")

@@ -9,9 +9,9 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.isa import Engine, Opcode
 from tests.rtl.bench import start
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.isa import Engine, Opcode
 
 OPCODES = (Opcode.LOAD, Opcode.MATMUL, Opcode.VECTOR, Opcode.STORE)
 WAITS = ("wait_load", "wait_mxu", "wait_vpu", "wait_store")

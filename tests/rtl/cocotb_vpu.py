@@ -9,11 +9,11 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import CONFIGS
-from golden.quartdepth.chip.isa import Opcode, Trap
 from tests.rtl import vpu_jobs
 from tests.rtl.vpu_jobs import Job
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.golden.quartdepth.chip.isa import Opcode, Trap
 
 CONFIG = CONFIGS["tiny"]
 READ_PORTS = ("a", "b", "p")

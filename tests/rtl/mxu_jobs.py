@@ -10,13 +10,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.numerics import signature
-from golden.quartdepth.chip import machine_mxu
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import ActFormat, Opcode, Trap, WeightFormat
-from golden.quartdepth.chip.program import TrapError, decode, named
-from golden.quartdepth.chip.state import ChipState
+from triptych.golden.quartdepth.arithmetic.numerics import signature
+from triptych.golden.quartdepth.chip import machine_mxu
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import ActFormat, Opcode, Trap, WeightFormat
+from triptych.golden.quartdepth.chip.program import TrapError, decode, named
+from triptych.golden.quartdepth.chip.state import ChipState
 
 Fields = dict[str, int]
 CLASSES = 7

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim.cocotb_run import run
-from sim.rtl import ROOT, packages
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import ROOT, packages
 
 
 def test_arith() -> None:

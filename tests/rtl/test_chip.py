@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth.chip.codec import Instruction, assemble, disassemble
-from golden.quartdepth.chip.config import CONFIGS, ChipConfig
-from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, Engine, Opcode, Trap
-from golden.quartdepth.chip.machine import Machine
-from golden.quartdepth.chip.memory import Fault, Memory
-from golden.quartdepth.chip.program import CONTROL, StoredProgram
-from golden.quartdepth.stimulus.random_program import random_program
-from golden.quartdepth.stimulus.vectors import MANIFEST, read_retired
-from sim.rtl_run import MemoryTiming, RtlRun, run_program
+from triptych.golden.quartdepth.chip.codec import Instruction, assemble, disassemble
+from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, Engine, Opcode, Trap
+from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Fault, Memory
+from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
+from triptych.golden.quartdepth.stimulus.random_program import random_program
+from triptych.golden.quartdepth.stimulus.vectors import MANIFEST, read_retired
+from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SMALL = CONFIGS["small"]  # depth and columns are those of the vectors' configuration, and so are all results

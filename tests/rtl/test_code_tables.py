@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.cocotb_run import run
-from sim.rtl import RTL
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import RTL
 
 
 @pytest.mark.parametrize("depth", [16, pytest.param(32, marks=pytest.mark.slow)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from golden.quartdepth.chip.config import chip_config
-from sim.cocotb_run import run
-from sim.rtl import ROOT, RTL, parameters, sources
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import ROOT, RTL, parameters, sources
 
 
 def test_control() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from golden.quartdepth.chip.config import chip_config
-from sim import generate_decode, generate_registers
-from sim.cocotb_run import run
-from sim.rtl import RTL, packages, parameters
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl import generate_decode, generate_registers
+from triptych.sim.rtl.sources import RTL, packages, parameters
 
 
 @pytest.mark.parametrize("chip", ["tiny", pytest.param("paper", marks=pytest.mark.slow)])

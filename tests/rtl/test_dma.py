@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.cocotb_run import run
-from sim.rtl import ROOT, RTL, packages
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import ROOT, RTL, packages
 
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_load", "dma_store", "ram_1r1w", "spad")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.quartdepth.chip.config import CONFIGS, ChipConfig
-from golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
-from sim import cocotb_run
-from sim.rtl import packages, sources
-from sim.verilate import Build
 from tests.rtl import mxu_jobs
 from tests.rtl.mxu_jobs import ACC, ACTIVE, FILL, SPAD, WEIGHTS, Fields, Job, Outcome
+from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
+from triptych.sim.build import cocotb_run
+from triptych.sim.build.verilate import Build
+from triptych.sim.rtl.sources import packages, sources
 
 HERE = Path(__file__).parent
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")

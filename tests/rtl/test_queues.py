@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.cocotb_run import run
-from sim.rtl import ROOT, RTL, packages
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import ROOT, RTL, packages
 
 
 @pytest.mark.parametrize("seed", [1, 2])

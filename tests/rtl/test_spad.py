@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim.cocotb_run import run
-from sim.rtl import RTL, packages
+from triptych.sim.build.cocotb_run import run
+from triptych.sim.rtl.sources import RTL, packages
 
 
 def test_spad() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from golden.quartdepth.stimulus import vectors
-from sim.rtl import RTL, packages
-from sim.verilate import Build
+from triptych.golden.quartdepth.stimulus import vectors
+from triptych.sim.build.verilate import Build
+from triptych.sim.rtl.sources import RTL, packages
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parent / "vectors"

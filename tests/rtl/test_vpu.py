@@ -11,9 +11,11 @@ import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic import functions
-from golden.quartdepth.chip.config import CONFIGS, ChipConfig
-from golden.quartdepth.chip.isa import (
+from tests.rtl import vpu_jobs
+from tests.rtl.vpu_jobs import FULL, Job, Seen, Word
+from triptych.golden.quartdepth.arithmetic import functions
+from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,
@@ -25,11 +27,9 @@ from golden.quartdepth.chip.isa import (
     SourceA,
     Trap,
 )
-from sim import cocotb_run
-from sim.rtl import sources
-from sim.verilate import Build
-from tests.rtl import vpu_jobs
-from tests.rtl.vpu_jobs import FULL, Job, Seen, Word
+from triptych.sim.build import cocotb_run
+from triptych.sim.build.verilate import Build
+from triptych.sim.rtl.sources import sources
 
 HERE = Path(__file__).parent
 TINY = CONFIGS["tiny"]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip import machine_vpu
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip import machine_vpu
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,
@@ -28,8 +28,8 @@ from golden.quartdepth.chip.isa import (
     SourceA,
     Trap,
 )
-from golden.quartdepth.chip.program import TrapError, named
-from golden.quartdepth.chip.state import ChipState, Rows
+from triptych.golden.quartdepth.chip.program import TrapError, named
+from triptych.golden.quartdepth.chip.state import ChipState, Rows
 
 Word = dict[str, int]
 FULL = {"lo": -32768, "hi": 32767}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyuvm
 from pyuvm import *  # noqa: F403  (pyuvm finds its phases and classes through its own names)
 
-from golden.quartdepth.chip.isa import Trap
-from golden.quartdepth.stimulus.examples import EXAMPLES
 from tests.uvm.environment import ChipTest
 from tests.uvm.job import Job, MemoryKnobs, example_job, random_job
 from tests.uvm.sequences import RegistersSequence, StreamSequence
+from triptych.golden.quartdepth.chip.isa import Trap
+from triptych.golden.quartdepth.stimulus.examples import EXAMPLES
 
 CAUSES = [trap for trap in Trap if trap is not Trap.NONE]
 

@@ -8,9 +8,10 @@ from itertools import product
 
 from pyuvm import ConfigDB, uvm_subscriber
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from tests.uvm.scoreboard import Executed
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     ENGINE_OF,
     FIELDS,
     MICROWORD,
@@ -30,7 +31,6 @@ from golden.quartdepth.chip.isa import (
     Trap,
     WeightFormat,
 )
-from tests.uvm.scoreboard import Executed
 
 Bin = tuple[str, ...]
 

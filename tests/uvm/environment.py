@@ -11,12 +11,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 from pyuvm import ConfigDB, uvm_env, uvm_test
 
-from golden.quartdepth.chip.config import ChipConfig, chip_config
 from tests.uvm.coverage import Coverage
 from tests.uvm.memory_agent import MemoryAgent
 from tests.uvm.register_agent import RegisterAgent
 from tests.uvm.retirement_agent import RetirementAgent
 from tests.uvm.scoreboard import Scoreboard
+from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
 
 
 class ChipEnvironment(uvm_env):

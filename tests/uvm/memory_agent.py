@@ -10,8 +10,8 @@ from cocotb.triggers import ClockCycles, Event
 from cocotbext.axi import AxiBus, AxiSlave
 from pyuvm import uvm_agent, uvm_driver
 
-from golden.quartdepth.chip.memory import Fault, Memory
 from tests.uvm.job import MemoryKnobs
+from triptych.golden.quartdepth.chip.memory import Fault, Memory
 
 
 class ErrorResponse(Exception):

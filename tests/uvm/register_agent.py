@@ -6,7 +6,7 @@ import cocotb
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 from pyuvm import uvm_agent, uvm_driver, uvm_sequence, uvm_sequence_item, uvm_sequencer
 
-from sim.registers.register_map import REGISTERS
+from triptych.sim.rtl.registers.register_map import REGISTERS
 
 
 class RegisterItem(uvm_sequence_item):

@@ -8,7 +8,7 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 from pyuvm import uvm_agent, uvm_analysis_port, uvm_monitor
 
-from golden.quartdepth.chip.isa import Engine
+from triptych.golden.quartdepth.chip.isa import Engine
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from cocotb.triggers import ClockCycles
 from numpy.typing import NDArray
 from pyuvm import ConfigDB, uvm_analysis_port, uvm_component, uvm_tlm_analysis_fifo
 
-from golden.quartdepth.chip.codec import Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space, Trap
-from golden.quartdepth.chip.machine import Machine, Result, Retired, Run
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.state import Target, Write
 from tests.uvm.job import Expected, Job
 from tests.uvm.retirement_agent import Retirement
+from triptych.golden.quartdepth.chip.codec import Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space, Trap
+from triptych.golden.quartdepth.chip.machine import Machine, Result, Retired, Run
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.state import Target, Write
 
 ROWS_LATE = 20_000  # cycles in which rows that were handed over leave
 

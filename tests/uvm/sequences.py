@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import ClockCycles, First, RisingEdge
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Engine, Trap
-from sim.registers.register_map import REGISTERS
 from tests.uvm.environment import ChipEnvironment
 from tests.uvm.job import Expected, Job
 from tests.uvm.register_agent import RegisterSequence
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Engine, Trap
+from triptych.sim.rtl.registers.register_map import REGISTERS
 
 LIMIT = 2_000_000  # cycles of one program
 

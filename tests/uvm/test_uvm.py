@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from golden.quartdepth.chip.config import CONFIGS
-from sim import cocotb_run
-from sim.rtl import ROOT, parameters, sources
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.sim.build import cocotb_run
+from triptych.sim.rtl.sources import ROOT, parameters, sources
 
 
 def run(config: str, testcase: str, **options: object) -> None:

@@ -1,6 +1,6 @@
 """Draft attention's block-sparse kernels for NVIDIA Hopper GPUs, in CUDA, compiled at first use."""
 
-from golden.draft_attention.hopper.attention import Precision, block_sparse_attention
-from golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.hopper.attention import Precision, block_sparse_attention
+from triptych.golden.draft_attention.hopper.errors import HopperError
 
 __all__ = ["HopperError", "Precision", "block_sparse_attention"]

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 import torch
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.hopper.driver import Kernel, TensorMap, load_kernel
-from golden.draft_attention.hopper.eight_bit import quantise
-from golden.draft_attention.hopper.errors import HopperError
-from golden.draft_attention.hopper.problem import (
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.hopper.driver import Kernel, TensorMap, load_kernel
+from triptych.golden.draft_attention.hopper.eight_bit import quantise
+from triptych.golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.hopper.problem import (
     BLOCK,
     ELEMENTS,
     Problem,
@@ -23,8 +23,8 @@ from golden.draft_attention.hopper.problem import (
     pooled_map,
     token_maps,
 )
-from golden.draft_attention.selection import BlockSets
-from golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.selection import BlockSets
+from triptych.golden.draft_attention.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
 _THREADS = 384

@@ -14,7 +14,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.hopper.errors import HopperError
 
 SOURCES = Path(__file__).parent / "kernels"
 FLAGS = ("-cubin", "-std=c++17", "-O3", "-lineinfo", "-gencode=arch=compute_90a,code=sm_90a")

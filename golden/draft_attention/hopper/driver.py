@@ -9,8 +9,8 @@ from functools import cache
 
 import torch
 
-from golden.draft_attention.hopper.build import build
-from golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.hopper.build import build
+from triptych.golden.draft_attention.hopper.errors import HopperError
 
 TENSOR_MAP_BYTES = 128
 _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-from golden.draft_attention.geometry import Geometry
-from golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map, load_kernel
-from golden.draft_attention.hopper.problem import BLOCK, ELEMENTS, Heads, token_maps
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map, load_kernel
+from triptych.golden.draft_attention.hopper.problem import BLOCK, ELEMENTS, Heads, token_maps
 
 _THREADS = 256
 _SAMPLED_TOKENS = 2048

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.isa import TABLE_BYTES
+from triptych.golden.quartdepth.chip.isa import TABLE_BYTES
 
 INT16_MIN, INT16_MAX = -(1 << 15), (1 << 15) - 1
 Formula = Callable[[NDArray[np.float64]], NDArray[np.float64]]

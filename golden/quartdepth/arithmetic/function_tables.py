@@ -1,4 +1,7 @@
-"""Coefficients of `functions.py`, made by `python -m golden.quartdepth.arithmetic.functions --fit`: do not edit."""
+"""Coefficients of `functions.py`; do not edit.
+
+Made by `python -m triptych.golden.quartdepth.arithmetic.functions --fit`.
+"""
 
 LANE: tuple[tuple[int, int, int], ...] = (
     (21, 1024, -102),

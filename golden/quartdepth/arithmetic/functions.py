@@ -5,8 +5,9 @@ One evaluation serves all four. A segment number picks `(c0, c1, c2)`; `t` is th
     v = c0 + (c1 + rs(c2 * t, h_shift)) * t,        result = rs(v, v_shift)
 
 EXP2N and GELU share the unit that every lane has (`LANE`); RECIP and RSQRT share the one of the row scalars (`ROW`).
-The integers stand in `function_tables.py`; `python -m golden.quartdepth.arithmetic.functions --fit` makes them anew
-from float64, `--write` makes `rtl/pkg/function_pkg.sv`, `--check` fails when either is not what its source says.
+The integers stand in `function_tables.py`; `python -m triptych.golden.quartdepth.arithmetic.functions --fit` makes
+them anew from float64, `--write` makes `rtl/pkg/function_pkg.sv`, `--check` fails when either is not what its source
+says.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic import function_tables
-from golden.quartdepth.chip.isa import Function
+from triptych.golden.quartdepth.arithmetic import function_tables
+from triptych.golden.quartdepth.chip.isa import Function
 
 Ints = NDArray[np.int64]
 Segment = tuple[int, int, int]
@@ -196,8 +197,8 @@ def fit() -> dict[str, tuple[Segment, ...]]:
 
 
 def _tables_text() -> str:
-    command = "python -m golden.quartdepth.arithmetic.functions --fit"
-    out = [f'"""Coefficients of `functions.py`, made by `{command}`: do not edit."""']
+    command = "python -m triptych.golden.quartdepth.arithmetic.functions --fit"
+    out = [f'"""Coefficients of `functions.py`; do not edit.\n\nMade by `{command}`.\n"""']
     for name, table in fit().items():
         rows = "".join(f"    {segment},\n" for segment in table)
         out.append(f"{name}: tuple[tuple[int, int, int], ...] = (\n{rows})")
@@ -207,7 +208,7 @@ def _tables_text() -> str:
 def _package_text() -> str:
     out = [
         "// Coefficient tables of the vector engine's functions, made by",
-        "// `python -m golden.quartdepth.arithmetic.functions --write`",
+        "// `python -m triptych.golden.quartdepth.arithmetic.functions --write`",
         "// from golden/quartdepth/arithmetic/function_tables.py: do not edit.",
         "",
         "package function_pkg;",
@@ -244,7 +245,7 @@ def drift() -> list[str]:
     """The generated files that are not what their source says, one line each; empty when all is well."""
     wanted = {TABLES_FILE: (_tables_text, "--fit"), PACKAGE_FILE: (_package_text, "--write")}
     return [
-        f"{path.name} is stale: run `python -m golden.quartdepth.arithmetic.functions {flag}`"
+        f"{path.name} is stale: run `python -m triptych.golden.quartdepth.arithmetic.functions {flag}`"
         for path, (text, flag) in wanted.items()
         if not path.is_file() or path.read_text() != text()
     ]
@@ -252,7 +253,9 @@ def drift() -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--fit`, `--write`, `--check`; without any, the worst errors."""
-    parser = argparse.ArgumentParser(prog="python -m golden.quartdepth.arithmetic.functions", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m triptych.golden.quartdepth.arithmetic.functions", description=__doc__
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--fit", action="store_true", help="fit the tables anew")
     action.add_argument("--write", action="store_true", help="write the SystemVerilog package")

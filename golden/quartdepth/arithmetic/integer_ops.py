@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from golden.quartdepth.arithmetic import functions
+from triptych.golden.quartdepth.arithmetic import functions
 
 Pads = tuple[int, int, int, int]
 Scale = tuple[int, int]  # multiplier, shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from golden.quartdepth.chip.isa import FIELDS, INSTRUCTION_BYTES, MICROWORD, MICROWORD_BYTES, Field, Opcode
+from triptych.golden.quartdepth.chip.isa import FIELDS, INSTRUCTION_BYTES, MICROWORD, MICROWORD_BYTES, Field, Opcode
 
 
 class EncodingError(ValueError):

@@ -14,14 +14,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.numerics import signature
-from golden.quartdepth.chip import machine_mxu, machine_vpu
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import ENGINE_OF, Engine, Opcode, Space, Trap
-from golden.quartdepth.chip.memory import BusError, BusHang, Memory, windows
-from golden.quartdepth.chip.program import CONTROL, Fetch, ListedProgram, TrapError, decode, named
-from golden.quartdepth.chip.state import ChipState, Rows, RowStream, Target, Write, row_places
+from triptych.golden.quartdepth.arithmetic.numerics import signature
+from triptych.golden.quartdepth.chip import machine_mxu, machine_vpu
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Opcode, Space, Trap
+from triptych.golden.quartdepth.chip.memory import BusError, BusHang, Memory, windows
+from triptych.golden.quartdepth.chip.program import CONTROL, Fetch, ListedProgram, TrapError, decode, named
+from triptych.golden.quartdepth.chip.state import ChipState, Rows, RowStream, Target, Write, row_places
 
 TARGETS = {Space.SPAD: Target.SPAD, Space.PROG: Target.PROG, Space.TABLE: Target.TABLE}
 TOKEN_MASK = 0xFFFF

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from golden.quartdepth.arithmetic.numerics import Bytes, Ints, byte_pairs, unpack_nibbles, wrap32
-from golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
-from golden.quartdepth.chip.memory import windows
-from golden.quartdepth.chip.program import TrapError
-from golden.quartdepth.chip.state import ChipState, Rows
+from triptych.golden.quartdepth.arithmetic.numerics import Bytes, Ints, byte_pairs, unpack_nibbles, wrap32
+from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
+from triptych.golden.quartdepth.chip.memory import windows
+from triptych.golden.quartdepth.chip.program import TrapError
+from triptych.golden.quartdepth.chip.state import ChipState, Rows
 
 SLICE = 1 << 20  # elements of the streamed operand that are gathered at once: about what the caches hold
 BLAS = ThreadpoolController()

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic import functions
-from golden.quartdepth.arithmetic.numerics import (
+from triptych.golden.quartdepth.arithmetic import functions
+from triptych.golden.quartdepth.arithmetic.numerics import (
     Bytes,
     Int32s,
     Ints,
@@ -26,7 +26,7 @@ from golden.quartdepth.arithmetic.numerics import (
     sat32,
     wrap32,
 )
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.isa import (
     MICROWORD_BYTES,
     PARAM_BYTES,
     Addend,
@@ -40,9 +40,9 @@ from golden.quartdepth.chip.isa import (
     SourceA,
     Trap,
 )
-from golden.quartdepth.chip.memory import windows
-from golden.quartdepth.chip.program import TrapError, decode_microword
-from golden.quartdepth.chip.state import ChipState, Target, Write
+from triptych.golden.quartdepth.chip.memory import windows
+from triptych.golden.quartdepth.chip.program import TrapError, decode_microword
+from triptych.golden.quartdepth.chip.state import ChipState, Target, Write
 
 PARAM = np.dtype([("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero_point", "i1")])
 UNSIGNED = np.arange(16, dtype=np.int8)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.numerics import Bytes, Ints
+from triptych.golden.quartdepth.arithmetic.numerics import Bytes, Ints
 
 
 class Fault(Enum):

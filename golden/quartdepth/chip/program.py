@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from golden.quartdepth.chip.codec import EncodingError, Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import EncodingError, Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     FIELDS,
     INSTRUCTION_BYTES,
     MICROWORD,
@@ -29,7 +29,7 @@ from golden.quartdepth.chip.isa import (
     Trap,
     WeightFormat,
 )
-from golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.memory import Memory
 
 CONTROL = 4  # the "engine" of fetch and decode in the trap CSR
 Constraint = tuple[str, frozenset[int] | None, int | None]  # field, members of its enumeration, minimum

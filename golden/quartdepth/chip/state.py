@@ -9,10 +9,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.codetable import threshold_codes
-from golden.quartdepth.arithmetic.numerics import Bytes, Int32s, Ints, signature
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import MICROWORD_BYTES, ROW_SCALARS, TABLE_BYTES, Space
+from triptych.golden.quartdepth.arithmetic.codetable import threshold_codes
+from triptych.golden.quartdepth.arithmetic.numerics import Bytes, Int32s, Ints, signature
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, ROW_SCALARS, TABLE_BYTES, Space
 
 
 class Target(Enum):

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.compiler.allocate import Buffer
-from golden.quartdepth.compiler.layout import Layout, round_up
-from golden.quartdepth.compiler.steps import PieceKey, Step, Tile
-from golden.quartdepth.network.network import Attend, Convolution, Layer, Normalise
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.compiler.allocate import Buffer
+from triptych.golden.quartdepth.compiler.layout import Layout, round_up
+from triptych.golden.quartdepth.compiler.steps import PieceKey, Step, Tile
+from triptych.golden.quartdepth.network.network import Attend, Convolution, Layer, Normalise
 
 TILES = 12  # a cluster that streams is cut into so many tiles at least: the next one can load while it ends
 HALO = 2  # a tile should have so many times the rows that neighbouring tiles read twice

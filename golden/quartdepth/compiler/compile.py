@@ -13,20 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode, WeightFormat
-from golden.quartdepth.compiler.effects import Memory
-from golden.quartdepth.compiler.emit import emit_network
-from golden.quartdepth.compiler.emitter import Emitter
-from golden.quartdepth.compiler.interleave import Scheduled
-from golden.quartdepth.compiler.layout import CompileError, InputWindows, Place, round_up
-from golden.quartdepth.compiler.pack import weight_format
-from golden.quartdepth.compiler.plan import Plan, make_plan
-from golden.quartdepth.compiler.schedule import schedule
-from golden.quartdepth.compiler.stores import Image
-from golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode, WeightFormat
+from triptych.golden.quartdepth.compiler.effects import Memory
+from triptych.golden.quartdepth.compiler.emit import emit_network
+from triptych.golden.quartdepth.compiler.emitter import Emitter
+from triptych.golden.quartdepth.compiler.interleave import Scheduled
+from triptych.golden.quartdepth.compiler.layout import CompileError, InputWindows, Place, round_up
+from triptych.golden.quartdepth.compiler.pack import weight_format
+from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
+from triptych.golden.quartdepth.compiler.schedule import schedule
+from triptych.golden.quartdepth.compiler.stores import Image
+from triptych.golden.quartdepth.network.network import Network
 
 ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
 
@@ -184,7 +184,7 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
 
 
 def _mode(layer: object, plan: Plan) -> str:
-    from golden.quartdepth.network.network import Attend, Convolution
+    from triptych.golden.quartdepth.network.network import Attend, Convolution
 
     if isinstance(layer, Attend):
         return "attention"

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     MICROWORD_BYTES,
     PARAM_BYTES,
     TABLE_BYTES,
@@ -28,7 +28,7 @@ from golden.quartdepth.chip.isa import (
     Space,
     WeightFormat,
 )
-from golden.quartdepth.compiler.microcode import Program
+from triptych.golden.quartdepth.compiler.microcode import Program
 
 Words = NDArray[np.int64]
 

@@ -5,14 +5,14 @@ The order is right when run one instruction after the other. Tokens and early lo
 
 from __future__ import annotations
 
-from golden.quartdepth.compiler.allocate import Buffer
-from golden.quartdepth.compiler.clusters import ClusterPlan, Operand
-from golden.quartdepth.compiler.emit_attention import emit_attention
-from golden.quartdepth.compiler.emit_jobs import Operands, emit_portion, portions
-from golden.quartdepth.compiler.emitter import Emitter, View, buffer_view
-from golden.quartdepth.compiler.microcode import Slots
-from golden.quartdepth.compiler.steps import Group, PieceKey, Rect, Tile
-from golden.quartdepth.network.network import Attend
+from triptych.golden.quartdepth.compiler.allocate import Buffer
+from triptych.golden.quartdepth.compiler.clusters import ClusterPlan, Operand
+from triptych.golden.quartdepth.compiler.emit_attention import emit_attention
+from triptych.golden.quartdepth.compiler.emit_jobs import Operands, emit_portion, portions
+from triptych.golden.quartdepth.compiler.emitter import Emitter, View, buffer_view
+from triptych.golden.quartdepth.compiler.microcode import Slots
+from triptych.golden.quartdepth.compiler.steps import Group, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.network.network import Attend
 
 
 def emit_network(emitter: Emitter) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden.quartdepth.chip.isa import ActFormat, WeightFormat
-from golden.quartdepth.compiler import microcode
-from golden.quartdepth.compiler.emitter import Emitter, View
-from golden.quartdepth.compiler.layout import round_up
-from golden.quartdepth.compiler.microcode import Program, Slots
-from golden.quartdepth.compiler.steps import PieceKey, Step, Tile
-from golden.quartdepth.network.network import Attend
+from triptych.golden.quartdepth.chip.isa import ActFormat, WeightFormat
+from triptych.golden.quartdepth.compiler import microcode
+from triptych.golden.quartdepth.compiler.emitter import Emitter, View
+from triptych.golden.quartdepth.compiler.layout import round_up
+from triptych.golden.quartdepth.compiler.microcode import Program, Slots
+from triptych.golden.quartdepth.compiler.steps import PieceKey, Step, Tile
+from triptych.golden.quartdepth.network.network import Attend
 
 
 @dataclass(frozen=True)

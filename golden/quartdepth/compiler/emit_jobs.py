@@ -8,16 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
-from golden.quartdepth.compiler import microcode
-from golden.quartdepth.compiler.emitter import Emitter, View
-from golden.quartdepth.compiler.jobs import Job, Walk
-from golden.quartdepth.compiler.layout import Place
-from golden.quartdepth.compiler.microcode import Program, Slots
-from golden.quartdepth.compiler.pack import elements_per_step, paired, weight_format
-from golden.quartdepth.compiler.steps import Group, PieceKey, Step, Tile, clip, input_span
-from golden.quartdepth.network.network import Convolution, Double, Layer, Network, Normalise, Polish, Rescale
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
+from triptych.golden.quartdepth.compiler import microcode
+from triptych.golden.quartdepth.compiler.emitter import Emitter, View
+from triptych.golden.quartdepth.compiler.jobs import Job, Walk
+from triptych.golden.quartdepth.compiler.layout import Place
+from triptych.golden.quartdepth.compiler.microcode import Program, Slots
+from triptych.golden.quartdepth.compiler.pack import elements_per_step, paired, weight_format
+from triptych.golden.quartdepth.compiler.steps import Group, PieceKey, Step, Tile, clip, input_span
+from triptych.golden.quartdepth.network.network import Convolution, Double, Layer, Network, Normalise, Polish, Rescale
 
 ACT_FORMATS = {Format.INT8: ActFormat.INT8, Format.UINT4: ActFormat.UINT4, Format.TABLE4: ActFormat.TABLE4}
 

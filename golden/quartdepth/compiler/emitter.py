@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space
-from golden.quartdepth.compiler.microcode import Program
-from golden.quartdepth.compiler.plan import Plan
-from golden.quartdepth.compiler.steps import Piece, Rect
-from golden.quartdepth.compiler.stores import Image, Store
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space
+from triptych.golden.quartdepth.compiler.microcode import Program
+from triptych.golden.quartdepth.compiler.plan import Plan
+from triptych.golden.quartdepth.compiler.steps import Piece, Rect
+from triptych.golden.quartdepth.compiler.stores import Image, Store
 
 MAX_ROWS = 0xFFFF  # of a LOAD or STORE
 

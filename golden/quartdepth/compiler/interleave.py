@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from golden.quartdepth.chip.codec import Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode
-from golden.quartdepth.compiler.effects import Effects
-from golden.quartdepth.compiler.emitter import Op
+from triptych.golden.quartdepth.chip.codec import Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode
+from triptych.golden.quartdepth.compiler.effects import Effects
+from triptych.golden.quartdepth.compiler.emitter import Op
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU
 BRIDGED = 0.5  # part of an elementwise VECTOR that the MXU must be able to bridge

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.compiler.layout import CompileError, Layout, Place, Storage
-from golden.quartdepth.network.fold import Fold
-from golden.quartdepth.network.layers import Regrid
-from golden.quartdepth.network.network import Convolution, Double, Layer, Normalise, Polish, Rescale
+from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Place, Storage
+from triptych.golden.quartdepth.network.fold import Fold
+from triptych.golden.quartdepth.network.layers import Regrid
+from triptych.golden.quartdepth.network.network import Convolution, Double, Layer, Normalise, Polish, Rescale
 
 Pair = tuple[int, int]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Format, WeightFormat
-from golden.quartdepth.compiler.pack import weight_format
-from golden.quartdepth.network.fold import Fold, find_fold
-from golden.quartdepth.network.layers import Shape
-from golden.quartdepth.network.network import Attend, Code, Convolution, Join, Layer, Network, Picture
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Format, WeightFormat
+from triptych.golden.quartdepth.compiler.pack import weight_format
+from triptych.golden.quartdepth.network.fold import Fold, find_fold
+from triptych.golden.quartdepth.network.layers import Shape
+from triptych.golden.quartdepth.network.network import Attend, Code, Convolution, Join, Layer, Network, Picture
 
 
 class CompileError(ValueError):

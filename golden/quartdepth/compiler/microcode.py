@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from golden.quartdepth.chip.codec import Microword
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import Microword
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,
@@ -16,7 +16,7 @@ from golden.quartdepth.chip.isa import (
     Side,
     SourceA,
 )
-from golden.quartdepth.network.network import (
+from triptych.golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,

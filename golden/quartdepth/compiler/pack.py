@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.numerics import pack_nibbles
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import PARAM_BYTES, Format, WeightFormat
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import PARAM_BYTES, Format, WeightFormat
 
 Weights = NDArray[np.int8]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.compiler.allocate import Buffer, place
-from golden.quartdepth.compiler.clusters import (
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.compiler.allocate import Buffer, place
+from triptych.golden.quartdepth.compiler.clusters import (
     Cluster,
     ClusterPlan,
     Operand,
@@ -20,9 +20,9 @@ from golden.quartdepth.compiler.clusters import (
     on_mxu,
     tile_options,
 )
-from golden.quartdepth.compiler.layout import CompileError, Layout, Storage, lay_out, round_up
-from golden.quartdepth.compiler.steps import Piece, PieceKey, Step, make_steps
-from golden.quartdepth.network.network import Attend, Network
+from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Storage, lay_out, round_up
+from triptych.golden.quartdepth.compiler.steps import Piece, PieceKey, Step, make_steps
+from triptych.golden.quartdepth.network.network import Attend, Network
 
 STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.numerics import Ints
-from golden.quartdepth.chip.isa import Trap
-from golden.quartdepth.chip.machine import Machine, Retired
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import StoredProgram
-from golden.quartdepth.compiler.compile import Compiled
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.isa import Trap
+from triptych.golden.quartdepth.chip.machine import Machine, Retired
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.compiler.compile import Compiled
 
 
 class RunError(RuntimeError):

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Engine, Opcode, Space
-from golden.quartdepth.compiler.effects import Memory, effects_of
-from golden.quartdepth.compiler.emitter import Op
-from golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
-from golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Engine, Opcode, Space
+from triptych.golden.quartdepth.compiler.effects import Memory, effects_of
+from triptych.golden.quartdepth.compiler.emitter import Op
+from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
+from triptych.golden.quartdepth.compiler.layout import CompileError
 
 MAX_TOKENS = 0xFFFF
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues

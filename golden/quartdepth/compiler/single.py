@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.arithmetic.numerics import Ints
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Regrid, Shape
-from golden.quartdepth.network.network import (
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Regrid, Shape
+from triptych.golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Format, WeightFormat
-from golden.quartdepth.compiler import pack
-from golden.quartdepth.compiler.jobs import Job, Walk, jobs_of
-from golden.quartdepth.compiler.layout import CompileError, Layout, Place
-from golden.quartdepth.network.network import Attend, Convolution, Join, Layer, Polish
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Format, WeightFormat
+from triptych.golden.quartdepth.compiler import pack
+from triptych.golden.quartdepth.compiler.jobs import Job, Walk, jobs_of
+from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Place
+from triptych.golden.quartdepth.network.network import Attend, Convolution, Join, Layer, Polish
 
 
 class Rect(NamedTuple):

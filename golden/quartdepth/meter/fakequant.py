@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.meter.model import METER, MV2, Attention, MViT, PreNorm, Tap
+from triptych.golden.quartdepth.meter.model import METER, MV2, Attention, MViT, PreNorm, Tap
 
 WEIGHT_BITS = 4
 _RANGE_MOMENTUM = 0.05

@@ -1,4 +1,4 @@
-"""Trains the default METER-XXS: `python -m golden.quartdepth.meter.train --out DIR`.
+"""Trains the default METER-XXS: `python -m triptych.golden.quartdepth.meter.train --out DIR`.
 
 Data: the train splits of two RGB-D sequences whose licences allow it, and rendered rooms (`scenes`). Two phases:
 floating point with BatchNorm; then BatchNorm frozen and folded and the fused network trained while W4A8 and W4A4
@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
-from golden.paths import shared_dir
-from golden.quartdepth.meter.augment import augment
-from golden.quartdepth.meter.fakequant import QuantSim
-from golden.quartdepth.meter.model import METADATA_KEY, METER, fuse, fused_state
-from golden.quartdepth.meter.scenes import SceneConfig, draw_scenes, render, usable
-from golden.quartdepth.meter.sequences import TRAINED_PLACES, read_sequence
+from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.meter.augment import augment
+from triptych.golden.quartdepth.meter.fakequant import QuantSim
+from triptych.golden.quartdepth.meter.model import METADATA_KEY, METER, fuse, fused_state
+from triptych.golden.quartdepth.meter.scenes import SceneConfig, draw_scenes, render, usable
+from triptych.golden.quartdepth.meter.sequences import TRAINED_PLACES, read_sequence
 
 PHOTOS = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "camera", "coins", "page", "text")
 MODES: tuple[int | None, ...] = (None, 8, 4, 4)  # phase 2 cycles through float, W4A8, W4A4, W4A4

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from golden.quartdepth.method.matrix import outputs
-from golden.quartdepth.method.simulate import simulate
-from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+from triptych.golden.quartdepth.method.matrix import outputs
+from triptych.golden.quartdepth.method.simulate import simulate
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
 
 BATCH = 4
 FLOOR = 0.02  # of the median output: depths below it count alike

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from golden.quartdepth.method.compensate import Sums, compensate
-from golden.quartdepth.method.matrix import CHUNK, from_matrix, joined, outputs, to_matrix
-from golden.quartdepth.method.rounding import Metric, best_scales, fisher_rounding, nearest
-from golden.quartdepth.method.simulate import Pictures, Weights, constants, fake_quantise, product, run_layer
-from golden.quartdepth.network.layers import Conv, FloatGraph, FloatLayer, Transposed
-from golden.quartdepth.network.network import Code
-from golden.quartdepth.network.quantize import Rounded
+from triptych.golden.quartdepth.method.compensate import Sums, compensate
+from triptych.golden.quartdepth.method.matrix import CHUNK, from_matrix, joined, outputs, to_matrix
+from triptych.golden.quartdepth.method.rounding import Metric, best_scales, fisher_rounding, nearest
+from triptych.golden.quartdepth.method.simulate import Pictures, Weights, constants, fake_quantise, product, run_layer
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, FloatLayer, Transposed
+from triptych.golden.quartdepth.network.network import Code
+from triptych.golden.quartdepth.network.quantize import Rounded
 
 HELD_OUT = 4  # every so many-th image judges what the others propose
 DAMPINGS = (0.01, 0.1, 1.0)  # the paper's first

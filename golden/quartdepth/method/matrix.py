@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from golden.quartdepth.network.layers import Conv, Transposed
+from triptych.golden.quartdepth.network.layers import Conv, Transposed
 
 CHUNK = 4  # images whose patches are held at a time
 

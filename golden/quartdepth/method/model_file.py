@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Patches, Regrid, Shape
-from golden.quartdepth.network.network import (
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Patches, Regrid, Shape
+from triptych.golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from golden.quartdepth.arithmetic.codetable import INT16_MAX, CodeTable, lognp_scale
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.method.fisher import Fisher
-from golden.quartdepth.method.matrix import to_matrix
-from golden.quartdepth.method.rounding import Metric, best_scales, nearest
-from golden.quartdepth.method.simulate import fake_quantise, is_sum
-from golden.quartdepth.network.layers import (
+from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, CodeTable, lognp_scale
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.method.fisher import Fisher
+from triptych.golden.quartdepth.method.matrix import to_matrix
+from triptych.golden.quartdepth.method.rounding import Metric, best_scales, nearest
+from triptych.golden.quartdepth.method.simulate import fake_quantise, is_sum
+from triptych.golden.quartdepth.network.layers import (
     Attention,
     Concat,
     Conv,
@@ -39,8 +39,8 @@ from golden.quartdepth.network.layers import (
     Relu,
     Transposed,
 )
-from golden.quartdepth.network.network import Code
-from golden.quartdepth.network.quantize import WEIGHT_TOP, uniform_code
+from triptych.golden.quartdepth.network.network import Code
+from triptych.golden.quartdepth.network.quantize import WEIGHT_TOP, uniform_code
 
 PERCENTILE = 0.95  # of |x| in a channel: the paper's w
 FLOOR = 1e-3  # of the largest w: a channel that is (almost) never used

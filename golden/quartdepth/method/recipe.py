@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.method.fisher import BATCH, Fisher, estimate
-from golden.quartdepth.method.layerwise import LayerRecord, Steps, quantise_layers
-from golden.quartdepth.method.matrix import second_moment
-from golden.quartdepth.method.polish import (
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.method.fisher import BATCH, Fisher, estimate
+from triptych.golden.quartdepth.method.layerwise import LayerRecord, Steps, quantise_layers
+from triptych.golden.quartdepth.method.matrix import second_moment
+from triptych.golden.quartdepth.method.polish import (
     Choice,
     Gains,
     Kind,
@@ -36,11 +36,11 @@ from golden.quartdepth.method.polish import (
     with_gains,
     without_idle_gains,
 )
-from golden.quartdepth.method.reconstruct import Teaching, reconstruct
-from golden.quartdepth.method.simulate import simulate
-from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from golden.quartdepth.network.network import Code, Network
-from golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
+from triptych.golden.quartdepth.method.reconstruct import Teaching, reconstruct
+from triptych.golden.quartdepth.method.simulate import simulate
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
 
 SAMPLES = 2048  # places of each picture that tables are chosen on,
 VALUES = 1 << 17  # and values, at most

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from golden.quartdepth.method.fisher import log_depth, output_floor
-from golden.quartdepth.method.simulate import Weights, simulate
-from golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from golden.quartdepth.network.network import Code
-from golden.quartdepth.network.quantize import Rounded
+from triptych.golden.quartdepth.method.fisher import log_depth, output_floor
+from triptych.golden.quartdepth.method.simulate import Weights, simulate
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+from triptych.golden.quartdepth.network.network import Code
+from triptych.golden.quartdepth.network.quantize import Rounded
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def reconstruct(
     taught = student.rounded()
 
     def total(chosen: Mapping[str, Rounded]) -> float:
-        from golden.quartdepth.method.layerwise import weights_of
+        from triptych.golden.quartdepth.method.layerwise import weights_of
 
         weights = {layer.name: weights_of(layer, chosen[layer.name]) for layer in student.layers}
         with torch.no_grad():

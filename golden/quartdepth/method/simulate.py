@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Add, Attention, Conv, FloatGraph, FloatLayer, Transposed
-from golden.quartdepth.network.network import Code
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Add, Attention, Conv, FloatGraph, FloatLayer, Transposed
+from triptych.golden.quartdepth.network.network import Code
 
 Pictures = dict[str, Tensor]
 Sums = Callable[[str, Tensor], None]

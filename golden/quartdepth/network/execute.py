@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from golden.quartdepth.arithmetic.functions import exp2n, gelu, recip, rsqrt
-from golden.quartdepth.arithmetic.numerics import Ints, rs, sat16, sat32, wrap32
-from golden.quartdepth.network.network import (
+from triptych.golden.quartdepth.arithmetic.functions import exp2n, gelu, recip, rsqrt
+from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs, sat16, sat32, wrap32
+from triptych.golden.quartdepth.network.network import (
     Attend,
     Convolution,
     Double,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Shape
-from golden.quartdepth.network.network import Convolution, Join, Network
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Shape
+from triptych.golden.quartdepth.network.network import Convolution, Join, Network
 
 MAX_STRIDE, MAX_KERNEL = 7, 15
 

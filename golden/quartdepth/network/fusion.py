@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from golden.quartdepth.network.layers import (
+from triptych.golden.quartdepth.network.layers import (
     Add,
     Attention,
     Concat,

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
-from golden.quartdepth.network.fusion import GraphError, fuse
-from golden.quartdepth.network.layers import (
+from triptych.golden.quartdepth.network.fusion import GraphError, fuse
+from triptych.golden.quartdepth.network.layers import (
     Add,
     Attention,
     Concat,

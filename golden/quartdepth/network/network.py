@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic.codetable import CodeTable
-from golden.quartdepth.arithmetic.numerics import Ints
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import Patches, Regrid, Shape
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Patches, Regrid, Shape
 
 _LIMITS = {Format.INT8: (-128, 127), Format.UINT4: (0, 15), Format.TABLE4: (0, 15), Format.INT16: (-32768, 32767)}
 
@@ -315,6 +315,6 @@ class Network:
 
     def run_integer(self, codes: Ints, observe: Callable[[str, Ints], None] | None = None) -> Ints:
         """Output codes [h, w, c] for input codes [h, w, c], layer by layer, without the machine."""
-        from golden.quartdepth.network.execute import run
+        from triptych.golden.quartdepth.network.execute import run
 
         return run(self, codes, observe)

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.network.layers import (
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import (
     Add,
     Attention,
     Concat,
@@ -35,7 +35,7 @@ from golden.quartdepth.network.layers import (
     Relu,
     Transposed,
 )
-from golden.quartdepth.network.network import (
+from triptych.golden.quartdepth.network.network import (
     Attend,
     Code,
     Convolution,

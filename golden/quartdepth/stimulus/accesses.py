@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.isa import TABLE_BYTES, Engine
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.isa import TABLE_BYTES, Engine
 
 
 @dataclass(frozen=True)

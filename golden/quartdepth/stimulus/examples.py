@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.codec import Instruction, Microword, encode_program
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword, encode_program
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     ENGINE_OF,
     INSTRUCTION_BYTES,
     PARAM_BYTES,
@@ -34,7 +34,7 @@ from golden.quartdepth.chip.isa import (
     Space,
     WeightFormat,
 )
-from golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.memory import Memory
 
 MEMORY_BYTES = 1 << 17
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.codetable import INT16_MAX, INT16_MIN, CodeTable
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, INT16_MIN, CodeTable
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import (
     ENGINE_OF,
     MICROWORD_BYTES,
     PARAM_BYTES,
@@ -25,9 +25,18 @@ from golden.quartdepth.chip.isa import (
     Space,
     WeightFormat,
 )
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.stimulus.accesses import Access, Loaded, Range, Stream, conflict, overlap, table_range, wait
-from golden.quartdepth.stimulus.random_microwords import (
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.stimulus.accesses import (
+    Access,
+    Loaded,
+    Range,
+    Stream,
+    conflict,
+    overlap,
+    table_range,
+    wait,
+)
+from triptych.golden.quartdepth.stimulus.random_microwords import (
     TABLES_USED,
     Draw,
     reads_rows,

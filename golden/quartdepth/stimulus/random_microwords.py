@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.codetable import INT16_MAX, INT16_MIN
-from golden.quartdepth.chip.codec import Microword
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, INT16_MIN
+from triptych.golden.quartdepth.chip.codec import Microword
+from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
     Format,

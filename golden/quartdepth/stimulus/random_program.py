@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.quartdepth.chip.codec import Instruction
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Opcode, Trap
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import CONTROL, StoredProgram
-from golden.quartdepth.stimulus.random_builder import PROGRAM, Builder
-from golden.quartdepth.stimulus.random_traps import plant
+from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Opcode, Trap
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
+from triptych.golden.quartdepth.stimulus.random_builder import PROGRAM, Builder
+from triptych.golden.quartdepth.stimulus.random_traps import plant
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from golden.quartdepth.chip.codec import Instruction, Microword
-from golden.quartdepth.chip.isa import (
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.isa import (
     FIELDS,
     INSTRUCTION_BYTES,
     Destination,
@@ -13,10 +13,10 @@ from golden.quartdepth.chip.isa import (
     SourceA,
     Trap,
 )
-from golden.quartdepth.chip.memory import Fault
-from golden.quartdepth.chip.program import CONTROL
-from golden.quartdepth.stimulus.accesses import wait
-from golden.quartdepth.stimulus.random_builder import DATA, FAULTY, PROGRAM, REGION, STORED, Builder
+from triptych.golden.quartdepth.chip.memory import Fault
+from triptych.golden.quartdepth.chip.program import CONTROL
+from triptych.golden.quartdepth.stimulus.accesses import wait
+from triptych.golden.quartdepth.stimulus.random_builder import DATA, FAULTY, PROGRAM, REGION, STORED, Builder
 
 HALT = Instruction(Opcode.HALT)
 

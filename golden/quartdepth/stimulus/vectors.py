@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.quartdepth.arithmetic import functions
-from golden.quartdepth.arithmetic.codetable import threshold_codes
-from golden.quartdepth.arithmetic.numerics import pack_nibbles, rs, sat16, sat32, unpack_nibbles
-from golden.quartdepth.chip.codec import disassemble
-from golden.quartdepth.chip.config import CONFIGS
-from golden.quartdepth.chip.isa import TABLE_BYTES, Engine
-from golden.quartdepth.chip.machine import Machine
-from golden.quartdepth.chip.memory import Memory
-from golden.quartdepth.chip.program import StoredProgram
-from golden.quartdepth.stimulus.examples import EXAMPLES, Example, noise
+from triptych.golden.quartdepth.arithmetic import functions
+from triptych.golden.quartdepth.arithmetic.codetable import threshold_codes
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, rs, sat16, sat32, unpack_nibbles
+from triptych.golden.quartdepth.chip.codec import disassemble
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.golden.quartdepth.chip.isa import TABLE_BYTES, Engine
+from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Memory
+from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.stimulus.examples import EXAMPLES, Example, noise
 
 MANIFEST = "manifest.json"
 RETIRED = np.dtype([("pc", "<u2"), ("engine", "u1"), ("unused", "u1"), ("signature", "<u4")])

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from golden.quartdepth.meter.model import METADATA_KEY
-from golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.meter.model import METADATA_KEY
+from triptych.golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
 
 HEAD_WEIGHTS = Path(__file__).parent / "weights" / "dpt_vits.npz"
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5  # fields of ModelProto and GraphProto

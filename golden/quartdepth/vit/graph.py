@@ -14,8 +14,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.network.fusion import fuse
-from golden.quartdepth.network.layers import (
+from triptych.golden.quartdepth.network.fusion import fuse
+from triptych.golden.quartdepth.network.layers import (
     Add,
     Attention,
     Conv,
@@ -29,7 +29,7 @@ from golden.quartdepth.network.layers import (
     Shape,
     Transposed,
 )
-from golden.quartdepth.vit.model import Block, DepthVit, Fusion, ResidualUnit
+from triptych.golden.quartdepth.vit.model import Block, DepthVit, Fusion, ResidualUnit
 
 INPUT = "patches"
 POSITIONS = "positions"

@@ -1,4 +1,4 @@
-"""Trains the DPT head on a frozen ViT-S: `python -m golden.quartdepth.vit.train --backbone FILE --out FILE`.
+"""Trains the DPT head on a frozen ViT-S: `python -m triptych.golden.quartdepth.vit.train --backbone FILE --out FILE`.
 
 Data and losses are METER's (`golden/quartdepth/meter/train.py`): the train splits of the two sequences whose licences
 allow it, and rendered rooms. The backbone stands still, so the result is the head alone. `--also` adds a sequence
@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
-from golden.paths import shared_dir
-from golden.quartdepth.meter.augment import augment
-from golden.quartdepth.meter.sequences import TRAINED_PLACES, licence
-from golden.quartdepth.meter.train import (
+from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.meter.augment import augment
+from triptych.golden.quartdepth.meter.sequences import TRAINED_PLACES, licence
+from triptych.golden.quartdepth.meter.train import (
     Pool,
     RecordedStep,
     RunningMean,
@@ -37,8 +37,8 @@ from golden.quartdepth.meter.train import (
     textures,
     write_whole,
 )
-from golden.quartdepth.vit.backbone import wheel_backbone
-from golden.quartdepth.vit.model import DepthVit
+from triptych.golden.quartdepth.vit.backbone import wheel_backbone
+from triptych.golden.quartdepth.vit.model import DepthVit
 
 INPUT_SIZE = (196, 252)  # multiples of the patch, the proportions of a 192 x 256 frame but for 2 %
 

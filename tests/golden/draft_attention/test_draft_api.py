@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from golden.draft_attention import Backend, DraftAttentionError, Geometry, GeometryError, draft_attention
-from golden.draft_attention.dispatch import choose_backend
+from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, GeometryError, draft_attention
+from triptych.golden.draft_attention.dispatch import choose_backend
 
 GRID = (2, 8, 16)
 LENGTH = 2 * 8 * 16 + 6

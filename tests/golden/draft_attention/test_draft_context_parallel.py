@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from golden.draft_attention import DraftAttentionError, draft_attention
-from golden.draft_attention.context_parallel import balance_groups, ulysses_draft_attention
+from triptych.golden.draft_attention import DraftAttentionError, draft_attention
+from triptych.golden.draft_attention.context_parallel import balance_groups, ulysses_draft_attention
 
 GRID, TEXT, WORLD = (3, 9, 10), 7, 2
 LENGTHS = (150, math.prod(GRID) + TEXT - 150)

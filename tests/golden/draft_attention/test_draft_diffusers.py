@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from golden.draft_attention import DraftAttentionError, enable_draft_attention
+from triptych.golden.draft_attention import DraftAttentionError, enable_draft_attention
 
 diffusers = pytest.importorskip("diffusers", reason="the attention processors serve diffusers' transformers")
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from golden.draft_attention import DraftStatistic, Geometry, SelectionRule, draft_attention, reference
-from golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
-from golden.draft_attention.selection import (
+from triptych.golden.draft_attention import DraftStatistic, Geometry, SelectionRule, draft_attention, reference
+from triptych.golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
+from triptych.golden.draft_attention.selection import (
     draft_logits,
     draft_mask,
     floored_mask,
@@ -19,7 +19,7 @@ from golden.draft_attention.selection import (
 
 pytest.importorskip("triton", reason="the portable kernels are written in Triton")
 
-from golden.draft_attention import triton_attention, triton_pool, triton_select
+from triptych.golden.draft_attention import triton_attention, triton_pool, triton_select
 
 EVEN = Geometry((1, 8, 48))
 RAGGED = Geometry((1, 11, 20), (8, 16), 45)

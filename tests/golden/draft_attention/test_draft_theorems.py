@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from golden.draft_attention import Geometry, SelectionRule
-from golden.draft_attention.selection import draft_mask
-from golden.draft_attention.theorems import theorem_bounds
+from triptych.golden.draft_attention import Geometry, SelectionRule
+from triptych.golden.draft_attention.selection import draft_mask
+from triptych.golden.draft_attention.theorems import theorem_bounds
 
 
 def _smooth(geometry, dim, noise):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.fastcar import drs
-from golden.fastcar.config import Policy
+from triptych.golden.fastcar import drs
+from triptych.golden.fastcar.config import Policy
 
 REGISTER = st.integers(0, 2**32 - 1)
 LANES = st.integers(1, 32)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from golden.fastcar import decoder as float_decoder
-from golden.fastcar.calibrate import tas_quantiles
-from golden.fastcar.config import ALWAYS_REPLAY, LayerConfig, ModelConfig, TasVariant
-from golden.fastcar.decoder import Cache, Decoder, Int4Linear, Replay, layer_step
-from golden.fastcar.fixed_point import fixed_point
-from golden.fastcar.integer import temporal_score
-from golden.fastcar.model import Session
-from golden.fastcar.quantize import integer_model
-from golden.fastcar.train import activation_ranges
+from triptych.golden.fastcar import decoder as float_decoder
+from triptych.golden.fastcar.calibrate import tas_quantiles
+from triptych.golden.fastcar.config import ALWAYS_REPLAY, LayerConfig, ModelConfig, TasVariant
+from triptych.golden.fastcar.decoder import Cache, Decoder, Int4Linear, Replay, layer_step
+from triptych.golden.fastcar.fixed_point import fixed_point
+from triptych.golden.fastcar.integer import temporal_score
+from triptych.golden.fastcar.model import Session
+from triptych.golden.fastcar.quantize import integer_model
+from triptych.golden.fastcar.train import activation_ranges
 
 CONFIG = ModelConfig(LayerConfig(64, 96, 4, 2, 16, frame_tokens=8, context=40), layers=3, tokens=50, conditions=3)
 

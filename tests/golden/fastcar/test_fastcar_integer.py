@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.fastcar import integer, silu
-from golden.fastcar.config import (
+from triptych.golden.fastcar import integer, silu
+from triptych.golden.fastcar.config import (
     ALWAYS_REPLAY,
     LLAMA_7B,
     NEVER_REPLAY,
@@ -21,8 +21,8 @@ from golden.fastcar.config import (
     Policy,
     TasVariant,
 )
-from golden.fastcar.integer import LayerState, Linear, StepTrace, layer_step, rope_tables
-from golden.fastcar.random_layer import random_layer, random_rows, random_state
+from triptych.golden.fastcar.integer import LayerState, Linear, StepTrace, layer_step, rope_tables
+from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
 
 SEEDS = st.integers(0, 2**31)
 HEADS = st.sampled_from([(1, 1), (2, 1), (4, 2), (6, 2), (3, 3)])

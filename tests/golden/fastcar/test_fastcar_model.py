@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from golden.fastcar import train
-from golden.fastcar.checkpoint import load_checkpoint
-from golden.fastcar.clips import FRAMES, Clips, photo, prepare
-from golden.fastcar.config import ALWAYS_REPLAY, VIDEO, Controls, LayerConfig, ModelConfig
-from golden.fastcar.generation import Sampling, decode, guided, gumbel
-from golden.fastcar.integer import LayerWeights, Linear
-from golden.fastcar.model import WEIGHTS, IntegerModel, Session
-from golden.fastcar.random_layer import random_layer
-from golden.fastcar.tokenizer import Tokenizer, load_tokenizer
-from golden.paths import shared_dir
+from triptych.golden.fastcar import train
+from triptych.golden.fastcar.checkpoint import load_checkpoint
+from triptych.golden.fastcar.clips import FRAMES, Clips, photo, prepare
+from triptych.golden.fastcar.config import ALWAYS_REPLAY, VIDEO, Controls, LayerConfig, ModelConfig
+from triptych.golden.fastcar.generation import Sampling, decode, guided, gumbel
+from triptych.golden.fastcar.integer import LayerWeights, Linear
+from triptych.golden.fastcar.model import WEIGHTS, IntegerModel, Session
+from triptych.golden.fastcar.random_layer import random_layer
+from triptych.golden.fastcar.tokenizer import Tokenizer, load_tokenizer
+from triptych.golden.paths import shared_dir
 
 SMALL = ModelConfig(LayerConfig(16, 24, 2, 1, 8, frame_tokens=4, context=20), layers=2, tokens=30, conditions=3)
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.layers import FloatGraph
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.layers import FloatGraph
 
 torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits
 

@@ -5,10 +5,10 @@ import torch
 from method_kit import images, small_graph
 from scipy.optimize import minimize
 
-from golden.quartdepth.method.compensate import Sums, closed_form, compensate
-from golden.quartdepth.method.fisher import estimate, log_depth, output_floor
-from golden.quartdepth.method.matrix import from_matrix, outputs, patches, second_moment, to_matrix
-from golden.quartdepth.method.rounding import (
+from triptych.golden.quartdepth.method.compensate import Sums, closed_form, compensate
+from triptych.golden.quartdepth.method.fisher import estimate, log_depth, output_floor
+from triptych.golden.quartdepth.method.matrix import from_matrix, outputs, patches, second_moment, to_matrix
+from triptych.golden.quartdepth.method.rounding import (
     Metric,
     adaround,
     best_scales,
@@ -18,8 +18,8 @@ from golden.quartdepth.method.rounding import (
     fisher_rounding,
     nearest,
 )
-from golden.quartdepth.method.simulate import product, simulate
-from golden.quartdepth.network.layers import Conv, FloatGraph, Shape, Transposed
+from triptych.golden.quartdepth.method.simulate import product, simulate
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Shape, Transposed
 
 
 def _problem(seed: int, k: int = 5, o: int = 3, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from method_kit import images, small_graph
 
-from golden.quartdepth.arithmetic.codetable import lognp_formula
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.method.fisher import estimate
-from golden.quartdepth.method.polish import (
+from triptych.golden.quartdepth.arithmetic.codetable import lognp_formula
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.method.fisher import estimate
+from triptych.golden.quartdepth.method.polish import (
     Kind,
     best_code,
     candidates,
@@ -20,9 +20,9 @@ from golden.quartdepth.method.polish import (
     lognp_code,
     spread,
 )
-from golden.quartdepth.method.recipe import measure
-from golden.quartdepth.method.simulate import fake_quantise, simulate
-from golden.quartdepth.network.quantize import uniform_code
+from triptych.golden.quartdepth.method.recipe import measure
+from triptych.golden.quartdepth.method.simulate import fake_quantise, simulate
+from triptych.golden.quartdepth.network.quantize import uniform_code
 
 INT16 = np.arange(-32768, 32768)
 

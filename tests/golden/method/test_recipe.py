@@ -8,14 +8,14 @@ import pytest
 import torch
 from method_kit import images, small_graph
 
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.method.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
-from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
-from golden.quartdepth.network.network import Convolution, Network
-from golden.quartdepth.network.quantize import QuantizeError
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.method.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
+from triptych.golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth.network.network import Convolution, Network
+from triptych.golden.quartdepth.network.quantize import QuantizeError
 
 QUICK = Recipe(Widths.W4A4, Method.FULL, annealing=20, teaching=6)
 

@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from golden.quartdepth.vit.backbone import HEAD_WEIGHTS, BackboneError, load_depth_anything, read_onnx, wheel_backbone
-from golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
-from golden.quartdepth.vit.train import pack, read_packed
+from triptych.golden.quartdepth.vit.backbone import (
+    HEAD_WEIGHTS,
+    BackboneError,
+    load_depth_anything,
+    read_onnx,
+    wheel_backbone,
+)
+from triptych.golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.vit.train import pack, read_packed
 
 torch.set_num_threads(1)
 

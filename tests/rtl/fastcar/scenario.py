@@ -8,11 +8,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from golden.fastcar import drs
-from golden.fastcar.config import Policy
-from golden.fastcar.integer import Linear, accumulate, temporal_score
-from sim.fastcar.twin import CYCLES, STREAM, Product, Scenario, Seen, Size, execute
-from sim.fastcar.weight_layout import pack_weights
+from triptych.golden.fastcar import drs
+from triptych.golden.fastcar.config import Policy
+from triptych.golden.fastcar.integer import Linear, accumulate, temporal_score
+from triptych.sim.fastcar.twin import CYCLES, STREAM, Product, Scenario, Seen, Size, execute
+from triptych.sim.fastcar.weight_layout import pack_weights
 
 
 def expected(scenario: Scenario, size: Size) -> Seen:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.fastcar.config import Policy
-from sim.fastcar.twin import Product, Scenario, Size
 from tests.rtl.fastcar.scenario import check, integers, random_scenario
+from triptych.golden.fastcar.config import Policy
+from triptych.sim.fastcar.twin import Product, Scenario, Size
 
 SIZES = {
     "four lanes": Size(),

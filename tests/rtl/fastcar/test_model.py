@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from golden.fastcar.config import LLAMA_7B, Policy
-from sim.fastcar import boards, performance
-from sim.fastcar.calibration import measure
-from sim.fastcar.dram import efficiency
-from sim.fastcar.performance import Schedule
+from triptych.golden.fastcar.config import LLAMA_7B, Policy
+from triptych.sim.fastcar import boards, performance
+from triptych.sim.fastcar.calibration import measure
+from triptych.sim.fastcar.dram import efficiency
+from triptych.sim.fastcar.performance import Schedule
 
 
 def test_engine_cycles_follow_the_rtl(tmp_path: Path) -> None:

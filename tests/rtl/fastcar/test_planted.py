@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.errors import TriptychError
-from sim.rtl import fastcar_sources
 from tests.rtl.fastcar.scenario import check, random_scenario
 from tests.rtl.fastcar.test_core import SIZES
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import fastcar_sources
 
 BUGS = {
     "a sum under back-pressure is lost": (
@@ -42,7 +42,7 @@ def test_planted_bug_is_caught(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             planted.write_text(path.read_text().replace(text, bug))
             path = planted
         files.append(path)
-    monkeypatch.setattr("sim.fastcar.twin.fastcar_sources", lambda: files)
+    monkeypatch.setattr("triptych.sim.fastcar.twin.fastcar_sources", lambda: files)
     with pytest.raises((AssertionError, TriptychError)):
         _run(tmp_path)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.fastcar.csim import HLS, include_flags
-from sim.rtl import fastcar_sources
-from sim.verilate import Build
+from triptych.sim.build.verilate import Build
+from triptych.sim.fastcar.csim import HLS, include_flags
+from triptych.sim.rtl.sources import fastcar_sources
 
 HERE = Path(__file__).parent
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sim.errors import TriptychError
-from sim.fastcar.hls_estimate import Estimator
-from sim.fastcar.utilization import count, synthesise
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.hls_estimate import Estimator
+from triptych.sim.fastcar.utilization import count, synthesise
 
 
 def test_half_a_dsp_a_product() -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
 
-from sim.errors import TriptychError
-from sim.rtl import INCLUDES, ROOT, WAIVERS
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
 
 FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--unroll-count", "1", "--no-assert")
 """Flags of builds that are there to be quick (`--unroll-count 1` keeps array loops rolled, so that g++ vectorises)."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sim.errors import TriptychError
+from triptych.sim.errors import TriptychError
 
 
 def colour(depth: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:

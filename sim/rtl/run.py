@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Engine, Format, Trap
-from golden.quartdepth.compiler import single
-from golden.quartdepth.compiler.compile import compile_network
-from sim.errors import TriptychError
-from sim.registers.register_map import REGISTERS
-from sim.rtl import BOARD, ROOT, parameters, sources
-from sim.verilate import Build
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
+from triptych.golden.quartdepth.compiler import single
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.sim.build.verilate import Build
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.registers.register_map import REGISTERS
+from triptych.sim.rtl.sources import BOARD, ROOT, parameters, sources
 
 CLASSES = {
     Engine.LOAD: ("active", "empty", "token", "bus", "spad", "fill"),
@@ -75,7 +75,7 @@ class RtlRun:
 
 def chip_build(config: ChipConfig, tuned: bool = False) -> Build:
     """The full chip behind the C++ memory model; tuned: compiled for what convolutions make it do."""
-    cpp = ROOT / "sim" / "cpp"
+    cpp = ROOT / "sim" / "rtl" / "cpp"
     return Build(
         top="quartdepth_board",
         sources=(*sources(), BOARD),

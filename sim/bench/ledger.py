@@ -7,8 +7,8 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from sim.errors import TriptychError
-from sim.rtl import ROOT
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import ROOT
 
 RESULTS = ROOT / "docs" / "results.md"
 

@@ -18,25 +18,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from golden.quartdepth import arithmetic, chip, compiler, network
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.compiler.run import run_on_machine
-from golden.quartdepth.meter import metrics
-from golden.quartdepth.meter.metrics import distance, score_image
-from golden.quartdepth.meter.sequences import Sequence
-from golden.quartdepth.method.model_file import ModelFile, ModelFileError, load, save, to_bytes
-from golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
-from golden.quartdepth.network.network import Network
-from golden.quartdepth.network.quantize import image_codes
-from sim import method_figures, peers
-from sim.accuracy_table import STEP, Row, markdown
-from sim.errors import TriptychError
-from sim.ledger import replace_section, write_text
-from sim.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
-from sim.peers import Peer
-from sim.quantize import code_digest, describe, digest, net_key, recipe_key, repeatable, sources
-from sim.rtl import ROOT
+from triptych.golden.quartdepth import arithmetic, chip, compiler, network
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.meter import metrics
+from triptych.golden.quartdepth.meter.metrics import distance, score_image
+from triptych.golden.quartdepth.meter.sequences import Sequence
+from triptych.golden.quartdepth.method.model_file import ModelFile, ModelFileError, load, save, to_bytes
+from triptych.golden.quartdepth.method.recipe import Method, Recipe, Widths, Work, run
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.sim.bench import method_figures, peers
+from triptych.sim.bench.accuracy_table import STEP, Row, markdown
+from triptych.sim.bench.ledger import replace_section, write_text
+from triptych.sim.bench.peers import Peer
+from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
+from triptych.sim.cli.quantize import code_digest, describe, digest, net_key, recipe_key, repeatable, sources
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import ROOT
 
 Progress = Callable[[str, int, int], None]
 Predict = Callable[[Photos], NDArray[np.float64]]

@@ -1,10 +1,10 @@
 """Makes everything that follows from the register description rtl/regs/quartdepth.rdl.
 
-    python -m sim.generate_registers           write the files
-    python -m sim.generate_registers --check   compare, exit 1 and name those that differ
+    python -m triptych.sim.rtl.generate_registers           write the files
+    python -m triptych.sim.rtl.generate_registers --check   compare, exit 1 and name those that differ
 
 Made: the SystemVerilog block (`rtl/regs/quartdepth_csr.sv`, `quartdepth_csr_pkg.sv`), the Python map
-(`sim/registers/register_map.py`) and the page `docs/registers.md`.
+(`sim/rtl/registers/register_map.py`) and the page `docs/registers.md`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path("rtl/regs/quartdepth.rdl")
-COMMAND = "python -m sim.generate_registers"
+COMMAND = "python -m triptych.sim.rtl.generate_registers"
 
 
 def elaborate() -> AddrmapNode:
@@ -80,7 +80,7 @@ def python_map(top: AddrmapNode) -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from sim.registers import Field, Register",
+        "from triptych.sim.rtl.registers import Field, Register",
         "",
         "REGISTERS: dict[str, Register] = {",
     ]
@@ -103,7 +103,7 @@ def generate() -> dict[Path, str]:
     top = elaborate()
     return {
         **systemverilog(top),
-        Path("sim/registers/register_map.py"): python_map(top),
+        Path("sim/rtl/registers/register_map.py"): python_map(top),
         Path("docs/registers.md"): page(top),
     }
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.quartdepth.arithmetic.functions import worst_errors
-from golden.quartdepth.chip.config import CONFIGS, chip_config
-from golden.quartdepth.chip.isa import Format, Trap
-from golden.quartdepth.compiler import single
-from golden.quartdepth.compiler.compile import compile_network
-from golden.quartdepth.network.quantize import Bits
-from sim.area import measure_area, plot_area
-from sim.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
-from sim.errors import TriptychError
-from sim.ledger import Label, replace_section, table
-from sim.report import save_figure, write_report
-from sim.rtl import ROOT
-from sim.rtl_run import chip_build, run_program
-from sim.runfile import RunFile
+from triptych.golden.quartdepth.arithmetic.functions import worst_errors
+from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
+from triptych.golden.quartdepth.chip.isa import Format, Trap
+from triptych.golden.quartdepth.compiler import single
+from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.cli.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
+from triptych.sim.errors import TriptychError
+from triptych.sim.model.area import measure_area, plot_area
+from triptych.sim.rtl.run import chip_build, run_program
+from triptych.sim.rtl.sources import ROOT
+from triptych.sim.view.report import save_figure, write_report
+from triptych.sim.view.runfile import RunFile
 
 PICTURES = ROOT / "docs" / "img"
 PHOTO = "motorcycle_left.png"

@@ -13,13 +13,13 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.isa import Format
-from golden.quartdepth.method.polish import PERCENTILE, Kind, candidates, code_error, spread
-from golden.quartdepth.method.recipe import Stats, measure
-from golden.quartdepth.network.network import Code
-from golden.quartdepth.network.quantize import uniform_code
-from sim.models import calibration_frames, float_network
-from sim.pictures import colour, upsample
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.method.polish import PERCENTILE, Kind, candidates, code_error, spread
+from triptych.golden.quartdepth.method.recipe import Stats, measure
+from triptych.golden.quartdepth.network.network import Code
+from triptych.golden.quartdepth.network.quantize import uniform_code
+from triptych.sim.cli.models import calibration_frames, float_network
+from triptych.sim.view.pictures import colour, upsample
 
 TENSORS = ("decoder.conv2d_in", "decoder.ups_block_1.end_up_layer.0", "encoder.mv2.6.conv.6")
 

@@ -16,7 +16,7 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from sim.errors import TriptychError
+from triptych.sim.errors import TriptychError
 
 VERSION = "0.13.4"
 

@@ -9,14 +9,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden.quartdepth.chip.config import chip_config
-from golden.quartdepth.network.quantize import Bits
-from sim.area import measure_area, plot_area
-from sim.depth import DepthResult, Options, prepare, run_photo, shipped_photo
-from sim.errors import TriptychError
-from sim.report import save_figure, write_report
-from sim.rtl_run import chip_build
-from sim.runfile import RunFile
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.sim.cli.depth import DepthResult, Options, prepare, run_photo, shipped_photo
+from triptych.sim.errors import TriptychError
+from triptych.sim.model.area import measure_area, plot_area
+from triptych.sim.rtl.run import chip_build
+from triptych.sim.view.report import save_figure, write_report
+from triptych.sim.view.runfile import RunFile
 
 PHOTOS = ("motorcycle_left.png", "coffee.png")
 

@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from golden.quartdepth.chip.config import CONFIGS, chip_config
-from sim.errors import TriptychError
-from sim.fastcar.command import app as fastcar
+from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.command import app as fastcar
 
 if TYPE_CHECKING:
-    from sim.depth import DepthResult, Options
+    from triptych.sim.cli.depth import DepthResult, Options
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -109,9 +109,9 @@ def depth(
     as_json: Json = False,
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
-    from golden.quartdepth.network.quantize import Bits
-    from sim import depth as run
-    from sim.rtl_run import MemoryTiming
+    from triptych.golden.quartdepth.network.quantize import Bits
+    from triptych.sim.cli import depth as run
+    from triptych.sim.rtl.run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
     widths, pixels = (bits or BitsName.w4a8).value, parse_size(size or "192x256")
@@ -140,9 +140,9 @@ def depth(
 
 
 def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
-    from golden.quartdepth.meter.photo import fit_photo
-    from sim import depth as run
-    from sim.rtl_run import chip_build
+    from triptych.golden.quartdepth.meter.photo import fit_photo
+    from triptych.sim.cli import depth as run
+    from triptych.sim.rtl.run import chip_build
 
     for image in images:
         fit_photo(image, options.size)
@@ -184,8 +184,8 @@ def quantize(
     as_json: Json = False,
 ) -> None:
     """Quantises a depth network; what comes out runs on the chip as it is (`triptych depth --model`)."""
-    from golden.quartdepth.method.recipe import Method, Widths
-    from sim.quantize import QuantizeOptions, quantize_model
+    from triptych.golden.quartdepth.method.recipe import Method, Widths
+    from triptych.sim.cli.quantize import QuantizeOptions, quantize_model
 
     options = QuantizeOptions(
         model.value, Widths(bits.value), Method(method.value), out, weights, backbone,
@@ -213,7 +213,7 @@ def accuracy(
     out: Out = Path("out/accuracy"),
 ) -> None:
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
-    from sim.accuracy import run_accuracy
+    from triptych.sim.bench.accuracy import run_accuracy
 
     with bar() as progress:
         task = progress.add_task("loading", total=None)
@@ -235,8 +235,8 @@ def report(
     out: Out = Path("out"),
 ) -> None:
     """Where a run's cycles went: utilization by layer, timeline, roofline (SVG, PNG, CSV)."""
-    from sim.report import write_report
-    from sim.runfile import RunFile
+    from triptych.sim.view.report import write_report
+    from triptych.sim.view.runfile import RunFile
 
     for path in runs:
         run = RunFile.load(path)
@@ -252,8 +252,8 @@ def area(
     as_json: Json = False,
 ) -> None:
     """Area of the chip by hierarchy, from Yosys (SVG, PNG)."""
-    from sim.area import measure_area, plot_area
-    from sim.report import save_figure
+    from triptych.sim.model.area import measure_area, plot_area
+    from triptych.sim.view.report import save_figure
 
     with bar() as progress:
         progress.add_task(f"synthesising the {config.value} chip (minutes, once)", total=None)
@@ -273,8 +273,8 @@ def vectors(
     out: Annotated[Path | None, typer.Option(help="Folder; without: tests/vectors of the checkout.")] = None,
 ) -> None:
     """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
-    from golden.quartdepth.stimulus import vectors as golden_vectors
-    from sim.rtl import ROOT
+    from triptych.golden.quartdepth.stimulus import vectors as golden_vectors
+    from triptych.sim.rtl.sources import ROOT
 
     folder = out or ROOT / "tests" / "vectors"
     if check:
@@ -293,7 +293,7 @@ def results(
     out: Out = Path("out/results"),
 ) -> None:
     """Measures QuartDepth and writes its rows of docs/results.md."""
-    from sim.results import run_results
+    from triptych.sim.bench.results import run_results
 
     with bar() as progress:
         task = progress.add_task("measuring", total=None)
@@ -308,7 +308,7 @@ def results(
 @app.command()
 def demo(out: Out = Path("out/demo")) -> None:
     """Two photos through the chip, with all reports: what `make demo` runs."""
-    from sim.demo import run_demo
+    from triptych.sim.cli.demo import run_demo
 
     run_demo(out, console)
 

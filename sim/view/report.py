@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sim.errors import TriptychError
-from sim.ledger import write_text
-from sim.runfile import LayerRun, RunFile
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.errors import TriptychError
+from triptych.sim.view.runfile import LayerRun, RunFile
 
 COLOURS = {
     "ideal": "#1b7837",

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sim.errors import TriptychError
-from sim.ledger import write_text
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.errors import TriptychError
 
 FORMAT = 1
 

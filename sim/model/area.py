@@ -17,11 +17,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from golden.quartdepth.chip.config import ChipConfig
-from sim.errors import TriptychError
-from sim.ledger import write_text
-from sim.rtl import INCLUDES, parameters, sources
-from sim.verilate import build_root, fingerprint, locked
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import INCLUDES, parameters, sources
 
 MEMORIES = ("ram_1r1w", "mxu_acc_bank")
 """Modules in whose place a memory compiler puts macros."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.quartdepth.method.recipe import Method
-from sim.ledger import table
-from sim.models import MODELS
-from sim.peers import Peer
+from triptych.golden.quartdepth.method.recipe import Method
+from triptych.sim.bench.ledger import table
+from triptych.sim.bench.peers import Peer
+from triptych.sim.cli.models import MODELS
 
 RESAMPLES, SEED = 2000, 4
 POOLED = "all sequences"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
-from sim.errors import TriptychError
-from sim.rtl import INCLUDES, ROOT, WAIVERS
-from sim.verilate import build_root, environment, fingerprint, locked
+from triptych.sim.build.verilate import build_root, environment, fingerprint, locked
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
 
 BUILD_FLAGS = ("-Wno-fatal", "--unroll-count", "1", "-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique")
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from golden.quartdepth import arithmetic, method, network
-from golden.quartdepth.meter.photo import fit_photo
-from golden.quartdepth.method.model_file import ModelFile, save
-from golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
-from sim.ledger import write_text
-from sim.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
+from triptych.golden.quartdepth import arithmetic, method, network
+from triptych.golden.quartdepth.meter.photo import fit_photo
+from triptych.golden.quartdepth.method.model_file import ModelFile, save
+from triptych.golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from golden.paths import shared_dir
-from golden.quartdepth.meter import model as meter
-from golden.quartdepth.meter.metrics import EvalRegion
-from golden.quartdepth.meter.photo import to_input
-from golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
-from golden.quartdepth.method.recipe import Recipe
-from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.layers import FloatGraph
-from golden.quartdepth.vit import graph as vit_graph
-from golden.quartdepth.vit import model as vit
-from golden.quartdepth.vit.backbone import HEAD_WEIGHTS, load_vit
-from golden.quartdepth.vit.train import INPUT_SIZE, resized
-from sim.errors import TriptychError
+from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.meter import model as meter
+from triptych.golden.quartdepth.meter.metrics import EvalRegion
+from triptych.golden.quartdepth.meter.photo import to_input
+from triptych.golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
+from triptych.golden.quartdepth.method.recipe import Recipe
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.layers import FloatGraph
+from triptych.golden.quartdepth.vit import graph as vit_graph
+from triptych.golden.quartdepth.vit import model as vit
+from triptych.golden.quartdepth.vit.backbone import HEAD_WEIGHTS, load_vit
+from triptych.golden.quartdepth.vit.train import INPUT_SIZE, resized
+from triptych.sim.errors import TriptychError
 
 CALIBRATION_IMAGES = 32
 BACKBONE = "TRIPTYCH_BACKBONE"
@@ -99,8 +99,8 @@ class Vit(Kind):
         head = weights or HEAD_WEIGHTS
         if not head.exists():
             raise TriptychError(
-                f"{head} is not there; a GPU trains it in minutes: `python -m golden.quartdepth.vit.train --help`, "
-                f"and {HEAD_WEIGHTS.parent / 'README.md'} says how ours were"
+                f"{head} is not there; a GPU trains it in minutes: `python -m triptych.golden.quartdepth.vit.train "
+                f"--help`, and {HEAD_WEIGHTS.parent / 'README.md'} says how ours were"
             )
         return load_vit(named, head)
 

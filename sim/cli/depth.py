@@ -15,26 +15,26 @@ import skimage
 import torch
 from numpy.typing import NDArray
 
-from golden.quartdepth.chip.codec import disassemble
-from golden.quartdepth.chip.config import ChipConfig
-from golden.quartdepth.chip.isa import Engine, Trap
-from golden.quartdepth.chip.machine import Machine, Result
-from golden.quartdepth.chip.memory import Fault, Memory
-from golden.quartdepth.chip.program import StoredProgram
-from golden.quartdepth.compiler.compile import Compiled, compile_network
-from golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
-from golden.quartdepth.meter.photo import fit_photo
-from golden.quartdepth.method.model_file import load
-from golden.quartdepth.network.graph import capture
-from golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize
-from sim.errors import TriptychError
-from sim.ledger import write_text
-from sim.models import load_model
-from sim.pictures import depth_png, save_image, triptych
-from sim.rtl import ROOT
-from sim.rtl_run import CLASSES, MemoryTiming, RtlRun, run_program
-from sim.runfile import LayerRun, RunFile
-from sim.verilate import build_root, fingerprint
+from triptych.golden.quartdepth.chip.codec import disassemble
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Engine, Trap
+from triptych.golden.quartdepth.chip.machine import Machine, Result
+from triptych.golden.quartdepth.chip.memory import Fault, Memory
+from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
+from triptych.golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
+from triptych.golden.quartdepth.meter.photo import fit_photo
+from triptych.golden.quartdepth.method.model_file import load
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize
+from triptych.sim.bench.ledger import write_text
+from triptych.sim.build.verilate import build_root, fingerprint
+from triptych.sim.cli.models import load_model
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.run import CLASSES, MemoryTiming, RtlRun, run_program
+from triptych.sim.rtl.sources import ROOT
+from triptych.sim.view.pictures import depth_png, save_image, triptych
+from triptych.sim.view.runfile import LayerRun, RunFile
 
 CALIBRATION = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
 """Photos that scikit-image ships, on which ranges are measured unless others are named."""

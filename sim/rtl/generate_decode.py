@@ -1,7 +1,7 @@
 """Makes rtl/pkg/decode_pkg.sv, the decoder's checks of single fields, from the instruction table.
 
-    python -m sim.generate_decode           write the file
-    python -m sim.generate_decode --check   compare, exit 1 when it differs
+    python -m triptych.sim.rtl.generate_decode           write the file
+    python -m triptych.sim.rtl.generate_decode --check   compare, exit 1 when it differs
 
 What concerns several fields at once or the sizes of the chip stands in rtl/ctrl/decode.sv.
 """
@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, Field, Opcode
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, Field, Opcode
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 PATH = Path("rtl/pkg/decode_pkg.sv")
-COMMAND = "python -m sim.generate_decode"
+COMMAND = "python -m triptych.sim.rtl.generate_decode"
 UNITS = {"word": "word", "lanes": "lanes", "half": "lanes / 2"}
 
 

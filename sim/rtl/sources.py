@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from golden.quartdepth.chip.config import ChipConfig
-from sim.errors import TriptychError
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.sim.errors import TriptychError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RTL = ROOT / "rtl"
 INCLUDES = (RTL / "common",)
 WAIVERS = RTL / "common" / "waivers.vlt"
-BOARD = ROOT / "sim" / "sv" / "quartdepth_board.sv"
+BOARD = ROOT / "sim" / "rtl" / "sv" / "quartdepth_board.sv"
 """Top of the simulations that C++ drives: the chip behind registered inputs."""
 FOLDERS = ("common", "mem", "mxu", "vpu", "regs", "ctrl", "top")
 FIRST = ("isa_pkg.sv", "arith_pkg.sv")

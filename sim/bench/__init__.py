@@ -1,0 +1,1 @@
+"""What measures and writes docs/results.md."""

@@ -1,0 +1,1 @@
+"""Builds, simulations and checks: Verilator, cocotb, lint."""

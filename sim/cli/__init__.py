@@ -1,0 +1,1 @@
+"""The `triptych` command, a module a task."""

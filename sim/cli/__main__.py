@@ -1,0 +1,5 @@
+"""`python -m triptych.sim.cli`."""
+
+from triptych.sim.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The chip's RTL: sources, registers, one program run on it."""

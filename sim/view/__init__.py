@@ -1,0 +1,1 @@
+"""What a person looks at: run files, reports, pictures."""
