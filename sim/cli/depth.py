@@ -15,6 +15,7 @@ import skimage
 import torch
 from numpy.typing import NDArray
 
+from triptych.golden.photo import fit_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
@@ -23,7 +24,6 @@ from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
-from triptych.golden.quartdepth.meter.photo import fit_photo
 from triptych.golden.quartdepth.method.model_file import load
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize

@@ -140,7 +140,7 @@ def depth(
 
 
 def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
-    from triptych.golden.quartdepth.meter.photo import fit_photo
+    from triptych.golden.photo import fit_photo
     from triptych.sim.cli import depth as run
     from triptych.sim.rtl.run import chip_build
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from triptych.golden.paths import shared_dir
+from triptych.golden.photo import to_input
 from triptych.golden.quartdepth.meter import model as meter
 from triptych.golden.quartdepth.meter.metrics import EvalRegion
-from triptych.golden.quartdepth.meter.photo import to_input
 from triptych.golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
 from triptych.golden.quartdepth.method.recipe import Recipe
 from triptych.golden.quartdepth.network.graph import capture

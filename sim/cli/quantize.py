@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from triptych.golden.photo import fit_photo
 from triptych.golden.quartdepth import arithmetic, method, network
-from triptych.golden.quartdepth.meter.photo import fit_photo
 from triptych.golden.quartdepth.method.model_file import ModelFile, save
 from triptych.golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
 from triptych.sim.bench.ledger import write_text

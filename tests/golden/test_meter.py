@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from triptych.golden.paths import shared_dir
+from triptych.golden.photo import to_input
 from triptych.golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
 from triptych.golden.quartdepth.meter.metrics import Scores, mean_scores, score_image
 from triptych.golden.quartdepth.meter.model import (
@@ -23,7 +24,6 @@ from triptych.golden.quartdepth.meter.model import (
     unfold_patches,
     weights_metadata,
 )
-from triptych.golden.quartdepth.meter.photo import to_input
 from triptych.golden.quartdepth.meter.sequences import Sequence, motorcycle, read_sequence
 
 

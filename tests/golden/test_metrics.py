@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from triptych.golden.paths import shared_dir
+from triptych.golden.photo import to_input
 from triptych.golden.quartdepth.meter.metrics import (
     EvalRegion,
     distance,
@@ -14,7 +15,6 @@ from triptych.golden.quartdepth.meter.metrics import (
     valid_mask,
 )
 from triptych.golden.quartdepth.meter.model import load_weights
-from triptych.golden.quartdepth.meter.photo import to_input
 from triptych.golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
 
 

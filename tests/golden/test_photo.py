@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.golden.quartdepth.meter.photo import Fit, PhotoError, fit_box, fit_photo
+from triptych.golden.photo import Fit, PhotoError, fit_box, fit_photo
 
 SIZE = (192, 256)
 

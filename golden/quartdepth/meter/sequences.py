@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych.golden.quartdepth.meter.photo import Fit, fit_box, fit_photo
+from triptych.golden.photo import Fit, fit_box, fit_photo
 
 TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
 
