@@ -114,6 +114,13 @@ def test_meter() -> None:
 
 LINEAR = nn.Linear(6, 6)
 FLIPPED = nn.Conv2d(4, 4, 1)
+
+
+def softmax_twice(x: Tensor) -> Tensor:
+    q = x.flatten(2).transpose(1, 2)
+    return (q @ q.transpose(1, 2)).softmax(-1).softmax(-1) @ q
+
+
 REFUSED = {
     "sigmoid": (lambda x: x.sigmoid(), "sigmoid"),
     "pooling": (lambda x: nn.functional.max_pool2d(x, 2), "max_pool2d"),
@@ -128,7 +135,13 @@ REFUSED = {
     "sum of other pixels": (lambda x: x + x.transpose(2, 3), "same pixels"),
     "product without softmax": (lambda x: x @ x.transpose(2, 3) @ x, "softmax"),
     "layer norm alone": (lambda x: nn.functional.layer_norm(x.permute(0, 2, 3, 1), [4]).permute(0, 3, 1, 2), "linear"),
-    "batch norm alone": (nn.BatchNorm2d(4), "must follow a convolution"),
+    "batch norm of other axes": (
+        Fn(lambda x, norm: norm(x.permute(0, 2, 1, 3)), norm=nn.BatchNorm2d(6)),
+        "channels of BatchNorm",
+    ),
+    "batch norm without statistics": (nn.BatchNorm2d(4, track_running_stats=False), "without running statistics"),
+    "softmax twice": (softmax_twice, "softmax must run"),
+    "a product as weights": (lambda x: nn.functional.conv2d(x, x), "must be constants"),
     "two outputs": (lambda x: (x.relu(), x.relu()), "one tensor"),
     "dilated transposed": (nn.ConvTranspose2d(4, 4, 3, 2, 1, dilation=2), "no dilation"),
     "extra rows": (nn.ConvTranspose2d(4, 4, 3, 2, 0, output_padding=1), "must not exceed"),

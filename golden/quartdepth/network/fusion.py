@@ -1,6 +1,6 @@
 """Passes over captured layers: fewer layers, each as the chip runs it.
 
-BatchNorm is folded during capture. Here a joint projection is split into queries, keys and values, ReLU and residual
+BatchNorm goes into the layer before it, a joint projection is split into queries, keys and values, ReLU and residual
 sums move into the layer before them, and LayerNorm's gain and offset into the linear layers behind it.
 """
 
@@ -12,6 +12,7 @@ import torch
 
 from triptych.golden.quartdepth.network.layers import (
     Add,
+    Affine,
     Attention,
     Concat,
     Conv,
@@ -29,7 +30,7 @@ class GraphError(ValueError):
 
 def fuse(graph: FloatGraph) -> FloatGraph:
     """All passes, in order. Raises GraphError where LayerNorm or attention is used in a way that cannot be fused."""
-    for fusion in (_split_projections, _drop_unused, _fuse, _fold_layer_norm, _flatten_concat):
+    for fusion in (_fold_affine, _split_projections, _drop_unused, _fuse, _fold_layer_norm, _flatten_concat):
         graph = fusion(graph)
     return graph
 
@@ -41,6 +42,33 @@ def _readers(graph: FloatGraph) -> dict[str, int]:
             count[source] += 1
     count[graph.output] += 1
     return count
+
+
+def _fold_affine(graph: FloatGraph) -> FloatGraph:
+    """Factors and offsets by channel into the convolution before them. Where something else reads that one too, or
+    there is none, they are a depthwise convolution that has one tap."""
+    readers = _readers(graph)
+    made: dict[str, FloatLayer] = {}
+    shapes = dict(graph.shapes)
+    renamed: dict[str, str] = {}
+    for layer in graph.layers:
+        layer = layer.rename(lambda name: renamed.get(name, name))
+        if isinstance(layer, Affine):
+            before, gain = made.get(layer.source), layer.gain
+            if isinstance(before, Conv | Transposed) and readers[layer.source] == 1:
+                axes = gain[:, None, None, None] if isinstance(before, Conv) else gain[:, None, None]
+                bias = before.bias * gain + layer.offset
+                made[before.name] = replace(before, weight=before.weight * axes, bias=bias)
+                renamed[layer.name] = before.name
+                readers[before.name] = readers[layer.name]
+                del shapes[layer.name]
+                continue
+            weight = torch.zeros(len(gain), 1, 3, 3)
+            weight[:, 0, 1, 1] = gain
+            layer = Conv(layer.name, layer.source, weight, layer.offset, padding=(1, 1), depthwise=True)
+        made[layer.name] = layer
+    output = renamed.get(graph.output, graph.output)
+    return replace(graph, layers=list(made.values()), output=output, shapes=shapes)
 
 
 def _split_projections(graph: FloatGraph) -> FloatGraph:

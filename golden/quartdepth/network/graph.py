@@ -15,12 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
+from triptych.golden.quartdepth.network.exported import export, user_outputs, where
 from triptych.golden.quartdepth.network.fusion import GraphError, fuse
 from triptych.golden.quartdepth.network.layers import (
     Add,
+    Affine,
     Attention,
     Concat,
     Conv,
@@ -57,23 +60,32 @@ _INDEX_OPS = {
     aten.reshape.default, aten.view.default, aten.permute.default, aten.transpose.int, aten.unbind.int,
     aten.select.int, aten.slice.Tensor, aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim,
     aten.chunk.default, aten.split.Tensor, aten.unflatten.int, aten.movedim.int, aten.t.default,
+    aten._unsafe_view.default, aten.split_with_sizes.default, aten.squeeze.dims, aten.squeeze.default,
 }  # fmt: skip
-_SAME_OPS = {aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default}
+_SAME_OPS = {
+    aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default, aten.detach.default,
+}  # fmt: skip
+
+
+class _Unknown:
+    """The value of a node that has no layer, and of all that depends on it: reported once, where it begins."""
+
+
+_UNKNOWN = _Unknown()
 
 
 def capture(module: nn.Module, example: Tensor) -> FloatGraph:
-    """The layers of `module` (in eval mode) for inputs of `example`'s shape, [1,C,H,W] float32.
+    """The layers of `module` (in eval mode; it keeps the mode it is in) for inputs of `example`'s shape, [1,C,H,W]
+    float32.
 
-    Raises GraphError in one line for any operator, shape or use that has no layer on the chip.
+    Raises GraphError in one line that names every operator, shape or use that has no layer on the chip, with its
+    module and source line.
     """
-    if example.ndim != 4 or example.shape[0] != 1:
-        raise GraphError(f"the example input must be [1,C,H,W], not {list(example.shape)}")
-    exported = torch.export.export(module.eval(), (example,))
-    return _Capture(exported, example).run()
+    return _Capture(export(module, example), example).run()
 
 
 class _Capture:
-    def __init__(self, exported: Any, example: Tensor) -> None:
+    def __init__(self, exported: ExportedProgram, example: Tensor) -> None:
         self.exported = exported
         self.shapes: dict[str, Shape] = {}
         self.layers: list[FloatLayer] = []
@@ -107,20 +119,34 @@ class _Capture:
         return self._new(layer.name, shape)
 
     def run(self) -> FloatGraph:
-        output = None
+        refused: list[str] = []
         for node in self.exported.graph.nodes:
             if node.op == "call_function":
-                self.values[node.name] = self._call(node)
-            elif node.op == "output":
-                results = node.args[0]
-                if len(results) != 1:
-                    raise GraphError(f"the module must return one tensor, not {len(results)}")
-                output = self._picture(self.values[results[0].name], node)
-        assert output is not None
+                try:
+                    self.values[node.name] = self._call(node)
+                except GraphError as error:
+                    place = where(node)
+                    refused.append(f"node '{node.name}'{f' ({place})' if place else ''}: {error}")
+                    self.values[node.name] = _UNKNOWN
+        if refused:
+            raise GraphError("; ".join(refused))
+        results = user_outputs(self.exported)
+        if len(results) != 1 or results[0] not in self.values:
+            what = len(results) if len(results) != 1 else "something else"
+            raise GraphError(f"the module must return one tensor, not {what}")
+        try:
+            output = self._picture(self.values[str(results[0])])
+        except GraphError as error:
+            raise GraphError(f"the output: {error}") from None
+        if not self.layers:
+            raise GraphError("the module has no layer: its output is its input")
         return fuse(FloatGraph(self.input, output, self.shapes, self.layers))
 
     def _call(self, node: Node) -> Any:
         target = node.target
+        known = target is operator.getitem or target in _SAME_OPS | _INDEX_OPS or target in _HANDLERS
+        if known and any(self.values.get(n.name) is _UNKNOWN for n in node.all_input_nodes):
+            return _UNKNOWN
         if target is operator.getitem:
             return self._arg(node, 0)[self._arg(node, 1)]
         if target in _SAME_OPS:
@@ -129,14 +155,24 @@ class _Capture:
             return self._rearrange(node)
         handler = _HANDLERS.get(target)
         if handler is None:
-            raise GraphError(f"node '{node.name}': {target} has no layer on the chip")
+            raise GraphError(f"{target} has no layer on the chip")
         return handler(self, node)
 
     def _arg(self, node: Node, i: int, default: Any = None) -> Any:
-        if i >= len(node.args):
-            return default
-        value = node.args[i]
+        """The argument at place i of the operator's signature, however it was given."""
+        value: Any = default
+        if i < len(node.args):
+            value = node.args[i]
+        elif node.kwargs:
+            value = node.kwargs.get(node.target._schema.arguments[i].name, default)  # type: ignore[union-attr]
         return self.values[value.name] if isinstance(value, Node) else value
+
+    def _constant(self, node: Node, i: int) -> Any:
+        """A weight or the like: a tensor that does not depend on the input, or None."""
+        value = self._arg(node, i)
+        if value is not None and not isinstance(value, Tensor):
+            raise GraphError("its weights must be constants")
+        return value
 
     def _name(self, node: Node, weight_arg: int = 1) -> str:
         """The module path of the node's weight, or that of the module that it stands in and its own name."""
@@ -149,30 +185,30 @@ class _Capture:
             name = f"{module}.{node.name}" if module else node.name
         return name if name not in self.shapes else f"{name}@{node.name}"
 
-    def _view(self, value: Any, node: Node) -> View:
+    def _view(self, value: Any) -> View:
         if not isinstance(value, View):
-            raise GraphError(f"node '{node.name}': an operand is no activation")
+            raise GraphError("an operand is no activation")
         return value
 
-    def _picture(self, value: Any, node: Node) -> str:
+    def _picture(self, value: Any) -> str:
         """The picture that the view shows whole, as [1,C,H,W]."""
-        view = self._view(value, node)
+        view = self._view(value)
         s = self.shapes[view.picture]
         whole = torch.arange(s.height * s.width * s.channels).reshape(1, s.height, s.width, s.channels)
         if not torch.equal(view.index, whole.permute(0, 3, 1, 2)):
-            raise GraphError(f"node '{node.name}': its operand is no [1,C,H,W] map of '{view.picture}'")
+            raise GraphError(f"its operand is no [1,C,H,W] map of '{view.picture}'")
         return view.picture
 
-    def _tokens(self, value: Any, node: Node) -> tuple[View, Tensor]:
+    def _tokens(self, value: Any) -> tuple[View, Tensor]:
         """The view and the pixel of every token: the last axis must be all channels of one pixel."""
-        view = self._view(value, node)
+        view = self._view(value)
         c = self.shapes[view.picture].channels
         rows = view.index.reshape(-1, view.index.shape[-1])
         pixels = rows[:, 0] // c
         if rows.shape[1] != c or not torch.equal(rows, pixels[:, None] * c + torch.arange(c)):
-            raise GraphError(f"node '{node.name}': the last axis of its operand is not the channels of a pixel")
+            raise GraphError("the last axis of its operand is not the channels of a pixel")
         if not torch.equal(pixels.sort().values, torch.arange(len(self.shapes[view.picture]))):
-            raise GraphError(f"node '{node.name}': its operand does not show every pixel once")
+            raise GraphError("its operand does not show every pixel once")
         return view, pixels
 
     def _like_tokens(self, name: str, tokens: View, pixels: Tensor, channels: int) -> View:
@@ -187,78 +223,83 @@ class _Capture:
         return [View(view.picture, r) for r in result]
 
     def conv(self, node: Node) -> View:
-        source = self._picture(self._arg(node, 0), node)
-        weight, bias = self._arg(node, 1), self._arg(node, 2)
+        source = self._picture(self._arg(node, 0))
+        weight, bias = self._constant(node, 1), self._constant(node, 2)
         stride, padding = _pair(self._arg(node, 3, [1, 1])), _pair(self._arg(node, 4, [0, 0]))
         dilation, groups = _pair(self._arg(node, 5, [1, 1])), self._arg(node, 6, 1)
         shape = self.shapes[source]
         depthwise = groups > 1
         if dilation != (1, 1):
-            raise GraphError(f"node '{node.name}': dilated convolutions have no layer on the chip")
+            raise GraphError("dilated convolutions have no layer on the chip")
         if depthwise and not groups == shape.channels == weight.shape[0]:
-            raise GraphError(f"node '{node.name}': groups must be 1, or the number of input and output channels")
+            raise GraphError("groups must be 1, or the number of input and output channels")
         if depthwise and tuple(weight.shape[2:]) != (3, 3):
-            raise GraphError(f"node '{node.name}': depthwise kernels must be 3x3, not {tuple(weight.shape[2:])}")
+            raise GraphError(f"depthwise kernels must be 3x3, not {tuple(weight.shape[2:])}")
         if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
-            raise GraphError(f"node '{node.name}': padding must be smaller than the kernel")
+            raise GraphError("padding must be smaller than the kernel")
         layer = Conv(self._name(node), source, weight, _bias(bias, weight.shape[0]), stride, padding, depthwise)
         return self._add(layer, layer.output_shape(shape))
 
     def conv_transpose(self, node: Node) -> View:
-        source = self._picture(self._arg(node, 0), node)
-        weight, bias = self._arg(node, 1), self._arg(node, 2)
+        source = self._picture(self._arg(node, 0))
+        weight, bias = self._constant(node, 1), self._constant(node, 2)
         stride, padding = _pair(self._arg(node, 3, [1, 1])), _pair(self._arg(node, 4, [0, 0]))
         extra, groups = _pair(self._arg(node, 5, [0, 0])), self._arg(node, 6, 1)
         if groups != 1 or _pair(self._arg(node, 7, [1, 1])) != (1, 1):
-            raise GraphError(f"node '{node.name}': transposed convolutions must have one group and no dilation")
+            raise GraphError("transposed convolutions must have one group and no dilation")
         if weight.shape[2] < stride[0] or weight.shape[3] < stride[1]:
-            raise GraphError(f"node '{node.name}': a transposed kernel must not be smaller than its stride")
+            raise GraphError("a transposed kernel must not be smaller than its stride")
         if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
-            raise GraphError(f"node '{node.name}': padding must be smaller than the kernel")
+            raise GraphError("padding must be smaller than the kernel")
         if extra[0] > padding[0] or extra[1] > padding[1]:
-            raise GraphError(f"node '{node.name}': output padding must not exceed the padding")
+            raise GraphError("output padding must not exceed the padding")
         layer = Transposed(self._name(node), source, weight, _bias(bias, weight.shape[1]), stride, padding, extra)
         return self._add(layer, layer.output_shape(self.shapes[source]))
 
     def linear(self, node: Node) -> View:
-        tokens, pixels = self._tokens(self._arg(node, 0), node)
-        weight = self._arg(node, 1)
+        tokens, pixels = self._tokens(self._arg(node, 0))
+        weight = self._constant(node, 1)
         shape = replace(self.shapes[tokens.picture], channels=weight.shape[0])
         layer = Conv(
-            self._name(node), tokens.picture, weight[:, :, None, None], _bias(self._arg(node, 2), weight.shape[0])
+            self._name(node), tokens.picture, weight[:, :, None, None], _bias(self._constant(node, 2), weight.shape[0])
         )
         self._add(layer, shape)
         return self._like_tokens(layer.name, tokens, pixels, weight.shape[0])
 
     def batch_norm(self, node: Node) -> View:
-        view = self._view(self._arg(node, 0), node)
-        source = self._picture(view, node)
-        before = self.layers[-1] if self.layers else None
-        if not isinstance(before, Conv) or before.name != source or len(node.args[0].users) != 1:  # type: ignore[union-attr]
-            raise GraphError(f"node '{node.name}': BatchNorm must follow a convolution that nothing else reads")
-        gamma, beta, mean, var = (self._arg(node, i) for i in range(1, 5))
-        eps = node.args[7] if node.target is aten.batch_norm.default else node.args[6]
+        view = self._view(self._arg(node, 0))
+        source, c = view.picture, self.shapes[view.picture].channels
+        rows = view.index.movedim(1, -1).reshape(-1, view.index.shape[1])
+        if rows.shape[1] != c or not torch.equal(rows % c, torch.arange(c).expand_as(rows)):
+            raise GraphError("the channels of BatchNorm are not the channels of its operand")
+        gamma, beta, mean, var = (self._constant(node, i) for i in range(1, 5))
+        if not isinstance(mean, Tensor) or not isinstance(var, Tensor):
+            raise GraphError("BatchNorm without running statistics has no fixed factors: track_running_stats=True")
+        eps = self._arg(node, 7 if node.target is aten.batch_norm.default else 6)
         gain = (var + eps).rsqrt() * (1.0 if gamma is None else gamma)
         offset = (0.0 if beta is None else beta) - mean * gain
-        weight = before.weight * gain[:, None, None, None]
-        self.layers[-1] = replace(before, weight=weight, bias=before.bias * gain + offset)
-        return view
+        layer = Affine(self._name(node), source, gain, offset)
+        self._add(layer, self.shapes[source])
+        return View(layer.name, view.index)
 
     def batch_norm_first(self, node: Node) -> list[View]:
         return [self.batch_norm(node)]
 
+    def batch_norm_without(self, node: Node) -> list[View]:
+        raise GraphError("BatchNorm without running statistics has no fixed factors: track_running_stats=True")
+
     def relu(self, node: Node) -> View:
-        view = self._view(self._arg(node, 0), node)
+        view = self._view(self._arg(node, 0))
         layer = Relu(self._name(node, 99), view.picture)
         self._add(layer, self.shapes[view.picture])
         return View(layer.name, view.index)
 
     def add(self, node: Node) -> View:
-        a, b = (self._view(self._arg(node, i), node) for i in range(2))
+        a, b = (self._view(self._arg(node, i)) for i in range(2))
         if node.kwargs.get("alpha", 1) != 1 or not torch.equal(a.index, b.index):
-            raise GraphError(f"node '{node.name}': the operands of a sum must show the same pixels in the same order")
+            raise GraphError("the operands of a sum must show the same pixels in the same order")
         if self.shapes[a.picture] != self.shapes[b.picture]:
-            raise GraphError(f"node '{node.name}': the operands of a sum must have the same shape")
+            raise GraphError("the operands of a sum must have the same shape")
         layer = Add(self._name(node, 99), a.picture, b.picture)
         self._add(layer, self.shapes[a.picture])
         return View(layer.name, a.index)
@@ -266,18 +307,18 @@ class _Capture:
     def cat(self, node: Node) -> View:
         views = [self.values[n.name] for n in node.args[0]]  # type: ignore[union-attr,index]
         if self._arg(node, 1, 0) not in (1, -3):
-            raise GraphError(f"node '{node.name}': maps can be concatenated along channels only")
-        sources = tuple(self._picture(v, node) for v in views)
+            raise GraphError("maps can be concatenated along channels only")
+        sources = tuple(self._picture(v) for v in views)
         first = self.shapes[sources[0]]
         layer = Concat(self._name(node, 99), sources)
         return self._add(layer, replace(first, channels=sum(self.shapes[s].channels for s in sources)))
 
     def layer_norm(self, node: Node) -> View:
-        tokens, pixels = self._tokens(self._arg(node, 0), node)
+        tokens, pixels = self._tokens(self._arg(node, 0))
         shape = self.shapes[tokens.picture]
-        gamma, beta, eps = self._arg(node, 2), self._arg(node, 3), self._arg(node, 4, 1e-5)
-        if list(node.args[1]) != [shape.channels]:  # type: ignore[arg-type]
-            raise GraphError(f"node '{node.name}': LayerNorm must run over the channels alone")
+        gamma, beta, eps = self._constant(node, 2), self._constant(node, 3), self._arg(node, 4, 1e-5)
+        if list(self._arg(node, 1)) != [shape.channels]:
+            raise GraphError("LayerNorm must run over the channels alone")
         gamma = torch.ones(shape.channels) if gamma is None else gamma
         beta = torch.zeros(shape.channels) if beta is None else beta
         layer = LayerNorm(self._name(node, 2), tokens.picture, gamma, beta, float(eps))
@@ -290,48 +331,49 @@ class _Capture:
             return Scores(a, View(b.picture, b.index.transpose(-1, -2)))
         if isinstance(a, Scores) and a.softmax and isinstance(b, View):
             return self._attention(node, a.query, a.key, b, a.scale)
-        raise GraphError(f"node '{node.name}': a product of two maps must be part of softmax(q k^T) v")
+        raise GraphError("a product of two maps must be part of softmax(q k^T) v")
 
     def scale(self, node: Node) -> Scores:
         scores, factor = self._arg(node, 0), self._arg(node, 1)
         if not isinstance(scores, Scores) or scores.softmax or not isinstance(factor, int | float):
-            raise GraphError(f"node '{node.name}': only attention scores can be scaled, and by a number")
+            raise GraphError("only attention scores can be scaled, and by a number")
         divide = node.target is aten.div.Tensor
         return replace(scores, scale=scores.scale / factor if divide else scores.scale * factor)
 
     def softmax(self, node: Node) -> Scores:
-        scores = self._arg(node, 0)
-        if not isinstance(scores, Scores) or self._arg(node, 1) not in (-1, scores.query.index.ndim - 1):
-            raise GraphError(f"node '{node.name}': softmax must run over the keys of attention scores")
+        scores, axis = self._arg(node, 0), self._arg(node, 1)
+        once = isinstance(scores, Scores) and not scores.softmax
+        if not once or axis not in (-1, scores.query.index.ndim - 1):
+            raise GraphError("softmax must run over the keys of attention scores")
         return replace(scores, softmax=True)
 
     def sdpa(self, node: Node) -> View:
-        q, k, v = (self._view(self._arg(node, i), node) for i in range(3))
+        q, k, v = (self._view(self._arg(node, i)) for i in range(3))
         if len(node.args) > 3 or set(node.kwargs) - {"scale"}:
-            raise GraphError(f"node '{node.name}': attention must have no mask, no dropout and not be causal")
-        scale = node.kwargs.get("scale") or q.index.shape[-1] ** -0.5
-        return self._attention(node, q, k, v, float(scale))  # type: ignore[arg-type]
+            raise GraphError("attention must have no mask, no dropout and not be causal")
+        scale = node.kwargs.get("scale")
+        return self._attention(node, q, k, v, q.index.shape[-1] ** -0.5 if scale is None else float(scale))  # type: ignore[arg-type]
 
     def _attention(self, node: Node, q: View, k: View, v: View, scale: float) -> View:
-        (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (self._heads(x, node) for x in (q, k, v))
+        (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (self._heads(x) for x in (q, k, v))
         same = q_pix.shape == k_pix.shape and torch.equal(q_pix, k_pix) and torch.equal(k_pix, v_pix) and dim == v_dim
         heads = (q_ch - q_ch.min()) // dim
         if not same or any(not torch.equal((ch - ch.min()) // dim, heads) for ch in (k_ch, v_ch)):
-            raise GraphError(f"node '{node.name}': queries, keys and values must come from the same pixels and heads")
+            raise GraphError("queries, keys and values must come from the same pixels and heads")
         count = int(heads.max()) + 1
         sequences = torch.unique(q_pix, dim=0)
         shape = self.shapes[q.picture]
         once = sequences.numel() == len(shape) and len(q_pix) == count * len(sequences)
         if not once or not torch.equal(sequences.flatten().sort().values, torch.arange(len(shape))):
-            raise GraphError(f"node '{node.name}': every pixel must be in one sequence, and in all heads")
+            raise GraphError("every pixel must be in one sequence, and in all heads")
         name = self._name(node, 99)
-        patch, channels = _patch(sequences, shape, node), (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
+        patch, channels = _patch(sequences, shape), (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
         layer = Attention(name, q.picture, k.picture, v.picture, count, dim, scale, patch, channels)
         self._add(layer, replace(shape, channels=count * dim))
         index = q_pix[:, :, None] * (count * dim) + heads[:, None, None] * dim + torch.arange(dim)
         return View(name, index.reshape(q.index.shape))
 
-    def _heads(self, view: View, node: Node) -> tuple[Tensor, Tensor, int]:
+    def _heads(self, view: View) -> tuple[Tensor, Tensor, int]:
         """Pixels [instances, tokens], first channel [instances] and head size of [..., tokens, head size]."""
         c = self.shapes[view.picture].channels
         dim = view.index.shape[-1]
@@ -339,11 +381,11 @@ class _Capture:
         pixels, channel = index[:, :, 0] // c, index[:, :, 0] % c
         first = channel[:, :1]
         if not torch.equal(index, (pixels * c + first)[:, :, None] + torch.arange(dim)) or bool((first % dim).any()):
-            raise GraphError(f"node '{node.name}': the heads of '{view.picture}' are no ranges of its channels")
+            raise GraphError(f"the heads of '{view.picture}' are no ranges of its channels")
         return pixels, first[:, 0], dim
 
 
-def _patch(sequences: Tensor, shape: Shape, node: Node) -> tuple[int, int]:
+def _patch(sequences: Tensor, shape: Shape) -> tuple[int, int]:
     """(rows, columns) of the patch whose positions are the sequences; (1, 1): one sequence of all pixels."""
     for py in range(1, shape.height + 1):
         if shape.height % py or len(sequences) % py or shape.width % max(len(sequences) // py, 1):
@@ -352,7 +394,7 @@ def _patch(sequences: Tensor, shape: Shape, node: Node) -> tuple[int, int]:
         grid = torch.arange(len(shape)).reshape(shape.height // py, py, shape.width // px, px)
         if torch.equal(sequences, grid.permute(1, 3, 0, 2).reshape(len(sequences), -1)):
             return py, px
-    raise GraphError(f"node '{node.name}': its sequences are not the positions of a patch, row by row")
+    raise GraphError("its sequences are not the positions of a patch, row by row")
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -370,6 +412,7 @@ _HANDLERS: dict[Any, Callable[[_Capture, Node], Any]] = {
     aten.linear.default: _Capture.linear,
     aten.batch_norm.default: _Capture.batch_norm,
     aten._native_batch_norm_legit_no_training.default: _Capture.batch_norm_first,
+    aten._native_batch_norm_legit.no_stats: _Capture.batch_norm_without,
     aten.relu.default: _Capture.relu,
     aten.relu_.default: _Capture.relu,
     aten.add.Tensor: _Capture.add,

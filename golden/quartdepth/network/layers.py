@@ -206,6 +206,18 @@ class Gain(FloatLayer):
 
 
 @dataclass(frozen=True, eq=False)
+class Affine(FloatLayer):
+    """`x * gain + offset` by channel: BatchNorm, until it is folded into the layer before it or becomes one."""
+
+    source: str
+    gain: Tensor  # [c]
+    offset: Tensor  # [c]
+
+    def run(self, pictures: dict[str, Tensor], observe: Observe) -> Tensor:
+        return pictures[self.source] * self.gain[:, None, None] + self.offset[:, None, None]
+
+
+@dataclass(frozen=True, eq=False)
 class Enlarge(FloatLayer):
     """Twice the size along one axis (2: rows, 3: columns), bilinear between pixel centres, edges held."""
 
