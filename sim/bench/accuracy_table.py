@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.golden.quartdepth.method.recipe import Method
+from triptych.golden.quartdepth.ptq.recipe import Method
 from triptych.sim.bench.ledger import table
 from triptych.sim.bench.peers import Peer
 from triptych.sim.cli.models import MODELS

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.method.polish import PERCENTILE, Kind, candidates, code_error, spread
-from triptych.golden.quartdepth.method.recipe import Stats, measure
 from triptych.golden.quartdepth.network.network import Code
 from triptych.golden.quartdepth.network.quantize import uniform_code
+from triptych.golden.quartdepth.ptq.polish import PERCENTILE, Kind, candidates, code_error, spread
+from triptych.golden.quartdepth.ptq.recipe import Stats, measure
 from triptych.sim.cli.models import calibration_frames, float_network
 from triptych.sim.view.pictures import colour, upsample
 

@@ -13,9 +13,9 @@ import numpy as np
 from triptych.golden.quartdepth.arithmetic.functions import worst_errors
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
-from triptych.golden.quartdepth.compiler import single
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.cli.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
 from triptych.sim.errors import TriptychError

@@ -23,10 +23,10 @@ from triptych.golden.quartdepth.chip.machine import Machine, Result
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
-from triptych.golden.quartdepth.meter.model import DEFAULT_WEIGHTS, fuse, load_weights
-from triptych.golden.quartdepth.method.model_file import load
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize
+from triptych.golden.quartdepth.ptq.model_file import load
+from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, fuse, load_weights
 from triptych.sim.bench.ledger import write_text
 from triptych.sim.build.verilate import build_root, fingerprint
 from triptych.sim.cli.models import load_model

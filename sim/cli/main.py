@@ -184,7 +184,7 @@ def quantize(
     as_json: Json = False,
 ) -> None:
     """Quantises a depth network; what comes out runs on the chip as it is (`triptych depth --model`)."""
-    from triptych.golden.quartdepth.method.recipe import Method, Widths
+    from triptych.golden.quartdepth.ptq.recipe import Method, Widths
     from triptych.sim.cli.quantize import QuantizeOptions, quantize_model
 
     options = QuantizeOptions(
@@ -273,7 +273,7 @@ def vectors(
     out: Annotated[Path | None, typer.Option(help="Folder; without: tests/vectors of the checkout.")] = None,
 ) -> None:
     """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
-    from triptych.golden.quartdepth.stimulus import vectors as golden_vectors
+    from triptych.golden.quartdepth.vectors import files as golden_vectors
     from triptych.sim.rtl.sources import ROOT
 
     folder = out or ROOT / "tests" / "vectors"

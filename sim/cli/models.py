@@ -19,16 +19,14 @@ from torch import Tensor, nn
 
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import to_input
-from triptych.golden.quartdepth.meter import model as meter
-from triptych.golden.quartdepth.meter.metrics import EvalRegion
-from triptych.golden.quartdepth.meter.sequences import TRAINED_PLACES, Sequence, read_sequence
-from triptych.golden.quartdepth.method.recipe import Recipe
+from triptych.golden.quartdepth.data.metrics import EvalRegion
+from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, Sequence, read_sequence
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.layers import FloatGraph
-from triptych.golden.quartdepth.vit import graph as vit_graph
-from triptych.golden.quartdepth.vit import model as vit
-from triptych.golden.quartdepth.vit.backbone import HEAD_WEIGHTS, load_vit
-from triptych.golden.quartdepth.vit.train import INPUT_SIZE, resized
+from triptych.golden.quartdepth.ptq.recipe import Recipe
+from triptych.golden.quartdepth.train.vit import INPUT_SIZE, resized
+from triptych.golden.quartdepth.zoo import meter, vit, vit_graph
+from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 from triptych.sim.errors import TriptychError
 
 CALIBRATION_IMAGES = 32
@@ -99,8 +97,8 @@ class Vit(Kind):
         head = weights or HEAD_WEIGHTS
         if not head.exists():
             raise TriptychError(
-                f"{head} is not there; a GPU trains it in minutes: `python -m triptych.golden.quartdepth.vit.train "
-                f"--help`, and {HEAD_WEIGHTS.parent / 'README.md'} says how ours were"
+                f"{head} is not there; a GPU trains it in minutes: `python -m triptych.golden.quartdepth.train.vit "
+                f"--help`, and {HEAD_WEIGHTS.with_suffix('.md')} says how ours were"
             )
         return load_vit(named, head)
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from triptych.golden.photo import fit_photo
-from triptych.golden.quartdepth import arithmetic, method, network
-from triptych.golden.quartdepth.method.model_file import ModelFile, save
-from triptych.golden.quartdepth.method.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth import arithmetic, network, ptq
+from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Widths, Work, run
 from triptych.sim.bench.ledger import write_text
 from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
 
@@ -92,7 +92,7 @@ def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, resu
 
 def recipe_key(net: FloatNetwork, frames: Frames, recipe: Recipe) -> str:
     """What a quantised network depends on: the float network, the calibration frames, the recipe, the code."""
-    code = code_digest(sources(method, network, arithmetic))
+    code = code_digest(sources(ptq, network, arithmetic))
     return digest(net_key(net).encode(), frames.name.encode(), repr(recipe).encode(), code.encode())
 
 

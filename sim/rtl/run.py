@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
-from triptych.golden.quartdepth.compiler import single
 from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.vectors import single
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.registers.register_map import REGISTERS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.golden.quartdepth.method.recipe import Method, Recipe, Widths
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Widths
 from triptych.sim.bench import accuracy
 from triptych.sim.bench.accuracy import Store
 from triptych.sim.bench.accuracy_table import RESAMPLES, Row, interval, markdown, pooled

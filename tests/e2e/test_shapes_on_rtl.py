@@ -12,9 +12,9 @@ from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
-from triptych.golden.quartdepth.compiler import single
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.vectors import single
 from triptych.sim.rtl.run import run_program
 
 TINY = CONFIGS["tiny"]

@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from tests.e2e.test_shapes_on_rtl import check
-from tests.golden.vit_networks import small_vit, with_factors
+from tests.kit.vit_networks import small_vit, with_factors
 from triptych.golden.photo import fit_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
-from triptych.golden.quartdepth.compiler import single
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import Bits, image_codes, quantize
-from triptych.golden.quartdepth.vit.graph import build_graph
-from triptych.golden.quartdepth.vit.model import DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.vectors import single
+from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 from triptych.sim.cli.depth import compare, shipped_photo, to_tensor
 from triptych.sim.rtl.run import run_program
 

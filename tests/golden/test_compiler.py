@@ -22,8 +22,11 @@ from triptych.golden.quartdepth.compiler.compile import Compiled, compile_networ
 from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of
 from triptych.golden.quartdepth.compiler.layout import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.compiler.single import conv2d, matmul, random_codes
-from triptych.golden.quartdepth.meter.model import (
+from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.quantize import Bits, quantize
+from triptych.golden.quartdepth.vectors.single import conv2d, matmul, random_codes
+from triptych.golden.quartdepth.zoo.meter import (
     METER,
     METER_XXS,
     MViTConfig,
@@ -32,9 +35,6 @@ from triptych.golden.quartdepth.meter.model import (
     fuse,
     unfold_patches,
 )
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.network import Code, Network
-from triptych.golden.quartdepth.network.quantize import Bits, quantize
 
 
 class Net(nn.Module):

@@ -18,7 +18,8 @@ from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.layout import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.compiler.single import (
+from triptych.golden.quartdepth.network.network import Convolution, Network
+from triptych.golden.quartdepth.vectors.single import (
     conv2d,
     conv_transpose,
     depthwise,
@@ -26,7 +27,6 @@ from triptych.golden.quartdepth.compiler.single import (
     random_codes,
     with_int8_weights,
 )
-from triptych.golden.quartdepth.network.network import Convolution, Network
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
 formats = st.sampled_from(CODES)

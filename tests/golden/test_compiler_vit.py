@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.golden.vit_networks import small_vit, with_factors
+from tests.kit.vit_networks import small_vit, with_factors
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Opcode, Space
-from triptych.golden.quartdepth.compiler import single
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.layout import CompileError
 from triptych.golden.quartdepth.compiler.plan import GROUP_PARTS, _plan, make_plan
@@ -23,6 +22,7 @@ from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.layers import Regrid, Shape
 from triptych.golden.quartdepth.network.network import Convolution, Join, Network, Picture, Scale
 from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.golden.quartdepth.vectors import single
 
 CODES = [Format.INT8, Format.UINT4, Format.TABLE4]
 formats = st.sampled_from(CODES)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.meter.model import METER, METER_XXS, MViTConfig, Transformer, unfold_patches
 from triptych.golden.quartdepth.network.fusion import GraphError
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.layers import Add, Attention, Concat, Conv, LayerNorm, Relu
+from triptych.golden.quartdepth.zoo.meter import METER, METER_XXS, MViTConfig, Transformer, unfold_patches
 
 
 class Fn(nn.Module):
@@ -78,7 +78,7 @@ def test_mobilevit_block_leaves_pixels_alone() -> None:
     """Unfold, transformer and fold become layers over the same map; LayerNorm's gain goes into the linear layers."""
 
     def forward(x: Tensor, t: nn.Module) -> Tensor:
-        from triptych.golden.quartdepth.meter.model import fold_patches
+        from triptych.golden.quartdepth.zoo.meter import fold_patches
 
         return fold_patches(t(unfold_patches(x)), x.shape[2], x.shape[3])
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_kit import Bench, depthwise_tiles, parameters, pixels_bytes, steps_of, up, weight_tiles
 
-from triptych.golden.quartdepth.arithmetic import integer_ops
+from tests.kit import integer_ops
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig

@@ -10,9 +10,10 @@ from torch import nn
 
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import to_input
-from triptych.golden.quartdepth.meter.fakequant import ActivationQuantizer, QuantSim, fake_weight
-from triptych.golden.quartdepth.meter.metrics import Scores, mean_scores, score_image
-from triptych.golden.quartdepth.meter.model import (
+from triptych.golden.quartdepth.data.metrics import Scores, mean_scores, score_image
+from triptych.golden.quartdepth.data.sequences import Sequence, motorcycle, read_sequence
+from triptych.golden.quartdepth.train.fakequant import ActivationQuantizer, QuantSim, fake_weight
+from triptych.golden.quartdepth.zoo.meter import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
     METER,
@@ -24,7 +25,6 @@ from triptych.golden.quartdepth.meter.model import (
     unfold_patches,
     weights_metadata,
 )
-from triptych.golden.quartdepth.meter.sequences import Sequence, motorcycle, read_sequence
 
 
 @pytest.fixture(scope="module")

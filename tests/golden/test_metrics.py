@@ -6,7 +6,7 @@ import torch
 
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import to_input
-from triptych.golden.quartdepth.meter.metrics import (
+from triptych.golden.quartdepth.data.metrics import (
     EvalRegion,
     distance,
     mean_scores,
@@ -14,8 +14,8 @@ from triptych.golden.quartdepth.meter.metrics import (
     upsample,
     valid_mask,
 )
-from triptych.golden.quartdepth.meter.model import load_weights
-from triptych.golden.quartdepth.meter.sequences import DataError, motorcycle, read_sequence
+from triptych.golden.quartdepth.data.sequences import DataError, motorcycle, read_sequence
+from triptych.golden.quartdepth.zoo.meter import load_weights
 
 
 def test_by_hand() -> None:

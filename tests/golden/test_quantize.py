@@ -15,8 +15,6 @@ from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.compiler.single import conv2d, conv_transpose, depthwise, random_codes
-from triptych.golden.quartdepth.meter.model import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.layers import Add, Conv, Enlarge, FloatGraph, Shape
 from triptych.golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
@@ -30,6 +28,8 @@ from triptych.golden.quartdepth.network.quantize import (
     symmetric_code,
     uniform_code,
 )
+from triptych.golden.quartdepth.vectors.single import conv2d, conv_transpose, depthwise, random_codes
+from triptych.golden.quartdepth.zoo.meter import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
 
 
 class Block(nn.Module):

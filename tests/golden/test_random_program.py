@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kit.random_program import RandomProgram, random_program
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.chip.isa import FIELDS, MICROWORD, MICROWORD_BYTES, Kind, Opcode, Space, Trap
 from triptych.golden.quartdepth.chip.machine import Machine, Retired
-from triptych.golden.quartdepth.stimulus.random_program import RandomProgram, random_program
 
 TINY = chip_config("tiny")
 CAUSES = [t for t in Trap if t is not Trap.NONE]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych.golden.quartdepth.meter import train as t
-from triptych.golden.quartdepth.meter.augment import augment
-from triptych.golden.quartdepth.meter.model import METER, load_weights
-from triptych.golden.quartdepth.meter.scenes import BOX, CYLINDER, ELLIPSOID, Scene, SceneConfig, draw_scenes, render
+from triptych.golden.quartdepth.data.scenes import BOX, CYLINDER, ELLIPSOID, Scene, SceneConfig, draw_scenes, render
+from triptych.golden.quartdepth.train import meter as t
+from triptych.golden.quartdepth.train.augment import augment
+from triptych.golden.quartdepth.zoo.meter import METER, load_weights
 
 SMALL = SceneConfig(objects=6, height=64, width=64, supersample=1)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from triptych.golden.quartdepth.chip.isa import Engine
-from triptych.golden.quartdepth.stimulus import vectors
-from triptych.golden.quartdepth.stimulus.examples import EXAMPLES, noise
+from triptych.golden.quartdepth.vectors import files as vectors
+from triptych.golden.quartdepth.vectors.examples import EXAMPLES, noise
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 

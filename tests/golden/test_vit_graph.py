@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from vit_kit import COLS, ROWS, SMALL, photo, tiny_vit
 
+from tests.kit.vit import COLS, ROWS, SMALL, photo, tiny_vit
 from triptych.golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
 from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, image_codes, quantize
-from triptych.golden.quartdepth.vit.graph import build_graph
-from triptych.golden.quartdepth.vit.model import DepthVit, DptConfig
+from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig
+from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 
 def test_graph_is_the_network() -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.kit.random_program import random_program
 from triptych.golden.quartdepth.chip.codec import Instruction, assemble, disassemble
 from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, Engine, Opcode, Trap
 from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
-from triptych.golden.quartdepth.stimulus.random_program import random_program
-from triptych.golden.quartdepth.stimulus.vectors import MANIFEST, read_retired
+from triptych.golden.quartdepth.vectors.files import MANIFEST, read_retired
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth.stimulus import vectors
+from triptych.golden.quartdepth.vectors import files as vectors
 from triptych.sim.build.verilate import Build
 from triptych.sim.rtl.sources import RTL, packages
 

@@ -134,7 +134,7 @@ def test_lane_functions_of_every_int16(fn: Function, tmp_path: Path) -> None:
     every = np.arange(-(1 << 15), 1 << 15)
     jobs = row_jobs(every, {"fn": fn, "side": Side.SCALE_F, "b_m": 1}, np.random.default_rng(1))
     seen = check(jobs, TINY, tmp_path)
-    assert (results(seen, jobs) == functions.lookup(fn, every)).all()
+    assert (results(seen, jobs) == functions.lookup(fn.name, every)).all()
 
 
 def test_row_functions_of_every_16_bits_and_random_32(tmp_path: Path) -> None:

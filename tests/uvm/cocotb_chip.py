@@ -12,7 +12,7 @@ from tests.uvm.environment import ChipTest
 from tests.uvm.job import Job, MemoryKnobs, example_job, random_job
 from tests.uvm.sequences import RegistersSequence, StreamSequence
 from triptych.golden.quartdepth.chip.isa import Trap
-from triptych.golden.quartdepth.stimulus.examples import EXAMPLES
+from triptych.golden.quartdepth.vectors.examples import EXAMPLES
 
 CAUSES = [trap for trap in Trap if trap is not Trap.NONE]
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.kit.random_program import random_program
 from triptych.golden.quartdepth.chip.codec import EncodingError, Instruction, disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
-from triptych.golden.quartdepth.stimulus.examples import Example
-from triptych.golden.quartdepth.stimulus.random_program import random_program
+from triptych.golden.quartdepth.vectors.examples import Example
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth.chip.isa import TABLE_BYTES
-
+TABLE_BYTES = 64  # 16 int8 decode entries, then 15 int16 thresholds, then two bytes of zero, then 16 unused
 INT16_MIN, INT16_MAX = -(1 << 15), (1 << 15) - 1
 Formula = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.arithmetic import function_tables
-from triptych.golden.quartdepth.chip.isa import Function
 
 Ints = NDArray[np.int64]
 Segment = tuple[int, int, int]
@@ -120,12 +119,12 @@ def rsqrt(y: NDArray[np.generic] | int) -> Ints:
     return _pack(ROW.evaluate(segment, (behind >> 14) & 8191), 15 + (n >> 1))
 
 
-def lookup(fn: Function, y: NDArray[np.generic] | int) -> Ints:
-    """Function `fn` of every element (IDENT: the element), int64. Raises ValueError for an input out of its range."""
-    table: dict[Function, Callable[[NDArray[np.generic] | int], Ints]] = {
-        Function.EXP2N: exp2n, Function.GELU: gelu, Function.RECIP: recip, Function.RSQRT: rsqrt,
+def lookup(name: str, y: NDArray[np.generic] | int) -> Ints:
+    """The function of every element (IDENT: the element), int64. Raises ValueError for an input out of its range."""
+    table: dict[str, Callable[[NDArray[np.generic] | int], Ints]] = {
+        "EXP2N": exp2n, "GELU": gelu, "RECIP": recip, "RSQRT": rsqrt,
     }  # fmt: skip
-    return table[fn](y) if fn in table else np.asarray(y).astype(np.int64)
+    return table[name](y) if name in table else np.asarray(y).astype(np.int64)
 
 
 def worst_errors() -> dict[str, float]:

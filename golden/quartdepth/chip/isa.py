@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from triptych.golden.quartdepth.arithmetic.codetable import (
+    TABLE_BYTES as TABLE_BYTES,  # the store's unit is a code table
+)
+
 
 class Engine(IntEnum):
     """The four decoupled engines; the number is the index of their token counters."""
@@ -133,7 +137,6 @@ class Trap(IntEnum):
 
 INSTRUCTION_BYTES = 64
 MICROWORD_BYTES = 32
-TABLE_BYTES = 64  # 16 int8 decode entries, then 15 int16 thresholds, then two bytes of zero, then 16 unused
 PARAM_BYTES = 8  # int32 bias, int16 multiplier, uint8 shift, int8 zero point
 ROW_SCALARS = 4
 

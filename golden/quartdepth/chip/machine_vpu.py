@@ -286,7 +286,7 @@ def _scalar(w: SimpleNamespace, row: Int32s) -> Int32s:
 @lru_cache
 def _function(fn: int) -> Ints:
     """A lane function of every int16, index `v + 32768`."""
-    return functions.lookup(Function(fn), np.arange(-32768, 32768))
+    return functions.lookup(Function(fn).name, np.arange(-32768, 32768))
 
 
 def _reads_spad(w: SimpleNamespace) -> bool:

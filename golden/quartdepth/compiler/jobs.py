@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.golden.quartdepth.compiler.fold import Fold
 from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Place, Storage
-from triptych.golden.quartdepth.network.fold import Fold
 from triptych.golden.quartdepth.network.layers import Regrid
 from triptych.golden.quartdepth.network.network import Convolution, Double, Layer, Normalise, Polish, Rescale
 

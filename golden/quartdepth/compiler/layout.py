@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Format, WeightFormat
+from triptych.golden.quartdepth.compiler.fold import Fold, find_fold
 from triptych.golden.quartdepth.compiler.pack import weight_format
-from triptych.golden.quartdepth.network.fold import Fold, find_fold
 from triptych.golden.quartdepth.network.layers import Shape
 from triptych.golden.quartdepth.network.network import Attend, Code, Convolution, Join, Layer, Network, Picture
 

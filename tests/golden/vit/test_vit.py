@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.golden.quartdepth.vit.backbone import (
+from triptych.golden.quartdepth.train.vit import pack, read_packed
+from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.zoo.vit_backbone import (
     HEAD_WEIGHTS,
     BackboneError,
     load_depth_anything,
     read_onnx,
     wheel_backbone,
 )
-from triptych.golden.quartdepth.vit.model import Backbone, DepthVit, DptConfig, VitConfig
-from triptych.golden.quartdepth.vit.train import pack, read_packed
 
 torch.set_num_threads(1)
 

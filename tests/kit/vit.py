@@ -1,0 +1,26 @@
+"""A small vision transformer with random weights, for tests."""
+
+import torch
+
+from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
+
+ROWS, COLS = 4, 6
+SMALL = VitConfig(dim=32, depth=4, heads=2, grid=5, taps=(0, 1, 2, 3))
+HEAD = DptConfig(features=16, channels=(8, 8, 16, 16))
+
+
+def tiny_vit(seed: int = 3) -> DepthVit:
+    """A ViT of the real one's structure with random weights, its class token, positions and gains too."""
+    torch.manual_seed(seed)
+    model = DepthVit(SMALL, HEAD).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
+                p.copy_(torch.randn_like(p) * 0.5)
+            if "output_conv2.2" in name:  # depths are positive and differ from pixel to pixel
+                p.copy_(torch.full_like(p, 1.5) if name.endswith("bias") else 20 * p)
+    return model
+
+
+def photo(seed: int = 1) -> torch.Tensor:
+    return torch.rand(1, 3, 14 * ROWS, 14 * COLS, generator=torch.Generator().manual_seed(seed))
