@@ -1,12 +1,12 @@
 """DraftAttention (arXiv 2505.14708): sparse attention for video transformers, guided by a low-resolution draft."""
 
-from triptych.golden.draft_attention.api import draft_attention
+from triptych.golden.draft_attention.api import block_sparse_attention, draft_attention, select_blocks
+from triptych.golden.draft_attention.block_sets import BlockSets
 from triptych.golden.draft_attention.diffusers_hook import enable_draft_attention
 from triptych.golden.draft_attention.dispatch import Backend
 from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry, GeometryError, TextPlacement
-from triptych.golden.draft_attention.selection import BlockSets, DraftStatistic, SelectionRule
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.geometry import Geometry, TextPlacement
+from triptych.golden.draft_attention.selection import DraftStatistic
 
 __all__ = [
     "Backend",
@@ -14,10 +14,9 @@ __all__ = [
     "DraftAttentionError",
     "DraftStatistic",
     "Geometry",
-    "GeometryError",
-    "SelectionRule",
-    "Tail",
     "TextPlacement",
+    "block_sparse_attention",
     "draft_attention",
     "enable_draft_attention",
+    "select_blocks",
 ]

@@ -1,28 +1,27 @@
-"""Which code serves a call: the reference on CPU, the Hopper kernel on sm_90, Triton on other CUDA devices."""
+"""Which code serves a call: the reference on CPU, the Hopper kernels on sm_90, Triton on other CUDA devices."""
 
 from __future__ import annotations
 
+import functools
 import os
+import warnings
 from enum import Enum
 
 import torch
 
 from triptych.golden.draft_attention import reference
+from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
+from triptych.golden.draft_attention.contract import Call, Request, copy_engine_reads
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.layout import Layout
 from triptych.golden.draft_attention.pooling import pooled_tail
-from triptych.golden.draft_attention.selection import (
-    BlockSets,
-    DraftStatistic,
-    SelectionRule,
-    draft_mask,
-    sets_from_mask,
-)
+from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule, draft_mask
 from triptych.golden.draft_attention.tail import Tail, log_counts
 
-KERNEL_BLOCK = 128
-KERNEL_DIMS = (64, 128)
+KERNEL_BLOCKS = (64, 128)
 KERNEL_DTYPES = (torch.float16, torch.bfloat16)
+LARGEST_DIM = 256
 
 
 class Backend(Enum):
@@ -34,7 +33,7 @@ class Backend(Enum):
 
 
 def choose_backend(device: torch.device) -> Backend:
-    """The backend for tensors on `device`. Raises DraftAttentionError where none fits."""
+    """The best backend for tensors on `device`. Raises DraftAttentionError where none fits."""
     if device.type == "cpu":
         return Backend.REFERENCE
     if device.type == "cuda":
@@ -50,28 +49,69 @@ def choose_backend(device: torch.device) -> Backend:
     raise DraftAttentionError(f'no kernel for device type "{device.type}"; pass backend="reference" or move to CUDA')
 
 
-def check_kernel_inputs(backend: Backend, q: torch.Tensor, geometry: Geometry, eight_bit: bool, tail: bool) -> None:
-    """Raises DraftAttentionError when a backend cannot serve these tensors and options."""
-    if eight_bit and backend is not Backend.HOPPER:
-        raise DraftAttentionError(f'eight_bit needs the Hopper kernel; "{backend.value}" serves this call')
-    if eight_bit and tail:
-        raise DraftAttentionError("eight_bit has no pooled tail: leave tail out, or drop eight_bit to have it")
-    if backend is Backend.REFERENCE:
-        return
+@functools.cache
+def _warn_without_compiler(reason: str) -> None:
+    warnings.warn(f"{reason}; Triton's kernels serve instead, at about half the speed", RuntimeWarning, stacklevel=2)
+
+
+def serving_backend(named: Backend | None, device: torch.device, request: Request) -> Backend:
+    """Who serves `request`: the named backend, or the best one on `device` that takes it.
+
+    On a Hopper GPU what its kernels refuse goes to Triton's. Raises DraftAttentionError when nobody serves it.
+    """
+    chosen = choose_backend(device) if named is None else named
+    if chosen is Backend.HOPPER:
+        from triptych.golden.draft_attention import hopper
+
+        reason = hopper.refusal(request) or _kernel_refusal(chosen, device, request)
+        missing = hopper.missing_compiler() if reason is None and device.type == "cuda" else None
+        if reason is None and missing is None:
+            return chosen
+        if named is not None or request.eight_bit:
+            raise DraftAttentionError(reason or str(missing))
+        chosen = Backend.TRITON
+        if missing is not None:
+            _warn_without_compiler(missing)
+    if request.eight_bit:
+        raise DraftAttentionError(f'eight_bit needs the Hopper kernel; "{chosen.value}" serves this call')
+    if chosen is Backend.TRITON and (reason := _kernel_refusal(chosen, device, request)):
+        raise DraftAttentionError(reason)
+    return chosen
+
+
+def _kernel_refusal(backend: Backend, device: torch.device, request: Request) -> str | None:
+    """Why no kernel of ours serves this request; None when `backend` may."""
     interpreted = backend is Backend.TRITON and os.environ.get("TRITON_INTERPRET") == "1"
-    if q.device.type != "cuda" and not interpreted:
-        raise DraftAttentionError(f'backend "{backend.value}" needs CUDA tensors; got {q.device.type}')
-    if interpreted and q.dtype == torch.bfloat16:
-        raise DraftAttentionError("Triton's interpreter multiplies bfloat16 as integers; give it float16")
-    if q.dtype not in KERNEL_DTYPES:
-        raise DraftAttentionError(f"kernels take float16 or bfloat16; got {q.dtype}; convert q, k and v")
-    if q.shape[-1] not in KERNEL_DIMS:
-        raise DraftAttentionError(f"kernels take head dim 64 or 128; got {q.shape[-1]}")
-    if geometry.block_size != KERNEL_BLOCK:
-        raise DraftAttentionError(
-            f"kernels take pools of {KERNEL_BLOCK} tokens, such as (8, 16) or (2, 8, 8); got {geometry.pool}; "
-            'pass backend="reference" for others'
-        )
+    if device.type != "cuda" and not interpreted:
+        return f'backend "{backend.value}" needs CUDA tensors; got {device.type}'
+    if interpreted and request.dtype == torch.bfloat16:
+        return "Triton's interpreter multiplies bfloat16 as integers; give it float16"
+    if request.dtype not in KERNEL_DTYPES:
+        return f"kernels take float16 or bfloat16; got {request.dtype}; convert q, k and v"
+    if request.dim % 8 or request.dim > LARGEST_DIM:
+        return f"kernels take head dims that are multiples of 8 up to {LARGEST_DIM}; got {request.dim}; pad with zeros"
+    for layout in (request.query_layout, request.key_layout):
+        if layout.block_size not in KERNEL_BLOCKS:
+            what = f"pools of 64 or 128 tokens, such as (8, 16), (4, 4, 4) or (8, 8); got {_named(layout)}"
+            return f'kernels take {what}; pass backend="reference" for others'
+    return None
+
+
+def _named(layout: object) -> str:
+    return str(layout.pool) if isinstance(layout, Geometry) else f"blocks of {getattr(layout, 'block_size', '?')}"
+
+
+def readable(backend: Backend, x: torch.Tensor) -> torch.Tensor:
+    """`x`, or a copy in fresh memory where the backend cannot read its strides."""
+    if backend is Backend.HOPPER:
+        return x if copy_engine_reads(x) else x.clone(memory_format=torch.contiguous_format)
+    return x if x.stride(-1) == 1 or backend is Backend.REFERENCE else x.contiguous()
+
+
+def _writable(backend: Backend, out: torch.Tensor) -> torch.Tensor:
+    """`out`, or other memory for the result where the backend cannot write its strides."""
+    fits = copy_engine_reads(out) if backend is Backend.HOPPER else out.stride(-1) == 1
+    return out if fits or backend is Backend.REFERENCE else torch.empty_like(out, memory_format=torch.contiguous_format)
 
 
 def select(
@@ -92,8 +132,8 @@ def select(
 
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
     if rule.faithful:
-        sets = sets_from_mask(draft_mask(q, k, geometry, rule, scale))
-        return sets, pooled_tail(k, v, geometry) if with_tail else None
+        sets = sets_from_mask(draft_mask(q, k, geometry, rule, scale), geometry)
+        return sets, kernel_tail(k, v, geometry) if with_tail else None
     pooled_q = triton_pool.pool_blocks(q, geometry, with_max=with_max)
     pooled_k = triton_pool.pool_blocks(k, geometry, with_max=with_max, with_var=with_tail)
     tail = None
@@ -102,6 +142,16 @@ def select(
         v_mean = triton_pool.pool_blocks(v, geometry).mean
         tail = Tail(pooled_k.mean, v_mean, pooled_k.variance, log_counts_on(geometry, q.device))
     return triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale), tail
+
+
+def kernel_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
+    """The tail's tokens as kernels read them."""
+    from triptych.golden.draft_attention import triton_pool
+
+    pooled_k = triton_pool.pool_blocks(k, geometry, with_var=True)
+    assert pooled_k.variance is not None
+    v_mean = triton_pool.pool_blocks(v, geometry).mean
+    return Tail(pooled_k.mean, v_mean, pooled_k.variance, log_counts_on(geometry, k.device))
 
 
 _LOG_COUNTS: dict[tuple[Geometry, torch.device], torch.Tensor] = {}
@@ -115,30 +165,59 @@ def log_counts_on(geometry: Geometry, device: torch.device) -> torch.Tensor:
     return _LOG_COUNTS[key]
 
 
-def attend(
+def attend(backend: Backend, call: Call) -> None:
+    """Block-sparse attention into `call.out` on any backend."""
+    if backend is Backend.HOPPER:
+        from triptych.golden.draft_attention import hopper
+
+        hopper.attend(call)
+    elif backend is Backend.TRITON:
+        from triptych.golden.draft_attention import triton_attention
+
+        triton_attention.attend(call)
+    else:
+        out, lse = reference.attend(
+            call.q, call.k, call.v, call.sets.mask(), call.query_layout, call.key_layout, call.scale, call.tail
+        )
+        call.out.copy_(out)
+        if call.lse is not None:
+            call.lse.copy_(lse)
+
+
+def choose_sets(
+    backend: Backend, q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float
+) -> BlockSets:
+    """The block sets alone."""
+    if backend is Backend.REFERENCE:
+        return sets_from_mask(draft_mask(q, k, geometry, rule, scale), geometry)
+    q, k = (readable(backend, x) for x in (q, k))
+    return select(q, k, k, geometry, rule, scale, with_tail=False)[0]
+
+
+def attend_sets(
     backend: Backend,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
     sets: BlockSets,
-    geometry: Geometry,
+    query_layout: Layout,
+    key_layout: Layout,
     scale: float,
-    out: torch.Tensor,
-    tail: Tail | None,
-    eight_bit: bool = False,
-) -> None:
-    """Block-sparse attention into `out` on a kernel backend; `eight_bit` needs the Hopper one."""
-    if backend is Backend.HOPPER:
-        from triptych.golden.draft_attention import hopper
-
-        hopper.block_sparse_attention(
-            q, k, v, sets, geometry, scale,
-            out=out, tail=tail, precision="fp8" if eight_bit else "bf16",
-        )  # fmt: skip
-    else:
-        from triptych.golden.draft_attention import triton_attention
-
-        triton_attention.block_sparse_attention(q, k, v, sets, geometry, scale, out=out, tail=tail)
+    with_tail: bool,
+    with_lse: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention over given sets; the output like q, and the log-sum-exp where asked for."""
+    out = torch.empty_like(q)
+    lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device) if with_lse else None
+    q, k, v = (readable(backend, x) for x in (q, k, v))
+    tail = None
+    if with_tail:
+        assert isinstance(key_layout, Geometry)
+        pool = pooled_tail if backend is Backend.REFERENCE else kernel_tail
+        tail = pool(k, v, key_layout)
+    target = _writable(backend, out)
+    attend(backend, Call(q, k, v, sets, query_layout, key_layout, scale, target, tail, lse))
+    return out if target is out else out.copy_(target), lse
 
 
 def run(
@@ -155,18 +234,19 @@ def run(
 ) -> torch.Tensor:
     """One whole call. `heads_per_pass` query heads at a time share the map's memory; None takes all at once."""
     if backend is Backend.REFERENCE:
-        mask = draft_mask(q, k, geometry, rule, scale)
-        tail = pooled_tail(k, v, geometry) if with_tail else None
-        return reference.block_sparse_attention(q, k, v, mask, geometry, scale, tail)
+        sets = choose_sets(backend, q, k, geometry, rule, scale)
+        return attend_sets(backend, q, k, v, sets, geometry, geometry, scale, with_tail, False)[0]
+    out = torch.empty_like(q)
+    target = _writable(backend, out)
+    q, k, v = (readable(backend, x) for x in (q, k, v))
     heads, groups = q.shape[1], q.shape[1] // k.shape[1]
     step = heads if heads_per_pass is None else max(groups, heads_per_pass // groups * groups)
     sparsity = rule.head_sparsity(heads)
-    out = torch.empty_like(q)
     for first in range(0, heads, step):
         last = min(first + step, heads)
         here, kv_here = slice(first, last), slice(first // groups, last // groups)
         part = rule.with_sparsity(sparsity[here])
         pieces = q[:, here], k[:, kv_here], v[:, kv_here]
         sets, tail = select(*pieces, geometry, part, scale, with_tail)
-        attend(backend, *pieces, sets, geometry, scale, out[:, here], tail, eight_bit)
-    return out
+        attend(backend, Call(*pieces, sets, geometry, geometry, scale, target[:, here], tail, eight_bit=eight_bit))
+    return out if target is out else out.copy_(target)

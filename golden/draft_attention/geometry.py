@@ -160,6 +160,10 @@ class Geometry:
         text = torch.where(slot < self.text_length, slot + self.text_offset, -1)
         return torch.cat([video, text.view(self.n_text_blocks, self.block_size)])
 
+    def tokens(self, batch: int) -> torch.Tensor:
+        """`block_tokens`, the same for every sample `batch`."""
+        return self.block_tokens
+
     @cached_property
     def block_counts(self) -> torch.Tensor:
         """int64 `[n_blocks]` (CPU): tokens in each block."""

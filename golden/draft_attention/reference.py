@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.layout import Layout
 from triptych.golden.draft_attention.tail import Tail
 
 
@@ -30,38 +30,71 @@ def block_sparse_attention(
     k: torch.Tensor,
     v: torch.Tensor,
     mask: torch.Tensor,
-    geometry: Geometry,
+    layout: Layout,
     scale: float,
     tail: Tail | None = None,
     query_blocks: list[int] | None = None,
 ) -> torch.Tensor:
+    """`attend` without its log-sum-exp, for queries and keys of one layout."""
+    return attend(q, k, v, mask, layout, layout, scale, tail, query_blocks)[0]
+
+
+def attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor,
+    query_layout: Layout,
+    key_layout: Layout,
+    scale: float,
+    tail: Tail | None = None,
+    query_blocks: list[int] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention with -inf outside the block mask.
 
-    q `[batch, q_heads, length, dim]`; k, v `[batch, kv_heads, length, dim]`; `mask` bool `[batch, q_heads, n_blocks,
-    n_blocks]`. `tail` adds one token for each skipped video block of a video row. A row that sees nothing gives zeros.
-    `query_blocks` limits the work to some query blocks; the other rows of the result are zero.
-    Returns `[batch, q_heads, length, dim]` in the dtype of q; computed in fp32 (fp64 for fp64 input).
+    q `[batch, q_heads, q_length, dim]`; k, v `[batch, kv_heads, k_length, dim]`; `mask` bool `[batch, q_heads,
+    n_query_blocks, n_key_blocks]`. `tail` adds one token for each skipped video block of a video row. A row that sees
+    nothing, and a row that is in no block, gives zeros. `query_blocks` limits the work to some query blocks; the other
+    rows of the result are zero.
+    Returns the output, like q, and float32 `[batch, q_heads, q_length]`: the natural log of each row's sum of
+    exponentials (the tail's among them), -inf where it sees nothing. Computed in fp32 (fp64 for fp64 input).
     """
     wide = torch.float64 if q.dtype == torch.float64 else torch.float32
     groups = q.shape[1] // k.shape[1]
-    keys = k.to(wide).repeat_interleave(groups, dim=1)
-    values = v.to(wide).repeat_interleave(groups, dim=1)
-    token_blocks = geometry.token_blocks.to(q.device)
-    block_tokens = geometry.block_tokens
-    n_video = geometry.n_video_blocks
     out = torch.zeros_like(q)
-    for block in range(geometry.n_blocks) if query_blocks is None else query_blocks:
-        rows = block_tokens[block]
-        rows = rows[rows >= 0].to(q.device)
-        tile = q[:, :, rows].to(wide)
-        seen = mask[:, :, block]
-        scores = tile @ keys.transpose(-1, -2) * scale
-        scores = scores.masked_fill(~seen[..., token_blocks][:, :, None, :], float("-inf"))
-        tile_values = values
-        if tail is not None and block < n_video:
-            extra, extra_values = _tail_columns(tile, tail, ~seen[..., :n_video], scale, groups)
-            scores = torch.cat([scores, extra], dim=-1)
-            tile_values = torch.cat([values, extra_values], dim=2)
-        weights = torch.softmax(scores, dim=-1).nan_to_num(0.0)
-        out[:, :, rows] = (weights @ tile_values).to(q.dtype)
-    return out
+    lse = torch.full(q.shape[:3], float("-inf"), dtype=torch.float32, device=q.device)
+    for sample in range(q.shape[0]):
+        row = slice(sample, sample + 1)
+        keys = k[row].to(wide).repeat_interleave(groups, dim=1)
+        values = v[row].to(wide).repeat_interleave(groups, dim=1)
+        key_block = _block_of_token(key_layout, sample).to(q.device)
+        in_some_block = key_block >= 0
+        values = values.masked_fill(~in_some_block[:, None], 0.0)  # padding may hold anything: 0 x NaN is NaN
+        query_tokens = query_layout.tokens(sample)
+        part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
+        n_video = 0 if tail is None else len(tail.log_count)
+        for block in range(query_layout.n_blocks) if query_blocks is None else query_blocks:
+            rows = query_tokens[block]
+            rows = rows[rows >= 0].to(q.device)
+            tile = q[row][:, :, rows].to(wide)
+            seen = mask[row, :, block]
+            visible = seen[..., key_block.clamp(min=0)] & in_some_block
+            scores = (tile @ keys.transpose(-1, -2) * scale).masked_fill(~visible[:, :, None, :], float("-inf"))
+            tile_values = values
+            if part is not None and block < n_video:
+                extra, extra_values = _tail_columns(tile, part, ~seen[..., :n_video], scale, groups)
+                scores = torch.cat([scores, extra], dim=-1)
+                tile_values = torch.cat([values, extra_values], dim=2)
+            weights = torch.softmax(scores, dim=-1).nan_to_num(0.0)
+            out[row, :, rows] = (weights @ tile_values).to(q.dtype)
+            lse[row, :, rows] = torch.logsumexp(scores, dim=-1).to(torch.float32)
+    return out, lse
+
+
+def _block_of_token(layout: Layout, sample: int) -> torch.Tensor:
+    """int64 `[length]` (CPU): the block of every token, -1 for padding."""
+    tokens = layout.tokens(sample)
+    of_token = torch.full((layout.length,), -1)
+    block = torch.arange(layout.n_blocks)[:, None].expand_as(tokens)
+    of_token[tokens[tokens >= 0]] = block[tokens >= 0]
+    return of_token

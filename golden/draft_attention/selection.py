@@ -21,8 +21,6 @@ from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import block_max, block_mean
 
-WORD_BITS = 32
-
 
 class DraftStatistic(Enum):
     """What stands for a block in the draft map."""
@@ -73,29 +71,19 @@ class SelectionRule:
     def head_floors(self, heads: int, n_video_blocks: int) -> tuple[int, ...]:
         """Key blocks that each row keeps at least, for each of `heads` query heads."""
         if self.row_floor is not None:
-            return (min(self.row_floor, n_video_blocks),) * heads
+            return (self.row_floor,) * heads
         return tuple(max(1, int(0.75 * (1.0 - share) * n_video_blocks)) for share in self.head_sparsity(heads))
+
+    def check_floor(self, geometry: Geometry) -> None:
+        """Raises DraftAttentionError when `row_floor` asks for more blocks than the map has."""
+        if self.row_floor is not None and self.row_floor > geometry.n_video_blocks:
+            raise DraftAttentionError(
+                f"row_floor must not exceed the grid's {geometry.n_video_blocks} video blocks; got {self.row_floor}"
+            )
 
     def with_sparsity(self, sparsity: tuple[float, ...]) -> SelectionRule:
         """The same rule for another set of heads."""
         return replace(self, sparsity=sparsity)
-
-
-@dataclass(frozen=True)
-class BlockSets:
-    """The chosen blocks, as kernels read them.
-
-    `bits`: int32 `[batch, q_heads, n_blocks, row_words(n_blocks)]`, bit c % 32 of word c // 32 says whether key block
-    c is chosen; bits from n_blocks on are zero. `counts`: int32 `[batch, q_heads, n_blocks]`, the bits of each row.
-    """
-
-    bits: torch.Tensor
-    counts: torch.Tensor
-
-
-def row_words(n_blocks: int) -> int:
-    """Words of a bit row: whole groups of four, which a copy engine moves at once."""
-    return -(-n_blocks // (4 * WORD_BITS)) * 4
 
 
 def keep_budget(sparsity: float, n_pairs: int) -> int:
@@ -194,14 +182,3 @@ def draft_mask(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: Selec
     sparsity = rule.head_sparsity(q.shape[1])
     mask = paper_mask(logits, sparsity) if rule.faithful else floored_mask(logits, sparsity, rule, geometry)
     return with_text(mask, geometry)
-
-
-def sets_from_mask(mask: torch.Tensor) -> BlockSets:
-    """The sets of a block mask, bool `[batch, heads, n_blocks, n_blocks]`."""
-    n = mask.shape[-1]
-    words = row_words(n)
-    padded = torch.nn.functional.pad(mask, (0, words * WORD_BITS - n)).unflatten(-1, (words, WORD_BITS))
-    weight = torch.ones(WORD_BITS, dtype=torch.int64, device=mask.device) << torch.arange(WORD_BITS, device=mask.device)
-    packed = (padded.to(torch.int64) * weight).sum(-1)
-    bits = torch.where(packed >= 2**31, packed - 2**32, packed).to(torch.int32)
-    return BlockSets(bits, mask.sum(-1, dtype=torch.int32))

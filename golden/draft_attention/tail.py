@@ -21,9 +21,10 @@ from triptych.golden.draft_attention.geometry import Geometry
 class Tail:
     """One token for each video block, and what its score needs.
 
-    `k_mean`, `v_mean`, `k_var`: `[batch, kv_heads, n_video_blocks, dim]`, contiguous, in the dtype of k (bf16 or
-    fp16 on CUDA); statistics over the tokens that a (ragged) block really holds, accumulated in fp32; `k_var` is the
-    biased variance (divided by n). `log_count`: float32 `[n_video_blocks]`, natural log of the block's token count.
+    `k_mean`, `v_mean`, `k_var`: `[batch, kv_heads, n_video_blocks, dim]` (for kernels `padded_dim(dim)`, zeros from
+    dim on), contiguous, in the dtype of k (bf16 or fp16 on CUDA); statistics over the tokens that a (ragged) block
+    really holds, accumulated in fp32; `k_var` is the biased variance (divided by n). `log_count`: float32
+    `[n_video_blocks]`, natural log of the block's token count.
     A first-order tail has `k_var` zero.
     """
 
@@ -31,6 +32,11 @@ class Tail:
     v_mean: torch.Tensor
     k_var: torch.Tensor
     log_count: torch.Tensor
+
+
+def padded_dim(dim: int) -> int:
+    """Channels of a kernel's tile that holds head dim `dim`: 64, 128 or 256, the rest zero."""
+    return 64 if dim <= 64 else 128 if dim <= 128 else 256
 
 
 def log_counts(geometry: Geometry, device: torch.device | str) -> torch.Tensor:

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 
 from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.tail import padded_dim
 
 
 @triton.jit
@@ -30,7 +31,7 @@ def _pool_kernel(
     stride_batch, stride_head, stride_token, heads, video_offset,
     grid_t: tl.constexpr, grid_h: tl.constexpr, grid_w: tl.constexpr,
     pool_t: tl.constexpr, pool_h: tl.constexpr, pool_w: tl.constexpr,
-    dim: tl.constexpr, with_max: tl.constexpr, with_var: tl.constexpr, ragged: tl.constexpr,
+    dim: tl.constexpr, wide: tl.constexpr, with_max: tl.constexpr, with_var: tl.constexpr, ragged: tl.constexpr,
 ):  # fmt: skip
     blocks_h: tl.constexpr = (grid_h + pool_h - 1) // pool_h
     blocks_w: tl.constexpr = (grid_w + pool_w - 1) // pool_w
@@ -41,18 +42,19 @@ def _pool_kernel(
     row0 = (block // blocks_w) % blocks_h * pool_h
     column0 = block % blocks_w * pool_w
     slots = tl.arange(0, pool_t * pool_h * pool_w)
-    channels = tl.arange(0, dim)
+    channels = tl.arange(0, wide)
+    real = channels[None, :] < dim
     offsets, frame, row, column = box_offsets(slots, grid_h, grid_w, pool_h, pool_w)
     base = x_ptr + batch_head // heads * stride_batch + batch_head % heads * stride_head
     token = (video_offset + (frame0 * grid_h + row0) * grid_w + column0 + offsets).to(tl.int64)
     pointers = base + token[:, None] * stride_token + channels[None, :]
-    out = (batch_head * n_blocks + block) * dim + channels
+    out = (batch_head * n_blocks + block) * wide + channels
     if ragged:
         inside = (frame0 + frame < grid_t) & (row0 + row < grid_h) & (column0 + column < grid_w)
-        x = tl.load(pointers, mask=inside[:, None], other=0.0).to(tl.float32)
+        x = tl.load(pointers, mask=inside[:, None] & real, other=0.0).to(tl.float32)
         count = tl.sum(inside.to(tl.float32), 0)
     else:
-        x = tl.load(pointers).to(tl.float32)
+        x = (tl.load(pointers, mask=real, other=0.0) if dim != wide else tl.load(pointers)).to(tl.float32)
         count = pool_t * pool_h * pool_w * 1.0
     mean = tl.sum(x, 0) / count
     tl.store(mean_ptr + out, mean.to(mean_ptr.dtype.element_ty))
@@ -69,7 +71,10 @@ def _pool_kernel(
 
 @dataclass(frozen=True)
 class PooledBlocks:
-    """Statistics `[batch, heads, n_video_blocks, dim]` in the dtype of the pooled tensor; None where not asked for."""
+    """Statistics `[batch, heads, n_video_blocks, padded_dim(dim)]` in the dtype of the pooled tensor.
+
+    Channels from dim on are zero. None where not asked for.
+    """
 
     mean: torch.Tensor
     maximum: torch.Tensor | None
@@ -84,7 +89,8 @@ def is_ragged(geometry: Geometry) -> bool:
 def pool_blocks(x: torch.Tensor, geometry: Geometry, with_max: bool = False, with_var: bool = False) -> PooledBlocks:
     """Pool `[batch, heads, length, dim]` (last axis contiguous) over every video block, accumulating in fp32."""
     batch, heads, _, dim = x.shape
-    shape = (batch, heads, geometry.n_video_blocks, dim)
+    wide = padded_dim(dim)
+    shape = (batch, heads, geometry.n_video_blocks, wide)
     mean = torch.empty(shape, dtype=x.dtype, device=x.device)
     maximum = torch.empty_like(mean) if with_max else None
     variance = torch.empty_like(mean) if with_var else None
@@ -92,6 +98,6 @@ def pool_blocks(x: torch.Tensor, geometry: Geometry, with_max: bool = False, wit
     _pool_kernel[(geometry.n_video_blocks, batch * heads)](
         x, mean, mean if maximum is None else maximum, mean if variance is None else variance,
         x.stride(0), x.stride(1), x.stride(2), heads, geometry.video_offset,
-        t, h, w, pt, ph, pw, dim, with_max, with_var, is_ragged(geometry),
+        t, h, w, pt, ph, pw, dim, wide, with_max, with_var, is_ragged(geometry),
     )  # fmt: skip
     return PooledBlocks(mean, maximum, variance)

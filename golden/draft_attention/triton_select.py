@@ -19,15 +19,9 @@ import torch
 import triton
 import triton.language as tl
 
+from triptych.golden.draft_attention.block_sets import WORD_BITS, BlockSets, row_words
 from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.selection import (
-    WORD_BITS,
-    BlockSets,
-    DraftStatistic,
-    SelectionRule,
-    keep_budget,
-    row_words,
-)
+from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule, keep_budget
 from triptych.golden.draft_attention.triton_pool import PooledBlocks
 
 MAP_BYTES = 1 << 24
@@ -243,4 +237,4 @@ def select_blocks(
             codes, bits, counts, histogram, budgets, first, n_video, n, stride, heads, words,
             set_rows, set_width, WORD_BITS, num_warps=8,
         )  # fmt: skip
-    return BlockSets(bits, counts)
+    return BlockSets(bits, counts, geometry)

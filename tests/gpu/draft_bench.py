@@ -21,7 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from triptych.golden.draft_attention import BlockSets, Geometry, Tail, reference
+from triptych.golden.draft_attention import BlockSets, Geometry, reference
+from triptych.golden.draft_attention.tail import Tail
 
 TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

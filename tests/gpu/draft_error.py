@@ -19,10 +19,12 @@ from draft_fields import FIELDS, structured_inputs
 from draft_rivals import sparge_mask, svg_mask
 from draft_video import video_inputs
 
-from triptych.golden.draft_attention import Backend, Geometry, SelectionRule, dispatch, reference
+from triptych.golden.draft_attention import Backend, Geometry, dispatch, reference
+from triptych.golden.draft_attention.block_sets import sets_from_mask
+from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, choose_backend
 from triptych.golden.draft_attention.pooling import pooled_tail
-from triptych.golden.draft_attention.selection import draft_mask, sets_from_mask
+from triptych.golden.draft_attention.selection import SelectionRule, draft_mask
 
 SPARSITIES = (0.5, 0.75, 0.85, 0.9, 0.95)
 
@@ -49,7 +51,7 @@ def rows_for(name: str, inputs: TensorTriple, shape: Shape, backend: Backend) ->
             draft_mask(q, k, geometry, mask_or_rule, scale) if isinstance(mask_or_rule, SelectionRule) else mask_or_rule
         )
         out.fill_(float("nan"))
-        attend(backend, q, k, v, sets_from_mask(mask), geometry, scale, out, tail)
+        attend(backend, Call(q, k, v, sets_from_mask(mask), geometry, geometry, scale, out, tail))
         video = slice(0, geometry.n_video_blocks)
         rows.append(
             {
@@ -94,7 +96,10 @@ def eight_bit_rows(name: str, inputs: TensorTriple, shape: Shape) -> list[dict[s
         sets = sets_from_mask(draft_mask(q, k, shape.geometry, SelectionRule(sparsity), shape.scale))
         for out, eight_bit in zip(outs, (False, True), strict=True):
             out.fill_(float("nan"))
-            attend(Backend.HOPPER, q, k, v, sets, shape.geometry, shape.scale, out, None, eight_bit)
+            attend(
+                Backend.HOPPER,
+                Call(q, k, v, sets, shape.geometry, shape.geometry, shape.scale, out, eight_bit=eight_bit),
+            )
         rows.append({"data": name, "sparsity": sparsity, "error": relative_error(outs[1], outs[0])})
     return rows
 

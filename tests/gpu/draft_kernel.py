@@ -32,8 +32,10 @@ from draft_bench import (
 )
 from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_inputs
 
-from triptych.golden.draft_attention import Backend, SelectionRule
+from triptych.golden.draft_attention import Backend
+from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, select
+from triptych.golden.draft_attention.selection import SelectionRule
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise
@@ -56,11 +58,11 @@ def ours(
 
     def kernel(i: int) -> None:
         sets, tail = chosen[i]
-        attend(backend, *inputs[i], sets, geometry, shape.scale, out, tail, eight_bit)
+        attend(backend, Call(*inputs[i], sets, geometry, geometry, shape.scale, out, tail, None, eight_bit))
 
     def whole(i: int) -> None:
         sets, tail = select(*inputs[i], geometry, rule, shape.scale, with_tail)
-        attend(backend, *inputs[i], sets, geometry, shape.scale, out, tail, eight_bit)
+        attend(backend, Call(*inputs[i], sets, geometry, geometry, shape.scale, out, tail, None, eight_bit))
 
     bound = EIGHT_BIT_BOUND if eight_bit else BOUND
     error = 0.0

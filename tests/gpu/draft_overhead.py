@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from draft_bench import SHAPES, Shape, mask_of, median_ms, output_folder, random_inputs, relative_error, save
 
-from triptych.golden.draft_attention import SelectionRule, dispatch, triton_pool, triton_select
+from triptych.golden.draft_attention import dispatch, triton_pool, triton_select
 from triptych.golden.draft_attention.pooling import block_mean, block_variance
-from triptych.golden.draft_attention.selection import mask_from_keys, with_text
+from triptych.golden.draft_attention.selection import SelectionRule, mask_from_keys, with_text
 
 RULE = SelectionRule(0.9)
 

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper import block_sparse_attention
-from triptych.golden.draft_attention.selection import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.tail import Tail, log_counts
 
 DEVICE = torch.device("cuda")

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
+from triptych.golden.draft_attention.block_sets import BlockSets
+from triptych.golden.draft_attention.contract import Call, Request
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import Kernel, TensorMap, load_kernel
 from triptych.golden.draft_attention.hopper.eight_bit import quantise
@@ -23,7 +25,7 @@ from triptych.golden.draft_attention.hopper.problem import (
     pooled_map,
     token_maps,
 )
-from triptych.golden.draft_attention.selection import BlockSets
+from triptych.golden.draft_attention.layout import Layout, Runs
 from triptych.golden.draft_attention.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
@@ -40,6 +42,44 @@ class Operands16(ctypes.Structure):
             *("k_mean", "k_var", "v_mean"),
         )
     )
+
+
+def refusal(request: Request) -> str | None:
+    """Why these kernels cannot serve a request (contract.py); None when they do."""
+    if request.dim not in (64, 128):
+        return f"the Hopper kernels take head dim 64 or 128; got {request.dim}"
+    if request.with_lse:
+        return "the Hopper kernels return no log-sum-exp"
+    if request.eight_bit and request.with_tail:
+        return "eight_bit has no pooled tail: leave tail out, or drop eight_bit to have it"
+    geometry = _as_geometry(request.query_layout, request.key_layout)
+    if geometry is None:
+        return "the Hopper kernels take equal, full blocks of queries and keys"
+    if geometry.block_size != BLOCK or any(size & (size - 1) for size in geometry.pool):
+        return f"the Hopper kernels take blocks of {BLOCK} tokens with sides that are powers of two"
+    return None
+
+
+def attend(call: Call) -> None:
+    """Serves a call that `refusal` did not refuse."""
+    geometry = _as_geometry(call.query_layout, call.key_layout)
+    assert geometry is not None
+    block_sparse_attention(
+        call.q, call.k, call.v, call.sets, geometry, call.scale, call.out, call.tail,
+        "fp8" if call.eight_bit else "bf16",
+    )  # fmt: skip
+
+
+def _as_geometry(query_layout: Layout, key_layout: Layout) -> Geometry | None:
+    """One geometry for queries and keys; runs of full blocks are a video of one row. None where there is no such."""
+    if isinstance(query_layout, Geometry):
+        return query_layout
+    if not (isinstance(query_layout, Runs) and isinstance(key_layout, Runs)):
+        return None
+    same = (query_layout.length, query_layout.block) == (key_layout.length, key_layout.block)
+    if not same or query_layout.sizes is not None or key_layout.sizes is not None:
+        return None
+    return Geometry((1, 1, query_layout.length), (1, 1, query_layout.block))
 
 
 def block_sparse_attention(

@@ -38,6 +38,15 @@ def compiler() -> str:
     raise HopperError("the Hopper kernels are compiled at first use: put nvcc (CUDA 12.4 or newer) on the PATH")
 
 
+def missing_compiler() -> str | None:
+    """Why nothing can be compiled here; None where it can."""
+    try:
+        compiler()
+    except HopperError as error:
+        return str(error)
+    return None
+
+
 @cache
 def _fingerprint() -> bytes:
     digest = hashlib.sha256(subprocess.run([compiler(), "--version"], capture_output=True, check=True).stdout)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from triptych.golden.draft_attention.block_sets import BlockSets, row_words
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
 from triptych.golden.draft_attention.hopper.errors import HopperError
-from triptych.golden.draft_attention.selection import BlockSets, row_words
 
 BLOCK = 128
 ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}  # names in PTX

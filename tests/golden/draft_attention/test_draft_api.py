@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, GeometryError, draft_attention
+from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, draft_attention
 from triptych.golden.draft_attention.dispatch import choose_backend
+from triptych.golden.draft_attention.geometry import GeometryError
 
 GRID = (2, 8, 16)
 LENGTH = 2 * 8 * 16 + 6
@@ -44,8 +45,10 @@ def test_inputs_that_do_not_fit_are_refused_with_the_reason():
         ((q, q, q), {"eight_bit": True}, "eight_bit needs the Hopper kernel"),
         ((q, q, q), {"eight_bit": True, "tail": True, "backend": "hopper"}, "eight_bit has no pooled tail"),
         ((q.bfloat16(),) * 3, {"backend": "triton"}, "interpreter"),
-        ((_q(dim=32, dtype=torch.float16),) * 3, {"backend": "triton"}, "head dim 64 or 128"),
-        ((q.half(),) * 3, {"backend": "triton", "pool": (4, 16)}, "pools of 128 tokens"),
+        ((_q(dim=36, dtype=torch.float16),) * 3, {"backend": "triton"}, "multiples of 8 up to 256; got 36"),
+        ((_q(dim=264, dtype=torch.float16),) * 3, {"backend": "triton"}, "multiples of 8 up to 256; got 264"),
+        ((q.half(),) * 3, {"backend": "triton", "pool": (4, 8)}, "pools of 64 or 128 tokens"),
+        ((q, q, q), {"row_floor": 3}, "must not exceed the grid's 2 video blocks"),
     ]
     for tensors, options, message in cases:
         with pytest.raises(DraftAttentionError, match=message) as caught:

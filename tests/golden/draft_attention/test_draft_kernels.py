@@ -7,15 +7,11 @@ import math
 import pytest
 import torch
 
-from triptych.golden.draft_attention import DraftStatistic, Geometry, SelectionRule, draft_attention, reference
+from triptych.golden.draft_attention import DraftStatistic, Geometry, draft_attention, reference
+from triptych.golden.draft_attention.block_sets import sets_from_mask
+from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
-from triptych.golden.draft_attention.selection import (
-    draft_logits,
-    draft_mask,
-    floored_mask,
-    sets_from_mask,
-    with_text,
-)
+from triptych.golden.draft_attention.selection import SelectionRule, draft_logits, draft_mask, floored_mask, with_text
 
 pytest.importorskip("triton", reason="the portable kernels are written in Triton")
 
@@ -116,7 +112,7 @@ def test_attention_kernel(geometry, with_tail):
     sets = sets_from_mask(mask)
     tail = pooled_tail(k, v, geometry) if with_tail else None
     out = torch.full_like(q, math.nan)
-    triton_attention.block_sparse_attention(q, k, v, sets, geometry, scale, out=out, tail=tail)
+    triton_attention.attend(Call(q, k, v, sets, geometry, geometry, scale, out, tail))
     exact = reference.block_sparse_attention(
         q.double(), k.double(), v.double(), mask, geometry, scale,
         pooled_tail(k.double(), v.double(), geometry) if with_tail else None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from triptych.golden.draft_attention import Geometry, SelectionRule
-from triptych.golden.draft_attention.selection import draft_mask
+from triptych.golden.draft_attention import Geometry
+from triptych.golden.draft_attention.selection import SelectionRule, draft_mask
 from triptych.golden.draft_attention.theorems import theorem_bounds
 
 
