@@ -14,7 +14,7 @@ from triptych.golden.quartdepth.arithmetic.functions import worst_errors
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
-from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.cli.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
@@ -41,8 +41,8 @@ def machine() -> str:
 
 def depth_rows(out: Path, progress: Progress) -> str:
     """The default network on the `small` chip, both widths."""
-    results: list[tuple[Bits, DepthResult, RunFile]] = []
-    for bits in Bits:
+    results: list[tuple[Widths, DepthResult, RunFile]] = []
+    for bits in (Widths.W4A8, Widths.W4A4):
         options = Options(chip_config("small"), bits, out=out / bits.value)
         result = run_photo(shipped_photo(PHOTO), prepare(options, progress), options, progress)
         results.append((bits, result, RunFile.load(out / bits.value / f"{Path(PHOTO).stem}.run.json")))

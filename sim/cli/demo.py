@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from triptych.golden.quartdepth.chip.config import chip_config
-from triptych.golden.quartdepth.network.quantize import Bits
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.cli.depth import DepthResult, Options, prepare, run_photo, shipped_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
@@ -37,13 +37,13 @@ def run_demo(out: Path, console: Console) -> None:
         aside = progress.add_task("area of the small chip by Yosys (once)", total=None)
         area = pool.submit(measure_area, config)
         area.add_done_callback(lambda _: progress.update(aside, completed=1, total=1))
-        for bits in Bits:
+        for bits in (Widths.W4A8, Widths.W4A4):
             options = Options(config, bits, out=out / bits.value)
             prepared = prepare(options, show)
-            for name in PHOTOS if bits is Bits.W4A8 else PHOTOS[:1]:
+            for name in PHOTOS if bits is Widths.W4A8 else PHOTOS[:1]:
                 results.append(run_photo(shipped_photo(name), prepared, options, show))
         show("reports", 0, 0)
-        for bits in Bits:
+        for bits in (Widths.W4A8, Widths.W4A4):
             run = RunFile.load(out / bits.value / f"{Path(PHOTOS[0]).stem}.run.json")
             write_report(run, out / "report" / bits.value)
         progress.update(main, description="area", completed=1, total=1)

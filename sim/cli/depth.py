@@ -24,7 +24,8 @@ from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.quantize import Bits, image_codes, image_shape, quantize
+from triptych.golden.quartdepth.network.quantize import image_codes, image_shape, quantize
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, fuse, load_weights
 from triptych.sim.bench.ledger import write_text
@@ -38,6 +39,9 @@ from triptych.sim.view.runfile import LayerRun, RunFile
 
 CALIBRATION = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
 """Photos that scikit-image ships, on which ranges are measured unless others are named."""
+
+ARRAY_MODES = ("w4a4", "w4a8", "w8a8")
+"""Modes of layers whose products fill the array: the fastest that a network has is its roofline."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how far it is and how far it goes (0: unknown)."""
@@ -54,7 +58,7 @@ class Options:
     `triptych quantize`, which holds the network whole (widths and size too, see `file_terms`)."""
 
     config: ChipConfig
-    bits: Bits = Bits.W4A8
+    widths: Widths = Widths.W4A8
     weights: Path | None = None
     size: tuple[int, int] = (192, 256)
     calibration: tuple[Path, ...] = ()
@@ -111,14 +115,14 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
     golden = sorted((ROOT / "golden" / "quartdepth").rglob("*.py"))
     key = fingerprint(
-        [*golden, options.weights or DEFAULT_WEIGHTS, *photos], options.bits, options.size, options.config
+        [*golden, options.weights or DEFAULT_WEIGHTS, *photos], options.widths, options.size, options.config
     )
     cache = build_root() / "networks" / f"{key}.pickle"
     if cache.exists():
         return Prepared(model, pickle.loads(cache.read_bytes()), metres)
     progress("quantising", 0, 0)
     images = [to_tensor(fit_photo(p, options.size).rgb) for p in photos]
-    network = quantize(capture(fuse(model), images[0]), images, options.bits)
+    network = quantize(capture(fuse(model), images[0]), images, options.widths)
     progress("compiling", 0, 0)
     compiled = compile_network(network, options.config)
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -136,11 +140,11 @@ def _prepare_file(options: Options, file: Path, progress: Progress) -> Prepared:
     return Prepared(model, compile_network(stored.network, options.config), stored.metres_per_unit or 1.0)
 
 
-def file_terms(file: Path) -> tuple[str, tuple[int, int]]:
-    """Widths of a model file, as `--bits` names them, and size of its photos. Raises ModelFileError."""
+def file_terms(file: Path) -> tuple[Widths, tuple[int, int]]:
+    """Widths of a model file and size of its photos. Raises ModelFileError."""
     stored = load(file)
     height, width, _ = image_shape(stored.network)
-    return stored.about["recipe"]["widths"], (height, width)
+    return Widths(stored.about["recipe"]["widths"]), (height, width)
 
 
 def _memory(compiled: Compiled, image: NDArray[np.uint8], timing: MemoryTiming) -> Memory:
@@ -202,10 +206,10 @@ def run_file(title: str, compiled: Compiled, rtl: RtlRun, options: Options) -> R
     spans: dict[str, list[tuple[int, int, int]]] = {e.name: [] for e in Engine}
     for cycle, e, pc, _ in rtl.issues.tolist():
         spans[Engine(e).name].append((cycle, retired.get((e, pc), cycle), compiled.layer_of[pc]))
-    rate = options.config.macs_w4a4 if options.bits is Bits.W4A4 else options.config.macs_w4a8
+    rates = [row.macs / row.ideal_cycles for row in compiled.layers if row.mode in ARRAY_MODES]
     return RunFile(
-        title, options.config.name, options.bits.value, options.config.clock_mhz, options.timing.bytes_per_cycle,
-        rate, rtl.cycles, rtl.counters, layers, spans,
+        title, options.config.name, options.widths.value, options.config.clock_mhz, options.timing.bytes_per_cycle,
+        round(max(rates, default=options.config.macs_w4a8)), rtl.cycles, rtl.counters, layers, spans,
     )  # fmt: skip
 
 

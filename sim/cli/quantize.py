@@ -16,8 +16,9 @@ import torch
 
 from triptych.golden.photo import fit_photo
 from triptych.golden.quartdepth import arithmetic, network, ptq
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
 from triptych.sim.bench.ledger import write_text
 from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
 

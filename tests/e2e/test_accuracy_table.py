@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Widths
+from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe
 from triptych.sim.bench import accuracy
 from triptych.sim.bench.accuracy import Store
 from triptych.sim.bench.accuracy_table import RESAMPLES, Row, interval, markdown, pooled

@@ -6,7 +6,8 @@ import torch
 
 from tests.kit.vit import COLS, ROWS, SMALL, photo, tiny_vit
 from triptych.golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
-from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, image_codes, quantize
+from triptych.golden.quartdepth.network.quantize import QuantizeError, image_codes, quantize
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig
 from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
@@ -27,13 +28,13 @@ def test_published_head_is_refused() -> None:
         build_graph(DepthVit(SMALL, DptConfig.published()), ROWS, COLS)
 
 
-@pytest.mark.parametrize(("bits", "top", "bound"), [(Bits.W4A8, 127, 0.08), (Bits.W4A4, 7, 1.5)])
-def test_integers_follow_the_float_network(bits: Bits, top: int, bound: float) -> None:
+@pytest.mark.parametrize(("widths", "bound"), [(Widths.W8A8, 0.08), (Widths.W4A4, 1.5)])
+def test_integers_follow_the_float_network(widths: Widths, bound: float) -> None:
     graph = build_graph(tiny_vit(), ROWS, COLS)
     assert graph.patches is not None
     pixels = (photo()[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
     x = graph.patches.arrange(pixels.permute(2, 0, 1)[None].float() / 255)
-    network = quantize(graph, [x], bits, weight_top=top)
+    network = quantize(graph, [x], widths)
     code = network.pictures[network.output].code
     got = code.decode(network.run_integer(image_codes(network, pixels.numpy())))[:, :, 0]
     wanted = graph.run(x)[0, 0].numpy()
@@ -54,7 +55,7 @@ def test_doubling_is_bilinear_in_float_and_integers(axis: int) -> None:
     factor = [2.0 if a == axis else 1.0 for a in (2, 3)]
     wanted = torch.nn.functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     torch.testing.assert_close(graph.run(x), wanted)
-    network = quantize(graph, [x], weight_top=127)
+    network = quantize(graph, [x], Widths.W8A8)
     got = network.pictures["last"].code.decode(network.run_integer(network.pictures["in"].code.encode(
         x[0].permute(1, 2, 0).double().numpy()
     )))  # fmt: skip
@@ -71,7 +72,7 @@ def test_gain_by_channel() -> None:
         [Conv("first", "in", eye, torch.zeros(3)), Gain("polished", "first", gain),
          Conv("last", "polished", eye / gain[:, None, None, None], torch.zeros(3))],
     )  # fmt: skip
-    network = quantize(graph, [x], weight_top=127)
+    network = quantize(graph, [x], Widths.W8A8)
     codes = network.pictures["in"].code.encode(x[0].permute(1, 2, 0).double().numpy())
     got = network.pictures["last"].code.decode(network.run_integer(codes))
     # the gain's code has 255 steps over 0..4: a channel divided by 0.1 has a step of 4 / 255 / 0.1

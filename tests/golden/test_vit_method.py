@@ -11,9 +11,10 @@ from tests.kit.vit import COLS, ROWS, photo, tiny_vit
 from triptych.golden.quartdepth.network.layers import FloatGraph, Gain
 from triptych.golden.quartdepth.network.network import Polish
 from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import fold, groups, with_gains, without_idle_gains
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
 from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=20, alphas=(0.0, 1.0))

@@ -12,13 +12,14 @@ from tests.kit.vit import COLS, ROWS, photo, tiny_vit
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.network import Convolution, Layer, Network, Normalise, Picture, Polish
-from triptych.golden.quartdepth.network.quantize import Bits, image_codes, quantize
+from triptych.golden.quartdepth.network.quantize import image_codes, quantize
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 
 @cache
-def small_vit(bits: Bits) -> tuple[Network, Ints]:
+def small_vit(bits: Widths) -> tuple[Network, Ints]:
     """The integer network of a small ViT and the codes of a photo."""
     graph = build_graph(tiny_vit(), ROWS, COLS)
     assert graph.patches is not None

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import torch
@@ -50,6 +49,7 @@ from triptych.golden.quartdepth.network.network import (
     Residual,
     Scale,
 )
+from triptych.golden.quartdepth.network.widths import Widths
 
 WEIGHT_TOP = 7
 MAX_BIAS = 1 << 30
@@ -68,13 +68,6 @@ class QuantizeError(ValueError):
     """The network cannot be quantised as asked; the message names the layer and says why."""
 
 
-class Bits(Enum):
-    """Widths of weights and activations."""
-
-    W4A8 = "w4a8"
-    W4A4 = "w4a4"
-
-
 @dataclass(frozen=True)
 class Rounded:
     """Weights of a layer as a method rounded them: `weight ~ codes * scale` by output channel. codes: the shape of the
@@ -86,28 +79,27 @@ class Rounded:
 
 
 def quantize(
-    graph: FloatGraph, images: Sequence[Tensor], bits: Bits = Bits.W4A8, codes: Mapping[str, Code] | None = None,
-    *, eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None, weight_top: int = WEIGHT_TOP,
+    graph: FloatGraph, images: Sequence[Tensor], widths: Widths = Widths.W4A8, codes: Mapping[str, Code] | None = None,
+    *, eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None,
 ) -> Network:  # fmt: skip
     """The integer network, calibrated on images of the graph's input shape, [1,C,H,W] float32 in 0..1.
 
-    codes: codes of chosen pictures instead of the calibrated ones. eight: pictures that stay INT8 in w4a4.
-    rounded: weights of chosen layers. weight_top: largest weight code; above 7 the network runs in integers
-    (`Network.run_integer`) but not on the chip, whose weights are int4. Raises QuantizeError without images, for
-    unknown pictures or layers, non-finite values, or a layer whose sums could overflow 32 bits.
+    codes: codes of chosen pictures instead of the calibrated ones. eight: pictures that stay INT8 in w4a4 and mixed.
+    rounded: weights of chosen layers. Raises QuantizeError without images, for unknown pictures or layers, non-finite
+    values, or a layer whose sums could overflow 32 bits.
     """
-    return quantize_ranges(graph, calibrate(graph, images), bits, codes, eight, rounded, weight_top)
+    return quantize_ranges(graph, calibrate(graph, images), widths, codes, eight, rounded)
 
 
 def quantize_ranges(
-    graph: FloatGraph, ranges: Mapping[str, Range], bits: Bits, codes: Mapping[str, Code] | None = None,
-    eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None, weight_top: int = WEIGHT_TOP,
+    graph: FloatGraph, ranges: Mapping[str, Range], widths: Widths, codes: Mapping[str, Code] | None = None,
+    eight: Collection[str] = (), rounded: Mapping[str, Rounded] | None = None,
 ) -> Network:  # fmt: skip
     """`quantize` with ranges that `calibrate` has already measured."""
     given, known = dict(rounded or {}), {layer.name for layer in graph.layers}
     if unknown := sorted(set(given) - known):
         raise QuantizeError(f"no layer '{unknown[0]}' in the network")
-    return _Quantizer(graph, dict(ranges), bits, dict(codes or {}), set(eight), given, weight_top).run()
+    return _Quantizer(graph, dict(ranges), widths, dict(codes or {}), set(eight), given).run()
 
 
 def fixed_point(real: float, what: str = "a factor") -> Scale:
@@ -160,11 +152,11 @@ def calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
 
 class _Quantizer:
     def __init__(
-        self, graph: FloatGraph, ranges: dict[str, Range], bits: Bits, codes: dict[str, Code], eight: set[str],
-        rounded: dict[str, Rounded], weight_top: int,
+        self, graph: FloatGraph, ranges: dict[str, Range], widths: Widths, codes: dict[str, Code],
+        eight: set[str], rounded: dict[str, Rounded],
     ) -> None:  # fmt: skip
-        self.graph, self.ranges, self.bits, self.given = graph, ranges, bits, codes
-        self.eight, self.rounded, self.weight_top = eight, rounded, weight_top
+        self.graph, self.ranges, self.widths, self.given = graph, ranges, widths, codes
+        self.eight, self.rounded = eight, rounded
         self.layers: list[Layer] = []
         self.pictures: dict[str, Picture] = {}
         if unknown := sorted((set(codes) | eight) - set(graph.shapes)):
@@ -208,7 +200,7 @@ class _Quantizer:
             elif name in symmetric:
                 code = symmetric_code(low, high, name in keys)
             else:
-                narrow = self.bits is Bits.W4A4 and name not in eight
+                narrow = self.widths.narrow and name not in eight
                 code = uniform_code(low, high, Format.UINT4 if narrow else Format.INT8)
             self.pictures[name] = Picture(graph.shapes[name], code)
         for layer in graph.layers:
@@ -271,13 +263,13 @@ class _Quantizer:
         axes = tuple(a for a in range(w.ndim) if a != out_axis)
         # a channel of tiny weights takes a coarser scale, so that its bias fits
         smallest = np.maximum(np.abs(bias) / (source.scale * MAX_BIAS / 2), 1e-12)
-        scale = np.maximum(np.abs(w).max(axes) / self.weight_top, smallest)
+        scale = np.maximum(np.abs(w).max(axes) / self.widths.weight_top, smallest)
         shaped = scale.reshape([-1 if a == out_axis else 1 for a in range(w.ndim)])
         q = np.rint(w / shaped)
         if (given := self.rounded.get(layer.name)) is not None:
             q, bias = given.codes.double().numpy(), given.bias.double().numpy()
             scale = given.scale.double().numpy()
-            if q.shape != w.shape or np.abs(q).max() > self.weight_top or not (scale > 0).all():
+            if q.shape != w.shape or np.abs(q).max() > self.widths.weight_top or not (scale > 0).all():
                 raise QuantizeError(f"'{layer.name}': the given weights are no codes of this layer")
             fine = scale
             scale = np.maximum(fine, np.abs(bias) / (source.scale * MAX_BIAS / 2))

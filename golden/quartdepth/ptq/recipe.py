@@ -24,7 +24,8 @@ from torch import Tensor
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
 from triptych.golden.quartdepth.network.network import Code, Network
-from triptych.golden.quartdepth.network.quantize import Bits, QuantizeError, Rounded, calibrate, quantize_ranges
+from triptych.golden.quartdepth.network.quantize import QuantizeError, Rounded, calibrate, quantize_ranges
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import BATCH, Fisher, estimate
 from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
 from triptych.golden.quartdepth.ptq.matrix import second_moment
@@ -48,15 +49,6 @@ KEEP_EVERY = 8  # layers between two checkpoints
 MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
 CPU = torch.device("cpu")
 Progress = Callable[[str, int, int], None]
-
-
-class Widths(Enum):
-    """Weights and activations. MIXED: w4a4, but eight bits into the first and last layer and where they help most."""
-
-    W8A8 = "w8a8"
-    W4A8 = "w4a8"
-    W4A4 = "w4a4"
-    MIXED = "mixed"
 
 
 class Method(Enum):
@@ -213,11 +205,10 @@ def run(
     device: str = "cpu",
 ) -> Result:  # fmt: skip
     """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does."""
-    bits = Bits.W4A8 if recipe.widths in (Widths.W8A8, Widths.W4A8) else Bits.W4A4
-    top = 127 if recipe.widths is Widths.W8A8 else 7
-    if recipe.method is Method.MINMAX and recipe.widths is not Widths.MIXED:
-        return Result(quantize_ranges(graph, calibrate(graph, images), bits, weight_top=top), [], [])
-    if bits is Bits.W4A4 and recipe.method is not Method.MINMAX:
+    widths, top = recipe.widths, recipe.widths.weight_top
+    if recipe.method is Method.MINMAX and widths is not Widths.MIXED:
+        return Result(quantize_ranges(graph, calibrate(graph, images), widths), [], [])
+    if widths.narrow and recipe.method is not Method.MINMAX:
         graph = with_gains(graph)
     ranges = calibrate(graph, images)
     graph, batch = graph.to(torch.device(device)), torch.cat(images).to(device)
@@ -232,8 +223,8 @@ def run(
     codes: dict[str, Code] = {}
     choices: list[Choice] = []
     eight: set[str] = set()
-    if bits is Bits.W4A4:
-        plain = quantize_ranges(graph.to(CPU), ranges, bits)
+    if widths.narrow:
+        plain = quantize_ranges(graph.to(CPU), ranges, widths)
         narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
         kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
         ticks = _ticker(progress, "choosing tables", len(narrow))
@@ -243,7 +234,7 @@ def run(
 
         base += f" alphas {recipe.alphas} {sorted(k.value for k in kinds)}"
         gains, codes, choices = work.stage(f"{base} polish", polish)
-        if recipe.widths is Widths.MIXED:
+        if widths is Widths.MIXED:
             eight = eight_bit_pictures(graph, choices, stats.places)
             narrow -= eight
             base += " mixed"
@@ -253,10 +244,10 @@ def run(
     eight = {idle.get(name, name) for name in eight}
     on_cpu = folded.to(CPU)
     ranges = calibrate(on_cpu, images)
-    pictures = quantize_ranges(on_cpu, ranges, bits, codes, eight).pictures
+    pictures = quantize_ranges(on_cpu, ranges, widths, codes, eight).pictures
     used = {name: picture.code for name, picture in pictures.items()}
     steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.reaches(Method.FISHER), top, recipe.annealing)
-    base += f" {bits.value} {steps}"
+    base += f" {widths.value} {steps}"
     gradients = _gradients(graph, gains, fisher)
     rounded, records = _layers(folded, batch, used, gradients, steps, work, f"{base} layers", progress)
     if recipe.reaches(Method.FULL):
@@ -270,7 +261,7 @@ def run(
 
         rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick)
     chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
-    return Result(quantize_ranges(on_cpu, ranges, bits, codes, eight, chosen, top), choices, records)
+    return Result(quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen), choices, records)
 
 
 def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:

@@ -14,8 +14,9 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.network import Convolution, Network
 from triptych.golden.quartdepth.network.quantize import QuantizeError
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Widths, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
 
 QUICK = Recipe(Widths.W4A4, Method.FULL, annealing=20, teaching=6)
 
