@@ -123,7 +123,7 @@ def test_a_missing_backbone_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_head_that_is_not_there_names_the_training(tmp_path: Path) -> None:
-    with pytest.raises(TriptychError, match=r"head\.npz is not there.*vit\.train") as error:
+    with pytest.raises(TriptychError, match=r"head\.npz is not there.*train\.vit") as error:
         float_network("vit", weights=tmp_path / "head.npz", backbone=tmp_path / "wheel.whl")
     assert "\n" not in str(error.value)
 
