@@ -58,7 +58,10 @@ class Surface:
         storage, code = self.place.storage, self.place.code
         elements = storage.cell * 8 // code.bits
         cells = np.zeros((storage.rows, storage.cols, elements), dtype=np.int64)
-        cells[:, :, self.place.positions] = codes
+        py, px = self.place.patch
+        h, w, c = codes.shape
+        sequences = codes.reshape(h // py, py, w // px, px, c).transpose(1, 3, 0, 2, 4)
+        cells[:, :, self.place.positions] = sequences.reshape(storage.rows, storage.cols, c)
         if code.bits == 4:
             return pack_nibbles(cells).tobytes()
         return cells.astype("<i1" if code.bits == 8 else "<i2").tobytes()
@@ -71,7 +74,10 @@ class Surface:
         else:
             flat = np.ascontiguousarray(data).view("<i1" if code.bits == 8 else "<i2").astype(np.int64)
         cells = flat.reshape(storage.rows, storage.cols, -1)[:, :, self.place.positions]
-        return cells.reshape(storage.rows, storage.cols * self.place.fold, -1)
+        (py, px), cols = self.place.patch, storage.cols * self.place.fold
+        rows, channels = storage.rows // (py * px), cells.shape[2] // self.place.fold
+        sequences = cells.reshape(py, px, rows, cols, channels).transpose(2, 0, 3, 1, 4)
+        return sequences.reshape(rows * py, cols * px, channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,7 @@ class Compiled:
 
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
     layer_of: for each instruction the index in `layers` of the layer that it works for.
+    made: addresses and bytes of the pictures that the program itself makes in memory.
     """
 
     config: ChipConfig
@@ -93,6 +100,7 @@ class Compiled:
     windows: InputWindows | None
     layers: list[LayerRow]
     layer_of: list[int]
+    made: list[tuple[int, int]]
     plan: Plan
 
     @property
@@ -101,7 +109,9 @@ class Compiled:
         return b"".join(i.encode() for i in self.instructions)
 
     def pack_input(self, codes: NDArray[np.int64]) -> bytes:
-        """Bytes to write at `input.address` for input codes [h, w, c] of the network."""
+        """Bytes to write at `input.address` for input codes [h, w, c] of the network. Raises ValueError for a wrong
+        shape or codes that the input does not have."""
+        self.network.check_codes(self.network.input, codes)
         if self.windows is not None:
             codes = self.windows.arrange(codes, self.input.place.code.pad)
         return self.input.pack(codes)
@@ -141,7 +151,8 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
     memory = bytearray(image.size)
     for address, data in image.blocks:
         memory[address : address + len(data)] = data
-    places = plan.layout.places
+    places, storages = plan.layout.places, plan.layout.storages
+    given = {places[name].storage.name for name in (network.input, *network.constants)}
     return Compiled(
         config,
         network,
@@ -154,6 +165,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         plan.layout.windows,
         _layer_table(plan, scheduled, network, config),
         [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
+        [(at, storages[name].size) for name, at in emitter.memory.items() if name not in given],
         plan,
     )
 

@@ -74,7 +74,8 @@ class _Attention:
             act=self._token("query", self.layer.query, self._place(block)) + start // depth * depth,
             act_pix=query.storage.cell,
             chunks=words,
-            last_elems=depth,
+            # behind the last head nothing is written: those lanes do not count
+            last_elems=min(depth, key.elements - slot - (words - 1) * depth),
             n=self.tokens,
             wgt=self._token("key", self.layer.key, block.sequence * self.tokens) + slot,
             wgt_n=self.emitter.config.cols * key.storage.cell,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler.pack import tile_bytes, tile_room, weight_format
 from triptych.golden.quartdepth.network.layers import Shape
 from triptych.golden.quartdepth.network.network import Convolution, Join, Network
 
@@ -48,7 +49,8 @@ class Fold:
 
 
 def find_fold(network: Network, config: ChipConfig, dense: bool) -> Fold | None:
-    """The fold of the layer that makes the output, if that saves steps. dense: pixels of its input may share words."""
+    """The fold of the layer that makes the output, if that saves steps. dense: pixels of its input may share words.
+    A column tile of weights grows with the pixels that share it; it must still have room."""
     layer = next((x for x in network.layers if x.name == network.output), None)
     if not isinstance(layer, Convolution) or layer.depthwise or layer.transposed or layer.residual is not None:
         return None
@@ -66,7 +68,13 @@ def find_fold(network: Network, config: ChipConfig, dense: bool) -> Fold | None:
     out = network.pictures[network.output].shape
     options = [_option(layer, out, pitch, max(word // pitch, 1), count) for count in _counts(layer, out, config)]
     plain = layer.weight.shape[3] * -(-source.shape.channels // word)
-    best = min((o for o in options if o is not None), key=lambda o: o.reach / o.count, default=None)
+    fmt, weights = source.code.format, weight_format(layer.weight)
+
+    def fits(option: Fold) -> bool:
+        taps, inputs = layer.weight.shape[2] * option.reach, option.per_cell * option.pitch
+        return tile_bytes(taps, inputs, fmt, weights, config) <= tile_room(config)
+
+    best = min((o for o in options if o is not None and fits(o)), key=lambda o: o.reach / o.count, default=None)
     cell_words = max(pitch // word, 1)
     return best if best is not None and best.reach * cell_words < plain * best.count else None
 

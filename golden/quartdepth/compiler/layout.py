@@ -174,12 +174,12 @@ def with_dense_depthwise(network: Network) -> Network:
     return replace(network, layers=[dense(layer) for layer in network.layers])
 
 
-def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: bool) -> Layout:
+def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: bool, folding: bool) -> Layout:
     """Places for all pictures. `apart`: joined pictures whose parts must start at whole words, as the copy engines
-    move them. `dense`: pixels may share a word. Raises CompileError where a layer cannot read or write what another
-    one lays out."""
+    move them. `dense`: pixels may share a word. `folding`: the last convolution may fold. Raises CompileError where a
+    layer cannot read or write what another one lays out."""
     network, windows = with_input_windows(with_dense_depthwise(network), config)
-    fold = find_fold(network, config, dense)
+    fold = find_fold(network, config, dense) if folding else None
     return Layout(network, _Layouter(network, config, apart, fold).run(), windows, fold)
 
 
@@ -239,11 +239,13 @@ class _Layouter:
     ) -> Place:
         px, shape = patch[1], picture.shape
         span = max((int(positions[-1]) + 1) * picture.code.bits, at_least * 8)
-        # the chip writes whole groups of lanes into INT16 cells
-        unit = 2 * self.config.cols if picture.code.format is Format.INT16 else self.config.depth
-        cell = round_up(-(-span // 8), max(unit, self.config.depth))
+        cell = round_up(-(-span // 8), self._unit(picture.code))
         storage = Storage(name, shape.height * px, shape.width // px, cell)
         return Place(name, storage, picture.code, positions, 0, cell, patch)
+
+    def _unit(self, code: Code) -> int:
+        """Bytes that cells are a multiple of: a word, and a group of lanes, which the chip writes whole into INT16."""
+        return max(2 * self.config.cols if code.format is Format.INT16 else 0, self.config.depth)
 
     def _folded(self, name: str, picture: Picture, fold: Fold) -> Place:
         """The last picture, several pixels a cell, or the one before it, maybe several pixels a word."""
@@ -261,7 +263,8 @@ class _Layouter:
     def _join(self, join: Join) -> None:
         picture = self.network.pictures[join.name]
         bits = picture.code.bits
-        unit = self.config.depth * 8 // bits if join.name in self.apart else self.config.cols
+        # whole groups of lanes, whole words where the copy engines move parts
+        unit = max(self.config.cols, self.config.depth * 8 // bits if join.name in self.apart else 0)
         start = 0
         starts: list[int] = []
         positions: list[NDArray[np.int64]] = []
@@ -270,7 +273,7 @@ class _Layouter:
             starts.append(start)
             positions.append(start + np.arange(count))
             start += round_up(count, unit)
-        cell = round_up(start * bits // 8, self.config.depth)
+        cell = round_up(start * bits // 8, self._unit(picture.code))
         storage = Storage(join.name, picture.shape.height, picture.shape.width, cell)
         self.places[join.name] = Place(join.name, storage, picture.code, np.concatenate(positions), 0, cell, (1, 1))
         ends = [*starts[1:], cell * 8 // bits]

@@ -27,6 +27,18 @@ def paired(fmt: Format, weights: WeightFormat) -> bool:
     return weights is WeightFormat.INT4 and fmt is not Format.UINT4
 
 
+def tile_room(config: ChipConfig) -> int:
+    """Bytes that a column tile of weights may take at most: the other half of the scratchpad is for pictures."""
+    return config.spad_bytes // 2
+
+
+def tile_bytes(taps: int, inputs: int, fmt: Format, weights: WeightFormat, config: ChipConfig) -> int:
+    """Bytes of a column tile of a dense layer's weights and its parameters, as `dense_weights` packs them."""
+    steps = taps * -(-inputs // elements_per_step(fmt, config))
+    tiles = -(-steps // 2) if paired(fmt, weights) else steps
+    return config.cols * (tiles * config.depth + PARAM_BYTES)
+
+
 def dense_weights(weight: Weights, fmt: Format, weights: WeightFormat, config: ChipConfig) -> bytes:
     """Weights [channels, taps, inputs] for activations of `fmt`: [column tile][tile][column][byte]."""
     channels, taps, inputs = weight.shape

@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.compiler.clusters import (
     tile_options,
 )
 from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Storage, lay_out, round_up
+from triptych.golden.quartdepth.compiler.pack import tile_room
 from triptych.golden.quartdepth.compiler.steps import Piece, PieceKey, Step, make_steps
 from triptych.golden.quartdepth.network.network import Attend, Network
 
@@ -103,27 +104,34 @@ class Plan:
 def make_plan(network: Network, config: ChipConfig) -> Plan:
     """Layout, steps, residency, tiles and addresses: of two sizes of weight groups, the one that moves fewer bytes.
     Raises CompileError where a layer cannot fit."""
+    try:
+        return _sized_plan(network, config, True)
+    except CompileError:
+        return _sized_plan(network, config, False)  # a folded last convolution needs more room
+
+
+def _sized_plan(network: Network, config: ChipConfig, folding: bool) -> Plan:
     large, small = (config.spad_bytes // part for part in GROUP_PARTS)
     try:
-        plan = _plan(network, config, large)
+        plan = _plan(network, config, large, folding)
     except CompileError:
-        return _plan(network, config, small)
+        return _plan(network, config, small, folding)
     if all(step.block_bytes <= small for step in plan.steps):
         return plan  # the other one would be the same
     try:
-        other = _plan(network, config, small)
+        other = _plan(network, config, small, folding)
     except CompileError:
         return plan
     return other if other.traffic < plan.traffic else plan
 
 
-def _plan(network: Network, config: ChipConfig, group_bytes: int) -> Plan:
+def _plan(network: Network, config: ChipConfig, group_bytes: int, folding: bool) -> Plan:
     apart: frozenset[str] = frozenset()
     alone: frozenset[str] = frozenset()
     dense = True
     while True:
-        layout = lay_out(network, config, apart, dense)
-        steps = make_steps(layout, config, group_bytes, config.spad_bytes // 2)
+        layout = lay_out(network, config, apart, dense, folding)
+        steps = make_steps(layout, config, group_bytes, tile_room(config))
         clusters = make_clusters(steps, layout, alone)
         try:
             plan = _Planner(layout, clusters, config).run()

@@ -18,12 +18,25 @@ class RunError(RuntimeError):
     """The program trapped; the message names cause, instruction and detail."""
 
 
-def run_on_machine(compiled: Compiled, codes: Ints, on_retire: Callable[[Retired], None] | None = None) -> Ints:
-    """Output codes [h, w, c] for input codes [h, w, c]. Raises RunError when the program does not reach HALT."""
+def run_on_machine(
+    compiled: Compiled, codes: Ints, on_retire: Callable[[Retired], None] | None = None, noise: int | None = None
+) -> Ints:
+    """Output codes [h, w, c] for input codes [h, w, c]. noise: seed of random bytes in scratchpad, row scalars and
+    memory wherever the program itself has to write before it reads: without it they are zero at first.
+
+    Raises ValueError for codes that the input does not have, RunError when the program does not reach HALT.
+    """
     memory = Memory(compiled.memory_size)
     memory.place(0, np.frombuffer(compiled.memory(codes), np.uint8))
+    machine = Machine(compiled.config)
+    if noise is not None:
+        rng, state = np.random.default_rng(noise), machine.state
+        for place, size in compiled.made:
+            memory.place(place, rng.integers(0, 256, size, dtype=np.uint8))
+        state.spad[:] = rng.integers(0, 256, state.spad.shape, dtype=np.uint8)
+        state.row_scalars[:] = rng.integers(-(1 << 31), 1 << 31, state.row_scalars.shape, dtype=np.int32)
     program = StoredProgram(memory, compiled.prog_base, len(compiled.instructions))
-    result = Machine(compiled.config).run(program, memory, on_retire)
+    result = machine.run(program, memory, on_retire)
     if result.trap is not Trap.NONE:
         raise RunError(f"trap {result.trap.name} at instruction {result.pc}: {result.detail}")
     return compiled.read_output(memory.data)

@@ -161,6 +161,9 @@ def make_steps(layout: Layout, config: ChipConfig, group_bytes: int, least_bytes
     for layer in layout.network.layers:
         if isinstance(layer, Join):
             continue
+        for source in layer.sources:
+            if layout.places[source].code.format is Format.INT16:
+                raise CompileError(f"'{layer.name}' reads '{source}': INT16 is for the output alone")
         jobs = [] if isinstance(layer, Attend) else jobs_of(layer, layout)
         for job in jobs:
             _check(layer, job)

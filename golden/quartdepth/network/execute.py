@@ -37,13 +37,7 @@ def run(network: Network, codes: Ints, observe: Callable[[str, Ints], None] | No
 
     Raises ValueError when the input's shape or range is wrong.
     """
-    picture = network.pictures[network.input]
-    shape = picture.shape
-    if codes.shape != (shape.height, shape.width, shape.channels):
-        raise ValueError(f"the input must be {shape.height} x {shape.width} x {shape.channels}, not {codes.shape}")
-    lo, hi = picture.code.limits
-    if codes.min() < lo or codes.max() > hi:
-        raise ValueError(f"input codes must be in {lo}..{hi}")
+    network.check_codes(network.input, codes)
     pictures = {network.input: codes.astype(np.int64), **network.constants}
     for layer in network.layers:
         pictures[layer.name] = _RUN[type(layer)](layer, network, pictures)

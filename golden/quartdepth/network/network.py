@@ -303,6 +303,20 @@ class Network:
             made.add(layer.name)
         if self.output not in made:
             raise ValueError(f"no layer makes the output '{self.output}'")
+        for name, codes in self.constants.items():
+            self.check_codes(name, codes)
+
+    def check_codes(self, picture: str, codes: Ints) -> None:
+        """Raises ValueError unless `codes` [h, w, c] have the picture's shape and are all codes of it."""
+        shape, (lo, hi) = self.pictures[picture].shape, self.pictures[picture].code.limits
+        what = "the input" if picture == self.input else f"'{picture}'"
+        if np.shape(codes) != (shape.height, shape.width, shape.channels):
+            wanted = f"{shape.height} x {shape.width} x {shape.channels}"
+            raise ValueError(f"{what} must be {wanted}, not {' x '.join(map(str, np.shape(codes)))}")
+        if not np.issubdtype(np.asarray(codes).dtype, np.integer):
+            raise ValueError(f"the codes of {what} must be whole numbers, not {np.asarray(codes).dtype}")
+        if codes.min() < lo or codes.max() > hi:
+            raise ValueError(f"the codes of {what} must be in {lo}..{hi}, not {codes.min()}..{codes.max()}")
 
     @property
     def macs(self) -> int:
