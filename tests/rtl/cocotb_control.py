@@ -16,6 +16,7 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteMaster
 
+from tests.kit.axi_memory import Behaviour, ReadOrder
 from tests.rtl.bench import AxiMemory, lite_bus, start
 from triptych.golden.quartdepth.arithmetic.numerics import signature
 from triptych.golden.quartdepth.chip.codec import Instruction
@@ -92,18 +93,17 @@ class Chip:
         """Fields of STATUS."""
         return REGISTERS["STATUS"].unpack(await self.read("STATUS"))
 
-    async def start(self, program: Sequence[Instruction | bytes], watchdog: int = 3000, halt: bool = True) -> None:
+    async def start(
+        self, program: Sequence[Instruction | bytes], watchdog: int = 3000, halt: bool = True, base: int = PROGRAM
+    ) -> None:
         """Puts a program into memory and starts it."""
         items = [*program, HALT] if halt else list(program)
         data = b"".join(i if isinstance(i, bytes) else i.encode() for i in items)
-        self.memory.data[PROGRAM : PROGRAM + len(data)] = data
         # What lies behind the program would trap if it were run.
-        self.memory.data[PROGRAM + len(data) : PROGRAM + len(data) + 8 * INSTRUCTION_BYTES] = bytes(
-            8 * INSTRUCTION_BYTES
-        )
+        self.memory.write(base, data + bytes(8 * INSTRUCTION_BYTES))
         self.issues.clear()
         self.retirements.clear()
-        await self.write("PROG_BASE", PROGRAM)
+        await self.write("PROG_BASE", base)
         await self.write("PROG_COUNT", len(items))
         await self.write("WATCHDOG", watchdog)
         await self.write("IRQ_ENABLE", done=1, trapped=1)
@@ -174,8 +174,7 @@ async def _trace(chip: Chip) -> None:
 async def make(dut: Any, stall: float = 0.15, latency: int = 10) -> Chip:
     """The chip after reset."""
     rng = random.Random(cocotb.RANDOM_SEED)
-    memory = AxiMemory(dut, 1 << 16, rng, stall, latency)
-    memory.data[:] = rng.randbytes(1 << 16)
+    memory = AxiMemory(dut, rng, Behaviour(latency, stall, reads=rng.choice(list(ReadOrder))))
     registers = AxiLiteMaster(lite_bus(dut), dut.clk_i, dut.rst_ni, reset_active_level=False)
     registers.read_if.log.disabled = registers.write_if.log.disabled = True
     await start(dut)
@@ -256,8 +255,7 @@ async def programs_to_halt(dut: Any) -> None:
             elif e is Engine.VPU:
                 assert value == i["a"]
             elif e is Engine.LOAD:
-                data = chip.memory.data[i["dram"] : i["dram"] + i["row_bytes"]]
-                words = np.frombuffer(bytes(data), "<u4")
+                words = np.frombuffer(chip.memory.read(i["dram"], i["row_bytes"]), "<u4")
                 assert value == int(signature(words, np.arange(len(words))))
         await chip.clear()
 
@@ -306,6 +304,35 @@ async def engine_traps_stop_at_once(dut: Any) -> None:
         await chip.run([matmul(3), load(), store()])
         assert (await chip.status())["done"]
         await chip.clear()
+
+
+@cocotb.test()
+async def programs_anywhere_in_memory(dut: Any) -> None:
+    """PROG_BASE of every size, a program across every carry, to the last byte of memory and over it."""
+    chip = await make(dut, stall=0.0, latency=0)
+    program = [load(), matmul(3), vector(2), store(), load(words=3)]
+    bases = [(1 << k) - 3 * INSTRUCTION_BYTES for k in range(12, 33)] + [1 << k for k in range(16, 32)]
+    for base in [*bases, 0, (1 << 32) - 6 * INSTRUCTION_BYTES]:
+        await chip.run(program, base=base)
+        assert (await chip.status())["done"], hex(base)
+        assert len(chip.retirements) == len(program)
+
+
+@cocotb.test()
+async def the_oldest_of_many_instructions(dut: Any) -> None:
+    """The watchdog names an instruction by its place in the program, whatever the carry between it and others."""
+    chip = await make(dut, stall=0.0, latency=0)
+    chip.memory.silent = [range(DATA + 0x3000, DATA + 0x3100)]
+    for k in (8, 10):
+        hangs = (1 << k) - 6
+        program = [vector(1) for _ in range(hangs)] + [load(DATA + 0x3000)] + [vector(1) for _ in range(8)]
+        program += [matmul(1, wait_load=1), matmul(2, wait_load=1)]
+        await chip.run(program, watchdog=300, base=0xFFE000)
+        assert await chip.trap() == (Trap.WATCHDOG, hangs, Engine.LOAD)
+        await chip.write("CONTROL", clear=1)
+        chip.memory.speak()
+        await chip.clear()
+        chip.memory.silent = [range(DATA + 0x3000, DATA + 0x3100)]
 
 
 @cocotb.test()

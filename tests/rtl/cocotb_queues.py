@@ -9,6 +9,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
+from tests.kit.sparse import magnitude
 from tests.rtl.bench import start
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.isa import Engine, Opcode
@@ -104,3 +105,36 @@ async def dependencies(dut: Any) -> None:
             await ReadOnly()
             assert int(dut.busy_o.value) == 0
             assert int(dut.instr_valid_o.value) == 0
+
+
+@cocotb.test()
+async def waits_of_every_magnitude(dut: Any) -> None:
+    """An instruction starts when every count has reached what it waits for, compared in full width."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    width = len(dut.tokens_o) // 4
+    for name in ("begin_i", "stop_i", "push_valid_i", "instr_ready_i", "retire_i"):
+        getattr(dut, name).value = 0
+    await start(dut)
+    for _ in range(400):
+        tokens = [magnitude(rng, width) for _ in Engine]
+        waits = [
+            min(t + rng.choice((-1, 0, 0, 1, 1 << rng.randrange(16), -(1 << rng.randrange(16)))), 0xFFFF)
+            for t in tokens
+        ]
+        waits = [max(w, 0) if rng.random() < 0.7 else 0 for w in waits]
+        engine, pc = rng.randrange(4), magnitude(rng, 20)
+        await FallingEdge(dut.clk_i)
+        dut.u_tokens.tokens_o.value = sum(t << width * e for e, t in enumerate(tokens))
+        instruction = Instruction(OPCODES[engine], dict(zip(WAITS, waits, strict=True)))
+        dut.push_valid_i.value = 1 << engine
+        dut.push_instr_i.value = int.from_bytes(instruction.encode(), "little")
+        dut.push_pc_i.value = pc
+        await FallingEdge(dut.clk_i)
+        dut.push_valid_i.value = 0
+        await FallingEdge(dut.clk_i)
+        met = all(t >= w for t, w in zip(tokens, waits, strict=True))
+        assert dut.instr_valid_o.value[engine] == met, f"counts {tokens}, waits {waits}"
+        assert dut.oldest_pc_o.value[20 * engine + 19 : 20 * engine].to_unsigned() == pc
+        dut.stop_i.value = 1
+        await FallingEdge(dut.clk_i)
+        dut.stop_i.value = 0

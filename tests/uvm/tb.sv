@@ -71,6 +71,7 @@ module tb #(
 );
   logic [ 3:0]       unused_issue;
   logic [ 3:0][31:0] unused_issue_pc;
+  logic [ 6:0]       unused_class;
   logic [31:0] row_count, write_count;  // since reset
   logic [Cols-1:0][31:0] row_log[LogSize];
   logic [8*Depth-1:0] write_log[LogSize];
