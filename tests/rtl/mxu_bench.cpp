@@ -12,7 +12,7 @@
 namespace {
 
 constexpr int kClasses = 7;
-constexpr uint32_t kPatience = 100000;  // cycles without a retirement or a row
+constexpr uint32_t kPatience = 4000000;  // cycles without a retirement or a row
 
 struct Reader {
   std::vector<uint8_t> data;

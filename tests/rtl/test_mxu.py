@@ -207,6 +207,52 @@ def test_range(tmp_path: Path) -> None:
         assert seen.trap is Trap.NONE
 
 
+LOOPS: dict[str, Fields] = {
+    "67,500 tiles": {"kernel_h": 15, "kernel_w": 15, "chunks": 300, "weight_format": WeightFormat.INT8},
+    "65,600 pixels": {"out_h": 64, "out_w": 1025},
+    "a wide row, far beyond the picture": {"out_h": 1, "out_w": 18800, "stride_x": 7, "in_h": 1, "in_w": 40},
+    "a row of all columns": {"out_h": 1, "out_w": 65535, "in_w": 65535},
+    "a column of all rows": {"out_h": 65535, "out_w": 1, "in_h": 65535},
+    "a tall picture, far beyond it": {"out_h": 18800, "out_w": 1, "stride_y": 7, "in_h": 50, "pad_top": 15},
+    "4,095 chunks": {"chunks": 4095, "out_h": 1, "out_w": 1, "act_format": ActFormat.UINT4},
+    "8,191 channels": {"n": 8191, "out_h": 1, "out_w": 3},
+    "8,191 channels, depthwise": {
+        "n": 8191, "depthwise": 1, "kernel_h": 3, "kernel_w": 3, "chunks": 512, "out_h": 1, "out_w": 1, "block": 1,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_of_every_magnitude(name: str, tmp_path: Path) -> None:
+    """As many tiles, pixels, columns, rows, chunks, channels as the fields can name, over one spot of memory."""
+    still = dict.fromkeys(("act_row", "act_pix", "wgt_n", "wgt_t", "wgt_c"), 0)
+    size = {"in_h": 300, "in_w": 300, "out_h": 1, "out_w": 1, "n": 1}
+    config = WIDE if LOOPS[name].get("chunks") == 4095 else TINY  # the one whose scratchpad holds them
+    fields = dense(config, **{**still, **size, **LOOPS[name]})
+    seen = check([job(config, fields)], config, tmp_path)[0]
+    assert seen.classes[ACTIVE] == mxu_jobs.steps(fields, config)
+
+
+def test_addresses_of_every_magnitude(tmp_path: Path) -> None:
+    """A second row, pixel, column tile, tile or column at every power of two beyond the scratchpad traps."""
+    one = {"out_h": 1, "out_w": 1, "n": 1, "in_h": 9, "in_w": 9}
+    moves: dict[str, tuple[int, Fields]] = {
+        "act_row": (24, {"out_h": 2}), "act_pix": (20, {"out_w": 2}), "wgt_n": (24, {"n": TINY.cols + 1}),
+        "wgt_t": (24, {"chunks": 2, "act_format": ActFormat.UINT4}), "wgt_c": (24, {"n": 2}),
+        "act": (24, {}), "wgt": (24, {}),
+    }  # fmt: skip
+    jobs = []
+    for name, (bits, fields) in moves.items():
+        for k in range(TINY.spad_bytes.bit_length() - 1, bits):
+            jobs.append(job(TINY, dense(TINY, **{**one, **fields, name: 1 << k})))
+        for stride in range(2, 8):
+            if name in ("act_row", "act_pix"):
+                step = {"stride_y": stride, "stride_x": stride, name: (1 << bits) // stride // TINY.depth * TINY.depth}
+                jobs.append(job(TINY, dense(TINY, **{**one, **fields, **step})))
+    for seen in check(jobs, TINY, tmp_path):
+        assert seen.trap is Trap.RANGE
+
+
 def test_traps_amid_stalls(tmp_path: Path) -> None:
     """Instructions that go astray somewhere, among good ones: the retired ones and the trap agree; then it goes on."""
     rng = np.random.default_rng(3)

@@ -4,6 +4,7 @@ exhaustively, programs of real layers, traps, rate. Runs in batches on C++ bench
 from __future__ import annotations
 
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,54 @@ def layer_norm(n: int) -> list[Word]:
         {**mean, "rs_a": 2, "fn": Function.RSQRT, "rs_d": 3},
         {**centre, "mul": Multiply.ROW, "rs_m": 3, "imm_s": -2, "dst": Destination.INT8, "lo": -128, "hi": 127},
     ]
+
+
+SHAPES = {
+    "8,191 channels": {"n": 8191}, "560 channels": {"n": 560, "w": 3, "block": 2}, "a row of 65,535": {"w": 65535},
+    "65,535 rows": {"h": 65535}, "65,600 pixels": {"h": 1025, "w": 64},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_loops_of_every_magnitude(name: str, tmp_path: Path) -> None:
+    """As many groups, pixels, rows as the fields can name: accumulators in, each with its own parameters, A and B."""
+    rng = np.random.default_rng(12)
+    word: Word = {"src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "side": Side.ADD_B, "b_m": 77,
+                  "b_s": 6, "zp_param": 1, "lo": -128, "hi": 127, "dst": Destination.INT8}  # fmt: skip
+    shape = {"h": 1, "w": 1, "n": 1, "block": TINY.rows} | SHAPES[name]
+    job = vpu_jobs.fresh(rng, TINY)
+    # The addresses stay on one spot where the loops are long.
+    strides = {"b_pix": TINY.cols, "d_pix": TINY.cols} if shape["h"] * shape["w"] < 100 else {}
+    if shape["n"] == 8191:  # parameters of so many groups do not fit
+        word |= {"addend": Addend.NONE, "mul": Multiply.NONE, "zp_param": 0}
+        strides["d"] = TINY.spad_bytes // 2  # B and D are half of it each
+    job.words, job.stall = [word], (0, 0, 0, 0, 0)
+    job.instructions = [
+        {"prog": 0, "prog_len": 1, **shape, "b": 0, "d": TINY.spad_bytes // 4, "param": TINY.spad_bytes // 2, **strides}
+    ]  # fmt: skip
+    rows = shape["h"] * shape["w"] * -(-shape["n"] // TINY.cols)
+    job.rows = rng.integers(-40000, 40000, (rows, TINY.cols)).astype(np.int32)
+    check([job], TINY, tmp_path)
+
+
+def test_addresses_of_every_magnitude(tmp_path: Path) -> None:
+    """A second row or pixel, or parameters, at every power of two beyond the scratchpad trap."""
+    rng = np.random.default_rng(13)
+    word: Word = {"src_a": SourceA.SPAD, "addend": Addend.BIAS, "side": Side.ADD_B, "dst": Destination.INT8}
+    jobs = []
+    bits = {"row": 24, "pix": 20, "": 24}
+    for stream, (way, most) in product("abd", bits.items()):
+        for k in range(TINY.spad_bytes.bit_length() - 1, most):
+            job = layer_job(rng, [word], 8, 1, 1, np.zeros((1, 8), np.int8))
+            job.instructions[0] |= {"h": 1 + (way == "row"), "w": 1 + (way == "pix"), "b": 64}
+            job.instructions[0][f"{stream}_{way}" if way else stream] = 1 << k
+            jobs.append(job)
+    for k in range(TINY.spad_bytes.bit_length() - 1, 24):
+        job = layer_job(rng, [word], 8, 1, 1, np.zeros((1, 8), np.int8))
+        jobs.append(job)
+        job.instructions[0]["param"] = 1 << k
+    for seen in check(jobs, TINY, tmp_path):
+        assert seen.trap is Trap.RANGE
 
 
 def test_layer_norm(tmp_path: Path) -> None:
