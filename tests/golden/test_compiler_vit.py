@@ -136,7 +136,7 @@ def test_size_of_weight_groups() -> None:
     chip = chip_config("tiny")
     network = single.mlp(32, 72, 216, seed=1)
     chosen = make_plan(network, chip)
-    plans = [_plan(network, chip, chip.spad_bytes // part) for part in GROUP_PARTS]
+    plans = [_plan(network, chip, chip.spad_bytes // part, True) for part in GROUP_PARTS]
     assert chosen.traffic == min(plan.traffic for plan in plans) < max(plan.traffic for plan in plans)
     check(network, "tiny")
 
