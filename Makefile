@@ -8,9 +8,12 @@ JOBS   ?= 2
 
 venv: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml setup.py constraints.txt
+	@case "$$PWD" in *[[:space:]\"\'\$$\#:%\\]*) echo "the checkout's path may hold no blank, quote or any of \$$ # : % \\, \
+	which make and Verilator cannot quote: move $$PWD" >&2; exit 1;; esac
+	@for tool in g++ perl $(PYTHON); do command -v $$tool >/dev/null || \
+	{ echo "$$tool is missing: apt-get install g++ make perl python3-venv" >&2; exit 1; }; done
 	@echo "== environment (pip, about 2 GB, a minute or two) =="
-	@command -v g++ perl >/dev/null || { echo "g++ and perl are needed: apt-get install g++ make perl python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[hardware,test,diffusers]'
 	@touch $@

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from triptych.golden.files import protect
+
 
 class PhotoError(ValueError):
     """A photo that cannot be read; the message names the file and what to do."""
@@ -67,6 +69,7 @@ def fit_photo(path: str | Path, target: tuple[int, int], fit: Fit = Fit.CROP) ->
     file = Path(path)
     if not file.is_file():
         raise PhotoError(f"no photo {file}")
+    protect(file)
     try:
         with Image.open(file) as opened:
             upright = ImageOps.exif_transpose(opened)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from triptych.golden.fastcar.tokenizer import SIDE
+from triptych.golden.files import replacing, write
 from triptych.golden.paths import shared_dir
 
 FRAMES = 8
@@ -89,12 +89,10 @@ def prepare(folder: Path) -> None:
         segments += [(base + a, base + b, int(condition)) for a, b in runs if b - a >= FRAMES]
         videos.append(frames)
         base += len(frames)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "video.npy", np.concatenate(videos))
-    np.save(folder / "photos.npy", np.stack([photo(name) for name in PHOTOS]))
-    part = folder / "segments.json.part"
-    part.write_text(json.dumps(segments))
-    os.replace(part, folder / "segments.json")
+    for name, pictures in (("video", np.concatenate(videos)), ("photos", np.stack([photo(name) for name in PHOTOS]))):
+        with replacing(folder / f"{name}.npy") as part, part.open("wb") as file:
+            np.save(file, pictures)
+    write(folder / "segments.json", json.dumps(segments))
 
 
 @dataclass

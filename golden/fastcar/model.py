@@ -7,7 +7,6 @@ the token before. Head: `rms_norm`, then int8 weights: `rs(acc * multiplier, shi
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,6 +36,7 @@ from triptych.golden.fastcar.integer import (
     rms_norm,
     rope_tables,
 )
+from triptych.golden.files import replacing
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, sat16, unpack_nibbles
 
 LOGIT_FRACTION = 10
@@ -99,13 +99,11 @@ class IntegerModel:
                     arrays[f"{i}.{field.name}.shift"] = value.shift
                 else:
                     arrays[f"{i}.{field.name}"] = value
-        part = path.with_name(path.name + ".part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+        with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
             for name, value in arrays.items():  # np.savez would stamp the time of day into the file
                 data = io.BytesIO()
                 np.save(data, np.asarray(value))
                 file.writestr(zipfile.ZipInfo(f"{name}.npy", (2026, 1, 1, 0, 0, 0)), data.getvalue(), compresslevel=9)
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: Path = MODEL_FILE, config: ModelConfig = VIDEO) -> IntegerModel:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from triptych.golden.fastcar import silu_table
+from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic.functions import Segment, Unit, fit_segment
 from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs
 
@@ -72,9 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     action.add_argument("--check", action="store_true", help="fail when the table is stale")
     args = parser.parse_args(argv)
     if args.fit:
-        part = TABLE_FILE.with_suffix(".part")
-        part.write_text(_text())
-        os.replace(part, TABLE_FILE)
+        write(TABLE_FILE, _text())
     elif args.check:
         if TABLE_FILE.read_text() != _text():
             print("silu_table.py is stale: run `python -m triptych.golden.fastcar.silu --fit`", file=sys.stderr)

@@ -28,6 +28,7 @@ from triptych.golden.fastcar.clips import FRAMES, Clips
 from triptych.golden.fastcar.config import VIDEO, LayerConfig, ModelConfig
 from triptych.golden.fastcar.decoder import Decoder, Tap
 from triptych.golden.fastcar.tokenizer import Tokenizer, picture_loss
+from triptych.golden.files import replacing, write
 
 ANY_SHARE = 0.15  # clips whose condition is hidden: the row without guidance learns from them
 FIRST_FRAME_WEIGHT = 0.1  # the seed frame is given, so predicting it matters little
@@ -187,26 +188,28 @@ def main(argv: list[str] | None = None) -> int:
     tokenizer = tokenizer.float().eval()
     psnr = save_samples(tokenizer, clips.sample(8)[0], args.out / "samples.png")
     state = {k: v.half().cpu().numpy() for k, v in tokenizer.state_dict().items()}
-    np.savez_compressed(args.out / "tokenizer.npz", **state)
+    with replacing(args.out / "tokenizer.npz") as part, part.open("wb") as file:
+        np.savez_compressed(file, **state)
     tokenizer.load_state_dict({k: torch.from_numpy(v).float().to(args.device) for k, v in state.items()})
     print(f"tokenizer: {psnr:.2f} dB", flush=True)
 
     decoder, decoder_steps, last_loss = train_decoder(
         tokenizer, clips, config, args.batch, args.decoder_steps, args.decoder_seconds, args.device, not args.eager
     )
-    np.savez(args.out / "decoder.npz", **pack_decoder(decoder))
+    with replacing(args.out / "decoder.npz") as part, part.open("wb") as file:
+        np.savez(file, **pack_decoder(decoder))
     eager = Decoder(config).to(args.device)
     eager.load_state_dict(decoder.state_dict())
     eager.blend_int4(1.0)
     ranges = activation_ranges(eager, *tokens_of(tokenizer, clips, 6, config))
-    (args.out / "ranges.json").write_text(json.dumps(ranges, indent=0, sort_keys=True))
+    write(args.out / "ranges.json", json.dumps(ranges, indent=0, sort_keys=True))
     report = {
         "seed": args.seed, "batch": args.batch, "tokenizer_steps": tokenizer_steps, "decoder_steps": decoder_steps,
         "tokenizer_psnr_db": psnr, "decoder_last_loss": last_loss, "frames": FRAMES, "torch": torch.__version__,
         "tokenizer_parameters": sum(p.numel() for p in tokenizer.parameters()),
         "decoder_parameters": sum(p.numel() for p in decoder.parameters()),
     }  # fmt: skip
-    (args.out / "report.json").write_text(json.dumps(report, indent=1))
+    write(args.out / "report.json", json.dumps(report, indent=1))
     print(json.dumps(report))
     return 0
 

@@ -18,13 +18,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth import arithmetic, chip, compiler, network
+from triptych.golden.files import write
+from triptych.golden.provenance import code_digest, digest, sources
 from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.compiler import run as compiler_run
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.data import metrics
 from triptych.golden.quartdepth.data.metrics import distance, score_image
 from triptych.golden.quartdepth.data.sequences import Sequence
+from triptych.golden.quartdepth.network import network
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
@@ -32,10 +35,10 @@ from triptych.golden.quartdepth.ptq.model_file import ModelFile, ModelFileError,
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Work, run
 from triptych.sim.bench import method_figures, peers
 from triptych.sim.bench.accuracy_table import STEP, Row, markdown
-from triptych.sim.bench.ledger import replace_section, write_text
+from triptych.sim.bench.ledger import replace_section
 from triptych.sim.bench.peers import Peer
 from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
-from triptych.sim.cli.quantize import code_digest, describe, digest, net_key, recipe_key, repeatable, sources
+from triptych.sim.cli.quantize import describe, net_key, recipe_key, repeatable
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.sources import ROOT
 
@@ -79,8 +82,11 @@ class Store:
         if not file.exists():
             if measure is None:
                 return None
-            write_text(file, json.dumps(measure()))
-        return json.loads(file.read_text())
+            write(file, json.dumps(measure()))
+        try:
+            return json.loads(file.read_text())
+        except ValueError:
+            raise TriptychError(f"{file} is damaged: delete it, and its row is measured again") from None
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Bench:
     def rows(self, widths: str, method: str, key: str, make: Callable[[], tuple[Predict, str]]) -> list[Row]:
         """A row for each test sequence. make: what predicts metres [h,w] of a photo [H,W,3], and the note."""
         data = repr([(s.name, s.split, s.ids) for s in self.tests])
-        scoring = code_digest([Path(str(metrics.__file__))])
+        scoring = code_digest(sources(metrics))
         whole = digest(*(part.encode() for part in (key, widths, method, scoring, data)))
 
         def measure() -> list[dict[str, Any]]:
@@ -158,10 +164,10 @@ class Bench:
         content = to_bytes(model)
         smaller = f"{self.net.bytes / len(content):.1f}x smaller"
         predict = predictor(self.net, model.network)
-        key = digest(content, code_digest(sources(network, arithmetic)).encode())
+        key = digest(content, code_digest(sources(network)).encode())
         rows = self.rows(recipe.widths.value, method, key, lambda: (predict, smaller))
         config = MODELS[self.name].chip
-        checked = digest(content, config.encode(), code_digest(sources(network, arithmetic, chip, compiler)).encode())
+        checked = digest(content, config.encode(), code_digest(sources(network, compiler_run)).encode())
         photo = self.net.fit(self.tests[0].rgb[:1])[0]
         verdict = self.store.get(
             checked, (lambda: on_machine(model.network, photo, config)) if self.wanted(title) else None
@@ -178,7 +184,7 @@ class Bench:
             module, setting = peers.quantised(self.net.moved, images, peer, bits)
             return replace(self.net, module=module).depth, setting
 
-        code = code_digest([Path(str(peers.__file__))])
+        code = code_digest(sources(peers))
         key = digest(*(part.encode() for part in (net_key(self.net), frames.name, f"{peer} {bits}", code)))
         return self.rows(widths, peer.value, key, make)
 
@@ -258,7 +264,7 @@ def run_accuracy(
     texts = []
     for chosen in benches:
         texts.append(markdown(chosen.name, [row for part in chosen.all() for row in part]))
-        write_text(folder / f"{chosen.name}.md", texts[-1] + "\n")
+        write(folder / f"{chosen.name}.md", texts[-1] + "\n")
         if publish:
             replace_section(f"accuracy-{chosen.name}", texts[-1])
             if (figure := examples(chosen)) is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
+from triptych.golden.files import write
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.sources import ROOT
 
@@ -31,19 +30,6 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all. Raises TriptychError when the place cannot be written."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise TriptychError(f"cannot write {path}: {error.strerror}") from error
-
-
 def replace_section(name: str, body: str, path: Path = RESULTS) -> None:
     """Puts `body` between the markers of section `name`, appending the section when it is new."""
     begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
@@ -57,4 +43,4 @@ def replace_section(name: str, body: str, path: Path = RESULTS) -> None:
         text = head + section + tail
     else:
         text = text.rstrip() + f"\n\n{section}\n"
-    write_text(path, text)
+    write(path, text)

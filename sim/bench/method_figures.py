@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from triptych.golden.files import replacing
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.network import Code
 from triptych.golden.quartdepth.network.quantize import uniform_code
@@ -95,8 +96,6 @@ def depth_figure(photos: list[NDArray[np.uint8]], maps: dict[str, list[NDArray[n
 
 def save(figure: Figure, file: Path) -> None:
     """Writes a PNG whole."""
-    temporary = file.with_name(f".{file.name}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(temporary, format="png", dpi=110)
+    with replacing(file) as part:
+        figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
-    temporary.replace(file)

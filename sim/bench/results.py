@@ -45,7 +45,8 @@ def depth_rows(out: Path, progress: Progress) -> str:
     for bits in (Widths.W4A8, Widths.W4A4):
         options = Options(chip_config("small"), bits, out=out / bits.value)
         result = run_photo(shipped_photo(PHOTO), prepare(options, progress), options, progress)
-        results.append((bits, result, RunFile.load(out / bits.value / f"{Path(PHOTO).stem}.run.json")))
+        assert result.run is not None
+        results.append((bits, result, RunFile.load(Path(result.run))))
     rows = []
     for bits, r, run in results:
         assert r.cycles is not None
@@ -80,7 +81,7 @@ def depth_rows(out: Path, progress: Progress) -> str:
     ]
     write_report(results[0][2], out / "report")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(out / "w4a8" / PHOTO, PICTURES / "demo.png")
+    shutil.copyfile(results[0][1].output, PICTURES / "demo.png")
     for name in ("utilization", "timeline", "roofline"):
         shutil.copyfile(out / "report" / f"{name}.png", PICTURES / f"{name}.png")
     return "\n".join(parts)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
-from triptych.sim.build.verilate import build_root, environment, fingerprint, locked
+from triptych.sim.build import cache
+from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
 
@@ -21,31 +22,27 @@ BUILD_FLAGS = ("-Wno-fatal", "--unroll-count", "1", "-O3", "--assert", "--x-assi
 def _model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], flags: Sequence[str]) -> Path:
     """Folder of the built model; two runs with the same content share it."""
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
-    key = fingerprint([*sources, *headers, WAIVERS], top, sorted(parameters.items()), tuple(flags), BUILD_FLAGS)
-    folder = build_root() / "cocotb" / f"{top}-{key}"
-    done = folder / "done"
-    if done.exists():
-        return folder
-    with locked(folder.with_suffix(".lock")):
-        if not done.exists():
-            log = build_root() / "cocotb" / f"{top}-{key}.log"
-            try:
-                get_runner("verilator").build(
-                    sources=[WAIVERS, *sources],
-                    hdl_toplevel=top,
-                    includes=list(INCLUDES),
-                    parameters=dict(parameters),
-                    build_args=[*BUILD_FLAGS, *flags],
-                    build_dir=folder,
-                    always=True,
-                    log_file=log,
-                )
-            except (Exception, SystemExit) as error:
-                text = log.read_text() if log.exists() else ""
-                first = next((s for s in text.splitlines() if "%Error" in s), str(error))
-                raise TriptychError(f"building {top} for cocotb failed: {first} [all of it: {log}]") from error
-            done.touch()
-    return folder
+    key = cache.fingerprint([*sources, *headers, WAIVERS], top, sorted(parameters.items()), tuple(flags), BUILD_FLAGS)
+
+    def build(folder: Path) -> None:
+        log = folder / "build.log"
+        try:
+            get_runner("verilator").build(
+                sources=[WAIVERS, *sources],
+                hdl_toplevel=top,
+                includes=list(INCLUDES),
+                parameters=dict(parameters),
+                build_args=[*BUILD_FLAGS, *flags],
+                build_dir=folder,
+                always=True,
+                log_file=log,
+            )
+        except (Exception, SystemExit) as error:
+            text = log.read_text() if log.exists() else ""
+            first = next((s for s in text.splitlines() if "%Error" in s), str(error))
+            raise TriptychError(f"building {top} for cocotb failed: {first} [all of it: {log}]") from error
+
+    return cache.file("cocotb", f"{top}-{key}", top, build).parent
 
 
 def _cases(results: Path) -> list[ET.Element]:

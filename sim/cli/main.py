@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum, StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.sim.build import children
+from triptych.sim.cli.progress import shown
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.command import app as fastcar
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(fastcar, name="fastcar")
-console = Console(stderr=True, highlight=False)
+
+LARGEST_SIDE = 4096  # pixels of a photo's side as the network reads it: the golden machine holds every map in memory
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
 SMALL = ConfigName("small")
@@ -55,12 +56,17 @@ class MethodName(StrEnum):
     full = "full"
 
 
-@contextmanager
-def bar() -> Iterator[Progress]:
-    """A progress display on stderr."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        yield progress
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"triptych {metadata.version('triptych')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Open hardware for three papers on efficient vision."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -68,6 +74,8 @@ def parse_size(text: str) -> tuple[int, int]:
     height, cross, width = text.partition("x")
     if not (cross and height.isdigit() and width.isdigit()):
         raise TriptychError(f"--size takes HEIGHTxWIDTH, for example 192x256, not '{text}'")
+    if max(int(height), int(width)) > LARGEST_SIDE:
+        raise TriptychError(f"--size takes sides of at most {LARGEST_SIDE} pixels, not {text}")
     return int(height), int(width)
 
 
@@ -79,7 +87,20 @@ def parse_range(text: str | None, option: str) -> tuple[int, int] | None:
         begin, end = (int(part, 0) for part in text.split(":"))
     except ValueError:
         raise TriptychError(f"{option} takes BEGIN:END in bytes, for example 0x1000:0x2000, not '{text}'") from None
+    if not 0 <= begin < end:
+        raise TriptychError(f"{option} takes BEGIN:END with BEGIN below END, not '{text}'")
     return begin, end
+
+
+def check_device(name: str) -> None:
+    """Raises TriptychError for a device that PyTorch does not have here."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise TriptychError(f"--device {name} cannot be used here ({reason}): leave it out for the CPU") from None
 
 
 @app.command()
@@ -125,25 +146,21 @@ def depth(
     else:
         _print_results(results)
     if not all(r.bit_exact for r in results):
-        raise TriptychError(
-            "chip and golden machine differ: the RTL and the golden model disagree about docs/numerics.md"
-        )
+        first = next(r for r in results if not r.bit_exact)
+        raise TriptychError(f"{first.photo}: {first.difference}")
 
 
 def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
+    from triptych.golden.files import check_writable
     from triptych.golden.photo import fit_photo
     from triptych.sim.cli import depth as run
     from triptych.sim.rtl.run import chip_build
 
     for image in images:
         fit_photo(image, options.size)
-    run.check_writable(options.out)
-    with bar() as progress:
-        task = progress.add_task("loading", total=None)
-
-        def show(text: str, done: int, total: int) -> None:
-            progress.update(task, description=text, completed=done, total=total or None)
-
+    check_writable(options.out)
+    with shown() as show:
+        show("loading", 0, 0)
         prepared = run.prepare(options, show)
         if not options.golden_only:
             show(f"building the {options.config.name} chip (once)", 0, 0)
@@ -153,11 +170,11 @@ def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
 
 def _print_results(results: list[DepthResult]) -> None:
     for r in results:
-        verdict = "[green]bit-exact[/]" if r.bit_exact else f"[red]{r.mismatches} mismatches[/]"
+        verdict = f"bit-exact ({' = '.join(r.compared)})" if r.bit_exact else f"{r.mismatches} mismatches"
         line = f"{r.photo}: {verdict}, {r.macs / 1e6:.0f} MMAC"
         if r.cycles is not None and r.mxu_utilization is not None and r.sim_cycles_per_second is not None:
             line += f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}, {r.sim_cycles_per_second / 1e3:.0f} kcycles/s"
-        console.print(f"{line} -> {r.output}")
+        print(f"{line} -> {r.output}")
 
 
 @app.command()
@@ -178,19 +195,18 @@ def quantize(
     from triptych.golden.quartdepth.ptq.recipe import Method
     from triptych.sim.cli.quantize import QuantizeOptions, quantize_model
 
+    check_device(device)
     options = QuantizeOptions(
         model.value, bits, Method(method.value), out, weights, backbone,
         None if size is None else parse_size(size), tuple(calibrate or ()), seed, device,
     )  # fmt: skip
-    with bar() as progress:
-        task = progress.add_task("loading", total=None)
-        done = quantize_model(
-            options, lambda text, i, n: progress.update(task, description=text, completed=i, total=n or None)
-        )
+    with shown() as show:
+        show("loading", 0, 0)
+        done = quantize_model(options, show)
     if as_json:
         print(json.dumps(done))
     else:
-        console.print(f"{done['file']}: {done['bytes']:,} bytes, {done['smaller']} times smaller than FP32")
+        print(f"{done['file']}: {done['bytes']:,} bytes, {done['smaller']} times smaller than FP32")
 
 
 @app.command()
@@ -206,8 +222,9 @@ def accuracy(
     """What quantisation costs, by network, widths and method: the table and picture of docs/results.md."""
     from triptych.sim.bench.accuracy import run_accuracy
 
-    with bar() as progress:
-        task = progress.add_task("loading", total=None)
+    check_device(device)
+    with shown() as show:
+        show("loading", 0, 0)
         text = run_accuracy(
             [m.value for m in models or (ModelName.meter, ModelName.meter_kitti, ModelName.vit)],
             every,
@@ -215,7 +232,7 @@ def accuracy(
             backbone,
             device,
             out,
-            lambda what, i, n: progress.update(task, description=what, completed=i, total=n or None),
+            show,
         )
     print(text)
 
@@ -226,12 +243,12 @@ def report(
     out: Out = Path("out"),
 ) -> None:
     """Where a run's cycles went: utilization by layer, timeline, roofline (SVG, PNG, CSV)."""
-    from triptych.sim.view.report import write_report
+    from triptych.sim.view.report import report_folder, write_report
     from triptych.sim.view.runfile import RunFile
 
-    for path in runs:
-        run = RunFile.load(path)
-        for written in write_report(run, out / run.title if len(runs) > 1 else out):
+    loaded = [(path, RunFile.load(path)) for path in runs]
+    for path, run in loaded:
+        for written in write_report(run, report_folder(out, path)):
             print(written)
 
 
@@ -246,8 +263,8 @@ def area(
     from triptych.sim.model.area import measure_area, plot_area
     from triptych.sim.view.report import save_figure
 
-    with bar() as progress:
-        progress.add_task(f"synthesising the {config.value} chip (minutes, once)", total=None)
+    with shown() as show:
+        show(f"synthesising the {config.value} chip (minutes, once)", 0, 0)
         result = measure_area(chip_config(config.value), library)
     written = save_figure(plot_area(result), out / "area")
     if as_json:
@@ -286,14 +303,9 @@ def results(
     """Measures QuartDepth and writes its rows of docs/results.md."""
     from triptych.sim.bench.results import run_results
 
-    with bar() as progress:
-        task = progress.add_task("measuring", total=None)
-        run_results(
-            sections or [],
-            library,
-            out,
-            lambda text, done, total: progress.update(task, description=text, completed=done, total=total or None),
-        )
+    with shown() as show:
+        show("measuring", 0, 0)
+        run_results(sections or [], library, out, show)
 
 
 @app.command()
@@ -301,21 +313,44 @@ def demo(out: Out = Path("out/demo")) -> None:
     """Two photos through the chip, with all reports: what `make demo` runs."""
     from triptych.sim.cli.demo import run_demo
 
-    run_demo(out, console)
+    run_demo(out)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, SIGTERM or SIGHUP; what was begun is cleaned up on the way out. signal: which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def _interrupt(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the command at once
+    children.stop_all()
+    raise Interrupted(number)
 
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit status 1."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         app()
+    except Interrupted as end:
+        print("triptych: interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + end.signal)
     except (TriptychError, ValueError) as error:
-        print(f"triptych: {error}", file=sys.stderr)
-        sys.exit(1)
+        _refuse(str(error))
+    except MemoryError:
+        _refuse("not enough memory: choose a smaller --size, or close other programs")
     except OSError as error:
-        print(f"triptych: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _refuse(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def _refuse(text: str) -> None:
+    print("triptych: " + " ".join(text.split()), file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from triptych.golden.files import FileError, check_writable
 from triptych.golden.photo import fit_photo
-from triptych.golden.quartdepth import arithmetic, network, ptq
+from triptych.golden.provenance import code_digest, digest, sources
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
+from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
+from triptych.golden.quartdepth.ptq.model_file import MAGIC, ModelFile, save
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
-from triptych.sim.bench.ledger import write_text
 from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network
 
 
@@ -46,9 +44,11 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     """
     repeatable(options.device)
     net = float_network(options.model, options.weights, options.backbone, options.size, options.device)
-    probe = options.out.with_name(f".{options.out.name}.writable")
-    write_text(probe, "")
-    probe.unlink()
+    if options.out.is_dir():
+        raise FileError(f"cannot write {options.out}: it is a folder: name a file in it")
+    if options.out.exists() and not options.out.read_bytes().startswith(MAGIC):
+        raise FileError(f"cannot write {options.out}: it is there and is no model file: name another --out")
+    check_writable(options.out.parent)
     photos = [fit_photo(p, net.size).rgb for p in options.calibration]
     frames = (
         Frames(np.stack(photos), digest(*(photo.tobytes() for photo in photos)))
@@ -93,7 +93,7 @@ def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, resu
 
 def recipe_key(net: FloatNetwork, frames: Frames, recipe: Recipe) -> str:
     """What a quantised network depends on: the float network, the calibration frames, the recipe, the code."""
-    code = code_digest(sources(ptq, network, arithmetic))
+    code = code_digest(sources(ptq_recipe))
     return digest(net_key(net).encode(), frames.name.encode(), repr(recipe).encode(), code.encode())
 
 
@@ -102,30 +102,5 @@ def net_key(net: FloatNetwork) -> str:
     state = net.module.state_dict()
     return digest(
         *(name.encode() + value.numpy().tobytes() for name, value in state.items()), repr(net.size).encode(),
-        code_digest(Path(str(module.__file__)) for module in net.kind.sources).encode(),
+        code_digest(sources(*net.kind.sources)).encode(),
     )  # fmt: skip
-
-
-def digest(*parts: bytes) -> str:
-    """A short hash."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(hashlib.sha256(part).digest())
-    return whole.hexdigest()[:24]
-
-
-def sources(*packages: ModuleType) -> list[Path]:
-    """The files of packages."""
-    return [file for package in packages for file in sorted(Path(package.__path__[0]).glob("*.py"))]
-
-
-def code_digest(files: Iterable[Path]) -> str:
-    """A hash of what the code does: comments, docstrings and layout do not count."""
-    parts = []
-    for file in files:
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        parts.append(ast.dump(tree).replace(", type_params=[]", "").encode())  # a field that Python 3.12 added
-    return digest(*parts)

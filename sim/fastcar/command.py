@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from triptych.golden.fastcar.config import Policy, TasVariant
+from triptych.sim.cli.progress import shown
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, help="FastCar: autoregressive video that computes only what changed.")
-console = Console(stderr=True, highlight=False)
 
 MOTIONS = ("any", "handheld", "robot", "pan_left", "pan_right", "pan_down", "zoom_in", "zoom_out")
 PolicyName = Enum("PolicyName", {p.name: p.name for p in Policy}, type=str)  # type: ignore[misc]
@@ -51,16 +49,13 @@ def generate(
         image, Condition[motion.value.upper()], frames, skip, TasVariant[variant.value.upper()], Policy[policy.value],
         chain_cap, window, sink, temperature, guidance, seed, out,
     )  # fmt: skip
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-        task = progress.add_task("loading", total=None)
-        result = run.generate(
-            options, lambda text, done, total: progress.update(task, description=text, completed=done, total=total)
-        )
+    with shown() as show:
+        show("loading", 0, 0)
+        result = run.generate(options, show)
     if as_json:
         print(json.dumps(run.as_object(result)))
         return
-    console.print(
+    print(
         f"{result.skip_ratio:.0%} of MLPs replayed (target {skip:.0%}), {result.psnr_db:.1f} dB and "
         f"{result.token_agreement:.0%} of tokens equal to dense -> {result.files[0]}, {result.files[1]}"
     )
@@ -80,7 +75,9 @@ def layer(
     from triptych.sim.errors import TriptychError
     from triptych.sim.fastcar.layer import run_layer
 
-    report = run_layer(batch, skip, policy.value, board_name=board, steps=steps, seed=seed)
+    with shown() as show:
+        show("the kernels in C simulation (built once)", 0, 0)
+        report = run_layer(batch, skip, policy.value, board_name=board, steps=steps, seed=seed)
     if as_json:
         print(json.dumps(report.as_dict()))
     else:
@@ -99,8 +96,8 @@ def study(
     """What replay and DRS buy: speed-up over skip ratio, batch and ridge batch, by the cycle model."""
     from triptych.sim.fastcar.study import run_study
 
-    with console.status("measuring") as status:
-        found = run_study(out, results, lambda text: status.update(text))
+    with shown() as show:
+        found = run_study(out, results, lambda text: show(text, 0, 0))
     if as_json:
         print(json.dumps([vars(target) | {"met": target.met} for target in found]))
         return

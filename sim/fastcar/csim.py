@@ -7,9 +7,7 @@ streams. Builds are cached by content.
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.sim.build.verilate import build_root, environment, fingerprint, locked
+from triptych.golden.files import write
+from triptych.sim.build import cache, children
+from triptych.sim.build.verilate import cpu, environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import DeviceState, Limits, Program, pack_rows
 from triptych.sim.rtl.sources import ROOT
@@ -41,6 +41,7 @@ FLAGS = (
     "-Wno-unused-label",
 )
 ERROR_BYTES = 512
+LIBRARY = "libfastcar.so"
 
 DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("tas", np.int32, 32)])
 JOB = np.dtype(
@@ -118,38 +119,31 @@ def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str =
     """
     if not 1 <= lanes <= 32:
         raise TriptychError(f"the lane array has 1..32 lanes, not {lanes}")
-    env, headers = environment(), include_flags(hls)
     macros = [optimise, f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS"]
     if exact:
         macros += ["-DFASTCAR_EXACT_WIDTHS", "-Wno-maybe-uninitialized"]  # of ap_private, by value
-    compiler = subprocess.run(["g++", "-march=native", "-Q", "--help=target"], capture_output=True, check=False).stdout
-    key = fingerprint(_sources(hls), FLAGS, macros, metadata.version("hls4ml"), compiler)
-    folder = build_root() / "csim" / f"lanes{lanes}-{key}"
-    path = folder / "libfastcar.so"
-    if path.exists():
-        return path
-    launcher = ["ccache"] if shutil.which("ccache", path=env["PATH"]) else []
-    with locked(folder.with_suffix(".lock")):
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
-            objects = [folder / f"{unit.stem}.o" for unit in units]
-            compile_unit = [*launcher, "g++", *FLAGS, *macros, *headers, "-c"]
-            with ThreadPoolExecutor(2) as pool:
-                commands = [[*compile_unit, str(u), "-o", str(o)] for u, o in zip(units, objects, strict=True)]
-                list(pool.map(lambda command: _run(command, env, folder), commands))
-            part = folder / "libfastcar.part"
-            _run(["g++", "-shared", *map(str, objects), "-o", str(part)], env, folder)
-            os.replace(part, path)
-    return path
+    key = cache.fingerprint(_sources(hls), FLAGS, macros, metadata.version("hls4ml"), cpu())
+    units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
+
+    def build(folder: Path) -> None:
+        env = environment()
+        launcher = ["ccache"] if shutil.which("ccache", path=env["PATH"]) else []
+        objects = [folder / f"{unit.stem}.o" for unit in units]
+        compile_unit = [*launcher, "g++", *FLAGS, *macros, *include_flags(hls), "-c"]
+        with ThreadPoolExecutor(2) as pool:
+            commands = [[*compile_unit, str(u), "-o", str(o)] for u, o in zip(units, objects, strict=True)]
+            list(pool.map(lambda command: _run(command, env, folder), commands))
+        _run(["g++", "-shared", *map(str, objects), "-o", str(folder / LIBRARY)], env, folder)
+
+    return cache.file("csim", f"lanes{lanes}-{key}", LIBRARY, build)
 
 
 def _run(arguments: list[str], env: dict[str, str], folder: Path) -> None:
-    run = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False)
-    if run.returncode:
+    run = children.run(arguments, env=env)
+    if run.status:
         log = folder / "build.log"
-        log.write_text(run.stdout + run.stderr)
-        first = next((s for s in run.stderr.splitlines() if "error" in s), "no output")
+        write(log, run.text)
+        first = next((s for s in run.errors.splitlines() if "error" in s), "no output")
         raise TriptychError(f"building the kernels failed: {first.strip()} [all of it: {log}]")
 
 

@@ -19,7 +19,7 @@ from triptych.golden.fastcar.config import Policy, TasVariant
 from triptych.golden.fastcar.generation import Decoded, Sampling, decode
 from triptych.golden.fastcar.model import IntegerModel
 from triptych.golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokenizer
-from triptych.sim.bench.ledger import write_text
+from triptych.golden.files import check_not_input, check_writable, replacing, write
 from triptych.sim.errors import TriptychError
 from triptych.sim.view.report import save_figure
 
@@ -27,6 +27,7 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 PLACES = GRID * GRID
+ENDINGS = (".gif", ".png", "_skips.csv", "_skips.png", "_skips.svg")
 Pictures = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
 
@@ -102,6 +103,8 @@ def generate(options: Options, progress: Progress = lambda text, done, total: No
     """Both videos and their files in `options.out`. Raises TriptychError."""
     check(options)
     picture = seed_picture(options.image)
+    check_writable(options.out)
+    check_not_input(*(options.out / f"fastcar{ending}" for ending in ENDINGS))
     model, tokenizer = IntegerModel.load(), load_tokenizer()
     with torch.no_grad():
         given = tokenizer.encode(torch.from_numpy(picture / np.float32(255)).permute(2, 0, 1)[None]).numpy()
@@ -157,7 +160,6 @@ def pictures(tokenizer: Tokenizer, tokens: NDArray[np.int64]) -> Pictures:
 
 def write_files(options: Options, dense: Pictures, replayed: Pictures, decoded: Decoded) -> list[Path]:
     """fastcar.gif (side by side), fastcar.png (strip: dense, replayed, skipped), fastcar_skips.png and .csv."""
-    options.out.mkdir(parents=True, exist_ok=True)
     skipped = decoded.replayed[:, :, 0].reshape(len(decoded.replayed), -1, GRID, GRID)
     share = (skipped.mean(0) * 255).astype(np.uint8).repeat(SIDE // GRID, 1).repeat(SIDE // GRID, 2)
     maps = np.stack([share // 4, share, share // 2], -1)
@@ -171,7 +173,7 @@ def write_files(options: Options, dense: Pictures, replayed: Pictures, decoded: 
     lines = ["layer,frame,row,column,replayed"]
     lines += [f"{i},{f},{r},{c},{int(v)}" for (i, f, r, c), v in np.ndenumerate(skipped)]
     table = options.out / "fastcar_skips.csv"
-    write_text(table, "\n".join(lines) + "\n")
+    write(table, "\n".join(lines) + "\n")
     return [*paths, table, *save_figure(skip_figure(skipped), options.out / "fastcar_skips")]
 
 
@@ -194,9 +196,8 @@ def skip_figure(skipped: NDArray[np.bool_]) -> Figure:
 
 
 def _save(picture: Image.Image, path: Path, **how: Any) -> None:
-    part = path.with_name(path.stem + ".part" + path.suffix)
-    picture.save(part, **how)
-    part.replace(path)
+    with replacing(path) as part, part.open("wb") as file:
+        picture.save(file, format=path.suffix[1:].upper(), **how)
 
 
 def as_object(result: Result) -> dict[str, Any]:

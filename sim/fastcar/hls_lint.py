@@ -20,7 +20,6 @@ product      weights times activations outside of `product`
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from clang.cindex import Cursor, CursorKind, Index, SourceLocation, StorageClass, TranslationUnit, TypeKind
 
+from triptych.sim.build import children
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.csim import HLS, include_flags
 
@@ -133,8 +133,8 @@ class Function:
 
 
 def _system_includes() -> list[str]:
-    run = subprocess.run(["g++", "-E", "-v", "-x", "c++", "/dev/null"], capture_output=True, text=True, check=False)
-    lines = run.stderr.split("search starts here:")[-1].split("End of search")[0].splitlines()
+    run = children.run(["g++", "-E", "-v", "-x", "c++", "/dev/null"])
+    lines = run.errors.split("search starts here:")[-1].split("End of search")[0].splitlines()
     return [word for line in lines if line.strip() for word in ("-isystem", line.strip())]
 
 

@@ -7,10 +7,10 @@ is stale.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from triptych.golden.fastcar.silu import SILU
+from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.sim.rtl.sources import ROOT
 
@@ -53,9 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     action.add_argument("--write", action="store_true", help="write the header")
     action.add_argument("--check", action="store_true", help="fail when it is stale")
     if parser.parse_args(argv).write:
-        part = FILE.with_suffix(".part")
-        part.write_text(text())
-        os.replace(part, FILE)
+        write(FILE, text())
     elif stale():
         print(f"{FILE.name} is stale: run `python -m triptych.sim.fastcar.hls_tables --write`", file=sys.stderr)
         return 1

@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from triptych.golden.fastcar import model
 from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo, video_frames
 from triptych.golden.fastcar.config import TasVariant
 from triptych.golden.fastcar.generation import Chooser, Decoded, Sampling, decode
 from triptych.golden.fastcar.integer import Ints
 from triptych.golden.fastcar.model import IntegerModel
-from triptych.golden.fastcar.tokenizer import SIDE, Tokenizer, load_tokenizer
-from triptych.sim.bench.ledger import Label, replace_section, table, write_text
+from triptych.golden.fastcar.tokenizer import SIDE, TOKENIZER_FILE, Tokenizer, load_tokenizer
+from triptych.golden.files import write
+from triptych.golden.provenance import code_digest, digest, sources
+from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.errors import TriptychError
 
 SECTION = "fastcar-quality"
@@ -197,16 +200,28 @@ def _row(stored: dict[str, Any]) -> Row:
     return Row(Case(**stored["case"]), moving, half_still, free, stored["seconds"])
 
 
+def study_key(frames: int) -> str:
+    """What every row depends on: the code, the model's weights, the test videos, the number of frames."""
+    pictures, kinds = study_videos()
+    weights = [path.read_bytes() for path in (model.MODEL_FILE, TOKENIZER_FILE)]
+    code = code_digest(sources(sys.modules[__name__])).encode()
+    return digest(code, *weights, pictures.tobytes(), kinds.tobytes(), str(frames).encode())
+
+
 def measure_all(frames: int, processes: int, out: Path) -> list[Row]:
-    """The rows of every case; those that `out` holds already (an earlier run of as many frames) are not made again."""
-    stored = json.loads(out.read_text()) if out.is_file() else {}
-    done = {_row(rows[0]).case: [_row(r) for r in rows] for rows in stored.get(str(frames), [])}
+    """The rows of every case; those that `out` holds of an earlier run with the same key are not made again."""
+    key = study_key(frames)
+    try:
+        stored = json.loads(out.read_text()) if out.is_file() else {}
+        done = {_row(rows[0]).case: [_row(r) for r in rows] for rows in stored.get(key, [])}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise TriptychError(f"{out} is no record of this study: delete it or name another --out") from None
     todo = [case for case in cases() if case not in done]
     with Pool(processes) as pool:
         for case, rows in zip(todo, pool.imap(_measure, [(frames, case) for case in todo]), strict=True):
             done[case] = rows
             found = [[asdict(r) for r in done[c]] for c in cases() if c in done]
-            write_text(out, json.dumps({str(frames): found}, indent=1))
+            write(out, json.dumps({key: found}, indent=1))
     return [row for case in cases() for row in done[case]]
 
 

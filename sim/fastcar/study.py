@@ -17,8 +17,8 @@ from itertools import product
 from pathlib import Path
 
 from triptych.golden.fastcar.config import LLAMA_7B, Policy
-from triptych.sim.bench.ledger import Label, replace_section, table, write_text
-from triptych.sim.errors import TriptychError
+from triptych.golden.files import check_writable, write
+from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
 from triptych.sim.fastcar.calibration import drs_gain as drs_gain_on_rtl
 from triptych.sim.fastcar.calibration import measure
@@ -308,16 +308,13 @@ def run_study(out: Path, results: bool = False, progress: Progress = lambda _: N
     """
     from triptych.sim.fastcar.study_figures import draw_figures
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TriptychError(f"cannot write {out}: {error.strerror}") from error
+    check_writable(out)
     progress("the model over boards, batches, skip ratios, policies")
     points = [evaluate(c) for c in cases()]
-    write_text(out / "study.csv", table_csv(points))
+    write(out / "study.csv", table_csv(points))
     found = targets()
     described = [asdict(t) | {"met": t.met} for t in found]
-    write_text(out / "study.json", json.dumps(described, indent=1) + "\n")
+    write(out / "study.json", json.dumps(described, indent=1) + "\n")
     progress("figures")
     draw_figures(points, out)
     if results:

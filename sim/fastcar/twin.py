@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.fastcar.config import Policy
+from triptych.sim.build import children
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.weight_layout import pack_inputs, pack_weights
@@ -139,9 +139,9 @@ def execute(scenario: Scenario, size: Size, folder: Path, program: Path | None =
     before, after = folder / "scenario.bin", folder / "seen.bin"
     before.write_bytes(_pack(scenario, size))
     program = program or size.build().executable()
-    run = subprocess.run([program, before, after], capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise TriptychError(f"the core did not run to its end: {(run.stdout + run.stderr)[-2000:]}")
+    run = children.run([program, before, after])
+    if run.status:
+        raise TriptychError(f"the core did not run to its end: {run.text[-2000:]}")
     data = np.fromfile(after, np.int32)
     n, decisions, sums = (int(v) for v in data[:3])
     counters = dict(zip((*STREAM, *CYCLES, *REST), (int(v) for v in data[3 : 3 + n]), strict=True))

@@ -7,15 +7,14 @@ boxes. No place and route: no wires, no timing.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.sim.bench.ledger import Label, replace_section, table, write_text
-from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.boards import Board, board
 from triptych.sim.fastcar.hls_estimate import estimate_kernels
@@ -68,12 +67,8 @@ def count(cells: Mapping[str, int]) -> Used:
 
 def synthesise(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...] = ()) -> Used:
     """Maps module `top` of `rtl/fastcar` (cached by content). Raises TriptychError when Yosys fails."""
-    key = fingerprint(fastcar_sources(), top, sorted(parameters.items()), boxes)
-    kept = build_root() / "utilization" / f"{top}-{key}.json"
-    with locked(kept.with_suffix(".lock")):
-        if not kept.exists():
-            write_text(kept, json.dumps(_cells(top, parameters, boxes)))
-    return count(json.loads(kept.read_text()))
+    key = cache.fingerprint(fastcar_sources(), top, sorted(parameters.items()), boxes)
+    return count(cache.value("utilization", f"{top}-{key}", lambda: _cells(top, parameters, boxes)))
 
 
 def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> dict[str, int]:
@@ -92,9 +87,9 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
             f"tee -q -o {out} stat -json"
         )
         arguments = [sys.executable, "-c", WORKER, str(script)]
-        run = subprocess.run(arguments, capture_output=True, text=True, check=False)
-        if run.returncode or not out.exists():
-            lines = (run.stdout + run.stderr).splitlines()
+        run = children.run(arguments)
+        if run.status or not out.exists():
+            lines = run.text.splitlines()
             error = next((s for s in lines if "ERROR" in s), (lines or ["no output"])[-1])
             raise TriptychError(f"Yosys failed on {top}: {error.strip()}")
         cells: dict[str, int] = json.loads(out.read_text())["design"]["num_cells_by_type"]

@@ -5,9 +5,7 @@ Memories (`ram_1r1w`, `mxu_acc_bank`) are black boxes: their bits are counted, n
 
 from __future__ import annotations
 
-import gzip
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,9 +16,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.sim.bench.ledger import write_text
-from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
+from triptych.sim.model.liberty import read_liberty
 from triptych.sim.rtl.sources import INCLUDES, parameters, sources
 
 MEMORIES = ("ram_1r1w", "mxu_acc_bank")
@@ -93,13 +91,11 @@ def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
 def _measure(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
     """Yosys' statistics by module."""
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        script, out, log = (Path(scratch) / name for name in ("script", "stat.json", "log"))
+        script, out = (Path(scratch) / name for name in ("script", "stat.json"))
         script.write_text("\n".join(_commands(config, library, out)))
-        with log.open("w") as handle:
-            arguments = [sys.executable, "-c", WORKER, str(script)]
-            run = subprocess.run(arguments, stdout=handle, stderr=subprocess.STDOUT, check=False)
-        if run.returncode or not out.exists():
-            lines = log.read_text().splitlines()
+        run = children.run([sys.executable, "-c", WORKER, str(script)])
+        if run.status or not out.exists():
+            lines = run.text.splitlines()
             error = next((s for s in lines if "ERROR" in s or "error:" in s), (lines or ["no output"])[-1])
             raise TriptychError(f"Yosys failed on {config.name}: {error.strip()}")
         modules: dict[str, dict[str, object]] = json.loads(out.read_text())["modules"]
@@ -149,15 +145,10 @@ def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
 
     Raises TriptychError when Yosys or the library is missing or the sources do not synthesise.
     """
-    if library is not None and not library.is_file():
-        raise TriptychError(f"no liberty file {library}")
+    text = None if library is None else read_liberty(library)
     files = [*sources(), *([library] if library else [])]
-    key = fingerprint(files, config, MEMORIES, MAP_TO_LIBRARY, MAP_TO_GATES)
-    cache = build_root() / "area" / f"{config.name}-{key}.json"
-    with locked(cache.with_suffix(".lock")):
-        if not cache.exists():
-            write_text(cache, json.dumps(_measure_with(config, library)))
-    modules = json.loads(cache.read_text())
+    key = cache.fingerprint(files, config, MEMORIES, MAP_TO_LIBRARY, MAP_TO_GATES)
+    modules = cache.value("area", f"{config.name}-{key}", lambda: _measure_with(config, text))
     instances: list[Area] = []
     top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
     _walk(modules, top, "quartdepth", config, library is not None, instances)
@@ -165,11 +156,11 @@ def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
     return AreaReport(config.name, name, "um^2" if library else "transistors", instances)
 
 
-def _measure_with(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
-    if library is None or library.suffix != ".gz":
-        return _measure(config, library)
-    with tempfile.NamedTemporaryFile(suffix=".lib") as plain:
-        plain.write(gzip.decompress(library.read_bytes()))
+def _measure_with(config: ChipConfig, liberty: bytes | None) -> dict[str, dict[str, object]]:
+    if liberty is None:
+        return _measure(config, None)
+    with tempfile.NamedTemporaryFile(suffix=".lib") as plain:  # unpacked, and under a name that Yosys can read
+        plain.write(liberty)
         plain.flush()
         return _measure(config, Path(plain.name))
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from triptych.golden.files import write
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, Field, Opcode
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     file, text = REPOSITORY / PATH, package()
     if not parser.parse_args(arguments).check:
-        file.write_text(text)
+        write(file, text)
     elif not file.exists() or file.read_text() != text:
         print(f"out of date: {PATH}; run `{COMMAND}`", file=sys.stderr)
         return 1

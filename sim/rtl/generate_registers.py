@@ -21,6 +21,8 @@ from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
+from triptych.golden.files import write
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path("rtl/regs/quartdepth.rdl")
 COMMAND = "python -m triptych.sim.rtl.generate_registers"
@@ -120,8 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         stale.append(path)
         if not check:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            write(file, text)
     if check and stale:
         print(f"out of date: {', '.join(map(str, stale))}; run `{COMMAND}`", file=sys.stderr)
         return 1

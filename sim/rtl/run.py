@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.vectors import single
+from triptych.sim.build import children
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.registers.register_map import REGISTERS
@@ -29,6 +29,8 @@ CLASSES = {
     Engine.STORE: ("active", "empty", "token", "bus", "spad", "fill"),
 }
 """Cycle classes of each engine, as `docs/architecture.md` defines them."""
+
+SLOWEST, WIDEST = 1_000_000, 1_000_000  # cycles, bytes a cycle
 
 EVENT = np.dtype([("cycle", "<u8"), ("what", "<u4"), ("signature", "<u4")])
 
@@ -47,8 +49,10 @@ class MemoryTiming:
     hang: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.latency < 1 or self.bytes_per_cycle <= 0:
-            raise TriptychError("memory latency must be 1 cycle or more and bandwidth positive")
+        if not 1 <= self.latency <= SLOWEST:
+            raise TriptychError(f"memory latency must be in 1..{SLOWEST} cycles, not {self.latency}")
+        if not 0.001 <= self.bytes_per_cycle <= WIDEST:  # not a number is refused too
+            raise TriptychError(f"memory bandwidth must be in .001..{WIDEST} bytes a cycle, not {self.bytes_per_cycle}")
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def _simulate(
         arguments += ["--write", f"{_address(name)}={value}"]
     for address in reads:
         arguments += ["--read", str(address)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with children.child(arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
@@ -139,6 +143,7 @@ def _simulate(
             if progress is not None and words[:1] == ["progress"]:
                 progress(int(words[1]), int(words[2]))
         message = process.stderr.read().strip()
+        process.wait()
     if process.returncode:
         last = message.splitlines()[-1] if message else f"exit status {process.returncode}"
         raise TriptychError(f"the simulation failed: {last}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -13,8 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from triptych.sim.errors import TriptychError
+from triptych.golden.files import write
 
 
 def colour(depth: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
@@ -46,14 +47,11 @@ def depth_png(depth: NDArray[np.float64], metres_per_unit: float) -> Image.Image
     return Image.fromarray(millimetres.astype(np.uint16))
 
 
-def save_image(image: Image.Image, path: Path) -> None:
-    """Writes a PNG whole or not at all. Raises TriptychError when the place cannot be written."""
+def save_image(image: Image.Image, path: Path, told: Mapping[str, str] | None = None) -> None:
+    """Writes a PNG whole or not at all; told: texts that it carries. Raises FileError."""
+    held = PngInfo()
+    for name, text in (told or {}).items():
+        held.add_text(name, text)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise TriptychError(f"cannot write {path}: {error.strerror}") from error
+    image.save(buffer, format="PNG", pnginfo=held)
+    write(path, buffer.getvalue())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from itertools import count
 from pathlib import Path
 
 import matplotlib
@@ -13,9 +15,11 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from triptych.sim.bench.ledger import write_text
-from triptych.sim.errors import TriptychError
+from triptych.golden.files import FileError, fitting_name, replacing, write
 from triptych.sim.view.runfile import LayerRun, RunFile
+
+MAKER, MAKER_KEY = "triptych, open hardware", {"svg": "Creator", "png": "Software"}  # what figures say of themselves
+RUN_COPY = "run.json"  # in the report's folder: the run that it is of
 
 COLOURS = {
     "ideal": "#1b7837",
@@ -126,22 +130,37 @@ def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _refuse_foreign(path: Path) -> None:
+    """Raises FileError for a picture that somebody else made: a figure replaces figures alone."""
+    if path.is_file() and MAKER.encode() not in path.read_bytes():
+        raise FileError(f"cannot write {path}: it is there and is no figure of triptych: name another --out")
+
+
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Writes `path` with the endings .svg and .png. Raises TriptychError when the place cannot be written."""
-    written = []
+    """Writes `path` with the endings .svg and .png. Raises FileError when the place cannot be written."""
+    written = [path.with_name(path.name + ending) for ending in (".svg", ".png")]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for ending in (".svg", ".png"):
-            target = path.with_name(path.name + ending)
-            temporary = target.with_name(target.name + ".tmp")
-            figure.savefig(temporary, format=ending[1:], dpi=130)
-            temporary.replace(target)
-            written.append(target)
-    except OSError as error:
-        raise TriptychError(f"cannot write {path}: {error.strerror}") from error
+        for target in written:
+            _refuse_foreign(target)
+            kind = target.suffix[1:]
+            with replacing(target) as part:
+                figure.savefig(part, format=kind, dpi=130, metadata={MAKER_KEY[kind]: MAKER})
     finally:
         plt.close(figure)
     return written
+
+
+def report_folder(out: Path, run: Path) -> Path:
+    """Where the report of a run file goes: `out`/NAME.report, or NAME-2.report where that is another run's."""
+    name = run.name.removesuffix(".json").removesuffix(".run")
+    content = run.read_bytes()
+    for number in count(1):
+        folder = out / fitting_name(name if number == 1 else f"{name}-{number}", ".report")
+        kept = folder / RUN_COPY
+        if not os.path.lexists(folder) or (kept.is_file() and kept.read_bytes() == content):
+            write(kept, content)
+            return folder
+    raise AssertionError("count ends never")
 
 
 def write_report(run: RunFile, folder: Path) -> list[Path]:
@@ -149,5 +168,5 @@ def write_report(run: RunFile, folder: Path) -> list[Path]:
     written = save_figure(plot_layers(run), folder / "utilization")
     written += save_figure(plot_timeline(run), folder / "timeline")
     written += save_figure(plot_roofline(run), folder / "roofline")
-    write_text(folder / "layers.csv", layers_csv(run))
+    write(folder / "layers.csv", layers_csv(run))
     return [*written, folder / "layers.csv"]

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from triptych.sim.bench.ledger import write_text
+from triptych.golden.files import write
 from triptych.sim.errors import TriptychError
 
 FORMAT = 1
@@ -58,7 +58,7 @@ class RunFile:
 
     def save(self, path: Path) -> None:
         """Writes the run as JSON. Raises TriptychError when the place cannot be written."""
-        write_text(path, json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
+        write(path, json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> RunFile:

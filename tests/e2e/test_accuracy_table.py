@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from triptych.golden.provenance import code_digest
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe
 from triptych.sim.bench import accuracy
 from triptych.sim.bench.accuracy import Store
 from triptych.sim.bench.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
 from triptych.sim.cli.models import BACKBONE, Frames, Vit, float_network
-from triptych.sim.cli.quantize import code_digest, net_key, recipe_key
+from triptych.sim.cli.quantize import net_key, recipe_key
 from triptych.sim.errors import TriptychError
 
 

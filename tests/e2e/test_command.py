@@ -89,8 +89,8 @@ def test_photo_through_the_chip(bits: str, kind: str, photos: dict[str, Path], t
     assert result["bit_exact"] is True
     assert result["mismatches"] == 0
     assert Image.open(result["output"]).size == (3 * 256 + 12, 192)
-    assert Image.open(tmp_path / f"{photos[kind].stem}.depth.png").size == (64, 48)
-    record = RunFile.load(tmp_path / f"{photos[kind].stem}.run.json")
+    assert Image.open(tmp_path / f"{photos[kind].stem}.{bits}-small.depth.png").size == (64, 48)
+    record = RunFile.load(tmp_path / f"{photos[kind].stem}.{bits}-small.run.json")
     for engine, classes in record.counters.items():
         assert sum(classes.values()) == record.cycles, engine
     assert sum(layer.cycles for layer in record.layers) == record.cycles
@@ -110,23 +110,41 @@ def test_published_kitti_weights(tmp_path: Path) -> None:
     assert json.loads(run.stdout)["bit_exact"] is True
 
 
-def test_report_of_a_run(tmp_path: Path) -> None:
+def a_run(title: str) -> dict[str, object]:
+    """A run of one layer."""
     layer = {"name": "a", "kind": "w4a8", "mode": "w4a8", "macs": 1280, "ideal_cycles": 10.0, "cycles": 20}
     classes = dict.fromkeys(("empty", "token", "weights", "acc", "spad", "fill"), 0) | {"active": 12, "token": 8}
     spans = {e: [[0, 20, 0]] for e in ("LOAD", "MXU", "VPU", "STORE")}
-    run = {
-        "format": 1, "title": "t", "config": "small", "bits": "w4a8", "clock_mhz": 1000, "bytes_per_cycle": 19.2,
+    return {
+        "format": 1, "title": title, "config": "small", "bits": "w4a8", "clock_mhz": 1000, "bytes_per_cycle": 19.2,
         "macs_per_cycle": 128, "cycles": 20, "counters": {}, "spans": spans,
         "layers": [layer | {"classes": classes, "dram_bytes": 64}],
     }  # fmt: skip
-    (tmp_path / "t.run.json").write_text(json.dumps(run))
+
+
+def test_report_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "t.run.json").write_text(json.dumps(a_run("t")))
     done = triptych("report", tmp_path / "t.run.json", "--out", tmp_path / "r")
     assert done.returncode == 0, done.stderr
-    names = {p.name for p in (tmp_path / "r").iterdir()}
-    assert names == {f"{n}.{e}" for n in ("utilization", "timeline", "roofline") for e in ("svg", "png")} | {
-        "layers.csv"
-    }
-    assert "a,w4a8,w4a8,1280,64,20,10.0,2.0," in (tmp_path / "r" / "layers.csv").read_text()
+    folder = tmp_path / "r" / "t.report"
+    figures = {f"{n}.{e}" for n in ("utilization", "timeline", "roofline") for e in ("svg", "png")}
+    assert {p.name for p in folder.iterdir()} == figures | {"layers.csv", "run.json"}
+    assert "a,w4a8,w4a8,1280,64,20,10.0,2.0," in (folder / "layers.csv").read_text()
+
+
+def test_reports_of_two_runs_of_one_name_are_both_kept(tmp_path: Path) -> None:
+    for title in ("../../x", "y"):
+        other = tmp_path / title.strip("./")
+        other.mkdir()
+        (other / "t.run.json").write_text(json.dumps(a_run(title)))
+    runs = sorted(tmp_path.glob("*/t.run.json"))
+    for _ in range(2):  # a second time: the same folders
+        done = triptych("report", *runs, "--out", tmp_path / "r")
+        assert done.returncode == 0, done.stderr
+        assert {p.name for p in (tmp_path / "r").iterdir()} == {"t.report", "t-2.report"}
+    assert {p.name for p in tmp_path.iterdir()} == {"x", "y", "r"}
+    kept = [(tmp_path / "r" / name / "run.json").read_text() for name in ("t.report", "t-2.report")]
+    assert kept == [run.read_text() for run in runs]
 
 
 def test_missing_and_damaged_photos(refused: Refused, tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "text.png").write_text("no picture")
     done = run(*[a.format(tmp=tmp_path) for a in arguments], "--out", str(tmp_path / "out"))
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("triptych: ")]
+    assert "Traceback" not in done.stderr
     assert done.returncode == 1
     assert len(lines) == 1
     assert says in lines[0]

@@ -55,11 +55,12 @@ def test_rivals() -> None:
     np.testing.assert_array_equal(study.unchanged()(300, entries), [[True, False]] * 2)
 
 
-def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     some = Score(20.0, 0.5, 0.25, 0.5)
     rows = [[Row(case, some, some, some, 1.0)] for case in quality.cases()]
     out = tmp_path / "figures.json"
-    out.write_text(json.dumps({"4": [[asdict(r) for r in pair] for pair in rows]}))
+    monkeypatch.setattr(quality, "study_key", lambda frames: f"key of {frames}")
+    out.write_text(json.dumps({"key of 4": [[asdict(r) for r in pair] for pair in rows]}))
     found = quality.measure_all(4, 1, out)
     assert [r.case for r in found] == quality.cases()
     text = quality.body(found, 4)

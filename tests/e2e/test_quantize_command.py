@@ -51,7 +51,7 @@ def test_the_file_runs_and_machine_and_integer_network_agree(model: Path, tmp_pa
     )
     assert code == 0, error
     assert json.loads(out)["bit_exact"] is True
-    assert (tmp_path / "coffee.depth.png").exists()
+    assert (tmp_path / "coffee.w4a4-small.depth.png").exists()
 
 
 def test_what_is_summed_is_summed_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -10,8 +9,7 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
-from triptych.sim.bench.ledger import write_text
-from triptych.sim.build.verilate import build_root, fingerprint, locked
+from triptych.sim.build import cache, children
 from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
 
 HERE = Path(__file__).parent
@@ -44,15 +42,12 @@ def prove(
     the design, when the bug's text does not stand in the file exactly once, or when neither verdict is reached.
     """
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
-    key = fingerprint(
+    key = cache.fingerprint(
         [*fastcar_sources(), *headers, HERE / f"{top}.sv", Path(__file__)],
         sequential, sorted((parameters or {}).items()), planted, metadata.version("pyosys"),
     )  # fmt: skip
-    kept = build_root() / "formal" / f"{top}-{key}"
-    with locked(kept.with_suffix(".lock")):
-        if not kept.exists():
-            write_text(kept, _prove(top, sequential, parameters or {}, planted).value)
-    return Verdict(kept.read_text())
+    verdict = cache.value("formal", f"{top}-{key}", lambda: _prove(top, sequential, parameters or {}, planted).value)
+    return Verdict(verdict)
 
 
 def _prove(top: str, sequential: bool, parameters: Mapping[str, int], planted: tuple[str, str, str] | None) -> Verdict:
@@ -74,11 +69,9 @@ def _prove(top: str, sequential: bool, parameters: Mapping[str, int], planted: t
             f"hierarchy -top {top}", "proc", "flatten", "async2sync", "chformal -lower", "opt", "memory -nomap",
             "dffunmap", f"sat -prove-asserts -set-assumes -verify {induction}",
         ]  # fmt: skip
-        run = subprocess.run(
-            [sys.executable, "-c", WORKER, "\n".join(script)], capture_output=True, text=True, check=False
-        )
-    log = run.stdout + run.stderr
-    if run.returncode == 0 and ("SAT proof finished - no model found: SUCCESS!" in log or "proven: SUCCESS!" in log):
+        run = children.run([sys.executable, "-c", WORKER, "\n".join(script)])
+    log = run.text
+    if run.status == 0 and ("SAT proof finished - no model found: SUCCESS!" in log or "proven: SUCCESS!" in log):
         return Verdict.PROVEN
     assert "proof did fail" in log, log[-3000:]
     return Verdict.REFUTED

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from triptych.golden.files import FileError
 from triptych.golden.quartdepth.chip.isa import Engine
 from triptych.golden.quartdepth.vectors import files as vectors
 from triptych.golden.quartdepth.vectors.examples import EXAMPLES, noise
@@ -41,8 +42,37 @@ def test_every_damage_is_reported(tmp_path: Path) -> None:
         "gelu.bin differs from byte 0x1234 on",
         f"rounding.bin differs from byte {size:#x} on",
     ]
+    (folder / "stray.bin").unlink()
     assert len(vectors.write(folder)) == sum(p.is_file() for p in FOLDER.rglob("*"))
     assert vectors.check(folder) == []
+
+
+def test_nothing_is_touched_in_a_folder_that_holds_other_files(tmp_path: Path) -> None:
+    """`triptych vectors --out .` once emptied a clone."""
+    for name, content in {
+        "README.md": "mine",
+        ".git/config": "mine",
+        "manifest.json": '{"files": {"a.txt": {}}}',
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(FileError, match="no golden vectors"):
+        vectors.write(tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_only_what_the_manifest_names_is_removed(tmp_path: Path) -> None:
+    vectors.write(tmp_path / "v")
+    manifest = json.loads((tmp_path / "v" / vectors.MANIFEST).read_text())
+    manifest["files"] |= {"former.bin": {}, "../outside.txt": {}}
+    (tmp_path / "v" / vectors.MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / "v" / "former.bin").write_bytes(b"old")
+    (tmp_path / "outside.txt").write_text("mine")
+    vectors.write(tmp_path / "v")
+    assert not (tmp_path / "v" / "former.bin").exists()
+    assert (tmp_path / "outside.txt").read_text() == "mine"
+    assert vectors.check(tmp_path / "v") == []
 
 
 def test_check_of_a_folder_that_is_not_there(tmp_path: Path) -> None:

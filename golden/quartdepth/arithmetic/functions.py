@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic import function_tables
 
 Ints = NDArray[np.int64]
@@ -234,12 +234,6 @@ def _package_text() -> str:
     return "\n".join([*out, "", "endpackage", ""])
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
 def drift() -> list[str]:
     """The generated files that are not what their source says, one line each; empty when all is well."""
     wanted = {TABLES_FILE: (_tables_text, "--fit"), PACKAGE_FILE: (_package_text, "--write")}
@@ -261,9 +255,9 @@ def main(argv: list[str] | None = None) -> int:
     action.add_argument("--check", action="store_true", help="fail when a generated file is stale")
     args = parser.parse_args(argv)
     if args.fit:
-        _write(TABLES_FILE, _tables_text())
+        write(TABLES_FILE, _tables_text())
     elif args.write:
-        _write(PACKAGE_FILE, _package_text())
+        write(PACKAGE_FILE, _package_text())
     elif args.check:
         stale = drift()
         print("\n".join(stale), end="\n" if stale else "", file=sys.stderr)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 
+from triptych.golden.files import write
 from triptych.golden.quartdepth.chip import isa
 from triptych.golden.quartdepth.chip.isa import FIELDS, INSTRUCTION_BYTES, MICROWORD, MICROWORD_BYTES, Field
 
@@ -127,10 +127,7 @@ def main(arguments: list[str]) -> int:
             if not path.exists() or path.read_text() != text:
                 drifted.append(name)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(text)
-            os.replace(temporary, path)
+            write(path, text)
     if drifted:
         print(
             f"drifted from golden/quartdepth/chip/isa.py: {', '.join(drifted)}; "

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import zlib
 from dataclasses import dataclass, fields
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 from triptych.golden.quartdepth.chip.isa import Format
@@ -129,12 +129,9 @@ def _small(codes: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def save(model: ModelFile, file: Path) -> int:
-    """Writes the file whole or not at all; its size in bytes."""
+    """Writes the file whole or not at all; its size in bytes. Raises FileError."""
     content = to_bytes(model)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, file)
+    write(file, content)
     return len(content)
 
 

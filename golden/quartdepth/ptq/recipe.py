@@ -9,10 +9,10 @@ with the same bytes.
 from __future__ import annotations
 
 import hashlib
-import pickle
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triptych.golden import store
+from triptych.golden.files import check_writable
+from triptych.golden.provenance import code_digest, sources
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
 from triptych.golden.quartdepth.network.network import Code, Network
@@ -88,42 +91,63 @@ class Result:
     layers: list[LayerRecord]
 
 
+class WorkError(ValueError):
+    """A work file that cannot be used; the message is one line that says what to do."""
+
+
 class Work:
     """Stages that are done, each under a key of all that it depends on, in one SQLite file; without a file nothing
-    outlasts the object. Runs that share stages (methods that build on each other) may share it. A file that is no such
-    store is begun anew."""
+    outlasts the object. Runs that share stages (methods that build on each other) may share it.
+
+    A stage that was damaged on disk is made anew. Raises WorkError for a file that is no such store, and where another
+    run holds the file: hours of work are never deleted here.
+    """
+
+    WAIT = 60.0  # seconds for another run to finish its write
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
         self.held: dict[str, Any] = {}
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._open().close()
-            except sqlite3.DatabaseError:
-                file.unlink()
+            check_writable(file.parent)
+            with self._opened():
+                pass
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
         assert self.file is not None
-        connection = sqlite3.connect(self.file, timeout=60)
-        connection.execute("create table if not exists stages (key text primary key, value blob)")
-        return connection
+        try:
+            with closing(sqlite3.connect(self.file, timeout=self.WAIT)) as connection:
+                connection.execute("create table if not exists stages (key text primary key, value blob)")
+                with connection:
+                    yield connection
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise WorkError(f"{self.file} is held by another run: wait for it, or name another --out") from error
+            raise WorkError(f"{self.file} cannot be used ({error}): free some space or name another --out") from error
+        except sqlite3.DatabaseError as error:
+            raise WorkError(
+                f"{self.file} is damaged or no work file of this command: delete it to begin anew"
+            ) from error
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A stage's value, `default` if it is not there."""
+        """A stage's value, `default` if it is not there or damaged."""
         if self.file is None:
             return self.held.get(key, default)
-        with closing(self._open()) as connection:
+        with self._opened() as connection:
             row = connection.execute("select value from stages where key = ?", (key,)).fetchone()
-        return default if row is None else pickle.loads(row[0])
+        try:
+            return default if row is None else store.unpack(row[0])
+        except (store.StoreError, TypeError):
+            return default
 
     def keep(self, key: str, value: Any) -> None:
         """Stores a stage, whole or not at all."""
         if self.file is None:
             self.held[key] = value
             return
-        with closing(self._open()) as connection, connection:
-            connection.execute("insert or replace into stages values (?, ?)", (key, pickle.dumps(value)))
+        with self._opened() as connection:
+            connection.execute("insert or replace into stages values (?, ?)", (key, store.pack(value)))
 
     def stage(self, key: str, compute: Callable[[], Any]) -> Any:
         """The stage's value, computed if it is not there."""
@@ -135,10 +159,9 @@ class Work:
 
 
 def fingerprint(graph: FloatGraph, images: Tensor) -> str:
-    """What every stage depends on: network, images, this method's code, PyTorch, the kind of device."""
+    """What every stage depends on: network, images, the code that stages run, PyTorch, the kind of device."""
     digest = hashlib.sha256(f"{torch.__version__} {images.device.type}".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    digest.update(code_digest(sources(sys.modules[__name__])).encode())
     digest.update(images.cpu().numpy().tobytes())
     for constant in graph.constants.values():
         digest.update(constant.cpu().numpy().tobytes())

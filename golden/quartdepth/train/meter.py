@@ -12,7 +12,6 @@ import argparse
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
+from triptych.golden.files import write
 from triptych.golden.paths import shared_dir
 from triptych.golden.quartdepth.data.scenes import SceneConfig, draw_scenes, render, usable
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, read_sequence
@@ -164,14 +164,6 @@ def npz_bytes(state: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **named)
     return buffer.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file or leaves it as it was: never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 @contextmanager
@@ -323,10 +315,10 @@ def train(cfg: TrainConfig, data: Path, out: Path, photos: Path | None, device: 
             "trained_on": [*TRAINED_PLACES, "rendered rooms"], "steps": list(trainer.steps), "complete": complete,
             "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
         }  # fmt: skip
-        write_whole(file, npz_bytes(trainer.mean.state, metadata))
+        write(file, npz_bytes(trainer.mean.state, metadata))
         if trainer.float_state is not None:
-            write_whole(out / "meter_xxs_float.npz", npz_bytes(trainer.float_state, metadata))
-        write_whole(out / "train_log.json", json.dumps(log, indent=0).encode())
+            write(out / "meter_xxs_float.npz", npz_bytes(trainer.float_state, metadata))
+        write(out / "train_log.json", json.dumps(log, indent=0).encode())
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, refresh_per_second=0.5) as progress:

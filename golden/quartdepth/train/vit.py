@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
+from triptych.golden.files import write
 from triptych.golden.paths import shared_dir
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, licence
 from triptych.golden.quartdepth.train.augment import augment
@@ -35,7 +36,6 @@ from triptych.golden.quartdepth.train.meter import (
     real_pool,
     scene_pool,
     textures,
-    write_whole,
 )
 from triptych.golden.quartdepth.zoo.vit import DepthVit
 from triptych.golden.quartdepth.zoo.vit_backbone import wheel_backbone
@@ -83,7 +83,7 @@ def pack(state: dict[str, Tensor], file: Path) -> None:
         planes[f"{key}|h"], planes[f"{key}|l"] = (bits >> 8).astype(np.uint8), (bits & 255).astype(np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **planes)  # type: ignore[arg-type]
-    write_whole(file, buffer.getvalue())
+    write(file, buffer.getvalue())
 
 
 class HeadTrainer:
@@ -174,7 +174,7 @@ def train(cfg: HeadConfig, backbone: Path, data: Path, out: Path, photos: Path |
         "licence": "; ".join(terms) or "Apache-2.0", "trained_on": [*places, "rendered rooms"], "steps": taken,
         "input_size": INPUT_SIZE, "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
     }  # fmt: skip
-    write_whole(out, npz_bytes(trainer.mean.state, metadata))
+    write(out, npz_bytes(trainer.mean.state, metadata))
     console.print(f"{out}: {taken} steps in {time.monotonic() - began:.0f} s, last loss {float(loss):.4f}")
     return out
 

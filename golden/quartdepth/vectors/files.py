@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.golden.files import FileError, check_writable
+from triptych.golden.files import write as write_file
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.arithmetic.codetable import threshold_codes
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, rs, sat16, sat32, unpack_nibbles
@@ -186,19 +187,41 @@ def generate() -> dict[str, bytes]:
 
 
 def write(folder: Path) -> list[str]:
-    """Makes the vectors in `folder` and removes files that are none; returns the names of the files.
+    """Makes the vectors in `folder`; returns the names of the files.
 
-    Raises OSError when the folder cannot be written; files are replaced whole."""
+    Of what is in the folder, files that its own manifest names and that are vectors no longer are removed, nothing
+    else. Raises FileError, before anything is touched, when the folder holds files that no manifest of it names, or
+    cannot be written.
+    """
     files = generate()
+    former = _listed(folder)
+    if foreign := [n for n in sorted(_present(folder) - former) if not _same(folder / n, files.get(n))]:
+        others = f"{foreign[0]} and {len(foreign) - 1} more" if len(foreign) > 1 else foreign[0]
+        raise FileError(f"{folder} holds files that are no golden vectors ({others}): name an empty or a new folder")
+    check_writable(folder)
     for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_bytes(data)
-        os.replace(part, path)
-    for name in _present(folder) - set(files):
-        (folder / name).unlink()
+        if name != MANIFEST:
+            write_file(folder / name, data)
+    write_file(folder / MANIFEST, files[MANIFEST])
+    for name in sorted(former - set(files)):
+        (folder / name).unlink(missing_ok=True)
     return sorted(files)
+
+
+def _listed(folder: Path) -> set[str]:
+    """The folder's manifest and what it lists; none when there is no manifest of vectors. Names that lead outside do
+    not count."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        names, _ = manifest["files"], manifest["programs"]  # without both it is another project's
+        return {MANIFEST} | {n for n in names if not Path(n).is_absolute() and ".." not in Path(n).parts}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _same(path: Path, content: bytes | None) -> bool:
+    """Whether a file is what would be written there: an earlier run got so far."""
+    return content is not None and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 def check(folder: Path) -> list[str]:

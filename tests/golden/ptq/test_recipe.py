@@ -1,6 +1,8 @@
 """The whole method on a small network: each step gains, runs repeat and resume, bad input is refused, files hold."""
 
 import dataclasses
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from triptych.golden.quartdepth.network.network import Convolution, Network
 from triptych.golden.quartdepth.network.quantize import QuantizeError
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, WorkError, run
 
 QUICK = Recipe(Widths.W4A4, Method.FULL, annealing=20, teaching=6)
 
@@ -107,9 +109,33 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_with_the_same_bytes(stop: str, 
     assert _bytes(resumed.network) == _bytes(whole.network)
 
 
-def test_a_damaged_working_file_is_not_believed(tmp_path: Path, full: Result) -> None:
-    (tmp_path / "work").write_bytes(b"not a pickle")
-    assert _bytes(_run(QUICK, Work(tmp_path / "work")).network) == _bytes(full.network)
+def test_a_file_that_is_no_work_file_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "work").write_bytes(b"not a work file" * 100)
+    with pytest.raises(WorkError, match="delete it to begin anew"):
+        Work(tmp_path / "work")
+    assert (tmp_path / "work").read_bytes() == b"not a work file" * 100
+
+
+def test_a_work_file_that_another_run_holds_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken for a broken one, and hours of work were deleted."""
+    monkeypatch.setattr(Work, "WAIT", 0.1)
+    work = Work(tmp_path / "work")
+    work.keep("stage", 7)
+    with closing(sqlite3.connect(tmp_path / "work")) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(WorkError, match="held by another run"):
+            Work(tmp_path / "work")
+    assert Work(tmp_path / "work").get("stage") == 7
+
+
+def test_a_damaged_stage_is_made_anew(tmp_path: Path) -> None:
+    work = Work(tmp_path / "work")
+    work.keep("stage", torch.arange(5))
+    with closing(sqlite3.connect(tmp_path / "work")) as file, file:
+        (held,) = file.execute("select value from stages").fetchone()
+        file.execute("update stages set value = ?", (held[:-3] + b"\x05" + held[-2:],))
+    assert work.get("stage") is None
+    assert work.stage("stage", lambda: "anew") == "anew"
 
 
 def test_no_images_and_bad_images_are_refused() -> None:
