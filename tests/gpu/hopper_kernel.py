@@ -45,6 +45,13 @@ class Case:
     tokens_first: bool  # memory order [batch, length, heads, dim]
     density: float
     gain: float = 1.0  # of q: large logits make the running maximum jump, and the output be rescaled
+    key_pool: tuple[int, ...] | None = None  # of the keys' blocks where it is not the queries'
+
+    @property
+    def keys(self) -> Geometry:
+        """How the keys lie in blocks."""
+        g = self.geometry
+        return Geometry(g.grid, self.key_pool or g.pool, g.text_length, g.text_first)
 
 
 CASES = (
@@ -58,6 +65,17 @@ CASES = (
     Case(Geometry((7, 20, 70), (8, 16), 40), 1, 6, 3, 128, torch.bfloat16, False, 0.5, gain=12.0),
     Case(Geometry((7, 20, 70), (8, 16), 40, text_first=True), 1, 6, 3, 128, torch.bfloat16, True, 0.5, gain=3.0),
     Case(Geometry((1100, 1, 3), (8, 16), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3),  # 1,103 blocks: 36 words
+    Case(Geometry((3, 24, 32), (8, 16), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4, key_pool=(8, 8)),
+    Case(Geometry((5, 19, 27), (2, 8, 8), 130), 1, 4, 1, 64, torch.float16, False, 0.3, key_pool=(4, 4, 4)),
+    Case(Geometry((7, 20, 70), (8, 16), 40, text_first=True), 1, 6, 3, 128, torch.bfloat16, True, 0.5, 3.0, (1, 4, 16)),
+    Case(Geometry((3, 24, 32), (8, 8), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4),
+    Case(Geometry((3, 20, 36), (8, 8), 70), 1, 3, 3, 128, torch.bfloat16, True, 0.05),  # mostly private blocks
+    Case(Geometry((5, 19, 27), (4, 4, 4), 130, text_first=True), 1, 4, 1, 64, torch.float16, False, 0.3),
+    Case(Geometry((9, 16, 16), (1, 1, 64), 65), 1, 2, 1, 64, torch.bfloat16, False, 0.5),
+    Case(Geometry((7, 20, 70), (8, 8), 40), 1, 6, 3, 128, torch.bfloat16, False, 0.5, gain=12.0),
+    Case(Geometry((550, 1, 3), (8, 8), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3),
+    Case(Geometry((1100, 1, 3), (8, 8), 0), 1, 2, 2, 64, torch.float16, True, 0.2),
+    Case(Geometry((3, 20, 36), (8, 8), 70), 1, 3, 3, 128, torch.float16, True, 1.0),
 )
 
 
@@ -71,9 +89,12 @@ def random_tensor(case: Case, heads: int, generator: torch.Generator) -> torch.T
 
 
 def random_mask(case: Case, generator: torch.Generator) -> torch.Tensor:
-    """bool `[batch, heads, n, n]`; some rows are empty, some full."""
-    n = case.geometry.n_blocks
-    allowed = torch.rand((case.batch, case.heads, n, n), generator=generator, device=DEVICE) < case.density
+    """bool `[batch, heads, rows, columns]` in blocks; some rows are empty, some full, neighbours partly alike."""
+    rows, columns = case.geometry.n_blocks, case.keys.n_blocks
+    shape = (case.batch, case.heads, rows, columns)
+    allowed = torch.rand(shape, generator=generator, device=DEVICE) < case.density
+    alike = torch.rand(shape, generator=generator, device=DEVICE) < 0.5
+    allowed[:, :, 1::2] = torch.where(alike[:, :, 1::2], allowed[:, :, : rows // 2 * 2 : 2], allowed[:, :, 1::2])
     if case.density < 1:
         allowed[:, 0, 0] = False
         allowed[:, -1, -1] = True
@@ -101,17 +122,18 @@ def reference(
     k: torch.Tensor,
     v: torch.Tensor,
     allowed: torch.Tensor,
-    geometry: Geometry,
+    case: Case,
     scale: float,
     tail: Tail | None,
 ) -> torch.Tensor:
     """The same function in float64, one head at a time."""
-    block = geometry.token_blocks.to(DEVICE)
+    geometry, block = case.keys, case.keys.token_blocks.to(DEVICE)
+    query_block = case.geometry.token_blocks.to(DEVICE)
     group = q.shape[1] // k.shape[1]
     out = torch.zeros(q.shape, dtype=torch.float64, device=DEVICE)
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
-            rows = allowed[b, h][block]
+            rows = allowed[b, h][query_block]
             query, key, value = q[b, h].double(), k[b, h // group].double(), v[b, h // group].double()
             scores = (query @ key.T * scale).masked_fill(~rows[:, block], -torch.inf)
             if tail is not None:
@@ -141,18 +163,19 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
         sets = sets_from_mask(allowed)
         scale = case.dim**-0.5
         g = case.geometry
-        label = f"{g.grid} pool {g.pool} text {g.text_length}{' first' if g.text_first else ''} "
+        label = f"{g.grid} pool {g.pool}{case.key_pool or ''} text {g.text_length}{' first' if g.text_first else ''} "
         label += f"gain {case.gain:.0f} " if case.gain != 1 else ""
         label += f"b{case.batch} h{case.heads}/{case.kv_heads} d{case.dim} {str(case.dtype)[6:]}"
         for use_tail in (False, True):
-            tail = pooled_tail(k, v, g) if use_tail else None
-            want = reference(q, k, v, allowed, g, scale, tail)
+            tail = pooled_tail(k, v, case.keys) if use_tail else None
+            want = reference(q, k, v, allowed, case, scale, tail)
             for precision in precisions:
-                if precision == "fp8" and (use_tail or case.gain > 4):  # int8 scores cannot resolve such logits
+                # int8 scores cannot resolve large logits
+                if precision == "fp8" and (use_tail or case.gain > 4 or case.keys.block_size != 128):
                     continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
-                block_sparse_attention(q, k, v, sets, g, scale, out, tail, precision)
+                block_sparse_attention(q, k, v, sets, g, scale, out, tail, precision, case.keys)
                 error = relative_error(out, want)
                 empty = use_tail or case.density == 1 or bool((out[:, 0, g.token_blocks.to(DEVICE) == 0] == 0).all())
                 fine = error <= BOUNDS[name] and empty
@@ -246,17 +269,25 @@ def eight_bit_error() -> None:
 HUNYUAN = Geometry((33, 48, 80), (8, 16), 256)
 
 
-def budget_sets(geometry: Geometry, heads: int, sparsity: float) -> BlockSets:
-    """Random video blocks at this sparsity in each video row, text attended and attending everywhere."""
-    n, n_video = geometry.n_blocks, geometry.n_video_blocks
-    keep = n_video - round(sparsity * n_video)
-    allowed = torch.zeros((1, heads, n, n), dtype=torch.bool, device=DEVICE)
-    for h in range(heads):
-        top = torch.rand((n_video, n_video), device=DEVICE).topk(keep, dim=1).indices
-        allowed[0, h, :n_video].scatter_(1, top, True)
-    allowed[..., n_video:] = True
-    allowed[:, :, n_video:] = True
-    parts = [sets_from_mask(allowed[:, h : h + 1]) for h in range(heads)]  # packing takes eight bytes a pair
+def budget_sets(
+    geometry: Geometry, heads: int, sparsity: float, keys: Geometry | None = None, alike: float = 0.0
+) -> BlockSets:
+    """Random video blocks at this sparsity in each video row, text attended and attending everywhere.
+
+    `alike`: share of the ranking that two neighbouring query blocks have in common, 0 for none.
+    """
+    keys = keys or geometry
+    rows, columns = geometry.n_video_blocks, keys.n_video_blocks
+    keep = columns - round(sparsity * columns)
+    parts = []
+    for _ in range(heads):
+        common = torch.rand(((rows + 1) // 2, columns), device=DEVICE).repeat_interleave(2, 0)[:rows]
+        score = alike * common + (1 - alike) * torch.rand((rows, columns), device=DEVICE)
+        allowed = torch.zeros((1, 1, geometry.n_blocks, keys.n_blocks), dtype=torch.bool, device=DEVICE)
+        allowed[0, 0, :rows].scatter_(1, score.topk(keep, dim=1).indices, True)
+        allowed[..., columns:] = True
+        allowed[:, :, rows:] = True
+        parts.append(sets_from_mask(allowed))
     return BlockSets(torch.cat([p.bits for p in parts], dim=1), torch.cat([p.counts for p in parts], dim=1))
 
 
@@ -309,6 +340,30 @@ def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
         print(f"{label:44s} {spent:8.2f} {flops * share / spent / 1e9:8.0f} {dense / spent:8.2f}")
 
 
+def measure_blocks(sparsities: tuple[float, ...]) -> None:
+    """The HunyuanVideo shape with blocks of 128 and 64 tokens, masks of neighbours unlike and alike, with the tail."""
+    heads, dim = 24, 128
+    coarse, fine = HUNYUAN, Geometry(HUNYUAN.grid, (8, 8), HUNYUAN.text_length)
+    q, k, v = (torch.randn((1, heads, coarse.length, dim), device=DEVICE, dtype=torch.bfloat16) for _ in range(3))
+    out = torch.empty_like(q)
+    flops = 4 * heads * dim * coarse.length**2
+    print(f"{'blocks':10s} {'sparse':>7s} {'alike':>6s} {'tail':>5s} {'ms':>8s} {'TFLOP/s':>8s}")
+    for name, queries, keys in (("128 x 128", coarse, coarse), ("128 x 64", coarse, fine), ("64 x 64", fine, fine)):
+        tail = pooled_tail(k, v, keys)
+        for sparsity in sparsities:
+            for alike in (0.0, 0.5, 0.7) if name == "64 x 64" else (0.0,):
+                sets = budget_sets(queries, heads, sparsity, keys, alike)
+                share = float(sets.counts.double().mean()) / keys.n_blocks
+                for used in (None, tail):
+                    call = partial(block_sparse_attention, q, k, v, sets, queries, dim**-0.5, out, used, "bf16", keys)
+                    spent = milliseconds(call, 7)
+                    print(
+                        f"{name:10s} {sparsity:7.0%} {alike:6.1f} {used is not None!s:>5s} {spent:8.2f} "
+                        f"{flops * share / spent / 1e9:8.0f}",
+                        flush=True,
+                    )
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or ["check", "error", "time"]
     chosen = tuple(os.environ.get("PRECISIONS", "bf16,fp8").split(","))
@@ -320,4 +375,6 @@ if __name__ == "__main__":
         eight_bit_error()
     if "time" in wanted:
         measure(chosen, tuple(float(s) for s in os.environ.get("SPARSITIES", "0,0.5,0.75,0.9").split(",")))
+    if "blocks" in wanted:
+        measure_blocks((0.9,))
     sys.exit(0 if correct else "some variant is out of bounds")

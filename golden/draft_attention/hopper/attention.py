@@ -17,6 +17,7 @@ from triptych.golden.draft_attention.hopper.errors import HopperError
 from triptych.golden.draft_attention.hopper.problem import (
     BLOCK,
     ELEMENTS,
+    Blocking,
     Problem,
     check_inputs,
     check_strides,
@@ -24,6 +25,7 @@ from triptych.golden.draft_attention.hopper.problem import (
     make_problem,
     pooled_map,
     token_maps,
+    unfit_blocks,
 )
 from triptych.golden.draft_attention.layout import Layout, Runs
 from triptych.golden.draft_attention.tail import Tail
@@ -50,36 +52,35 @@ def refusal(request: Request) -> str | None:
         return f"the Hopper kernels take head dim 64 or 128; got {request.dim}"
     if request.with_lse:
         return "the Hopper kernels return no log-sum-exp"
+    blocking = _blocking(request.query_layout, request.key_layout)
+    if blocking is None:
+        return "the Hopper kernels take blocks without padding"
     if request.eight_bit and request.with_tail:
         return "eight_bit has no pooled tail: leave tail out, or drop eight_bit to have it"
-    geometry = _as_geometry(request.query_layout, request.key_layout)
-    if geometry is None:
-        return "the Hopper kernels take equal, full blocks of queries and keys"
-    if geometry.block_size != BLOCK or any(size & (size - 1) for size in geometry.pool):
-        return f"the Hopper kernels take blocks of {BLOCK} tokens with sides that are powers of two"
-    return None
+    return unfit_blocks(blocking, request.eight_bit)
 
 
 def attend(call: Call) -> None:
     """Serves a call that `refusal` did not refuse."""
-    geometry = _as_geometry(call.query_layout, call.key_layout)
-    assert geometry is not None
+    blocking = _blocking(call.query_layout, call.key_layout)
+    assert blocking is not None
     block_sparse_attention(
-        call.q, call.k, call.v, call.sets, geometry, call.scale, call.out, call.tail,
-        "fp8" if call.eight_bit else "bf16",
+        call.q, call.k, call.v, call.sets, blocking.queries, call.scale, call.out, call.tail,
+        "fp8" if call.eight_bit else "bf16", blocking.keys,
     )  # fmt: skip
 
 
-def _as_geometry(query_layout: Layout, key_layout: Layout) -> Geometry | None:
-    """One geometry for queries and keys; runs of full blocks are a video of one row. None where there is no such."""
-    if isinstance(query_layout, Geometry):
-        return query_layout
-    if not (isinstance(query_layout, Runs) and isinstance(key_layout, Runs)):
-        return None
-    same = (query_layout.length, query_layout.block) == (key_layout.length, key_layout.block)
-    if not same or query_layout.sizes is not None or key_layout.sizes is not None:
-        return None
-    return Geometry((1, 1, query_layout.length), (1, 1, query_layout.block))
+def _blocking(query_layout: Layout, key_layout: Layout) -> Blocking | None:
+    """Both sides as geometries: runs of full blocks are text without a video. None where a block has padding."""
+    sides = []
+    for layout in (query_layout, key_layout):
+        if isinstance(layout, Runs) and layout.sizes is None:
+            sides.append(Geometry((1, 1, layout.length), (1, 1, layout.block)))
+        elif isinstance(layout, Geometry):
+            sides.append(layout)
+        else:
+            return None
+    return Blocking(*sides)
 
 
 def block_sparse_attention(
@@ -92,6 +93,7 @@ def block_sparse_attention(
     out: torch.Tensor | None = None,
     tail: Tail | None = None,
     precision: Precision = "bf16",
+    key_geometry: Geometry | None = None,
 ) -> torch.Tensor:
     """softmax(scale q k^T) v, each query block over the key blocks in its set (DraftAttention, section 3.3).
 
@@ -99,11 +101,14 @@ def block_sparse_attention(
     128, in token order, any strides with dim dense and 16-byte alignment. A row without blocks yields zeros. `tail`
     adds one pooled token for every video block that is not in the set. `precision` "bf16" multiplies in the tensors'
     own 16-bit type, "fp8" in 8 bits (eight_bit.py; without a tail). `out` is written where given.
+    Blocks hold 128 tokens or 64. `key_geometry`: how the keys lie in blocks where that differs from the queries (other
+    length, or blocks of 64 under query blocks of 128).
     Results are the same from run to run only under `torch.use_deterministic_algorithms(True)`, at some loss of speed:
     otherwise the order in which a row's blocks are added up depends on timing.
     Runs on the current stream without host synchronisation. Raises HopperError on what the kernels do not take.
     """
-    check_inputs(q, k, v, sets, geometry, scale)
+    blocking = Blocking(geometry, key_geometry or geometry)
+    check_inputs(q, k, v, sets, blocking, scale)
     if precision not in get_args(Precision):
         raise HopperError(f"precision must be one of {get_args(Precision)}; got {precision!r}")
     if out is None:
@@ -113,13 +118,13 @@ def block_sparse_attention(
     check_strides(q=q, k=k, v=v, out=out)
     with torch.cuda.device(q.device):
         if all(folds(tensor) for tensor in (q, k, v, out)):
-            _attend(q, k, v, sets, geometry, scale, out, tail, precision)
+            _attend(q, k, v, sets, blocking, scale, out, tail, precision)
         else:
             for b in range(q.shape[0]):
                 row = slice(b, b + 1)
                 part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
                 of_row = BlockSets(sets.bits[row], sets.counts[row])
-                _attend(q[row], k[row], v[row], of_row, geometry, scale, out[row], part, precision)
+                _attend(q[row], k[row], v[row], of_row, blocking, scale, out[row], part, precision)
     return out
 
 
@@ -128,7 +133,7 @@ def _attend(
     k: torch.Tensor,
     v: torch.Tensor,
     sets: BlockSets,
-    geometry: Geometry,
+    blocking: Blocking,
     scale: float,
     out: torch.Tensor,
     tail: Tail | None,
@@ -140,27 +145,33 @@ def _attend(
     """
     device = q.device.index
     progress = torch.zeros(2, dtype=torch.int32, device=q.device)
-    problem = make_problem(out, sets, progress, geometry, scale, k.shape[1])
-    defines: tuple[str, ...] = (f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"')
+    problem = make_problem(out, sets, progress, blocking, scale, k.shape[1])
+    query_block, key_block = blocking.sizes
+    defines: tuple[str, ...] = (
+        f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
+        f"QUERY_BLOCK={query_block}", f"KEY_BLOCK={key_block}",
+    )  # fmt: skip
     if precision == "fp8":
         if tail is not None:
             raise HopperError('the pooled tail needs precision "bf16"')
-        prepared = quantise(q, k, v, geometry)
+        prepared = quantise(q, k, v, blocking.keys)
         _launch(load_kernel(device, "attention8.cu", "attention8", defines), prepared.operands, problem, device)
         return
-    operands = Operands16(*token_maps(q, geometry), *token_maps(k, geometry), *token_maps(v, geometry))
+    operands = Operands16(
+        *token_maps(q, blocking.queries), *token_maps(k, blocking.keys), *token_maps(v, blocking.keys)
+    )
     if tail is None:
         kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=0"))
         _launch(kernel, operands, problem, device)
     else:
-        kept = _add_tail(problem, operands, tail, geometry)
+        kept = _add_tail(problem, operands, tail, blocking.keys)
         kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=1"))
         _launch(kernel, operands, problem, device)
         del kept
 
 
 def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device: int) -> None:
-    tiles = problem.query_heads * (problem.n_video_blocks + problem.n_text_blocks)
+    tiles = problem.query_heads * (problem.queries.n_video + problem.queries.n_text)
     multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
     kernel.launch(min(tiles, multiprocessors), _THREADS, (operands, problem))
 

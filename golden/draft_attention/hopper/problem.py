@@ -14,8 +14,30 @@ from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tens
 from triptych.golden.draft_attention.hopper.errors import HopperError
 
 BLOCK = 128
+BLOCK_SIZES = ((128, 128), (128, 64), (64, 64))
 ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}  # names in PTX
 _COLUMNS = 64  # of a tensor-map box over 16-bit elements: 128 bytes, the width of the swizzle
+
+
+class Blocks(ctypes.Structure):
+    """Mirrors `struct Blocks`: how one side's tokens lie in blocks."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_int32)
+        for name in (
+            *("n_video", "n_text", "frames", "height", "width", "text_length"),
+            *("blocks_high", "blocks_wide", "log_pt", "log_ph", "log_pw", "unused"),
+        )
+    )
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> Blocks:
+        (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
+        log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
+        return cls(
+            geometry.n_video_blocks, geometry.n_text_blocks, frames, height, width, geometry.text_length,
+            high, wide, log_pt, log_ph, log_pw, 0,
+        )  # fmt: skip
 
 
 class Problem(ctypes.Structure):
@@ -25,13 +47,11 @@ class Problem(ctypes.Structure):
         ("out_video", TensorMap),
         ("out_text", TensorMap),
         *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "hand", "log_counts")),
-        *((name, ctypes.c_int32) for name in ("query_heads", "group")),
-        *((name, ctypes.c_int32) for name in ("n_video_blocks", "n_text_blocks", "tail_tiles", "words")),
-        *((name, ctypes.c_int32) for name in ("frames", "height", "width", "text_length")),
-        *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide")),
-        *((name, ctypes.c_int32) for name in ("log_pt", "log_ph", "log_pw")),
+        ("queries", Blocks),
+        ("keys", Blocks),
+        *((name, ctypes.c_int32) for name in ("query_heads", "group", "tail_tiles", "words")),
         *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
-        ("padding", ctypes.c_ubyte * 20),
+        ("padding", ctypes.c_ubyte * 32),
     )
 
 
@@ -57,9 +77,34 @@ def folds(tensor: torch.Tensor) -> bool:
     return batch == 1 or heads == 1 or tensor.stride(0) == heads * tensor.stride(1)
 
 
+@dataclass(frozen=True)
+class Blocking:
+    """How queries and keys lie in blocks."""
+
+    queries: Geometry
+    keys: Geometry
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Tokens of a query block and of a key block."""
+        return self.queries.block_size, self.keys.block_size
+
+
+def unfit_blocks(blocking: Blocking, eight_bit: bool) -> str | None:
+    """Why the kernels do not take these blocks; None when they do."""
+    if blocking.sizes not in (BLOCK_SIZES[:1] if eight_bit else BLOCK_SIZES):
+        known = "128 x 128" if eight_bit else "128 x 128, 128 x 64 or 64 x 64"
+        return f"the Hopper kernels take blocks of {known} tokens; got {blocking.sizes[0]} x {blocking.sizes[1]}"
+    if any(size & (size - 1) for geometry in (blocking.queries, blocking.keys) for size in geometry.pool):
+        return f"the Hopper kernels take pools whose sides are powers of two; got {blocking.keys.pool}"
+    return None
+
+
 def half_block(geometry: Geometry) -> tuple[int, int, int]:
-    """`(pt, ph, pw)` of the first 64 tokens of a block."""
+    """`(pt, ph, pw)` of the first 64 tokens of a block of 128; a block of 64 itself."""
     pt, ph, pw = geometry.pool
+    if geometry.block_size == 64:
+        return pt, ph, pw
     if pt > 1:
         return pt // 2, ph, pw
     return (pt, ph // 2, pw) if ph > 1 else (pt, ph, pw // 2)
@@ -111,18 +156,16 @@ def make_problem(
     out: torch.Tensor,
     sets: BlockSets,
     progress: torch.Tensor,
-    geometry: Geometry,
+    blocking: Blocking,
     scale: float,
     kv_heads: int,
 ) -> Problem:
     """The problem without a tail. The tensors must outlive the launch.
 
     `progress`: int32 `[2]`, zero: the tile counter, and the place of the sweep that all thread blocks share, unless
-    PyTorch is set to deterministic algorithms (kernels/pipeline.cuh, Walk).
+    PyTorch is set to deterministic algorithms (kernels/sweep.cuh, Walk).
     """
-    out_video, out_text = token_maps(out, geometry, half_block(geometry))
-    (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
-    log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
+    out_video, out_text = token_maps(out, blocking.queries, half_block(blocking.queries))
     return Problem(
         out_video=out_video,
         out_text=out_text,
@@ -130,20 +173,11 @@ def make_problem(
         counts=sets.counts.data_ptr(),
         next_tile=progress.data_ptr(),
         hand=None if torch.are_deterministic_algorithms_enabled() else progress.data_ptr() + 4,
+        queries=Blocks.of(blocking.queries),
+        keys=Blocks.of(blocking.keys),
         query_heads=Heads(out).count,
         group=out.shape[1] // kv_heads,
-        n_video_blocks=geometry.n_video_blocks,
-        n_text_blocks=geometry.n_text_blocks,
         words=sets.bits.shape[-1],
-        frames=frames,
-        height=height,
-        width=width,
-        text_length=geometry.text_length,
-        blocks_high=high,
-        blocks_wide=wide,
-        log_pt=log_pt,
-        log_ph=log_ph,
-        log_pw=log_pw,
         scale=scale,
         scale_log2=scale * math.log2(math.e),
     )
@@ -154,7 +188,7 @@ def check_inputs(
     k: torch.Tensor,
     v: torch.Tensor,
     sets: BlockSets,
-    geometry: Geometry,
+    blocking: Blocking,
     scale: float,
 ) -> None:
     """Raises HopperError, saying what to change, when the kernels do not take these inputs."""
@@ -165,17 +199,20 @@ def check_inputs(
         raise HopperError(f"q, k and v must all be float16 or all bfloat16; got {q.dtype}, {k.dtype}, {v.dtype}")
     if dim not in (64, 128):
         raise HopperError(f"head dimension must be 64 or 128; got {dim}")
-    if k.shape != v.shape or (k.shape[0], *k.shape[2:]) != (batch, length, dim) or heads % k.shape[1]:
+    if k.shape != v.shape or (k.shape[0], k.shape[3]) != (batch, dim) or heads % k.shape[1]:
         raise HopperError(
             f"k and v must be [batch, kv heads, length, dim] with heads a multiple of kv heads, as q; "
             f"got q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
         )
-    if geometry.length != length:
-        raise HopperError(f"the geometry holds {geometry.length} tokens, the tensors {length}")
-    if geometry.block_size != BLOCK or any(size & (size - 1) for size in geometry.pool):
-        raise HopperError(f"pool must hold 128 tokens with sides that are powers of two; got {geometry.pool}")
-    n = geometry.n_blocks
-    bit_rows, count_rows = (batch, heads, n, row_words(n)), (batch, heads, n)
+    if (blocking.queries.length, blocking.keys.length) != (length, k.shape[2]):
+        raise HopperError(
+            f"the geometry holds {blocking.queries.length} queries and {blocking.keys.length} keys, "
+            f"the tensors {length} and {k.shape[2]}"
+        )
+    if reason := unfit_blocks(blocking, eight_bit=False):
+        raise HopperError(reason)
+    rows, columns = blocking.queries.n_blocks, blocking.keys.n_blocks
+    bit_rows, count_rows = (batch, heads, rows, row_words(columns)), (batch, heads, rows)
     for name, tensor, shape in (("bits", sets.bits, bit_rows), ("counts", sets.counts, count_rows)):
         if tensor.dtype != torch.int32 or tuple(tensor.shape) != shape or not tensor.is_contiguous():
             raise HopperError(f"{name} must be contiguous int32 {list(shape)}; got {tensor.dtype} {list(tensor.shape)}")

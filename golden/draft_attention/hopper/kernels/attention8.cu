@@ -7,7 +7,7 @@
 // bits, so the products of at most kFlush blocks are summed there, and their sums in fp32.
 //
 // Over 400 lines for attention16.cu's reason.
-#include "pipeline.cuh"
+#include "sweep.cuh"
 #include "wgmma.cuh"
 
 constexpr int kDim = HEAD_DIM;
@@ -82,8 +82,8 @@ struct Entry {
 };
 
 __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p, int head, int block) {
-  const long long at = (long long)head * (p.n_video_blocks + p.n_text_blocks) + block;
-  return {block, place_of(p, block).valid, maps.k_scale[at]};
+  const long long at = (long long)head * p.keys.count() + block;
+  return {block, place_of<kKeyBlock>(p.keys, block).valid, maps.k_scale[at]};
 }
 
 // The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1). A step's two loads are issued by two
@@ -91,7 +91,7 @@ __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
   const int tiles = tile_count(p);
-  const int n_blocks = p.n_video_blocks + p.n_text_blocks;
+  const int n_blocks = p.keys.count();
   Ring<kSlots> ring;
   int buffer = 0;
   uint32_t phase = 0;
@@ -110,12 +110,12 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
       return;
     }
     Tile tile = tile_at(p, index);
-    const long long row = (long long)tile.head * n_blocks + tile.block;
-    tile.count = p.counts[row];
+    const long long row = (long long)tile.head * p.queries.count() + tile.block;
+    tile.steps = p.counts[row];
     if (lane == 0) {
       shared.tile[buffer] = tile;
       barrier_arrive_expect(query_full, kQueryBytes);
-      const Place place = place_of(p, tile.block);
+      const Place place = place_of<kQueryBlock>(p.queries, tile.block);
 #pragma unroll
       for (int chunk = 0; chunk < kDim / 64; ++chunk) {
         const uint32_t to = shared_address(shared.query[buffer]) + chunk * kChunkBytes;
@@ -332,7 +332,7 @@ struct Consumer {
     const uint32_t valid = shared.valid[keys.slot];
     const float k_scale = shared.k_scale[keys.slot];
     release(keys.slot);
-    if (valid != 0) mask_ragged(p, dots, kMaskedDot, valid, lane);
+    if (valid != 0) mask_ragged<128, 0>(p.keys, dots, kMaskedDot, valid, lane);
     float scores[64], change[2];
     soften(scores, k_scale, change);
     if constexpr (!kFirst) {
@@ -422,8 +422,8 @@ __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, 
     consumer.quantise_query(rows + warp * 16 * 128, rows8 + warp * 16 * kDim);
     async_proxy_fence();
     named_sync(kStoreBarrier + warpgroup, 128);  // the products read all four warps' rows
-    consumer.attend(tile.count);
-    if (tile.count > 0) consumer.finish(maps, tile.head / p.group);
+    consumer.attend(tile.steps);
+    if (tile.steps > 0) consumer.finish(maps, tile.head / p.group);
     store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
     if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
     buffer ^= 1;

@@ -4,7 +4,18 @@
 
 #include "ptx.cuh"
 
-constexpr int kBlock = 128;           // tokens in a block: rows of a query tile, columns of a key tile
+#ifndef QUERY_BLOCK
+#define QUERY_BLOCK 128
+#endif
+#ifndef KEY_BLOCK
+#define KEY_BLOCK 128
+#endif
+
+constexpr int kBlock = 128;           // rows of a query tile, columns of a key tile
+constexpr int kQueryBlock = QUERY_BLOCK, kKeyBlock = KEY_BLOCK;  // tokens in a block of the mask
+constexpr int kQueryParts = kBlock / kQueryBlock, kKeyParts = kBlock / kKeyBlock;
+static_assert((kQueryBlock == 64 || kQueryBlock == 128) && (kKeyBlock == 64 || kKeyBlock == 128));
+static_assert(kQueryBlock == 128 || kKeyBlock == 64, "64-token query blocks come with 64-token key blocks");
 constexpr int kThreads = 384;         // one loading warpgroup, two computing warpgroups of 64 rows each
 constexpr int kConsumerThreads = 256;
 constexpr int kQueryBuffers = 2;
@@ -14,24 +25,33 @@ constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 // Named barriers (0 is __syncthreads).
 constexpr uint32_t kStoreBarrier = 1;  // + warpgroup: its 128 threads
 
-// One call. Video blocks are boxes of 2^log_pt x 2^log_ph x 2^log_pw tokens of a frames x height x width grid; blocks
-// from n_video_blocks on are runs of 128 text tokens. A "head" counts batch and heads together.
-struct Problem {
-  TensorMap out_video;  // boxes of half a block: 64 rows, 64 columns
-  TensorMap out_text;
-  const uint32_t* bits;     // [query_heads, n_blocks, words]: the key blocks of each query block; zero from n_blocks on
-  const int* counts;        // [query_heads, n_blocks]: set bits
-  int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
-  int* hand;                // zero at launch, or null: see Walk
-  const float* log_counts;  // tail: [128 * tail_tiles], -infinity where there is no video block
-  int query_heads, group;   // group: query heads that share a key head
-  int n_video_blocks, n_text_blocks, tail_tiles, words;  // words: a multiple of four
+// How one side's tokens lie in blocks. Video blocks are boxes of 2^log_pt x 2^log_ph x 2^log_pw tokens of a
+// frames x height x width grid; blocks from n_video on are runs of text tokens.
+struct Blocks {
+  int n_video, n_text;
   int frames, height, width, text_length;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
+  int unused;
+
+  __device__ __forceinline__ int count() const { return n_video + n_text; }
+};
+
+// One call. A "head" counts batch and heads together.
+struct Problem {
+  TensorMap out_video;  // boxes of 64 rows, 64 columns
+  TensorMap out_text;
+  const uint32_t* bits;     // [query_heads, query blocks, words]: the key blocks of each query block; the rest is zero
+  const int* counts;        // [query_heads, query blocks]: set bits
+  int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
+  int* hand;                // zero at launch, or null: see Walk
+  const float* log_counts;  // tail: [128 * tail_tiles], -infinity where there is no video block
+  Blocks queries, keys;
+  int query_heads, group;     // group: query heads that share a key head
+  int tail_tiles, words;      // words: a multiple of four
   float scale, scale_log2;    // scale_log2 = scale * log2(e)
 };
-static_assert(sizeof(Problem) == 384, "golden/draft_attention/hopper/problem.py mirrors this layout");
+static_assert(sizeof(Problem) == 448, "golden/draft_attention/hopper/problem.py mirrors this layout");
 
 // Where a block lies. `frame` < 0 marks text, `x` is then its first row. `valid` is 0 for a full block.
 struct Place {
@@ -40,21 +60,23 @@ struct Place {
 };
 
 constexpr uint32_t kTextFlag = 1u << 31;
+constexpr uint32_t kNoTokens = kTextFlag | (1u << 16) | (1u << 8);  // `valid` of a block that is not there
 
-__device__ __forceinline__ Place place_of(const Problem& p, int block) {
-  if (block >= p.n_video_blocks) {
-    const int row = (block - p.n_video_blocks) * kBlock;
-    const int tokens = min(kBlock, p.text_length - row);
-    return {row, 0, -1, tokens == kBlock ? 0u : kTextFlag | (1u << 16) | (1u << 8) | uint32_t(tokens)};
+template <int kSize>
+__device__ __forceinline__ Place place_of(const Blocks& b, int block) {
+  if (block >= b.n_video) {
+    const int row = (block - b.n_video) * kSize;
+    const int tokens = min(kSize, b.text_length - row);
+    return {row, 0, -1, tokens == kSize ? 0u : kNoTokens | uint32_t(tokens)};
   }
-  const int j = block % p.blocks_wide;
-  const int i = block / p.blocks_wide % p.blocks_high;
-  const int t = block / (p.blocks_wide * p.blocks_high);
-  const Place place{j << p.log_pw, i << p.log_ph, t << p.log_pt, 0};
-  const int wide = min(1 << p.log_pw, p.width - place.x);
-  const int high = min(1 << p.log_ph, p.height - place.y);
-  const int deep = min(1 << p.log_pt, p.frames - place.frame);
-  const bool full = wide * high * deep == kBlock;
+  const int j = block % b.blocks_wide;
+  const int i = block / b.blocks_wide % b.blocks_high;
+  const int t = block / (b.blocks_wide * b.blocks_high);
+  const Place place{j << b.log_pw, i << b.log_ph, t << b.log_pt, 0};
+  const int wide = min(1 << b.log_pw, b.width - place.x);
+  const int high = min(1 << b.log_ph, b.height - place.y);
+  const int deep = min(1 << b.log_pt, b.frames - place.frame);
+  const bool full = wide * high * deep == kSize;
   return {place.x, place.y, place.frame, full ? 0u : uint32_t(wide) | uint32_t(high) << 8 | uint32_t(deep) << 16};
 }
 
@@ -63,136 +85,60 @@ __device__ __forceinline__ Place broadcast(const Place& place, int lane) {
           __shfl_sync(kAllLanes, place.frame, lane), __shfl_sync(kAllLanes, place.valid, lane)};
 }
 
-// Scores of columns that hold no token become `masked`.
-template <typename Score>
-__device__ __forceinline__ void mask_ragged(const Problem& p, Score (&s)[64], Score masked, uint32_t valid, int lane) {
+// By value: a choice between addresses would keep both in local memory.
+__device__ __forceinline__ Place either(bool left, Place a, Place b) {
+  return {left ? a.x : b.x, left ? a.y : b.y, left ? a.frame : b.frame, left ? a.valid : b.valid};
+}
+
+// Scores of columns that hold no token become `masked`: of the kColumns columns (one block) from register kFirst on.
+template <int kColumns, int kFirst, typename Score>
+__device__ __forceinline__ void mask_ragged(const Blocks& b, Score (&s)[64], Score masked, uint32_t valid, int lane) {
   const bool text = valid & kTextFlag;
-  const int log_w = text ? 7 : p.log_pw;
-  const int log_h = text ? 0 : p.log_ph;
+  const int log_w = text ? 7 : b.log_pw;
+  const int log_h = text ? 0 : b.log_ph;
   const int wide = valid & 0xFF, high = valid >> 8 & 0xFF, deep = valid >> 16 & 0xFF;
 #pragma unroll
-  for (int j = 0; j < 16; ++j) {
+  for (int j = 0; j < kColumns / 8; ++j) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int column = 8 * j + 2 * (lane & 3) + e;
       const int x = column & ((1 << log_w) - 1);
       const int y = column >> log_w & ((1 << log_h) - 1);
       const int t = column >> (log_w + log_h);
-      if (x >= wide || y >= high || t >= deep) s[4 * j + e] = s[4 * j + 2 + e] = masked;
+      if (x >= wide || y >= high || t >= deep) s[kFirst + 4 * j + e] = s[kFirst + 4 * j + 2 + e] = masked;
     }
   }
 }
 
 // The order of work: text rows first (they attend everything and take longest), then heads outermost, so that the
-// query blocks in flight share keys in L2.
+// query blocks in flight share keys in L2. A tile is one query block, or two neighbours of 64 tokens.
 struct Tile {
-  int head, block, count;
+  int head;        // < 0: no more work
+  int block;       // the first
+  int steps;       // key tiles
+  int parts;       // query blocks that are there
+  int tail_tiles;  // tiles of pooled tokens
 };
 
 __device__ __forceinline__ int next_index(const Problem& p, bool first) {
   return first ? int(blockIdx.x) : int(gridDim.x) + atomicAdd(p.next_tile, 1);
 }
 
+__device__ __forceinline__ int tiles_of(int blocks) { return (blocks + kQueryParts - 1) / kQueryParts; }
+
 __device__ __forceinline__ Tile tile_at(const Problem& p, int index) {
-  const int text_tiles = p.query_heads * p.n_text_blocks;
+  const int text_per_head = tiles_of(p.queries.n_text), video_per_head = tiles_of(p.queries.n_video);
+  const int text_tiles = p.query_heads * text_per_head;
   const bool text = index < text_tiles;
-  const int per_head = text ? p.n_text_blocks : p.n_video_blocks;
+  const int per_head = text ? text_per_head : video_per_head;
   const int rest = text ? index : index - text_tiles;
-  const int block = rest % per_head + (text ? p.n_video_blocks : 0);
-  return {rest / per_head, block, 0};
+  const int within = rest % per_head * kQueryParts;
+  const int parts = min(kQueryParts, (text ? p.queries.n_text : p.queries.n_video) - within);
+  return {rest / per_head, within + (text ? p.queries.n_video : 0), 0, parts, 0};
 }
 
 __device__ __forceinline__ int tile_count(const Problem& p) {
-  return p.query_heads * (p.n_text_blocks + p.n_video_blocks);
-}
-
-// Up to 1,024 blocks of a bit row, a word in each lane of a warp.
-struct Chunk {
-  uint32_t word;
-  int first;   // block of bit 0 of lane 0
-  int before;  // entries in the words of lower lanes
-  int count;   // entries of all lanes
-
-  __device__ __forceinline__ Chunk(uint32_t word, int first, int lane) : word(word), first(first) {
-    const int mine = __popc(word);
-    int sum = mine;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-      const int lower = __shfl_up_sync(kAllLanes, sum, step);
-      if (lane >= step) sum += lower;
-    }
-    before = sum - mine;
-    count = __shfl_sync(kAllLanes, sum, 31);
-  }
-
-  // The block of the entry of this rank, below `count`. All lanes call, each with its own rank.
-  __device__ __forceinline__ int block(int rank) const {
-    int from = 0;  // the last lane with no more than `rank` entries before it
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      if (__shfl_sync(kAllLanes, before, from + step) <= rank) from += step;
-    }
-    rank -= __shfl_sync(kAllLanes, before, from);
-    uint32_t rest = __shfl_sync(kAllLanes, word, from);
-    int bit = 0;
-#pragma unroll
-    for (int width = 16; width > 0; width /= 2) {
-      const int low = __popc(rest & ((1u << width) - 1));
-      if (rank >= low) {
-        rank -= low;
-        rest >>= width;
-        bit += width;
-      }
-    }
-    return first + 32 * from + bit;
-  }
-};
-
-// A walk over the blocks of a bit row: ascending from `start` on, then around. The keys and values of a head exceed L2,
-// and thread blocks that sweep them out of step fetch them from device memory again and again. So one thread block
-// publishes where it is in its sweep (the hand of a clock), and all begin a tile there: they stay together whatever
-// the lengths of their rows. The order of a row's blocks, and with it the rounding, then depends on timing; with
-// `hand` null every row is read from its beginning.
-struct Walk {
-  const uint32_t* row;
-  int words, lane, start;
-  int chunks, visits;  // the chunk of `start` is visited twice: first from `start` on, last below it
-  int visit = 0;
-  uint32_t ahead;
-
-  __device__ __forceinline__ Walk(const Problem& p, long long query_block, int lane)
-      : row(p.bits + query_block * p.words), words(p.words), lane(lane), chunks((p.words + 31) / 32) {
-    start = p.hand == nullptr ? 0 : __shfl_sync(kAllLanes, *reinterpret_cast<volatile int*>(p.hand), 0);
-    visits = chunks + (start > 0);
-    ahead = load(0);
-  }
-
-  __device__ __forceinline__ int chunk_at(int which) const {
-    const int chunk = start / 1024 + which;
-    return chunk < chunks ? chunk : chunk - chunks;
-  }
-
-  __device__ __forceinline__ uint32_t load(int which) const {
-    const int at = chunk_at(which) * 32 + lane;
-    const uint32_t word = at < words ? row[at] : 0;
-    const int below = start - 32 * at;  // bits of this word before `start`
-    const uint32_t early = below >= 32 ? ~0u : below <= 0 ? 0u : (1u << below) - 1;
-    return which == 0 ? word & ~early : which == chunks ? word & early : word;
-  }
-
-  __device__ __forceinline__ bool more() const { return visit < visits; }
-
-  __device__ __forceinline__ Chunk next() {
-    const uint32_t word = ahead;
-    const int first = chunk_at(visit) * 1024;
-    if (++visit < visits) ahead = load(visit);
-    return Chunk(word, first, lane);
-  }
-};
-
-__device__ __forceinline__ void publish_hand(const Problem& p, const Tile& tile, int block) {
-  if (p.hand != nullptr && blockIdx.x == gridDim.x - 1 && tile.block < p.n_video_blocks)
-    *reinterpret_cast<volatile int*>(p.hand) = block;
+  return p.query_heads * (tiles_of(p.queries.n_text) + tiles_of(p.queries.n_video));
 }
 
 // Position in the ring of key/value slots. A waiter for filled slots passes `phase`, one for free slots `phase ^ 1`.
@@ -227,16 +173,17 @@ __device__ __forceinline__ void store_rows(const Problem& p, const Tile& tile, c
   }
   async_proxy_fence();
   named_sync(kStoreBarrier + warpgroup, 128);
-  if (thread == 0) {
-    const Place place = place_of(p, tile.block);
-    // Rows 64..127 of a box are its upper half along the outermost axis longer than one.
-    const int frame = place.frame + (p.log_pt > 0 ? warpgroup << (p.log_pt - 1) : 0);
-    const int y = place.y + (p.log_pt == 0 && p.log_ph > 0 ? warpgroup << (p.log_ph - 1) : 0);
-    const int x = place.x + (p.log_pt == 0 && p.log_ph == 0 ? warpgroup << (p.log_pw - 1) : 0);
+  if (thread == 0 && warpgroup * kQueryParts < 2 * tile.parts) {
+    const int half = kQueryParts == 1 ? warpgroup : 0;  // rows 64..127 of a box: its upper half along the outermost
+    const Blocks& b = p.queries;                        // axis longer than one
+    const Place place = place_of<kQueryBlock>(b, tile.block + (kQueryParts == 1 ? 0 : warpgroup));
+    const int frame = place.frame + (b.log_pt > 0 ? half << (b.log_pt - 1) : 0);
+    const int y = place.y + (b.log_pt == 0 && b.log_ph > 0 ? half << (b.log_ph - 1) : 0);
+    const int x = place.x + (b.log_pt == 0 && b.log_ph == 0 ? half << (b.log_pw - 1) : 0);
 #pragma unroll
     for (int chunk = 0; chunk < kDim / 64; ++chunk) {
       if (place.frame < 0) {
-        tma_store_3d(&p.out_text, staging + chunk * chunk_bytes, chunk * 64, place.x + 64 * warpgroup, tile.head);
+        tma_store_3d(&p.out_text, staging + chunk * chunk_bytes, chunk * 64, place.x + 64 * half, tile.head);
       } else {
         tma_store_5d(&p.out_video, staging + chunk * chunk_bytes, chunk * 64, x, y, frame, tile.head);
       }

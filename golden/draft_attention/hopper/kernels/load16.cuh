@@ -1,0 +1,272 @@
+// The loading warp of attention16.cu. The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1); in
+// the tail each K is followed by its variances.
+#pragma once
+
+#include "operands16.cuh"
+
+struct Loader {
+  const Operands& maps;
+  const Problem& p;
+  Shared& shared;
+  const int lane;
+  Ring<kSlots> ring;  // the same in all lanes
+
+  // Waits until the next slot is free; returns the barrier that tells when it is filled.
+  __device__ __forceinline__ uint32_t claim() {
+    barrier_wait(shared_address(&shared.slot_empty[ring.slot]), ring.phase ^ 1);
+    return shared_address(&shared.slot_full[ring.slot]);
+  }
+
+  // The keys of one step and the values of another into the next slots, either where asked for. All lanes call; each
+  // box is issued by a lane of its own, `block` is the block of its box: lanes count first the columns, then the
+  // blocks, then keys and values.
+  __device__ __forceinline__ void load_blocks(bool keys, bool values, const Place& place, int kind, int head) {
+    constexpr int kBoxes = kChunks * kKeyParts;
+    const bool second = lane >= kBoxes;  // this lane's box is of the values
+    [[maybe_unused]] const uint32_t valid_of_next = __shfl_down_sync(kAllLanes, place.valid, kChunks);
+    if (second ? values && lane < 2 * kBoxes : keys) {
+      Ring<kSlots> to = ring;
+      if (second && keys) to.advance();
+      barrier_wait(shared_address(&shared.slot_empty[to.slot]), to.phase ^ 1);
+      const uint32_t full = shared_address(&shared.slot_full[to.slot]);
+      const int box = second ? lane - kBoxes : lane;
+      const int chunk = box % kChunks;
+      if (box == 0) {
+        shared.valid[to.slot][0] = place.valid;
+        if constexpr (kKeyParts == 2) shared.valid[to.slot][1] = valid_of_next;
+        if constexpr (kQueryParts == 2) shared.kind[to.slot] = kind;
+        barrier_arrive_expect(full, kTileBytes);
+      }
+      const uint32_t slot = shared_address(shared.slot[to.slot]) + chunk * kChunkBytes + box / kChunks * kBlockBytes;
+      if (place.frame < 0) {
+        tma_load_3d(slot, second ? &maps.v_text : &maps.k_text, full, kEvictLast, chunk * 64, place.x, head);
+      } else {
+        tma_load_5d(slot, second ? &maps.v_video : &maps.k_video, full, kEvictLast, chunk * 64, place.x, place.y,
+                    place.frame, head);
+      }
+    }
+    __syncwarp();
+    if (keys) ring.advance();
+    if (values) ring.advance();
+  }
+
+  __device__ __forceinline__ void load_pooled(const TensorMap& map, uint32_t full, int first, int head,
+                                              uint32_t extra = 0) {
+    barrier_arrive_expect(full, kTileBytes + extra);
+#pragma unroll
+    for (int chunk = 0; chunk < kChunks; ++chunk)
+      tma_load_3d(shared_address(shared.slot[ring.slot]) + chunk * kChunkBytes, &map, full, kEvictLast, chunk * 64,
+                  first, head);
+  }
+
+  __device__ __forceinline__ void load_query(int buffer, uint32_t barrier, const Tile& tile) {
+    barrier_arrive_expect(barrier, tile.parts * (kTileBytes / kQueryParts));
+    for (int part = 0; part < tile.parts; ++part) {
+      const Place place = place_of<kQueryBlock>(p.queries, tile.block + part);
+#pragma unroll
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+        const uint32_t to = shared_address(shared.query[buffer]) + chunk * kChunkBytes + part * kQueryBlock * 128;
+        if (place.frame < 0) {
+          tma_load_3d(to, &maps.q_text, barrier, kEvictFirst, chunk * 64, place.x, tile.head);
+        } else {
+          tma_load_5d(to, &maps.q_video, barrier, kEvictFirst, chunk * 64, place.x, place.y, place.frame, tile.head);
+        }
+      }
+    }
+  }
+};
+
+#if KEY_BLOCK == 128
+
+// The steps of a tile: one block each. Returns after the last key tile; `finish` loads the values that then remain.
+struct Steps {
+  Walk walk;
+  int steps;
+  Place previous{};
+  bool follows = false;  // a block whose values are still to be loaded
+
+  __device__ __forceinline__ Steps(const Problem& p, long long row, int parts, int lane)
+      : walk(p, row, lane), steps(p.counts[row]) {}
+
+  __device__ __forceinline__ void bring(Loader& loader, int head, bool keys, const Place& place) {
+    const bool second = loader.lane >= kChunks;
+    loader.load_blocks(keys, follows, either(second, previous, place), 0, head);
+  }
+
+  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+    while (walk.more()) {
+      const Chunk chunk = walk.next();
+      for (int base = 0; base < chunk.count; base += 32) {
+        const int blocks = chunk.block(min(base + loader.lane, chunk.count - 1));
+        const Place mine = place_of<kKeyBlock>(loader.p.keys, blocks);
+        const int entries = min(32, chunk.count - base);
+        for (int i = 0; i < entries; ++i) {
+          const Place place = broadcast(mine, i);
+          const int block = __shfl_sync(kAllLanes, blocks, i);
+          if (loader.lane == 0) publish_hand(loader.p, tile, block);
+          bring(loader, head, true, place);
+          previous = place;
+          follows = true;
+        }
+      }
+    }
+  }
+
+  __device__ __forceinline__ void finish(Loader& loader, int head) { bring(loader, head, false, previous); }
+};
+
+#else
+
+// The steps of a tile: two blocks that both warpgroups read, or one block for each warpgroup. A block that is not there
+// is replaced by its neighbour, so that a slot never holds what nobody wrote.
+struct Steps {
+  Rows rows;
+  Entries<0> shared;
+#if QUERY_BLOCK == 64
+  Entries<1> first;
+  Entries<2> second;
+#endif
+  int steps;
+  Place previous{};  // of this lane's box of values
+  bool follows = false;
+
+  __device__ __forceinline__ Steps(const Problem& p, long long row, int parts, int lane)
+      : rows(p, row, parts, lane), shared(rows)
+#if QUERY_BLOCK == 64
+        ,
+        first(rows), second(rows)
+#endif
+  {
+    steps = (shared.left + 1) / 2;
+#if QUERY_BLOCK == 64
+    steps += max(first.left, second.left);
+#endif
+  }
+
+  // One step of two blocks, either -1 where it is not there.
+  __device__ __forceinline__ void bring(Loader& loader, const Tile& tile, int head, int upper, int lower, int kind) {
+    const int there = upper >= 0 ? upper : lower;
+    const bool mine_is_lower = loader.lane / kChunks % 2;
+    const int wanted = mine_is_lower ? lower : upper;
+    Place place = place_of<kKeyBlock>(loader.p.keys, wanted >= 0 ? wanted : there);
+    if (wanted < 0) place.valid = kNoTokens;
+    if (loader.lane == 0) publish_hand(loader.p, tile, there);
+    const bool is_value = loader.lane >= 2 * kChunks;
+    loader.load_blocks(true, follows, either(is_value, previous, place), kind, head);
+    previous = place;
+    follows = true;
+  }
+
+  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+    constexpr int kSegment = 256;  // blocks in which shared and private ones are read one after the other
+    for (int end = kSegment; shared.left > 0 || privates() > 0; end += kSegment) {
+      while (shared.left > 0 && rows.place(shared.peek(rows)) < end) {
+        const int upper = shared.take(rows);
+        const int lower = shared.left > 0 ? shared.take(rows) : -1;
+        bring(loader, tile, head, upper, lower, int(Kind::kShared));
+      }
+#if QUERY_BLOCK == 64
+      while (privates() > 0 && (first.left == 0 || rows.place(first.peek(rows)) < end) &&
+             (second.left == 0 || rows.place(second.peek(rows)) < end)) {
+        const int upper = first.left > 0 ? first.take(rows) : -1;
+        const int lower = second.left > 0 ? second.take(rows) : -1;
+        bring(loader, tile, head, upper, lower, int(Kind::kPrivate) + (lower < 0 ? 2 : upper < 0 ? 4 : 0));
+      }
+#endif
+    }
+  }
+
+  __device__ __forceinline__ int privates() const {
+#if QUERY_BLOCK == 64
+    return first.left + second.left;
+#else
+    return 0;
+#endif
+  }
+
+  __device__ __forceinline__ void finish(Loader& loader, int head) { loader.load_blocks(false, follows, previous, 0, head); }
+};
+
+#endif
+
+#if TAIL
+// The pooled tokens; `row` is the tile's first bit row. First loads the values of the last step.
+__device__ __forceinline__ void load_tail(Loader& loader, Steps& steps, const Tile& tile, long long row, int head) {
+  const Problem& p = loader.p;
+  const Operands& maps = loader.maps;
+  const bool leads = loader.lane == 0;
+  for (int t = 0; t < tile.tail_tiles; ++t) {
+    if (leads) {
+      const uint32_t full = loader.claim();
+      const uint32_t extra = shared_address(loader.shared.tail[loader.ring.slot]);
+      loader.load_pooled(maps.k_mean, full, t * kBlock, head, kTailBytes);
+      bulk_load(extra, p.log_counts + t * kBlock, kLogBytes, full);
+#pragma unroll
+      for (int part = 0; part < kQueryParts; ++part) {
+        const long long of = row + min(part, tile.parts - 1);
+        bulk_load(extra + kLogBytes + part * kChosenBytes, p.bits + of * p.words + t * 4, kChosenBytes, full);
+      }
+    }
+    loader.ring.advance();
+    if (leads) loader.load_pooled(maps.k_var, loader.claim(), t * kBlock, head);
+    loader.ring.advance();
+    if (t == 0) {
+      steps.finish(loader, head);
+    } else {
+      if (leads) loader.load_pooled(maps.v_mean, loader.claim(), (t - 1) * kBlock, head);
+      loader.ring.advance();
+    }
+  }
+  if (leads) loader.load_pooled(maps.v_mean, loader.claim(), (tile.tail_tiles - 1) * kBlock, head);
+  loader.ring.advance();
+}
+#endif
+
+__device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
+  const int lane = threadIdx.x & 31;
+  const int tiles = tile_count(p);
+  Loader loader{maps, p, shared, lane, {}};
+  int buffer = 0;
+  uint32_t phase = 0;
+  bool first = true;
+  for (;;) {
+    int index = lane == 0 ? next_index(p, first) : 0;
+    first = false;
+    index = __shfl_sync(kAllLanes, index, 0);
+    const uint32_t query_full = shared_address(&shared.query_full[buffer]);
+    barrier_wait(shared_address(&shared.query_empty[buffer]), phase ^ 1);
+    if (index >= tiles) {
+      if (lane == 0) {
+        shared.tile[buffer].head = -1;
+        barrier_arrive(query_full);
+      }
+      return;
+    }
+    Tile tile = tile_at(p, index);
+    const long long row = (long long)tile.head * p.queries.count() + tile.block;
+    const int head = tile.head / p.group;
+    Steps steps(p, row, tile.parts, lane);
+    tile.steps = steps.steps;
+#if TAIL
+    int fewest = p.counts[row];
+    if (tile.parts == 2) fewest = min(fewest, p.counts[row + 1]);
+    tile.tail_tiles = fewest < p.keys.count() ? p.tail_tiles : 0;
+#endif
+    if (lane == 0) {
+      shared.tile[buffer] = tile;
+      loader.load_query(buffer, query_full, tile);
+    }
+    steps.run(loader, tile, head);
+#if TAIL
+    if (tile.tail_tiles > 0) {
+      load_tail(loader, steps, tile, row, head);
+    } else {
+      steps.finish(loader, head);
+    }
+#else
+    steps.finish(loader, head);
+#endif
+    buffer ^= 1;
+    phase ^= buffer == 0;
+  }
+}
