@@ -33,5 +33,6 @@ lint: venv
 vectors: venv
 	@$(BIN)/triptych vectors
 
+# caches alone: out/ holds what the user made
 clean:
-	@rm -rf build out
+	@rm -rf build

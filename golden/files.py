@@ -12,13 +12,15 @@ import fcntl
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 LONGEST_NAME = 255  # bytes that file systems allow
+SCRATCH = "triptych-"
 _numbers = count()
 _inputs: set[tuple[int, int]] = set()
 
@@ -99,6 +101,30 @@ def write(path: Path, content: str | bytes) -> None:
     """Writes a file whole (text as UTF-8). Raises FileError."""
     with replacing(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for the time of the block, under TMPDIR; those that killed processes left are removed. Raises
+    FileError."""
+    with ExitStack() as stack:
+        try:
+            _sweep_scratch(Path(tempfile.gettempdir()))
+            held = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", ignore_cleanup_errors=True)
+            )
+        except OSError as error:
+            failed = explain(Path(tempfile.gettempdir()), error)
+            raise FileError(f"{failed} (TMPDIR names another folder)") from error
+        yield Path(held)
+
+
+def _sweep_scratch(folder: Path) -> None:
+    for left in folder.glob(f"{SCRATCH}*"):
+        pid = left.name.removeprefix(SCRATCH).partition("-")[0]
+        with suppress(OSError):
+            if pid.isdigit() and not Path(f"/proc/{pid}").exists() and left.stat().st_uid == os.getuid():
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:

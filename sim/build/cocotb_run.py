@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
+from triptych.golden.files import scratch
 from triptych.sim.build import cache
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
@@ -50,8 +50,8 @@ def _cases(results: Path) -> list[ET.Element]:
     return list(ET.parse(results).getroot().iter("testcase")) if results.exists() else []
 
 
-def _text(scratch: str) -> str:
-    log = Path(scratch) / "run.log"
+def _text(held: Path) -> str:
+    log = held / "run.log"
     return log.read_text() if log.exists() else ""
 
 
@@ -74,8 +74,8 @@ def run(
     """
     os.environ.update(environment())
     folder = _model(top, sources, parameters or {}, flags)
-    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        results = Path(scratch) / "results.xml"
+    with scratch() as held:
+        results = held / "results.xml"
         path = os.pathsep.join([str(ROOT), *sys.path])
         try:
             get_runner("verilator").test(
@@ -85,19 +85,19 @@ def run(
                 testcase=testcase,
                 seed=seed,
                 build_dir=folder,
-                test_dir=scratch,
+                test_dir=held,
                 results_xml=str(results),
                 extra_env={"PYTHONPATH": path, "COCOTB_ANSI_OUTPUT": "0", **(env or {})},
-                log_file=Path(scratch) / "run.log",
+                log_file=held / "run.log",
             )
         except (SystemExit, RuntimeError) as error:
             # The runner exits when the test module cannot be imported or a test failed, and raises when the simulation
             # aborted, as it does on an assertion in the RTL.
             if not _cases(results):
-                log = _text(scratch)
+                log = _text(held)
                 assertion = next((s for s in log.splitlines() if "Assertion failed" in s or "%Error" in s), str(error))
                 raise AssertionError(f"{module} on {top} did not run to its end: {assertion}\n{log[-6000:]}") from error
-        log = _text(scratch)
+        log = _text(held)
         cases = _cases(results)
         failed = [c.get("name") for c in cases if c.find("failure") is not None or c.find("error") is not None]
         if failed:

@@ -183,11 +183,11 @@ def compare(rtl: RtlRun, machine: Result, memory: NDArray[np.uint8]) -> tuple[in
     )
 
 
-def explain_trap(compiled: Compiled, trap: Trap, pc: int, engine: int) -> str:
-    """One line for a person."""
+def explain_trap(who: str, compiled: Compiled, trap: Trap, pc: int, engine: int) -> str:
+    """One line for a person. who: chip or golden machine."""
     text = disassemble(compiled.instructions[pc]) if pc < len(compiled.instructions) else "past the program's end"
     where = Engine(engine).name if engine < len(Engine) else "fetch and decode"
-    return f"the chip trapped: {trap.name} in {where} at instruction {pc} ({text[:100]})"
+    return f"the {who} trapped: {trap.name} in {where} at instruction {pc} ({text[:100]})"
 
 
 def run_file(title: str, compiled: Compiled, rtl: RtlRun, options: Options) -> RunFile:
@@ -251,9 +251,11 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
         rtl = chip.result() if chip is not None else None
     if rtl is not None and rtl.trap is not Trap.NONE:
         same = "the golden machine too" if rtl.trap is golden.trap else f"the golden machine: {golden.trap.name}"
-        raise TriptychError(f"{explain_trap(compiled, rtl.trap, rtl.trap_pc, rtl.trap_engine)}; {same}")
+        raise TriptychError(f"{explain_trap('chip', compiled, rtl.trap, rtl.trap_pc, rtl.trap_engine)}; {same}")
     if golden.trap is not Trap.NONE:
-        raise TriptychError(f"{explain_trap(compiled, golden.trap, golden.pc, golden.engine)}: {golden.detail}")
+        raise TriptychError(
+            f"{explain_trap('golden machine', compiled, golden.trap, golden.pc, golden.engine)}: {golden.detail}"
+        )
     mismatches, difference = judge(compiled, golden, memory.data, integers, rtl)
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
     chip_depth = network.pictures[network.output].code.decode(output)[..., 0]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from triptych.golden.files import scratch
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
@@ -76,8 +75,8 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
     boxed = " ".join(f"--blackboxed-module {name}" for name in boxes)
     includes = " ".join(f"-I {p}" for p in INCLUDES)
     files = " ".join(str(p) for p in fastcar_sources())
-    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        script, out = Path(scratch) / "script", Path(scratch) / "stat.json"
+    with scratch() as held:
+        script, out = held / "script", held / "stat.json"
         script.write_text(
             f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {boxed} {includes} {sizes} "
             f"--top {top} {files}\n"

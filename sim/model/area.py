@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from triptych.golden.files import scratch, write
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
@@ -90,8 +90,8 @@ def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
 
 def _measure(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
     """Yosys' statistics by module."""
-    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        script, out = (Path(scratch) / name for name in ("script", "stat.json"))
+    with scratch() as held:
+        script, out = (held / name for name in ("script", "stat.json"))
         script.write_text("\n".join(_commands(config, library, out)))
         run = children.run([sys.executable, "-c", WORKER, str(script)])
         if run.status or not out.exists():
@@ -159,10 +159,9 @@ def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
 def _measure_with(config: ChipConfig, liberty: bytes | None) -> dict[str, dict[str, object]]:
     if liberty is None:
         return _measure(config, None)
-    with tempfile.NamedTemporaryFile(suffix=".lib") as plain:  # unpacked, and under a name that Yosys can read
-        plain.write(liberty)
-        plain.flush()
-        return _measure(config, Path(plain.name))
+    with scratch() as held:  # unpacked, and under a name that Yosys can read
+        write(held / "cells.lib", liberty)
+        return _measure(config, held / "cells.lib")
 
 
 def plot_area(report: AreaReport, most: int = 18) -> Figure:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 from peakrdl_markdown import MarkdownExporter
@@ -21,7 +20,7 @@ from peakrdl_regblock.udps import ALL_UDPS
 from systemrdl import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, RegNode
 
-from triptych.golden.files import write
+from triptych.golden.files import scratch, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path("rtl/regs/quartdepth.rdl")
@@ -39,7 +38,7 @@ def elaborate() -> AddrmapNode:
 
 def systemverilog(top: AddrmapNode) -> dict[Path, str]:
     """The register block with an AXI4-Lite port, by PeakRDL-regblock."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         RegblockExporter().export(
             top,
             folder,
@@ -52,7 +51,7 @@ def systemverilog(top: AddrmapNode) -> dict[Path, str]:
 
 def page(top: AddrmapNode) -> str:
     """The documentation page, by PeakRDL-markdown."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         file = Path(folder) / "registers.md"
         MarkdownExporter().export(top, str(file))
         body = file.read_text()

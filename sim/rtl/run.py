@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
@@ -96,8 +96,8 @@ def _typical_work(config: ChipConfig, program: Path) -> None:
         network = single.conv2d((16, 16, 256), 64, (3, 3), source=form, output=form, seed=1)
         compiled = compile_network(network, config)
         image = np.frombuffer(compiled.memory(single.random_codes(network, 1)), np.uint8)
-        with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-            _simulate(program, Path(scratch), image, (compiled.prog_base, len(compiled.instructions), 0), [], [])
+        with scratch() as held:
+            _simulate(program, held, image, (compiled.prog_base, len(compiled.instructions), 0), [], [])
 
 
 def _counter_registers() -> list[str]:
@@ -176,8 +176,7 @@ def run_program(
     for option, span in (("--error", timing.error), ("--hang", timing.hang)):
         if span is not None:
             options += [option, f"{span[0]}:{span[1]}"]
-    with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         _simulate(program, folder, image, (prog_base, prog_count, watchdog), options, reads, progress)
         result = json.loads((folder / "result").read_text())
         memory = np.fromfile(folder / "memory", np.uint8)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from triptych.golden.paths import shared_dir
 from triptych.sim.cli import main as cli
 from triptych.sim.cli.depth import shipped_photo
+from triptych.sim.model.liberty import read_liberty
 from triptych.sim.view.runfile import RunFile
 
 Refused = Callable[..., str]
@@ -171,9 +175,84 @@ def test_bad_options(refused: Refused, tmp_path: Path) -> None:
     assert "not a run" in refused("report", tmp_path / "x.json", "--out", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--bandwidth", "inf"), "memory bandwidth must be in"),
+        (("--bandwidth", "nan"), "memory bandwidth must be in"),
+        (("--bandwidth", "1e30"), "memory bandwidth must be in"),
+        (("--latency", "99999999999"), "memory latency must be in"),
+        (("--memory-error", "0x2000:0x1000"), "with BEGIN below END"),
+        (("--memory-hang=-5:7",), "with BEGIN below END"),
+        (("--size", "64000x64000"), "sides of at most 4096 pixels"),
+        (("--size", "0x64"), "multiples of 64"),
+    ],
+)
+def test_values_out_of_range(words: tuple[str, ...], says: str, refused: Refused, tmp_path: Path) -> None:
+    assert says in refused("depth", shipped_photo("coffee.png"), *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_that_hold_something_else(refused: Refused, tmp_path: Path) -> None:
+    """quantize is refused before its first minute, not after it."""
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(shipped_photo("coffee.png").read_bytes())
+    small = ("--size", "64x64", "--bits", "w4a8", "--method", "minmax", "--calibrate", shipped_photo("coffee.png"))
+    assert "it is a folder: name a file in it" in refused("quantize", *small, "--out", tmp_path)
+    assert "is no model file: name another --out" in refused("quantize", *small, "--out", photo)
+    assert photo.read_bytes() == shipped_photo("coffee.png").read_bytes()
+    (tmp_path / ".m.triptych.work").write_bytes(b"damaged" * 1000)
+    lognp = ("--size", "64x64", "--bits", "w4a4", "--method", "lognp", "--calibrate", photo)
+    assert "is damaged or no work file" in refused("quantize", *lognp, "--out", tmp_path / "m.triptych")
+    assert (tmp_path / ".m.triptych.work").read_bytes() == b"damaged" * 1000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "nonsense"])
+def test_a_device_that_is_not_there(device: str, refused: Refused, tmp_path: Path) -> None:
+    assert f"--device {device} cannot be used here" in refused("quantize", "--out", tmp_path / "m", "--device", device)
+    assert f"--device {device} cannot be used here" in refused("accuracy", "--device", device)
+
+
+def test_libraries_are_read_before_the_synthesis(refused: Refused, tmp_path: Path) -> None:
+    """A cut one said "Aborted." after a minute."""
+    cells = b"library (x) { cell (DFF) { ff (IQ, IQN) { } } cell (NAND2) { } }"
+    files = {
+        "none.lib": (None, "no liberty file"),
+        "text.lib": (b"not a library", "no cell library"),
+        "cut.lib": (cells[:-4], "is cut off"),
+        "cut.lib.gz": (gzip.compress(cells)[:-9], "cannot read the liberty file"),
+        "logic.lib": (b"library (x) { cell (NAND2) { } }", "holds no flip-flops"),
+    }
+    for name, (content, says) in files.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        assert says in refused("area", "--library", tmp_path / name, "--out", tmp_path)
+    (tmp_path / "whole.lib").write_bytes(cells)
+    assert read_liberty(tmp_path / "whole.lib") == cells
+
+
 def test_unwritable_folder(refused: Refused) -> None:
-    assert "cannot write" in refused("depth", shipped_photo("coffee.png"), "--out", "/proc/nowhere")
-    assert "cannot write" in refused("depth", shipped_photo("coffee.png"), "--out", "/dev/null/out")
+    """Before any work: the demo found out at its end."""
+    for command in (("depth", shipped_photo("coffee.png")), ("demo",), ("fastcar", "generate"), ("fastcar", "study")):
+        assert "cannot write" in refused(*command, "--out", "/proc/nowhere")
+        assert "cannot write" in refused(*command, "--out", "/dev/null/out")
+
+
+def test_empty_files(refused: Refused, tmp_path: Path) -> None:
+    """They said "Aborted." alone."""
+    for name in ("w.npz", "w.pth", "m.triptych"):
+        (tmp_path / name).write_bytes(b"")
+    photo = shipped_photo("coffee.png")
+    assert "w.npz" in refused("depth", photo, "--weights", tmp_path / "w.npz", "--out", tmp_path)
+    assert "w.pth" in refused("depth", photo, "--weights", tmp_path / "w.pth", "--out", tmp_path)
+    assert "m.triptych" in refused("depth", photo, "--model", tmp_path / "m.triptych", "--out", tmp_path)
+
+
+def test_version() -> None:
+    done = triptych("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"triptych {metadata.version('triptych')}\n"
 
 
 def test_vectors_that_differ_are_named(refused: Refused, tmp_path: Path) -> None:

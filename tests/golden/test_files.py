@@ -123,3 +123,27 @@ def test_long_names_are_cut_and_told_apart() -> None:
     for name in (a, b):
         assert name.endswith(".depth.png")
         assert len(os.fsencode(name)) <= 255 - 16
+
+
+def test_what_killed_processes_left_in_tmp_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, other, mine = (
+        tmp_path / n for n in (f"triptych-{dead.pid}-x", "triptych-notes", f"triptych-{os.getpid()}-y")
+    )
+    for folder in (left, other, mine):
+        folder.mkdir()
+        (folder / "file").write_text("")
+    with files.scratch() as held:
+        assert held.is_dir()
+        assert {p.name for p in tmp_path.iterdir()} == {other.name, mine.name, held.name}
+    assert not held.exists()
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+
+    def full() -> None:
+        with files.scratch():
+            pass
+
+    with pytest.raises(FileError, match="TMPDIR names another folder"):
+        full()
