@@ -1,7 +1,8 @@
 // STORE engine: copies a box of words from the scratchpad to memory.
 // The next instruction starts while responses of the previous one are awaited; instructions retire in order, each when
-// its last response came. An error response faults BUS_STORE. When stopped, bursts whose address was taken are
-// finished without strobes.
+// its last response came. An error response faults BUS_STORE. When stopped, bursts whose address was offered are
+// finished without strobes. Addresses and data are offered apart: neither waits for the other's ready, so that a
+// subordinate may take them in any order.
 
 `include "assertions.svh"
 `include "registers.svh"
@@ -90,10 +91,10 @@ module dma_store #(
       .idle_o       (setup_idle)
   );
 
-  // Write addresses: a burst moves to the register, from there to the bus and to the queue of data bursts.
-  logic bursts_ready, bursts_valid, issue, aw_taken;
+  // Write addresses: a burst moves to the register of the bus and to the queue of data bursts at once.
+  logic bursts_ready, bursts_valid, issue;
   logic aw_valid_d;
-  burst_t burst, aw_q;
+  burst_t burst;
   logic [BurstsW-1:0] outstanding_d, outstanding_q;
 
   dma_bursts #(
@@ -113,7 +114,6 @@ module dma_store #(
       .last_o  (burst.last)
   );
 
-  assign aw_taken   = aw_valid_o && aw_ready_i;
   assign issue      = bursts_valid && (!aw_valid_o || aw_ready_i) && !stop_i &&
                       32'(outstanding_q) != MaxBursts;
   assign aw_valid_d = issue || (aw_valid_o && !aw_ready_i);
@@ -125,10 +125,9 @@ module dma_store #(
   end
 
   `FF(aw_valid_o, aw_valid_d, 1'b0)
-  `FFLNR(aw_q, burst, issue)
+  `FFLNR(aw_addr_o, burst.addr, issue)
+  `FFLNR(aw_len_o, 8'(burst.beats - 1'b1), issue)
   `FF(outstanding_q, outstanding_d, '0)
-  assign aw_addr_o = aw_q.addr;
-  assign aw_len_o  = 8'(aw_q.beats - 1'b1);
 
   // Scratchpad side: one box is read, one waits.
   logic box_ready, next_valid, walk_valid, walk_ready, granted_q, data_valid, load, unused_walk;
@@ -213,9 +212,9 @@ module dma_store #(
       .clk_i,
       .rst_ni,
       .flush_i(1'b0),
-      .valid_i(aw_taken),
+      .valid_i(issue),
       .ready_o(queue_ready),
-      .data_i (aw_q),
+      .data_i (burst),
       .valid_o(head_valid),
       .ready_i(load && head_done),
       .data_o (head)
@@ -316,7 +315,7 @@ module dma_store #(
 
   `ASSERT_ALWAYS(OneClass, $onehot(class_o))
   `ASSERT_ALWAYS(BufferRoom, !granted_q || data_ready || stop_i)
-  `ASSERT_ALWAYS(QueueRoom, (!aw_taken || queue_ready) && (!(load && head_done) || response_ready))
+  `ASSERT_ALWAYS(QueueRoom, (!issue || queue_ready) && (!(load && head_done) || response_ready))
   `ASSERT_ALWAYS(SignatureRoom, !ends_q || sig_ready)
   `ASSERT_ALWAYS(SignatureThere, !retire_o || sig_valid)
   `ASSERT_ALWAYS(Expected, !b_valid_i || response_valid)
