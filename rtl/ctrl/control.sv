@@ -27,6 +27,7 @@ module control (
     input  logic             [chip_pkg::Engines-1:0] retire_i,
     input  logic                                     rows_waiting_i,  // accumulator rows
     // state
+    output logic                                     accept_o,  // a start is taken
     output logic                                     begin_o,  // a program starts in the next cycle
     output logic                                     running_o,
     output logic                                     done_o,
@@ -111,7 +112,8 @@ module control (
     if (clear_i) state_d = Idle;
   end
 
-  assign pending_d = (pending_q || start_i) && !clear_i && !begin_o && !running_o && !trapped_o;
+  assign accept_o  = start_i && !clear_i && !running_o && !trapped_o;
+  assign pending_d = (pending_q || accept_o) && !clear_i && !begin_o && !running_o && !trapped_o;
 
   `FF(state_q, state_d, Idle)
   `FF(pending_q, pending_d, 1'b0)

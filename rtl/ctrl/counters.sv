@@ -1,5 +1,6 @@
 // Cycle counters: all cycles of a run, and for every engine the cycles of each of its classes. Read through the
-// external port of the register block: two 32-bit halves a counter, the low one first, in the order of the map.
+// external port of the register block: two 32-bit halves a counter, in the order of the map. A read of a low half keeps
+// the high one of that moment, which every read of a high half returns until the next low one.
 
 `include "assertions.svh"
 `include "registers.svh"
@@ -25,7 +26,8 @@ module counters (
   // Eight slots an engine, as in the map; slot 0 of LOAD holds all cycles, its classes follow.
   logic [31:0] count;
   logic [CounterW-1:0] counts_q[32];
-  logic [63:0] selected;
+  logic [CounterW-1:0] selected;
+  logic [CounterW-33:0] high_q;
 
   always_comb begin
     count                   = '0;
@@ -44,11 +46,12 @@ module counters (
     end
   end
 
-  assign selected = 64'(counts_q[addr_i[7:3]]);
+  assign selected = counts_q[addr_i[7:3]];
 
   `FF(rd_ack_o, req_i && !req_is_wr_i, 1'b0)
   `FF(wr_ack_o, req_i && req_is_wr_i, 1'b0)
-  `FFLNR(rd_data_o, addr_i[2] ? selected[63:32] : selected[31:0], req_i)
+  `FFL(high_q, selected[CounterW-1:32], req_i && !req_is_wr_i && !addr_i[2], '0)
+  `FFLNR(rd_data_o, addr_i[2] ? 32'(high_q) : selected[31:0], req_i)
 
   logic unused_ok;
   assign unused_ok = ^{addr_i[1:0], count[7], count[15], count[23], count[31:30]};

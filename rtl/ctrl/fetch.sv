@@ -11,7 +11,8 @@ module fetch #(
     input  logic                      clk_i,
     input  logic                      rst_ni,
     input  logic                      stop_i,        // also before the start
-    input  logic          [     31:6] prog_base_i,   // stable while running
+    input  logic                      accept_i,      // a start is taken: of this program
+    input  logic          [     31:6] prog_base_i,
     input  chip_pkg::pc_t             prog_count_i,
     output logic                      idle_o,        // nothing outstanding
     output logic                      exhausted_o,   // every instruction was handed over
@@ -19,13 +20,12 @@ module fetch #(
     input  logic                      ready_i,
     output logic          [    511:0] instr_o,
     output logic                      error_o,
-    // AXI4 read channels; the address offer may be withdrawn when stopped
+    // AXI4 read channels; the address offer may be withdrawn when stopped; what was asked for has room
     output logic                      ar_valid_o,
     input  logic                      ar_ready_i,
     output logic          [     31:0] ar_addr_o,
     output logic          [      7:0] ar_len_o,
-    input  logic                      r_valid_i,
-    output logic                      r_ready_o,
+    input  logic                      r_valid_i,     // always taken
     input  logic          [8*Depth-1:0] r_data_i,
     input  logic                      r_error_i
 );
@@ -35,22 +35,25 @@ module fetch #(
   localparam int unsigned BeatW = (Beats > 1) ? $clog2(Beats) : 1;
   localparam int unsigned CountW = $clog2(Prefetch + 1);
 
-  pc_t next_d, next_q;
+  logic [31:6] base_q;
+  pc_t count_q, next_d, next_q;
   logic [CountW-1:0] reserved_d, reserved_q;  // instructions in the buffer and on their way to it
   logic [CountW-1:0] outstanding_d, outstanding_q;  // instructions on their way
   logic [BeatW-1:0] beat_d, beat_q;
   logic issue, arrive, complete, buffer_ready;
   logic failed_q, failed;
 
-  assign ar_valid_o = !stop_i && next_q != prog_count_i && 32'(reserved_q) != Prefetch;
-  assign ar_addr_o  = {prog_base_i + 26'(next_q), 6'd0};
+  `FFL(base_q, prog_base_i, accept_i, '0)
+  `FFL(count_q, prog_count_i, accept_i, '0)
+
+  assign ar_valid_o = !stop_i && next_q != count_q && 32'(reserved_q) != Prefetch;
+  assign ar_addr_o  = {base_q + 26'(next_q), 6'd0};
   assign ar_len_o   = 8'(Beats - 1);
   assign issue      = ar_valid_o && ar_ready_i;
 
-  assign r_ready_o = 1'b1;
-  assign arrive    = r_valid_i;
-  assign complete  = arrive && 32'(beat_q) == Beats - 1;
-  assign failed    = r_error_i || (failed_q && beat_q != '0);
+  assign arrive   = r_valid_i;
+  assign complete = arrive && 32'(beat_q) == Beats - 1;
+  assign failed   = r_error_i || (failed_q && beat_q != '0);
 
   always_comb begin
     next_d        = next_q;
@@ -107,7 +110,7 @@ module fetch #(
   );
 
   assign idle_o      = outstanding_q == '0;
-  assign exhausted_o = next_q == prog_count_i && reserved_q == '0;
+  assign exhausted_o = next_q == count_q && reserved_q == '0;
 
   `ASSERT_ALWAYS(BufferRoom, !complete || buffer_ready || stop_i)
   `ASSERT_ALWAYS(Expected, !r_valid_i || outstanding_q != '0)

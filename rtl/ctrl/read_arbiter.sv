@@ -1,5 +1,7 @@
 // Shares the AXI4 read channels: fetch has identifier 0 and goes first, LOAD has identifier 1. One address register, so
-// that an offer to the bus is never changed or withdrawn.
+// that an offer to the bus is never changed or withdrawn. No path leads from the bus through here to the bus: fetch has
+// room for whatever it asked for, and LOAD's ready is that of its spill register, a function of registers alone. A beat
+// of fetch thus waits while LOAD's register is full, which LOAD empties whatever fetch does.
 
 `include "assertions.svh"
 `include "registers.svh"
@@ -13,14 +15,13 @@ module read_arbiter #(
     output logic               fetch_ar_ready_o,
     input  logic [       31:0] fetch_ar_addr_i,
     input  logic [        7:0] fetch_ar_len_i,
-    output logic               fetch_r_valid_o,
-    input  logic               fetch_r_ready_i,
+    output logic               fetch_r_valid_o,   // taken in this cycle
     input  logic               load_ar_valid_i,
     output logic               load_ar_ready_o,
     input  logic [       31:0] load_ar_addr_i,
     input  logic [        7:0] load_ar_len_i,
     output logic               load_r_valid_o,
-    input  logic               load_r_ready_i,
+    input  logic               load_r_ready_i,    // from registers alone
     output logic [8*Depth-1:0] r_data_o,
     output logic               r_error_o,
     // AXI4
@@ -47,9 +48,9 @@ module read_arbiter #(
   `FFLNR(ar_addr_o, fetch_ar_valid_i ? fetch_ar_addr_i : load_ar_addr_i, take)
   `FFLNR(ar_len_o, fetch_ar_valid_i ? fetch_ar_len_i : load_ar_len_i, take)
 
-  assign fetch_r_valid_o = r_valid_i && !r_id_i;
+  assign r_ready_o       = load_r_ready_i;
+  assign fetch_r_valid_o = r_valid_i && r_ready_o && !r_id_i;
   assign load_r_valid_o  = r_valid_i && r_id_i;
-  assign r_ready_o       = r_id_i ? load_r_ready_i : fetch_r_ready_i;
   assign r_data_o        = r_data_i;
   assign r_error_o       = r_resp_i[1];
 

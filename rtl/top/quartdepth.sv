@@ -25,6 +25,8 @@ module quartdepth #(
     output logic [        7:0] m_axi_arlen_o,
     output logic [        2:0] m_axi_arsize_o,
     output logic [        1:0] m_axi_arburst_o,
+    output logic [        3:0] m_axi_arcache_o,
+    output logic [        2:0] m_axi_arprot_o,
     output logic               m_axi_arvalid_o,
     input  logic               m_axi_arready_i,
     input  logic [        0:0] m_axi_rid_i,
@@ -39,6 +41,8 @@ module quartdepth #(
     output logic [        7:0] m_axi_awlen_o,
     output logic [        2:0] m_axi_awsize_o,
     output logic [        1:0] m_axi_awburst_o,
+    output logic [        3:0] m_axi_awcache_o,
+    output logic [        2:0] m_axi_awprot_o,
     output logic               m_axi_awvalid_o,
     input  logic               m_axi_awready_i,
     output logic [8*Depth-1:0] m_axi_wdata_o,
@@ -126,7 +130,7 @@ module quartdepth #(
 
   // -- Control --------------------------------------------------------------------------------
 
-  logic begin_run, running, stop, done, trapped, chip_idle;
+  logic accept, begin_run, running, stop, done, trapped, chip_idle;
   logic fetch_idle, fetch_exhausted, fetch_valid, fetch_ready, fetch_error;
   logic [511:0] fetch_instr;
   logic decode_busy, decode_halt, decode_trap;
@@ -143,7 +147,7 @@ module quartdepth #(
   logic [Engines-1:0][31:0] retire_sig;
   logic acc_valid, acc_ready;
   logic [Cols-1:0][31:0] acc_data;
-  logic fetch_ar_valid, fetch_ar_ready, fetch_r_valid, fetch_r_ready;
+  logic fetch_ar_valid, fetch_ar_ready, fetch_r_valid;
   logic [31:0] fetch_ar_addr;
   logic [7:0] fetch_ar_len;
   logic load_ar_valid, load_ar_ready, load_r_valid, load_r_ready;
@@ -173,6 +177,7 @@ module quartdepth #(
       .oldest_pc_i   (oldest_pc),
       .retire_i      (retire),
       .rows_waiting_i(acc_valid),
+      .accept_o      (accept),
       .begin_o       (begin_run),
       .running_o     (running),
       .done_o        (done),
@@ -192,6 +197,7 @@ module quartdepth #(
       .clk_i,
       .rst_ni,
       .stop_i      (stop),
+      .accept_i    (accept),
       .prog_base_i (csr_out.PROG_BASE.line.value),
       .prog_count_i(csr_out.PROG_COUNT.count.value),
       .idle_o      (fetch_idle),
@@ -205,7 +211,6 @@ module quartdepth #(
       .ar_addr_o   (fetch_ar_addr),
       .ar_len_o    (fetch_ar_len),
       .r_valid_i   (fetch_r_valid),
-      .r_ready_o   (fetch_r_ready),
       .r_data_i    (r_data),
       .r_error_i   (r_error)
   );
@@ -527,7 +532,6 @@ module quartdepth #(
       .fetch_ar_addr_i (fetch_ar_addr),
       .fetch_ar_len_i  (fetch_ar_len),
       .fetch_r_valid_o (fetch_r_valid),
-      .fetch_r_ready_i (fetch_r_ready),
       .load_ar_valid_i (load_ar_valid),
       .load_ar_ready_o (load_ar_ready),
       .load_ar_addr_i  (load_ar_addr),
@@ -548,12 +552,17 @@ module quartdepth #(
       .r_resp_i        (m_axi_rresp_i)
   );
 
-  // Whole beats, incrementing; writes have identifier 0.
+  // Whole beats, incrementing; writes have identifier 0. Normal memory, which may be buffered but is not looked up in
+  // caches; data accesses of an unprivileged, non-secure master.
   assign m_axi_arsize_o  = 3'($clog2(Depth));
   assign m_axi_arburst_o = 2'b01;
+  assign m_axi_arcache_o = 4'b0011;
+  assign m_axi_arprot_o  = 3'b010;
   assign m_axi_awid_o    = '0;
   assign m_axi_awsize_o  = 3'($clog2(Depth));
   assign m_axi_awburst_o = 2'b01;
+  assign m_axi_awcache_o = 4'b0011;
+  assign m_axi_awprot_o  = 3'b010;
 
   // -- Counters and what the registers show ---------------------------------------------------
 

@@ -35,6 +35,7 @@ module bench_dma #(
     // the busier ports
     input  logic                       rreq_i,
     input  logic [          AddrW-1:0] raddr_i,
+    output logic                       rgnt_o,
     output logic [        8*Depth-1:0] rdata_o,
     input  logic                       wreq_i,
     input  logic [          AddrW-1:0] waddr_i,
@@ -88,6 +89,7 @@ module bench_dma #(
 
   assign rreq[0]  = rreq_i;
   assign raddr[0] = raddr_i;
+  assign rgnt_o   = rgnt[0];
   assign rdata_o  = rdata[0];
   assign wreq[0]  = wreq_i;
   assign waddr[0] = waddr_i;
@@ -150,7 +152,6 @@ module bench_dma #(
       .fetch_ar_addr_i ('0),
       .fetch_ar_len_i  ('0),
       .fetch_r_valid_o (),
-      .fetch_r_ready_i (1'b1),
       .load_ar_valid_i (ar_valid),
       .load_ar_ready_o (ar_ready),
       .load_ar_addr_i  (ar_addr),

@@ -191,13 +191,17 @@ async def _rivals(bench: Bench, share: float) -> None:
     dut, rng = bench.dut, bench.rng
     words = len(bench.local[Space.SPAD]) // bench.depth
     busy = stalls(rng, share)
+    granted = True
     while True:
         await FallingEdge(dut.clk_i)
-        dut.rreq_i.value = next(busy)
-        dut.raddr_i.value = rng.randrange(words)
+        if granted:  # otherwise the request stands
+            dut.rreq_i.value = next(busy)
+            dut.raddr_i.value = rng.randrange(words)
         dut.wreq_i.value = next(busy)
         dut.waddr_i.value = words
         dut.wdata_i.value = 0
+        await ReadOnly()
+        granted = dut.rreq_i.value == 0 or dut.rgnt_o.value == 1
 
 
 async def make(dut: Any, stall: float, latency: int = 0, **behaviour: Any) -> Bench:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.sim.build.cocotb_run import run
 from triptych.sim.rtl.sources import ROOT, RTL, parameters, sources
 
 
-def test_control() -> None:
+@pytest.mark.parametrize("module", ["control", "start"])
+def test_control(module: str) -> None:
     stubs = sorted((ROOT / "tests" / "rtl" / "stubs").glob("*.sv"))
     files = [*sources("common", "mem", "regs", "ctrl"), *stubs, RTL / "top" / "quartdepth.sv"]
-    run("quartdepth", files, "tests.rtl.cocotb_control", parameters(chip_config("tiny")))
+    run("quartdepth", files, f"tests.rtl.cocotb_{module}", parameters(chip_config("tiny")))
