@@ -5,6 +5,7 @@
 
 `ifdef SYNTHESIS
 `define ASSERT_ALWAYS(name, condition)
+`define ASSERT_CLOCKED(name, condition)
 `define ASSERT_STABLE(name, valid, ready, data)
 `define ASSERT_STEADY(name, request, grant, data)
 `else
@@ -12,6 +13,10 @@
 // `condition` holds at every clock edge outside reset.
 `define ASSERT_ALWAYS(name, condition) \
   name : assert property (@(posedge clk_i) disable iff (!rst_ni) (condition));
+
+// The same in modules without a reset.
+`define ASSERT_CLOCKED(name, condition) \
+  name : assert property (@(posedge clk_i) (condition));
 
 // An offer that was not taken stays, unchanged.
 `define ASSERT_STABLE(name, valid, ready, data) \

@@ -1,5 +1,7 @@
-// Memory with one read and one write port: read data one cycle after `re_i`, held; a read of the word that is written
-// in the same cycle returns the old data. In its own file so that synthesis can put a macro in its place.
+// Memory with one read and one write port: read data one cycle after `re_i`, held. A word must not be read and written
+// in the same cycle: two-port macros promise no data then. In its own file so that synthesis can put a macro in its place.
+
+`include "assertions.svh"
 
 module ram_1r1w #(
     parameter int unsigned Words = 256,  // words
@@ -17,10 +19,6 @@ module ram_1r1w #(
 );
   logic [8*Bytes-1:0] mem[Words];
 
-`ifndef SYNTHESIS
-  initial for (int unsigned w = 0; w < Words; w++) mem[w] = '0;
-`endif
-
   always_ff @(posedge clk_i) begin
     if (re_i) rdata_o <= mem[raddr_i];
   end
@@ -35,4 +33,6 @@ module ram_1r1w #(
       end
     end
   end
+
+  `ASSERT_CLOCKED(NoClash, !(re_i && we_i && raddr_i == waddr_i))
 endmodule

@@ -1,5 +1,6 @@
 // Scratchpad of four banks, each serving one read and one write a cycle. Grants are combinational; the lower port number
-// wins a bank. Read data come in the cycle after the grant. A word's bank: arith_pkg::spad_bank; its row: word / 4.
+// wins a bank. Read data come in the cycle after the grant. A word that a port wants to write is not read in that cycle:
+// the read waits, and sees what was written. A word's bank: arith_pkg::spad_bank; its row: word / 4.
 
 `include "assertions.svh"
 `include "registers.svh"
@@ -39,6 +40,16 @@ module spad #(
   logic [8*Depth-1:0] wdata [Banks];
   logic [        1:0] rbank [ReadPorts];
   logic [        1:0] rbank_q[ReadPorts];
+  logic               clash [ReadPorts];
+
+  always_comb begin
+    for (int unsigned p = 0; p < ReadPorts; p++) begin
+      clash[p] = 1'b0;
+      for (int unsigned w = 0; w < WritePorts; w++) begin
+        if (wreq_i[w] && waddr_i[w] == raddr_i[p]) clash[p] = 1'b1;
+      end
+    end
+  end
 
   always_comb begin
     for (int unsigned b = 0; b < Banks; b++) begin
@@ -48,7 +59,7 @@ module spad #(
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       rgnt_o[p] = 1'b0;
       rbank[p]  = arith_pkg::spad_bank(raddr_i[p][5:0]);
-      if (rreq_i[p] && !re[rbank[p]]) begin
+      if (rreq_i[p] && !clash[p] && !re[rbank[p]]) begin
         rgnt_o[p]      = 1'b1;
         re[rbank[p]]   = 1'b1;
         rrow[rbank[p]] = raddr_i[p][AddrW-1:2];

@@ -1,6 +1,7 @@
 // One accumulator bank: R rows of C int32 with one read and one write port; read data one cycle after `re_i`, held.
-// In its own file so that synthesis can put a macro in its place.
+// A row must not be read and written in the same cycle. In its own file so that synthesis can put a macro in its place.
 
+`include "assertions.svh"
 `include "registers.svh"
 
 module mxu_acc_bank #(
@@ -20,4 +21,6 @@ module mxu_acc_bank #(
 
   `FFLNR(rdata_o, rows_q[raddr_i], re_i)
   `FFLNR(rows_q[waddr_i], wdata_i, we_i)
+
+  `ASSERT_CLOCKED(NoClash, !(re_i && we_i && raddr_i == waddr_i))
 endmodule

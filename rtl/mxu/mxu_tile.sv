@@ -1,5 +1,5 @@
 // The stationary tile, double-buffered: words fill the shadow, `swap_i` copies it to the active tile.
-// Columns that do not exist are cleared. Bytes are kept as `stored_weight` makes them.
+// Columns that do not exist are cleared. A write clocks the flops of the columns that it changes. Bytes are kept as `stored_weight` makes them.
 
 `include "registers.svh"
 
@@ -21,14 +21,14 @@ module mxu_tile
     input  logic [8*Depth-1:0] word_i,
     output logic [        7:0] weight_o[Cols][Depth]
 );
-  logic [7:0] shadow_d[Cols][Depth], shadow_q[Cols][Depth], active_q[Cols][Depth];
+  logic [7:0] shadow_q[Cols][Depth], active_q[Cols][Depth], bytes[Depth], none;
+
+  assign none = stored_weight('0, int8_i);
 
   always_comb begin
-    automatic logic [7:0] bytes[Depth];
     automatic logic [31:0] part;
-    shadow_d = shadow_q;
     bytes = '{default: '0};
-    part = '0;
+    part  = '0;
     if (write_i) begin
       for (int unsigned i = 0; i < Depth / 4; i++) begin
         part = word_i[32*i+:32];
@@ -36,25 +36,26 @@ module mxu_tile
           bytes[4*i+j] = stored_weight(part[8*j+:8] & {{4{keep_high_i}}, 4'hf}, int8_i);
         end
       end
-      if (transpose_i) begin
-        for (int unsigned c = 0; c < Cols; c++) begin
-          shadow_d[c][index_i[$clog2(Depth)-1:0]] = (c >= 32'(columns_i)) ? stored_weight('0, int8_i) :
-              (upper_i && Depth > Cols) ? bytes[Depth-Cols+c] : bytes[c];
-        end
-      end else begin
-        shadow_d[index_i[$clog2(Cols)-1:0]] = bytes;
-        if (index_i == '0) begin
-          for (int unsigned c = 1; c < Cols; c++) begin
-            if (c >= 32'(columns_i)) begin
-              for (int unsigned k = 0; k < Depth; k++) shadow_d[c][k] = stored_weight('0, int8_i);
-            end
-          end
+    end
+  end
+
+  // A column's flops are clocked when it is written: by its word, cleared with the first column's, or a byte of a k.
+  for (genvar c = 0; c < Cols; c++) begin : gen_column
+    logic exists, write;
+    assign exists = c < 32'(columns_i);
+    assign write  = write_i && (transpose_i || 32'(index_i) == c || (index_i == '0 && !exists));
+
+    always_ff @(posedge clk_i) begin
+      if (write) begin
+        if (transpose_i) begin
+          shadow_q[c][index_i[$clog2(Depth)-1:0]] <= !exists ? none : bytes[upper_i?Depth-Cols+c : c];
+        end else begin
+          shadow_q[c] <= exists ? bytes : '{default: none};
         end
       end
     end
   end
 
-  `FFLNR(shadow_q, shadow_d, write_i)
   `FFLNR(active_q, shadow_q, swap_i)
   assign weight_o = active_q;
 endmodule

@@ -102,7 +102,12 @@ module vpu_parameters
   `FFLNR(target_q, target_d, start)
   `FFLNR(tag_q[target_d], wanted, start)
 
-  for (genvar i = 0; i < PerWord; i++) begin : gen_parameter
-    `FFLNR(parameter_o[target_q][LaneW'(PerWord*32'(landed_q)+i)], rdata_i[64*i+:64], landing_q)
+  // One process: its parts are chosen by a register, so that only one may drive them.
+  always_ff @(posedge clk_i) begin
+    if (landing_q) begin
+      for (int unsigned i = 0; i < PerWord; i++) begin
+        parameter_o[target_q][LaneW'(PerWord*32'(landed_q)+i)] <= rdata_i[64*i+:64];
+      end
+    end
   end
 endmodule

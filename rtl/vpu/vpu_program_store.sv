@@ -22,10 +22,6 @@ module vpu_program_store
   logic [8*Depth-1:0] words_q[Words];
   microword_t read_d;
 
-`ifndef SYNTHESIS
-  initial for (int unsigned w = 0; w < Words; w++) words_q[w] = '0;
-`endif
-
   if (Depth <= MicrowordBytes) begin : gen_narrow
     localparam int unsigned Parts = MicrowordBytes / Depth;
     always_comb begin

@@ -30,10 +30,6 @@ module vpu_row_scalars
   logic [RowW-1:0] row_q;
   logic signed [31:0] value_q, old, joined;
 
-`ifndef SYNTHESIS
-  initial for (int unsigned s = 0; s < RowScalars; s++) entries_q[s] = '{default: '0};
-`endif
-
   `FF(write_q, write_i, 1'b0)
   `FFLNR(set_q, set_i, write_i)
   `FFLNR(max_q, reduce_i == ReduceMax, write_i)

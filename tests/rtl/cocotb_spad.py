@@ -1,8 +1,9 @@
-"""spad against a model: priorities, banks, data a cycle later, old data on a collision, byte enables."""
+"""spad against a model: priorities, banks, data a cycle later, reads that wait for writes of their word, enables."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import Any
 
 import cocotb
@@ -16,13 +17,14 @@ def bank(word: int) -> int:
     return (word ^ word >> 2 ^ word >> 4) & 3
 
 
-def grants(requests: list[int | None]) -> list[bool]:
-    """Which of the ports are served: the first one of each bank."""
+def grants(requests: list[int | None], written: Collection[int] = ()) -> list[bool]:
+    """Which of the ports are served: the first one of each bank, reads of words that are being written aside."""
     busy: set[int] = set()
     served = []
     for word in requests:
-        served.append(word is not None and bank(word) not in busy)
-        if word is not None:
+        asks = word is not None and word not in written
+        served.append(word is not None and asks and bank(word) not in busy)
+        if word is not None and asks:
             busy.add(bank(word))
     return served
 
@@ -66,7 +68,7 @@ async def random_traffic(dut: Any) -> None:
         for p, data in enumerate(expected):
             if data is not None:
                 assert int(dut.rdata_o[p].value) == int.from_bytes(data, "little"), f"cycle {cycle} port {p}"
-        served = grants(reads)
+        served = grants(reads, {w[0] for w in writes if w is not None})
         written = grants([w and w[0] for w in writes])
         for p in range(readers):
             assert dut.rgnt_o[p].value == served[p], f"cycle {cycle} read port {p}"
@@ -74,13 +76,13 @@ async def random_traffic(dut: Any) -> None:
             assert dut.wgnt_o[p].value == written[p], f"cycle {cycle} write port {p}"
         lost += sum(word is not None and not s for word, s in zip(reads, served, strict=True))
         await RisingEdge(dut.clk_i)
-        touched = {w[0] for w, s in zip(writes, written, strict=True) if w is not None and s}
+        touched = {w[0] for w in writes if w is not None}
+        collisions += sum(word in touched for word in reads)
         for p in range(readers):
             word = reads[p]
             expected[p] = None
             if word is not None and served[p]:
                 expected[p] = bytes(memory[word])
-                collisions += word in touched
                 reads[p] = None
         for p in range(writers):
             write = writes[p]

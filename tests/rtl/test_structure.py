@@ -1,0 +1,122 @@
+"""What the netlist must look like, whatever it computes: drivers, paths through the bus, enables (slang, Yosys)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyslang
+import pytest
+
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.sim.rtl.sources import BOARD, INCLUDES, ROOT, RTL, fastcar_sources, packages, parameters, sources
+
+STUBS = ROOT / "tests" / "rtl" / "stubs"
+
+# Run by a Python of its own: Yosys writes to stdout and ends the process on errors.
+WORKER = """
+import sys
+from pyosys import libyosys as ys
+design = ys.Design()
+for command in sys.argv[1].splitlines():
+    ys.run_pass(command, design)
+"""
+TO_BITS = ("proc", "flatten", "opt -fast", "memory_dff", "memory_map", "simplemap", "splitnets -ports", "opt_clean")
+
+
+def yosys(
+    top: str, files: Sequence[Path], commands: Sequence[str], sizes: Mapping[str, int] | None = None,
+    boxes: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """Reads a design, runs the commands and returns what Yosys said. Raises AssertionError when it fails."""
+    options = [*(f"-I {p}" for p in INCLUDES), *(f"-G {k}={v}" for k, v in (sizes or {}).items())]
+    options += [f"--blackboxed-module {name}" for name in boxes]
+    read = f"read_slang --threads 1 -D SYNTHESIS {' '.join(options)} --top {top} {' '.join(map(str, files))}"
+    script = "\n".join([read, f"hierarchy -top {top}", *commands])
+    run = subprocess.run([sys.executable, "-c", WORKER, script], capture_output=True, text=True, check=False)
+    log = run.stdout + run.stderr
+    assert run.returncode == 0, log[-3000:]
+    return log
+
+
+def analysed(top: str, files: Sequence[Path]) -> bool:
+    """Whether slang finds the design legal, who drives what included."""
+    driver = pyslang.driver.Driver()
+    driver.addStandardArgs()
+    words = ["slang", "--top", top, "-Wno-unused-parameter", *(f"-I {p}" for p in INCLUDES), *map(str, files)]
+    assert driver.parseCommandLine(" ".join(words))
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    compilation = driver.createCompilation()
+    driver.reportCompilation(compilation, True)
+    driver.runAnalysis(compilation)
+    return bool(driver.reportDiagnostics(True))
+
+
+TOPS = {"quartdepth_board": [*sources(), BOARD], "fastcar_core": fastcar_sources()}
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_each_variable_has_one_driver(top: str) -> None:
+    assert analysed(top, TOPS[top])
+
+
+TWO_DRIVERS = "\n  always_ff @(posedge clk_i) parameter_o[target_q][0] <= '0;\nendmodule"
+PRELOADED = "\n  initial mem[0] = '0;\nendmodule"
+
+
+@pytest.mark.parametrize(("name", "more"), [("vpu_parameters", TWO_DRIVERS), ("ram_1r1w", PRELOADED)])
+def test_a_second_driver_is_seen(name: str, more: str, tmp_path: Path) -> None:
+    planted = tmp_path / f"{name}.sv"
+    files = [planted if p.stem == name else p for p in [*sources(), BOARD]]
+    (original,) = (p for p in sources() if p.stem == name)
+    planted.write_text(original.read_text().replace("\nendmodule", more))
+    assert not analysed("quartdepth_board", files)
+
+
+def test_parameters_keep_their_flops(tmp_path: Path) -> None:
+    """Two buffers of C parameters of 64 bits are as many flops, each with one driver."""
+    cols, out = 8, tmp_path / "parameters.json"
+    files = [*packages(), RTL / "vpu" / "vpu_pkg.sv", RTL / "vpu" / "vpu_parameters.sv"]
+    commands = ["proc", "opt", "check -assert", "simplemap", f"write_json {out}"]
+    log = yosys("vpu_parameters", files, commands, {"Cols": cols})
+    assert "conflicting" not in log
+    module = json.loads(out.read_text())["modules"]["vpu_parameters"]
+    driven = [c["connections"]["Q"][0] for c in module["cells"].values() if "DFF" in c["type"]]
+    held = module["ports"]["parameter_o"]["bits"]
+    assert len(held) == len(set(held)) == 2 * 64 * cols
+    assert set(held) <= set(driven)
+    assert len(driven) == len(set(driven))
+
+
+def chip() -> list[Path]:
+    """The chip with stub engines."""
+    stubs = sorted(STUBS.glob("*.sv"))
+    return [*sources("common", "mem", "regs", "ctrl"), *stubs, RTL / "top" / "quartdepth.sv"]
+
+
+@pytest.mark.parametrize("bus", ["m_axi", "s_axil"])
+def test_no_path_from_bus_to_bus(bus: str) -> None:
+    """No output of a bus depends on an input of a bus in the same cycle (AXI4, A3.2.1)."""
+    cone = [f"select -count i:{bus}_* %coe* o:{bus}_* %i", f"select -count i:{bus}_* %coe*"]
+    log = yosys("quartdepth", chip(), [*TO_BITS, *cone], parameters(chip_config("tiny")), ["ram_1r1w"])
+    counts = [int(line.split()[0]) for line in log.splitlines() if line.endswith(" objects.")]
+    assert counts[-1] > 100, "the cone of the inputs is empty: the names have changed"
+    assert counts[-2] == 0
+
+
+def test_a_column_of_the_tile_is_clocked_alone(tmp_path: Path) -> None:
+    """No enable but the swap's clocks more flops than a column has."""
+    depth, cols, out = 16, 8, tmp_path / "tile.json"
+    files = [*packages(), RTL / "mxu" / "mxu_tile.sv"]
+    yosys("mxu_tile", files, ["proc", "opt", "simplemap", f"write_json {out}"], {"Depth": depth, "Cols": cols})
+    module = json.loads(out.read_text())["modules"]["mxu_tile"]
+    cells = [c["connections"] for c in module["cells"].values() if "DFF" in c["type"]]
+    clocked = Counter(c["E"][0] for c in cells)
+    swap = module["ports"]["swap_i"]["bits"][0]
+    assert clocked.pop(swap) == sum(clocked.values()) == 8 * depth * cols
+    assert max(clocked.values()) <= 8 * depth
