@@ -3,6 +3,12 @@
 `ifndef TRIPTYCH_ASSERTIONS_SVH
 `define TRIPTYCH_ASSERTIONS_SVH
 
+// A parameter outside the range that its module states stops elaboration, in every tool.
+`define CHECK_PARAMETER(name, condition) \
+  if (!(condition)) begin : name \
+    $fatal(1, `"a parameter is out of its range: name`"); \
+  end
+
 `ifdef SYNTHESIS
 `define ASSERT_ALWAYS(name, condition)
 `define ASSERT_CLOCKED(name, condition)

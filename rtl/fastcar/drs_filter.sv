@@ -52,4 +52,6 @@ module drs_filter
   `FFLNR(pass_o, pass_d, take)
 
   `ASSERT_STABLE(CommandStable, valid_o, ready_i, {row_o, lanes_o, pass_o, data_o})
+
+  `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
 endmodule

@@ -2,6 +2,8 @@
 // k takes every word for the k-th row of the pass, and a last one in which the rows left are split over the lanes:
 // lane k works for row `k mod left`, and a row's lanes divide the window's words among them, in order.
 
+`include "assertions.svh"
+
 module drs_plan
   import fastcar_pkg::*;
 #(
@@ -39,4 +41,7 @@ module drs_plan
       if (words > steps_o) steps_o = words;
     end
   end
+
+  `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
+  `CHECK_PARAMETER(WordsInRange, Words >= 1 && Words <= MaxWords)
 endmodule

@@ -11,7 +11,9 @@ module fastcar_core
     parameter int unsigned Chain    = 8,     // DSPs of a chain
     parameter int unsigned Lanes    = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Words    = 16,    // of a window
-    parameter int unsigned Inputs   = 1024,  // segments of inputs that a lane stores
+    parameter int unsigned Longest  = 11008,  // inputs of the longest product: LLaMA-7B's down projection
+    // segments of inputs that a lane stores: those of its rows in every pass
+    parameter int unsigned Inputs   = ((MaxRows + Lanes - 1) / Lanes) * ((Longest + Width - 1) / Width),
     parameter int unsigned Depth    = 512,   // words of prefetch
     parameter int unsigned MaxBurst = 64     // beats
 ) (
@@ -48,6 +50,7 @@ module fastcar_core
     input  logic                     rvalid_i,
     output logic                     rready_o,
     input  logic        [8*Width-1:0] rdata_i,
+    input  logic        [       1:0] rresp_i,
     input  logic                     rlast_i,
     // sums
     output logic                     sum_valid_o,
@@ -59,6 +62,7 @@ module fastcar_core
     // the decision, as it is taken
     output logic                     decided_o,
     output logic        [MaxRows-1:0] index_o,
+    output fault_e                   fault_o,          // it has stopped, until reset
     // counters
     output logic        [     31:0]  rows_replayed_o,
     output logic        [     31:0]  rows_computed_o,
@@ -143,7 +147,8 @@ module fastcar_core
       .data_o (index_head)
   );
 
-  logic word_valid, word_ready;
+  logic word_valid, word_ready, no_room;
+  fault_e read_fault;
   logic [8*Width-1:0] word;
 
   weight_streamer #(
@@ -166,10 +171,12 @@ module fastcar_core
       .rvalid_i,
       .rready_o,
       .rdata_i,
+      .rresp_i,
       .rlast_i,
       .valid_o         (word_valid),
       .ready_i         (word_ready),
       .word_o          (word),
+      .fault_o         (read_fault),
       .delivered_o     (stream_o[0]),
       .blocked_o       (stream_o[1]),
       .no_region_o     (stream_o[2]),
@@ -209,11 +216,14 @@ module fastcar_core
       .sum_pair_o,
       .sum_even_o,
       .sum_odd_o,
+      .no_room_o       (no_room),
       .cycles_o,
       .lanes_busy_o,
       .lanes_spare_o,
       .loads_dropped_o
   );
+
+  assign fault_o = (read_fault == FaultNone && no_room) ? FaultNoRoom : read_fault;
 
   count_t computing;
   always_comb begin

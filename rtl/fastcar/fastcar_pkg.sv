@@ -16,6 +16,14 @@ package fastcar_pkg;
     PolicyMean      = 2'd3
   } policy_e;
 
+  // Why the core stopped, until reset.
+  typedef enum logic [1:0] {
+    FaultNone      = 2'd0,
+    FaultSlave     = 2'd1,  // a read of weights was answered SLVERR
+    FaultDecode    = 2'd2,  // or DECERR
+    FaultNoRoom    = 2'd3   // a job's inputs do not fit in the lanes
+  } fault_e;
+
   // What one lane does in the last pass: words `first` to `first + words - 1` of a window for the pass's row `slot`.
   typedef struct packed {
     row_t   slot;

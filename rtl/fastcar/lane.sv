@@ -2,6 +2,7 @@
 // Holds its own copies of the window's words and of the inputs of its rows, so that each lane may take another word for
 // another row. Products run down chains of DSPs, whose inputs are skewed by a cycle each.
 
+`include "assertions.svh"
 `include "registers.svh"
 
 module lane
@@ -13,7 +14,7 @@ module lane
     parameter int unsigned Inputs  = 1024,  // stored segments of inputs
     parameter int unsigned Entries = 64,    // accumulators of a tile; there are two tiles
     localparam int unsigned WordW  = $clog2(2 * Words),
-    localparam int unsigned InputW = $clog2(Inputs),
+    localparam int unsigned InputW = (Inputs > 1) ? $clog2(Inputs) : 1,
     localparam int unsigned EntryW = $clog2(2 * Entries)
 ) (
     input  logic                      clk_i,
@@ -135,4 +136,9 @@ module lane
     if (busy_q[Latency-1]) sums[tag.entry] <= fresh;
   end
   assign {odd_o, even_o} = sums[sum_addr_i];
+
+  `CHECK_PARAMETER(WholeChains, Chain >= 1 && Width >= Chain && Width % Chain == 0 && Width <= 64)
+  `CHECK_PARAMETER(WholeBytes, Width % 8 == 0)
+  `CHECK_PARAMETER(TwoWindows, Words >= 1 && Words <= MaxWords)
+  `CHECK_PARAMETER(SomeRoom, Inputs >= 1 && Entries >= 1)
 endmodule

@@ -1,6 +1,7 @@
 // Products of int4 weight matrices with the int8 rows that compute. A job loads the rows' inputs, of which those of
 // replayed rows are dropped, then takes the weights as they stream in, whole tiles of Words pairs of outputs by segments
 // of Width inputs: tile, segment, word. Sums of a tile leave row by row while the next tile is computed.
+// A job whose rows' inputs do not fit in the lanes is refused: `no_room_o`, and nothing moves until reset.
 
 `include "assertions.svh"
 `include "registers.svh"
@@ -12,7 +13,7 @@ module matvec_engine
     parameter int unsigned Chain  = 8,     // DSPs of a chain
     parameter int unsigned Lanes  = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Words  = 16,    // of a window
-    parameter int unsigned Inputs = 1024   // segments of inputs that a lane stores
+    parameter int unsigned Inputs = 1024   // segments of inputs that a lane stores, of all its rows
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
@@ -38,6 +39,7 @@ module matvec_engine
     output logic         [       15:0] sum_pair_o,
     output logic signed  [       31:0] sum_even_o,
     output logic signed  [       31:0] sum_odd_o,
+    output logic                       no_room_o,
     // Every cycle is one of: no job, planning, loading, issuing, words late, sums in the way, end of the job.
     output logic         [        6:0][31:0] cycles_o,
     output logic         [       31:0] lanes_busy_o,  // lane cycles of issuing cycles: with a product
@@ -47,7 +49,7 @@ module matvec_engine
   localparam int unsigned Passes = (MaxRows + Lanes - 1) / Lanes;
   localparam int unsigned Entries = Passes * Words;
   localparam int unsigned WordW = $clog2(2 * Words);
-  localparam int unsigned InputW = $clog2(Inputs);
+  localparam int unsigned InputW = (Inputs > 1) ? $clog2(Inputs) : 1;
   localparam int unsigned EntryW = $clog2(2 * Entries);
   localparam int unsigned Latency = Chain + 5;  // from the last product's issue to its sum in place
 
@@ -56,7 +58,8 @@ module matvec_engine
     Plan,
     Load,
     Run,
-    Finish
+    Finish,
+    Refused
   } state_e;
 
   state_e state_d, state_q;
@@ -267,13 +270,18 @@ module matvec_engine
       .odd_o       (sum_odd_o)
   );
 
+  logic fits;
+  assign fits      = (32'(full) + 32'(left != '0)) * 32'(segments_q) <= Inputs;
+  assign no_room_o = state_q == Refused;
+
   always_comb begin
     state_d = state_q;
     unique case (state_q)
       Idle: if (take) state_d = Plan;
-      Plan: if (plan_ready) state_d = Load;
+      Plan: if (plan_ready) state_d = fits ? Load : Refused;
       Load: if (loaded_q && !input_valid) state_d = (count == '0) ? Idle : Run;
       Run: if (!busy) state_d = Finish;
+      Refused: ;
       default: if (taken_q == '0 && !sum_valid_o) state_d = Idle;
     endcase
   end
@@ -304,4 +312,8 @@ module matvec_engine
   `ASSERT_ALWAYS(OneClass, $onehot(now))
   `ASSERT_ALWAYS(InputsFit, !input_valid ||
                  32'(input_pass) * 32'(segments_q) + 32'(input_segment) < Inputs)
+
+  `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
+  `CHECK_PARAMETER(WordsInRange, Words >= 1 && Words <= MaxWords)
+  `CHECK_PARAMETER(ASegmentOfEveryPass, Inputs >= Passes)
 endmodule

@@ -19,7 +19,10 @@ MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_core_main.cpp"
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
 STREAM = ("delivered", "blocked", "no_region", "no_decision", "memory", "skipped")
 CYCLES = ("idle", "plan", "load", "issue", "wait_words", "wait_sums", "finish")
-REST = ("lanes_busy", "lanes_spare", "loads_dropped", "rows_computed", "rows_replayed", "total", "quiet", "latency")
+REST = (
+    "lanes_busy", "lanes_spare", "loads_dropped", "rows_computed", "rows_replayed", "total", "quiet", "latency",
+    "fault",
+)  # fmt: skip
 ENDLESS = 4_000_000
 
 
@@ -75,6 +78,8 @@ class Scenario:
     interval: tuple[int, int] = (1, 1)  # cycles between beats, as a fraction
     seed: int = 1
     late: int = 0  # cycle before which no score comes
+    error: int = -1  # byte of the weights whose beat gets `response` (2 SLVERR, 3 DECERR)
+    response: int = 2
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,8 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
     may = int.from_bytes(np.packbits(scenario.may, bitorder="little").tobytes().ljust(4, b"\0"), "little", signed=True)
     header = [
         scenario.seed, scenario.stall, scenario.latency, *scenario.interval, int(scenario.policy), scenario.threshold,
-        scenario.rows, may, ENDLESS, len(regions), len(jobs), len(loads), len(beats), 0, len(image),
+        scenario.rows, may, ENDLESS, len(regions), len(jobs), len(loads), len(beats), len(image),
+        scenario.error, scenario.response,
     ]  # fmt: skip
     tables = np.array(regions, "<i4").tobytes() + np.array(jobs, "<i4").tobytes()
     return np.array(header, "<i4").tobytes() + tables + b"".join(loads) + b"".join(beats) + image
