@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.sim.build import children
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl import generate_decode, generate_registers
@@ -24,11 +24,8 @@ PYTHON = ("golden", "sim", "tests", "setup.py")
 
 def _run(*arguments: str) -> str:
     """Output of a tool that found something, empty when it found nothing."""
-    try:
-        run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
-    except FileNotFoundError:
-        raise TriptychError(f"{arguments[0]} is missing: run 'make venv'") from None
-    return (run.stdout + run.stderr).strip() if run.returncode else ""
+    run = children.run(arguments, cwd=ROOT, env=environment())
+    return run.text.strip() if run.status else ""
 
 
 def verilator(config: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.interruptions import Room, finish, interrupt, maps
 from triptych.sim.build import children
+from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.errors import TriptychError
 
 # A child that starts one of its own and ignores nothing; both say who they are.
@@ -43,7 +46,9 @@ def read(path: Path) -> int:
 PARENT = """
     import sys
     from concurrent.futures import ThreadPoolExecutor
-    from triptych.sim.build import children
+    from tests.e2e.interruptions import Room, finish, interrupt, maps
+from triptych.sim.build import children
+from triptych.sim.cli.depth import shipped_photo
     from triptych.sim.cli import main as cli
 
     @cli.app.command()
@@ -104,3 +109,18 @@ def test_a_forked_worker_has_its_own_children(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     wait_until(lambda: not any(map(alive, family)))
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_is_run_again(tmp_path: Path) -> None:
+    """METER on the `tiny` chip's RTL, its build and cache empty: interrupted in the build, before and in the run."""
+    room = Room(tmp_path, tmp_path / "tmp", {"TRIPTYCH_BUILD": str(tmp_path / "build")})
+    photo = str(shipped_photo("coffee.png"))
+    words = [sys.executable, "-m", "triptych.sim.cli", "depth", photo, "--config", "tiny", "--size", "64x64"]
+    draw = random.Random(3)
+    into = [[*words, "--out", str(tmp_path / name)] for name in ("out", "again")]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        print(interrupt(room, into[0], draw.uniform(3, 40), number))
+    for command in into:
+        assert "bit-exact (RTL = golden machine = integer network)" in finish(room, command)
+    assert maps(tmp_path / "out") == maps(tmp_path / "again") != {}
