@@ -3,9 +3,9 @@
     python -m tests.e2e.interruptions [--seed N] [--moments N] [--seconds S] [--folder DIR]
 
 clones the checkout into a folder whose name holds a blank and letters beyond ASCII, where `make demo` must refuse
-before it installs anything, and into one whose name holds such letters alone, where it interrupts `make demo` (environment,
-build, simulation, reports: wherever it is), runs it again to its end and compares the depth maps with those of a run
-that nobody interrupted. Takes a quarter of an hour.
+before it installs anything, and into one whose name holds such letters alone, where it interrupts `make demo`
+(environment, build, simulation, reports: wherever it is), runs it again to its end and compares the depth maps with
+those of a run that nobody interrupted. Takes a quarter of an hour.
 """
 
 from __future__ import annotations
