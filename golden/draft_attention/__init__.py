@@ -2,10 +2,10 @@
 
 from triptych.golden.draft_attention.api import block_sparse_attention, draft_attention, select_blocks
 from triptych.golden.draft_attention.block_sets import BlockSets
-from triptych.golden.draft_attention.diffusers_hook import enable_draft_attention
 from triptych.golden.draft_attention.dispatch import Backend
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry, TextPlacement
+from triptych.golden.draft_attention.pipelines.hook import enable_draft_attention
 from triptych.golden.draft_attention.selection import DraftStatistic
 
 __all__ = [

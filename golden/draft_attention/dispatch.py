@@ -184,6 +184,15 @@ def attend(backend: Backend, call: Call) -> None:
             call.lse.copy_(lse)
 
 
+@functools.lru_cache(maxsize=8)
+def all_blocks(batch: int, heads: int, geometry: Geometry, device: torch.device) -> BlockSets:
+    """The sets of dense attention, kept so that repeated calls copy nothing from the host."""
+    n = geometry.n_blocks
+    one = sets_from_mask(torch.ones(1, 1, 1, n, dtype=torch.bool, device=device))
+    bits = one.bits.expand(batch, heads, n, -1).contiguous()
+    return BlockSets(bits, one.counts.expand(batch, heads, n).contiguous(), geometry)
+
+
 def choose_sets(
     backend: Backend, q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float
 ) -> BlockSets:
@@ -240,8 +249,12 @@ def run(
     target = _writable(backend, out)
     q, k, v = (readable(backend, x) for x in (q, k, v))
     heads, groups = q.shape[1], q.shape[1] // k.shape[1]
-    step = heads if heads_per_pass is None else max(groups, heads_per_pass // groups * groups)
     sparsity = rule.head_sparsity(heads)
+    if not rule.faithful and not any(sparsity):  # nothing to choose, and nothing left out for a tail
+        sets = all_blocks(q.shape[0], heads, geometry, q.device)
+        attend(backend, Call(q, k, v, sets, geometry, geometry, scale, target, eight_bit=eight_bit))
+        return out if target is out else out.copy_(target)
+    step = heads if heads_per_pass is None else max(groups, heads_per_pass // groups * groups)
     for first in range(0, heads, step):
         last = min(first + step, heads)
         here, kv_here = slice(first, last), slice(first // groups, last // groups)
@@ -250,3 +263,18 @@ def run(
         sets, tail = select(*pieces, geometry, part, scale, with_tail)
         attend(backend, Call(*pieces, sets, geometry, geometry, scale, target[:, here], tail, eight_bit=eight_bit))
     return out if target is out else out.copy_(target)
+
+
+DENSE_KERNEL_FROM = 32768
+"""Tokens from which on our dense kernel is the faster one on Hopper (docs/results.md, speed at 0 %)."""
+
+
+def dense_kernel_pays(q: torch.Tensor, geometry: Geometry) -> bool:
+    """Whether dense attention of `[batch, heads, length, dim]` is faster on our kernel than in PyTorch."""
+    if q.device.type != "cuda" or q.shape[2] < DENSE_KERNEL_FROM:
+        return False
+    try:
+        request = Request(q.dtype, q.shape[3], geometry, geometry, False, False, False)
+        return serving_backend(None, q.device, request) is Backend.HOPPER
+    except DraftAttentionError:
+        return False

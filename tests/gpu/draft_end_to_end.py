@@ -19,7 +19,8 @@ import torch
 from draft_bench import HUNYUAN, WAN, Shape, output_folder, random_inputs, save
 from draft_peers import cudnn_dense
 
-from triptych.golden.draft_attention import diffusers_hook, draft_attention, enable_draft_attention
+from triptych.golden.draft_attention import draft_attention, enable_draft_attention
+from triptych.golden.draft_attention.pipelines import layers
 
 DENSE_SHARE = 0.25
 
@@ -74,9 +75,9 @@ def rows_for(
         return cudnn_dense(q, k, v)
 
     timed(model, inputs)  # compiles, and warms up every layer
-    diffusers_hook.draft_attention = dense_attention
+    layers.draft_attention = dense_attention
     dense, exact = timed(model, inputs)
-    diffusers_hook.draft_attention = draft_attention
+    layers.draft_attention = draft_attention
     handle.disable()
     rows.append({"model": name, "variant": "cuDNN dense", "step_s": dense})
     for variant, options in variants.items():

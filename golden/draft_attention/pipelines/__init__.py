@@ -1,0 +1,1 @@
+"""Draft attention inside `diffusers` models: which models, which steps, and the door through which it is called."""
