@@ -28,6 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
+def listening() -> None:
+    """In a child before it begins: Ctrl-C is not ignored, as it is in what a shell started with `&`."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Room:
     """Where a command runs, with a TMPDIR of its own, by which its processes are known wherever they hide."""
@@ -42,7 +47,7 @@ class Room:
         env = {**os.environ, "TMPDIR": str(self.temporary), **self.variables}
         return subprocess.Popen(
             words, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=listening,
         )  # fmt: skip
 
     def processes(self) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.interruptions import Room, finish, interrupt, maps
+from tests.e2e.interruptions import Room, finish, interrupt, listening, maps
 from triptych.sim.build import children
 from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.errors import TriptychError
@@ -46,7 +46,7 @@ def read(path: Path) -> int:
 PARENT = """
     import sys
     from concurrent.futures import ThreadPoolExecutor
-    from tests.e2e.interruptions import Room, finish, interrupt, maps
+    from tests.e2e.interruptions import Room, finish, interrupt, listening, maps
 from triptych.sim.build import children
 from triptych.sim.cli.depth import shipped_photo
     from triptych.sim.cli import main as cli
@@ -65,7 +65,7 @@ from triptych.sim.cli.depth import shipped_photo
 def test_children_end_with_the_command(number: signal.Signals, tmp_path: Path) -> None:
     """The worker's thread waits for the child: Ctrl-C took 64 s, a killed parent left its simulator."""
     code = textwrap.dedent(PARENT).format(tree=TREE.format(folder=tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, preexec_fn=listening)
     family = [read(tmp_path / name) for name in ("outer", "inner")]
     begin = time.monotonic()
     process.send_signal(number)
