@@ -24,6 +24,7 @@ from torch import Tensor
 from triptych.golden.fastcar.tokenizer import SIDE
 from triptych.golden.files import replacing, write
 from triptych.golden.paths import shared_dir
+from triptych.golden.photo import read_photo
 
 FRAMES = 8
 VIDEO_SIZE = (171, SIDE)  # width, height
@@ -70,7 +71,7 @@ def photo(name: str) -> NDArray[np.uint8]:
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
-    picture = Image.open(next(p for p in sorted(folder.glob(f"{name}.*")) if p.suffix != ".npz")).convert("RGB")
+    picture = read_photo(next(p for p in sorted(folder.glob(f"{name}.*")) if p.suffix != ".npz"))
     return np.asarray(middle_square(picture, PHOTO_SIDE))
 
 

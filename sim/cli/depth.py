@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from triptych.golden import provenance
-from triptych.golden.photo import fit_photo
+from triptych.golden.photo import Fit, fit_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
@@ -133,7 +133,8 @@ def prepare(options: Options, progress: Progress) -> Prepared:
         return Prepared(model, compiled, stored.metres_per_unit or 1.0, key)
     model = meter.load_weights(options.weights)
     photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
-    images = [to_tensor(fit_photo(p, options.size).rgb) for p in photos]
+    # cropped: ranges are those of what photos show, not of filling
+    images = [to_tensor(fit_photo(p, options.size, Fit.CROP).rgb) for p in photos]
     pixels = provenance.digest(*(image.numpy().tobytes() for image in images))
     weights = options.weights or meter.DEFAULT_WEIGHTS
     key = cache.fingerprint([weights], pixels, options.widths, options.size, options.config, code, versions)
@@ -228,7 +229,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     Raises TriptychError when the chip traps, ValueError for a photo that cannot be read.
     """
     compiled, network = prepared.compiled, prepared.compiled.network
-    fitted = fit_photo(photo, options.size)
+    fitted = fit_photo(photo, options.size, Fit.CROP)
     codes = image_codes(network, fitted.rgb)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     total = len(compiled.instructions)

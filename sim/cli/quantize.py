@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from triptych.golden.files import FileError, check_writable
-from triptych.golden.photo import fit_photo
+from triptych.golden.photo import Fit, fit_photo
 from triptych.golden.provenance import code_digest, digest, sources
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
@@ -49,7 +49,8 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     if options.out.exists() and not options.out.read_bytes().startswith(MAGIC):
         raise FileError(f"cannot write {options.out}: it is there and is no model file: name another --out")
     check_writable(options.out.parent)
-    photos = [fit_photo(p, net.size).rgb for p in options.calibration]
+    # cropped: ranges are those of what photos show, not of filling
+    photos = [fit_photo(p, net.size, Fit.CROP).rgb for p in options.calibration]
     frames = (
         Frames(np.stack(photos), digest(*(photo.tobytes() for photo in photos)))
         if photos

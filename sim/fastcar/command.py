@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command()
 def generate(
-    image: Annotated[Path | None, typer.Argument(help="Seed frame; without: a photo.")] = None,
+    image: Annotated[Path | None, typer.Argument(help="Seed frame: its middle square; without: a photo.")] = None,
     skip: Annotated[float, typer.Option(help="Share of MLPs to replay, 0..1.")] = 0.5,
     motion: Annotated[MotionName, typer.Option(help="What the camera does.")] = PAN_RIGHT,
     frames: Annotated[int, typer.Option(help="Frames, the seed included: 2..8.")] = 8,
@@ -52,6 +53,8 @@ def generate(
     with shown() as show:
         show("loading", 0, 0)
         result = run.generate(options, show)
+    if result.seed_share < 0.995 and image is not None:
+        print(f"{image}: its middle square is the seed frame, {result.seed_share:.0%} of the photo", file=sys.stderr)
     if as_json:
         print(json.dumps(run.as_object(result)))
         return

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo
 from triptych.golden.fastcar.config import Policy, TasVariant
@@ -20,6 +20,7 @@ from triptych.golden.fastcar.generation import Decoded, Sampling, decode
 from triptych.golden.fastcar.model import IntegerModel
 from triptych.golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokenizer
 from triptych.golden.files import check_not_input, check_writable, replacing, write
+from triptych.golden.photo import read_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.view.report import save_figure
 
@@ -53,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of a run, and the files written."""
+    """Figures of a run, and the files written. seed_share: of the photo that its middle square is, 0..1."""
 
     frames: int
     skip_target: float
@@ -65,18 +66,18 @@ class Result:
     mlp_rows_dense: int
     seconds_dense: float
     seconds_replayed: float
+    seed_share: float
     files: list[str]
 
 
-def seed_picture(image: Path | None) -> Pictures:
-    """(128, 128, 3), the middle square. Raises TriptychError for a file that is no picture."""
-    try:
-        picture = Image.fromarray(photo("chelsea")) if image is None else Image.open(image).convert("RGB")
-    except UnidentifiedImageError:
-        raise TriptychError(f"{image} is not a picture: give a JPEG or PNG") from None
+def seed_picture(image: Path | None) -> tuple[Pictures, float]:
+    """(128, 128, 3), the middle square, and its share of the photo, 0..1. Raises PhotoError, TriptychError for a tiny
+    one."""
+    picture = Image.fromarray(photo("chelsea")) if image is None else read_photo(image)
     if min(picture.size) < 16:
         raise TriptychError(f"{image} is too small ({picture.width}x{picture.height}): give at least 16x16 pixels")
-    return np.asarray(middle_square(picture, SIDE))
+    share = min(picture.size) / max(picture.size)
+    return np.asarray(middle_square(picture, SIDE)), share
 
 
 def check(options: Options) -> None:
@@ -100,9 +101,9 @@ def check(options: Options) -> None:
 
 
 def generate(options: Options, progress: Progress = lambda text, done, total: None) -> Result:
-    """Both videos and their files in `options.out`. Raises TriptychError."""
+    """Both videos and their files in `options.out`. Raises TriptychError, PhotoError."""
     check(options)
-    picture = seed_picture(options.image)
+    picture, share = seed_picture(options.image)
     check_writable(options.out)
     check_not_input(*(options.out / f"fastcar{ending}" for ending in ENDINGS))
     model, tokenizer = IntegerModel.load(), load_tokenizer()
@@ -125,6 +126,7 @@ def generate(options: Options, progress: Progress = lambda text, done, total: No
         mlp_rows_dense=replayed.replayed.size,
         seconds_dense=seconds_dense,
         seconds_replayed=seconds_replayed,
+        seed_share=share,
         files=[str(path) for path in files],
     )
 

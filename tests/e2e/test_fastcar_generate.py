@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from triptych.golden.photo import PhotoError
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar import generate
 
@@ -74,6 +76,26 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) 
 def test_options_out_of_range(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(TriptychError, match=says):
         generate.check(generate.Options(**wrong))
+
+
+def test_photos_are_read_as_everywhere(tmp_path: Path) -> None:
+    upright = np.zeros((192, 256, 3), np.uint8)
+    upright[:, 128:] = (200, 100, 50)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
+    seed, share = generate.seed_picture(tmp_path / "turned.png")
+    assert (seed[:, :62] < 3).all()
+    assert np.abs(seed[:, 66:].astype(int) - (200, 100, 50)).max() < 3
+    assert share == 0.75
+    Image.fromarray(upright[..., 0].astype(np.uint16) * 257).save(tmp_path / "wide.png")
+    seed, _ = generate.seed_picture(tmp_path / "wide.png")
+    assert (seed[:, :62] < 3).all()
+    assert (seed[:, 66:] > 197).all()
+    assert (seed[:, 66:] < 203).all()
+    Image.fromarray(upright[..., 0] / np.float32(255)).save(tmp_path / "float.tiff")
+    with pytest.raises(PhotoError, match="floating-point"):
+        generate.seed_picture(tmp_path / "float.tiff")
 
 
 def test_a_picture_too_small(tmp_path: Path) -> None:
