@@ -81,7 +81,7 @@ def _split_projections(graph: FloatGraph) -> FloatGraph:
             width = layer.heads * layer.head_dim
             names = []
             for role, source, first in zip("qkv", (layer.query, layer.key, layer.value), layer.channels, strict=True):
-                producer = made[source]
+                producer = made.get(source)
                 if not isinstance(producer, Conv) or producer.depthwise:
                     raise GraphError(f"attention '{layer.name}': '{source}' must come from a linear layer")
                 part = slice(first, first + width)

@@ -54,6 +54,12 @@ class Code:
         return (-7, 7) if self.narrow else _LIMITS[self.format]
 
     @property
+    def codes(self) -> range:
+        """All codes."""
+        lo, hi = self.limits
+        return range(lo, hi + 1)
+
+    @property
     def step(self) -> float:
         """What one unit of the value that a layer hands to its encoder, or stores, is worth."""
         return self.unit if self.format is Format.TABLE4 else self.scale

@@ -85,8 +85,9 @@ def quantize(
     """The integer network, calibrated on images of the graph's input shape, [1,C,H,W] float32 in 0..1.
 
     codes: codes of chosen pictures instead of the calibrated ones. eight: pictures that stay INT8 in w4a4 and mixed.
-    rounded: weights of chosen layers. Raises QuantizeError without images, for unknown pictures or layers, non-finite
-    values, or a layer whose sums could overflow 32 bits.
+    rounded: weights of chosen layers. Raises QuantizeError without images, for images that the input's code does not
+    hold, unknown pictures or layers, non-finite values, or a layer whose sums could overflow 32 bits; ValueError for
+    unknown widths.
     """
     return quantize_ranges(graph, calibrate(graph, images), widths, codes, eight, rounded)
 
@@ -99,7 +100,7 @@ def quantize_ranges(
     given, known = dict(rounded or {}), {layer.name for layer in graph.layers}
     if unknown := sorted(set(given) - known):
         raise QuantizeError(f"no layer '{unknown[0]}' in the network")
-    return _Quantizer(graph, dict(ranges), widths, dict(codes or {}), set(eight), given).run()
+    return _Quantizer(graph, dict(ranges), Widths(widths), dict(codes or {}), set(eight), given).run()
 
 
 def fixed_point(real: float, what: str = "a factor") -> Scale:
@@ -124,6 +125,16 @@ def uniform_code(low: float, high: float, fmt: Format) -> Code:
 def symmetric_code(low: float, high: float, narrow: bool = False) -> Code:
     """Symmetric int8 code, -127..127 or, narrow, -7..7."""
     return Code(Format.INT8, max(-low, high, 1e-9) / (WEIGHT_TOP if narrow else 127), narrow=narrow)
+
+
+def check_range(name: str, low: float, high: float, code: Code) -> None:
+    """Raises QuantizeError when the code clips values in low..high."""
+    least, most = (float(f(code.decode(np.array(code.codes)))) for f in (np.min, np.max))
+    if low < least - code.step / 2 or high > most + code.step / 2:
+        raise QuantizeError(
+            f"images hold {low:.4g}..{high:.4g}, but '{name}' holds {least:.4g}..{most:.4g}: give bytes / 255, and let "
+            "the network itself normalise them, for one by a BatchNorm2d in front"
+        )
 
 
 def calibrate(graph: FloatGraph, images: Sequence[Tensor]) -> dict[str, Range]:
@@ -203,6 +214,7 @@ class _Quantizer:
                 narrow = self.widths.narrow and name not in eight
                 code = uniform_code(low, high, Format.UINT4 if narrow else Format.INT8)
             self.pictures[name] = Picture(graph.shapes[name], code)
+        check_range(graph.input, *self.ranges[graph.input], self.code(graph.input))
         for layer in graph.layers:
             if isinstance(layer, Concat):  # what only this layer reads is made in its code, the rest is converted
                 for part in set(layer.parts):
@@ -237,18 +249,20 @@ class _Quantizer:
         lo, hi = code.clamp
         return (max(lo, code.zero) if relu else lo), hi
 
-    def _residual(self, source: str | None, name: str) -> Residual | None:
+    def _residual(self, source: str | None, name: str, unit: float) -> Residual | None:
         if source is None:
             return None
         code = self.code(source)
-        ratio = code.scale / self._unit(name)[0]
-        return Residual(source, -code.zero, fixed_point(ratio, f"'{name}': the residual's rescaling"))
+        scale = fixed_point(code.scale / unit, f"'{name}': the residual's rescaling")
+        return Residual(source, -code.zero, scale)
 
-    def _unit(self, name: str) -> tuple[float, int]:
-        """Unit of a sum of two, and bits that it is finer than what its code is made from: tables have a fine unit."""
+    def _unit(self, name: str, *operands: str) -> tuple[float, int]:
+        """Unit of a sum of pictures, and bits that it is finer than what its code is made from: tables have a fine
+        unit. One that was zero on all images has a tiny one, for which factors are too large: with the least that they
+        can take what is not zero saturates, as it should."""
         code = self.code(name)
         fraction = FRACTION if code.format in (Format.INT8, Format.UINT4) else 0
-        return code.step / 2**fraction, fraction
+        return max(code.step / 2**fraction, *(self.code(n).scale / LARGEST_FACTOR for n in operands)), fraction
 
     def _convolution(
         self, layer: Conv | Transposed, weight: Tensor, out_axis: int,
@@ -275,12 +289,13 @@ class _Quantizer:
             scale = np.maximum(fine, np.abs(bias) / (source.scale * MAX_BIAS / 2))
             q = np.rint(q * (fine / scale).reshape(shaped.shape))
         gelu = None
-        if isinstance(layer, Conv) and layer.residual is not None:
-            step, fraction = self._unit(layer.name)
+        added = layer.residual if isinstance(layer, Conv) else None
+        if added is not None:
+            step, fraction = self._unit(layer.name, added)
         if isinstance(layer, Conv) and layer.gelu:
             if layer.residual is not None:
                 raise QuantizeError(f"'{layer.name}': GELU cannot take a residual")
-            gelu = fixed_point(GELU_STEP / step, f"'{layer.name}': the rescaling after GELU")
+            gelu = fixed_point(min(GELU_STEP / step, LARGEST_FACTOR), f"'{layer.name}': the rescaling after GELU")
             step = GELU_STEP
         # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does
         real = np.minimum(source.scale * scale / step, LARGEST_FACTOR)
@@ -300,7 +315,7 @@ class _Quantizer:
             depthwise=isinstance(layer, Conv) and layer.depthwise,
             transposed=isinstance(layer, Transposed),
             extra=layer.extra if isinstance(layer, Transposed) else (0, 0),
-            residual=self._residual(layer.residual if isinstance(layer, Conv) else None, layer.name),
+            residual=self._residual(added, layer.name, step),
             fraction=fraction,
             gelu=gelu,
             regrid=layer.regrid if isinstance(layer, Conv) else None,
@@ -308,23 +323,24 @@ class _Quantizer:
 
     def _polish(self, layer: Gain) -> Polish:
         code, out = self.code(layer.source), self.code(layer.name)
-        factors = [fixed_point(code.scale * float(g) / out.step, f"'{layer.name}': the gain") for g in layer.gain]
+        real = np.minimum(code.scale * layer.gain.double().numpy() / out.step, LARGEST_FACTOR)
+        factors = [fixed_point(float(f), f"'{layer.name}': the gain") for f in real]
         multiplier = np.array([f.multiplier for f in factors], dtype=np.int16)
         shift = np.array([f.shift for f in factors], dtype=np.uint8)
         return Polish(layer.name, layer.source, -code.zero, multiplier, shift, *out.clamp)
 
     def _double(self, layer: Enlarge) -> Double:
-        code, (unit, fraction) = self.code(layer.source), self._unit(layer.name)
+        code, (unit, fraction) = self.code(layer.source), self._unit(layer.name, layer.source)
         near, far = (fixed_point(f * code.scale / unit, f"'{layer.name}': the rescaling") for f in (0.75, 0.25))
         clamp = self.code(layer.name).clamp
         return Double(layer.name, layer.source, layer.axis - 2, -code.zero, near, far, fraction, *clamp)
 
     def _rescale(self, name: str, source: str, other: str | None, relu: bool) -> Rescale:
         code = self.code(source)
-        unit, fraction = self._unit(name) if other is not None else (self.code(name).step, 0)
-        scale = fixed_point(code.scale / unit, f"'{name}': the rescaling")
+        unit, fraction = self._unit(name, source, other) if other is not None else (self.code(name).step, 0)
+        scale = fixed_point(min(code.scale / unit, LARGEST_FACTOR), f"'{name}': the rescaling")
         lo, hi = self._limits(name, relu)
-        return Rescale(name, source, -code.zero, scale, lo, hi, self._residual(other, name), fraction)
+        return Rescale(name, source, -code.zero, scale, lo, hi, self._residual(other, name, unit), fraction)
 
     def _join(self, layer: Concat) -> list[Layer]:
         code = self.code(layer.name)
@@ -351,7 +367,7 @@ class _Quantizer:
         lo, hi = out.clamp
         return Normalise(
             layer.name, layer.source, fixed_point(64 / n), square_shift, min(round(n * layer.eps * unit), 1 << 30),
-            fraction, fixed_point(factor, f"'{layer.name}': the output rescaling"), lo, hi,
+            fraction, fixed_point(min(factor, LARGEST_FACTOR), f"'{layer.name}': the output rescaling"), lo, hi,
         )  # fmt: skip
 
     def _attend(self, layer: Attention) -> Attend:
@@ -367,6 +383,8 @@ class _Quantizer:
         low, high = self.ranges[f"{layer.name}/scores"]
         step = max((high - low) / 255, 1e-6)
         fraction = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
+        # what is added at the end has 16 bits
+        unit = max(out.step, v.scale * max(abs(v.zero), 1) / 32000)
         lo, hi = out.clamp
         return Attend(
             layer.name, layer.query, layer.key, layer.value, layer.heads, layer.head_dim, layer.patch,
@@ -375,8 +393,8 @@ class _Quantizer:
             exponent=fixed_point(step * LOG2_E * 1024, f"'{layer.name}': the exponent"),
             weight=Scale(127 << 7, 22),
             fraction=fraction,
-            out=fixed_point(v.scale * 2.0**fraction / out.step, f"'{layer.name}': the output rescaling"),
-            zero=round(out.zero - v.zero * v.scale / out.step),
+            out=fixed_point(v.scale * 2.0**fraction / unit, f"'{layer.name}': the output rescaling"),
+            zero=round(out.zero - v.zero * v.scale / unit),
             lo=lo, hi=hi,
         )  # fmt: skip
 

@@ -12,6 +12,10 @@ class Widths(StrEnum):
     MIXED = "mixed"
     W8A8 = "w8a8"
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"no widths {value!r}: choose one of {', '.join(cls)}")
+
     @property
     def weight_top(self) -> int:
         """The largest weight code; the smallest is its negative."""

@@ -63,6 +63,10 @@ class Method(Enum):
     FISHER = "fisher"
     FULL = "full"
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"no method {value!r}: choose one of {', '.join(m.value for m in cls)}")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -75,6 +79,10 @@ class Recipe:
     annealing: int = 0
     teaching: int = 160
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
+
+    def __post_init__(self) -> None:
+        for field, kind in (("widths", Widths), ("method", Method)):
+            object.__setattr__(self, field, kind(getattr(self, field)))  # raises ValueError; their text will do
 
     def reaches(self, method: Method) -> bool:
         """Whether the step is part of it."""
@@ -203,6 +211,20 @@ def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], Non
     return Stats(joined, {name: m / len(images) for name, m in moments.items()}, places)
 
 
+def last_inputs(graph: FloatGraph) -> set[str]:
+    """What the last layers with weights read: the output's, or those behind which only sums, concatenations and the
+    like lead to it."""
+    made = {layer.name: layer for layer in graph.layers}
+    found, waiting = set(), [graph.output]
+    while waiting:
+        layer = made.get(waiting.pop())
+        if isinstance(layer, Conv | Transposed):
+            found.add(layer.source)
+        elif layer is not None:
+            waiting += layer.sources
+    return found
+
+
 def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[str, int]) -> set[str]:
     """Pictures that the mixed mode keeps at eight bits: the last layer's input, then those whose four-bit code costs
     most for each MAC that reads it, until `MIXED_SHARE` of the MACs is spent."""
@@ -212,8 +234,7 @@ def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[st
             pixels = len(graph.shapes[layer.source if isinstance(layer, Transposed) else layer.name])
             macs[layer.source] = macs.get(layer.source, 0) + pixels * layer.weight.numel()
     total = sum(macs.values())
-    last = next(layer.source for layer in graph.layers if layer.name == graph.output and isinstance(layer, Conv))
-    chosen, spent = {last}, 0
+    chosen, spent = last_inputs(graph), 0
     ranked = sorted(choices, key=lambda c: -c.error * places[c.picture] / (macs.get(c.picture, 0) + 1))
     for choice in ranked:
         cost = macs.get(choice.picture, 0)
@@ -227,13 +248,15 @@ def run(
     graph: FloatGraph, images: list[Tensor], recipe: Recipe, progress: Progress, work: Work | None = None,
     device: str = "cpu",
 ) -> Result:  # fmt: skip
-    """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does."""
+    """Quantises. images: calibration, [1,C,H,W] float32 in 0..1. Raises QuantizeError as `quantize` does, before the
+    long steps."""
     widths, top = recipe.widths, recipe.widths.weight_top
     if recipe.method is Method.MINMAX and widths is not Widths.MIXED:
         return Result(quantize_ranges(graph, calibrate(graph, images), widths), [], [])
     if widths.narrow and recipe.method is not Method.MINMAX:
         graph = with_gains(graph)
     ranges = calibrate(graph, images)
+    plain = quantize_ranges(graph, ranges, widths)
     graph, batch = graph.to(torch.device(device)), torch.cat(images).to(device)
     work = work or Work()
     base = f"{fingerprint(graph, batch)} seed {recipe.seed}"
@@ -247,7 +270,6 @@ def run(
     choices: list[Choice] = []
     eight: set[str] = set()
     if widths.narrow:
-        plain = quantize_ranges(graph.to(CPU), ranges, widths)
         narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
         kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
         ticks = _ticker(progress, "choosing tables", len(narrow))
