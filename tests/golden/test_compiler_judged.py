@@ -19,7 +19,8 @@ from triptych.golden.quartdepth.compiler.layout import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.graph import capture
 from triptych.golden.quartdepth.network.network import Code, Network
-from triptych.golden.quartdepth.network.quantize import Bits, quantize
+from triptych.golden.quartdepth.network.quantize import quantize
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors.single import attention, conv2d, random_codes
 
 CHIPS = ["tiny", "small", "paper"]
@@ -37,10 +38,10 @@ class Fn(nn.Module):
         return self._forward(x, **self.parts)
 
 
-def quantized(module: nn.Module, *shape: int, bits: Bits = Bits.W4A8) -> Network:
+def quantized(module: nn.Module, *shape: int, widths: Widths = Widths.W4A8) -> Network:
     torch.manual_seed(0)
     image = torch.rand(1, *shape)
-    return quantize(capture(module, image), [image], bits)
+    return quantize(capture(module, image), [image], widths)
 
 
 def check(network: Network, chips: Sequence[str] = CHIPS) -> None:
@@ -62,16 +63,16 @@ def heads(x: Tensor, q: nn.Module, p: nn.Module, count: int) -> Tensor:
     return p(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-@pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
+@pytest.mark.parametrize("widths", [Widths.W4A8, Widths.W4A4], ids=str)
 @pytest.mark.parametrize(("count", "dim"), [(1, 20), (3, 20), (2, 24), (1, 8), (5, 3), (4, 16), (2, 33), (3, 40)])
-def test_heads_of_any_size(count: int, dim: int, bits: Bits) -> None:
+def test_heads_of_any_size(count: int, dim: int, widths: Widths) -> None:
     """The scores count the channels of a head and nothing behind the last one."""
     width = count * dim
     module = Fn(
         lambda x, a, q, p: heads(a(x), q, p, count),
         a=nn.Conv2d(3, 16, 3, padding=1), q=nn.Linear(16, 3 * width), p=nn.Linear(width, 8),
     )  # fmt: skip
-    check(quantized(module, 3, 5, 7, bits=bits), ["small", "paper"])
+    check(quantized(module, 3, 5, 7, widths=widths), ["small", "paper"])
 
 
 @pytest.mark.parametrize("narrow", [False, True])
@@ -109,14 +110,14 @@ def test_attention_makes_the_output(rows: int, cols: int, channels: int) -> None
     check(quantized(Fn(forward, a=nn.Conv2d(3, channels, 3, padding=1)), 3, 8, 6), ["small", "paper"])
 
 
-@pytest.mark.parametrize("bits", list(Bits), ids=lambda b: b.value)
+@pytest.mark.parametrize("widths", [Widths.W4A8, Widths.W4A4], ids=str)
 @pytest.mark.parametrize("sizes", [(16, 16), (5, 40, 3), (1, 1), (32, 64), (33, 8)])
-def test_concatenation_makes_the_output(sizes: tuple[int, ...], bits: Bits) -> None:
+def test_concatenation_makes_the_output(sizes: tuple[int, ...], widths: Widths) -> None:
     """Parts begin at groups of lanes that the chip writes whole; also where the output is larger than a scratchpad."""
     convs = {f"c{i}": nn.Conv2d(3, n, 3, padding=1) for i, n in enumerate(sizes)}
     module = Fn(lambda x, **parts: torch.cat([p(x) for p in parts.values()], 1), **convs)
-    check(quantized(module, 3, 9, 11, bits=bits))
-    check(quantized(module, 3, 33, 37, bits=bits), ["tiny"])
+    check(quantized(module, 3, 9, 11, widths=widths))
+    check(quantized(module, 3, 33, 37, widths=widths), ["tiny"])
 
 
 # ---- a last convolution that cannot fold
