@@ -13,7 +13,7 @@ from triptych.sim.build import children
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.weight_layout import pack_inputs, pack_weights
-from triptych.sim.rtl.sources import ROOT, fastcar_sources
+from triptych.sim.rtl.sources import ROOT, checker, fastcar_sources
 
 MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_core_main.cpp"
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
@@ -44,7 +44,7 @@ class Size:
         values = (self.width, self.chain, self.lanes, self.words, self.inputs, self.depth, self.burst)
         return Build(
             top="fastcar_core",
-            sources=tuple(fastcar_sources()),
+            sources=(*fastcar_sources(), *checker("fastcar_core")),
             cpp=(MAIN,),
             parameters=dict(zip(names, values, strict=True)),
             flags=FLAGS,

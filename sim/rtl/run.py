@@ -20,7 +20,7 @@ from triptych.sim.build import children
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.registers.register_map import REGISTERS
-from triptych.sim.rtl.sources import BOARD, ROOT, parameters, sources
+from triptych.sim.rtl.sources import BOARD, ROOT, checker, parameters, sources
 
 CLASSES = {
     Engine.LOAD: ("active", "empty", "token", "bus", "spad", "fill"),
@@ -82,7 +82,7 @@ def chip_build(config: ChipConfig, tuned: bool = False) -> Build:
     cpp = ROOT / "sim" / "rtl" / "cpp"
     return Build(
         top="quartdepth_board",
-        sources=(*sources(), BOARD),
+        sources=(*sources(), BOARD, *checker()),
         cpp=(cpp / "quartdepth_main.cpp",),
         headers=(cpp / "memory_model.h",),
         parameters=parameters(config),

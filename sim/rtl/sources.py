@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RTL = ROOT / "rtl"
 INCLUDES = (RTL / "common",)
 WAIVERS = RTL / "common" / "waivers.vlt"
-BOARD = ROOT / "sim" / "rtl" / "sv" / "quartdepth_board.sv"
+SV = ROOT / "sim" / "rtl" / "sv"
+BOARD = SV / "quartdepth_board.sv"
 """Top of the simulations that C++ drives: the chip behind registered inputs."""
 FOLDERS = ("common", "mem", "mxu", "vpu", "regs", "ctrl", "top")
 FIRST = ("isa_pkg.sv", "arith_pkg.sv")
@@ -58,3 +59,8 @@ def fastcar_sources() -> list[Path]:
     if not found:
         raise TriptychError(f"{RTL / 'fastcar'} is missing: run from a checkout of the repository, which holds rtl/")
     return [*found, RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv"]
+
+
+def checker(top: str = "quartdepth") -> list[Path]:
+    """The watch over the memory port of `top` (quartdepth or fastcar_core), a part of every simulation of it."""
+    return [SV / "axi_checker.sv", SV / f"bind_{top}.sv"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, RTL, packages
+from triptych.sim.rtl.sources import ROOT, RTL, SV, packages
 
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_load", "dma_store", "ram_1r1w", "spad")
 
@@ -15,6 +15,6 @@ MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_load", "dma_store", "ram_
 )
 def test_dma(depth: int, burst: int) -> None:
     files = [*packages(), RTL / "common" / "fifo.sv", *(RTL / "mem" / f"{m}.sv" for m in MODULES)]
-    files += [RTL / "ctrl" / "read_arbiter.sv", ROOT / "tests" / "rtl" / "bench_dma.sv"]
+    files += [RTL / "ctrl" / "read_arbiter.sv", SV / "axi_checker.sv", ROOT / "tests" / "rtl" / "bench_dma.sv"]
     sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
     run("bench_dma", files, "tests.rtl.cocotb_dma", sizes)

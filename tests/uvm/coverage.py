@@ -8,6 +8,7 @@ from itertools import product
 
 from pyuvm import ConfigDB, uvm_subscriber
 
+from tests.kit.axi_memory import Behaviour, ReadOrder, WriteOrder
 from tests.uvm.scoreboard import Executed
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -104,6 +105,8 @@ class Coverage(uvm_subscriber):
         self.config: ChipConfig = ConfigDB().get(self, "", "CONFIG")
         self.hits: Counter[Bin] = Counter()
         self.goal: set[Bin] = {("opcode", op.name) for op in Opcode} | {("memory", "latency"), ("memory", "stalls")}
+        self.goal |= {("memory", "writes", order.name) for order in WriteOrder}
+        self.goal |= {("memory", "reads", order.name) for order in ReadOrder}
         for opcode, fields in FIELDS.items():
             self.goal |= _enums(opcode.name, fields) | {(opcode.name, f, v) for f in _flags(fields) for v in "01"}
         for opcode, engine in product(ENGINE_OF, Engine):
@@ -140,12 +143,14 @@ class Coverage(uvm_subscriber):
         else:
             self.hit("trap", trap.name, str(engine))
 
-    def memory(self, latency: int, stall: float) -> None:
+    def memory(self, behaviour: Behaviour) -> None:
         """Samples the memory of a program."""
-        if latency:
+        if behaviour.latency:
             self.hit("memory", "latency")
-        if stall:
+        if behaviour.stall:
             self.hit("memory", "stalls")
+        self.hit("memory", "writes", behaviour.writes.name)
+        self.hit("memory", "reads", behaviour.reads.name)
 
     def _fields(self, name: str, fields: tuple[Field, ...], item: Instruction | Microword) -> None:
         for f in fields:

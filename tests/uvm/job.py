@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.kit.axi_memory import Behaviour
 from tests.kit.random_program import random_program
 from triptych.golden.quartdepth.chip.codec import EncodingError, Instruction, disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -13,22 +14,6 @@ from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.vectors.examples import Example
-
-
-@dataclass(frozen=True)
-class MemoryKnobs:
-    """latency: cycles before a burst's first beat. stall: share of cycles in which a channel holds back.
-    seed: of the random stalls."""
-
-    latency: int = 0
-    stall: float = 0.0
-    seed: int = 1
-
-    @classmethod
-    def random(cls, seed: int) -> MemoryKnobs:
-        """From a memory that always answers at once to a slow one."""
-        rng = random.Random(seed)
-        return cls(rng.choice((0, 1, 3, 12, 40)), rng.choice((0.0, 0.1, 0.3, 0.6)), seed)
 
 
 @dataclass(frozen=True)
@@ -51,7 +36,7 @@ class Job:
     base: int
     instructions: Sequence[Instruction | bytes]
     expected: Expected
-    knobs: MemoryKnobs = field(default_factory=MemoryKnobs)
+    behaviour: Behaviour = field(default_factory=Behaviour)
     watchdog: int = 30_000
 
     def image(self) -> Memory:
@@ -80,10 +65,10 @@ def random_job(config: ChipConfig, seed: int, length: int = 50, trap: Trap = Tra
     p = random_program(config, seed, length, trap)
     name = "random" if trap is Trap.NONE else f"random to {trap.name}"
     expected = Expected(p.trap, p.pc, p.engine)
-    return Job(name, seed, p.memory, p.base, p.instructions, expected, MemoryKnobs.random(seed))
+    return Job(name, seed, p.memory, p.base, p.instructions, expected, Behaviour.random(random.Random(seed)))
 
 
-def example_job(example: Example, knobs: MemoryKnobs) -> Job:
+def example_job(example: Example, behaviour: Behaviour) -> Job:
     """A hand-written program."""
     expected = Expected(Trap.NONE, len(example.instructions) - 1, 4)
-    return Job(example.name, 0, example.memory, example.base, example.instructions, expected, knobs)
+    return Job(example.name, 0, example.memory, example.base, example.instructions, expected, behaviour)

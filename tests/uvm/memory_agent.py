@@ -1,90 +1,56 @@
-"""AXI4 memory behind the chip: latency, stalls, error responses and silence are knobs of every program."""
+"""AXI4 memory behind the chip: how it behaves, its error responses and its silence belong to every program."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import cocotb
-from cocotb.triggers import ClockCycles, Event
-from cocotbext.axi import AxiBus, AxiSlave
 from pyuvm import uvm_agent, uvm_driver
 
-from tests.uvm.job import MemoryKnobs
+from tests.kit.axi_memory import AxiSubordinate
+from tests.uvm.job import Job
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 
 
-class ErrorResponse(Exception):
-    """Makes the AXI model answer SLVERR."""
-
-
 class MemoryDriver(uvm_driver):
-    """Slave on the chip's AXI4 master. Answers from a `Memory`; its fault ranges answer SLVERR, or never until
-    `release`. Addresses beyond it answer SLVERR."""
+    """Subordinate on the chip's AXI4 manager. Answers from a `Memory`; its fault ranges answer with an error, or never
+    until `release`. Addresses beyond it answer with an error."""
 
     def build_phase(self) -> None:
         dut = cocotb.top
-        self.clock = dut.clk
         self.memory = Memory(64)
-        self.knobs = MemoryKnobs()
-        self.random = random.Random(0)
-        self.released = Event()
-        self.next_read = -1
-        bus = AxiBus.from_prefix(dut, "m_axi")
-        self.slave = AxiSlave(bus, dut.clk, dut.rst_n, target=self, reset_active_level=False)
-        read, write = self.slave.read_if, self.slave.write_if
-        read.log.disabled = write.log.disabled = True
-        self.channels = (read.ar_channel, read.r_channel, write.aw_channel, write.w_channel, write.b_channel)
-        for channel in self.channels:
-            channel.log.disabled = True
+        self.silent = True
+        self.port = AxiSubordinate(dut, dut.clk, dut.rst_n, self, random.Random(0), suffixes=("", ""))
 
-    def load(self, memory: Memory, knobs: MemoryKnobs) -> None:
-        """Put another memory there; nothing may be outstanding."""
-        self.memory, self.knobs = memory, knobs
-        self.random = random.Random(knobs.seed)
-        self.released.clear()
-        for channel in self.channels:
-            channel.set_pause_generator(self._pauses() if knobs.stall else None)
-            channel.pause = False
+    def load(self, memory: Memory, job: Job) -> None:
+        """Put another memory there, that behaves as the job says; nothing may be outstanding."""
+        assert not self.port.outstanding, "the chip has not waited for its answers"
+        self.memory, self.silent = memory, True
+        self.port.rng.seed(job.seed)
+        self.port.set(job.behaviour)
 
     def release(self) -> None:
         """Silent ranges answer from now on."""
-        self.released.set()
+        self.silent = False
 
-    def _pauses(self) -> Iterator[bool]:
-        """Streaks of held and of free cycles, `stall` of them held."""
-        while True:
-            pause = self.random.random() < self.knobs.stall
-            for _ in range(self.random.choice((1, 1, 1, 2, 3, 8))):
-                yield pause
-
-    async def read(self, address: int, length: int) -> bytes:
+    def read(self, address: int, length: int) -> bytes:
         """Called by the AXI model for every beat."""
-        if address != self.next_read and self.knobs.latency:
-            await ClockCycles(self.clock, self.random.randint(1, self.knobs.latency))
-        self.next_read = address + length
-        await self._fault(address, length)
         return self.memory.data[address : address + length].tobytes()
 
-    async def write(self, address: int, data: bytes) -> None:
-        """Called by the AXI model for every run of enabled bytes of a beat."""
-        if self.knobs.latency and self.random.random() < 0.1:
-            await ClockCycles(self.clock, self.random.randint(1, self.knobs.latency))
-        await self._fault(address, len(data))
+    def write(self, address: int, data: bytes) -> None:
+        """Called by the AXI model for every beat or enabled byte of it."""
         self.memory.place(address, data)
 
-    async def _fault(self, address: int, length: int) -> None:
+    def fault(self, address: int, length: int) -> Fault | None:
+        """What is wrong with this place now; who was silent answers with an error in the end."""
         for start, end, fault in self.memory.faults:
             if address + length > start and address < end:
-                if fault is Fault.HANG:
-                    await self.released.wait()
-                raise ErrorResponse
-        if address + length > self.memory.size:
-            raise ErrorResponse
+                return Fault.HANG if fault is Fault.HANG and self.silent else Fault.ERROR
+        return Fault.ERROR if address + length > self.memory.size else None
 
 
 class MemoryAgent(uvm_agent):
-    """The memory; the AXI model itself asserts that no burst crosses 4 KiB and that the last beat says so."""
+    """The memory; that the chip keeps to AXI4 is what rtl/common/axi_checker.sv watches."""
 
     def build_phase(self) -> None:
         self.driver = MemoryDriver("driver", self)

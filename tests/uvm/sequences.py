@@ -30,30 +30,49 @@ class Outcome:
     signatures: dict[Engine, tuple[int, int]]
 
 
-class ProgramSequence(RegisterSequence):
-    """Puts one program into memory, starts it, waits for its interrupt, and has everything compared."""
+class LaunchSequence(RegisterSequence):
+    """Starts the program that lies in memory and waits for its interrupt; silent memory then answers, a trap stands."""
 
     def __init__(self, env: ChipEnvironment, job: Job) -> None:
         super().__init__(job.name)
         self.env, self.job = env, job
 
     async def body(self) -> None:
-        env, job = self.env, self.job
-        memory = job.image()
-        env.logger.info(f"{job.name}, seed {job.seed}: {len(job.instructions)} instructions, {job.knobs}")
-        env.memory.driver.load(memory, job.knobs)
-        env.scoreboard.begin(job)
+        job, dut = self.job, cocotb.top
         await self.write("PROG_BASE", job.base)
         await self.write("PROG_COUNT", len(job.instructions))
         await self.write("WATCHDOG", job.watchdog)
         await self.write("IRQ_ENABLE", REGISTERS["IRQ_ENABLE"].pack(done=1, trapped=1))
         await self.write("CONTROL", REGISTERS["CONTROL"].pack(start=1))
-        dut = cocotb.top
-        here = f"{job.name}, seed {job.seed}"
         await ClockCycles(dut.clk, 4)  # a start ends what `done` of the program before says
         if not dut.irq.value:
             await First(RisingEdge(dut.irq), ClockCycles(dut.clk, LIMIT))
-        assert dut.irq.value == 1, f"{here}: neither done nor trapped after {LIMIT} cycles"
+        assert dut.irq.value == 1, f"{job.name}, seed {job.seed}: neither done nor trapped after {LIMIT} cycles"
+
+    async def clear(self) -> None:
+        """After a trap: whatever is outstanding is answered, and nothing is left of the trap."""
+        self.env.memory.driver.release()
+        await self.write("CONTROL", REGISTERS["CONTROL"].pack(clear=1))
+        for _ in range(1000):
+            status = await self.fields("STATUS")
+            if status["idle"]:
+                break
+        assert status == {"running": 0, "done": 0, "trapped": 0, "idle": 1}, f"after clear: {status}"
+        assert not cocotb.top.irq.value
+        assert await self.fields("TRAP") == {"cause": 0, "engine": 0}
+
+
+class ProgramSequence(LaunchSequence):
+    """Puts one program into memory, runs it, and has everything compared."""
+
+    async def body(self) -> None:
+        env, job = self.env, self.job
+        memory = job.image()
+        env.logger.info(f"{job.name}, seed {job.seed}: {len(job.instructions)} instructions, {job.behaviour}")
+        env.memory.driver.load(memory, job)
+        env.scoreboard.begin(job)
+        await super().body()
+        here = f"{job.name}, seed {job.seed}"
         outcome = await self._outcome()
         result = await env.scoreboard.finish(memory, outcome.ended)
         golden = Expected(result.trap, result.pc, result.engine)
@@ -71,9 +90,9 @@ class ProgramSequence(RegisterSequence):
             right = env.scoreboard.signatures[engine]
             assert outcome.signatures[engine] == right, f"{here}: SIG_{name} or SIG_SUM_{name}"
         env.coverage.ended(golden.trap, golden.engine)
-        env.coverage.memory(job.knobs.latency, job.knobs.stall)
+        env.coverage.memory(job.behaviour)
         if seen.trap is not Trap.NONE:
-            await self._clear()
+            await self.clear()
 
     async def _outcome(self) -> Outcome:
         trap, pc = await self.fields("TRAP"), await self.fields("TRAP_PC")
@@ -88,18 +107,6 @@ class ProgramSequence(RegisterSequence):
             {e: await self.read(f"RETIRED_{e.name}") for e in Engine},
             {e: (await self.read(f"SIG_{e.name}"), await self.read(f"SIG_SUM_{e.name}")) for e in Engine},
         )
-
-    async def _clear(self) -> None:
-        """After a trap: whatever is outstanding is answered, and nothing is left of the trap."""
-        self.env.memory.driver.release()
-        await self.write("CONTROL", REGISTERS["CONTROL"].pack(clear=1))
-        for _ in range(1000):
-            status = await self.fields("STATUS")
-            if status["idle"]:
-                break
-        assert status == {"running": 0, "done": 0, "trapped": 0, "idle": 1}, f"after clear: {status}"
-        assert not cocotb.top.irq.value
-        assert await self.fields("TRAP") == {"cause": 0, "engine": 0}
 
 
 class StreamSequence(RegisterSequence):

@@ -10,12 +10,12 @@ import pytest
 
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.sim.build import cocotb_run
-from triptych.sim.rtl.sources import ROOT, parameters, sources
+from triptych.sim.rtl.sources import ROOT, checker, parameters, sources
 
 
 def run(config: str, testcase: str, **options: object) -> None:
     """Runs one pyuvm test on a configuration."""
-    files = [*sources(), ROOT / "tests" / "uvm" / "tb.sv"]
+    files = [*sources(), *checker(), ROOT / "tests" / "uvm" / "tb.sv"]
     env = {"UVM_OPTIONS": json.dumps({"config": config, **options})}
     cocotb_run.run("tb", files, "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env)
 
@@ -23,6 +23,10 @@ def run(config: str, testcase: str, **options: object) -> None:
 @pytest.mark.parametrize("config", ["tiny", "small", pytest.param("paper", marks=pytest.mark.slow)])
 def test_smoke(config: str) -> None:
     run(config, "Smoke")
+
+
+def test_reports() -> None:
+    run("tiny", "Reports")
 
 
 @pytest.mark.parametrize(
