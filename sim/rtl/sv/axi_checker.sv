@@ -207,10 +207,11 @@ module axi_checker #(
         write_id_q[place_t'(addressed_q)]  <= aw_id_i;
         addressed_q <= addressed_q + 1'b1;
       end
-      if (w_valid_i && count_t'(addressed_q - complete_q) - 1'b1 < count_t'(MaxWrites)) begin  // address known
+      // The address of these data is known, or is taken now.
+      if (w_valid_i && count_t'(addressed_q - complete_q) - 1'b1 < count_t'(MaxWrites)) begin
         `AXI_CHECK(w_last_i == (beat_q == write_len_q[place_t'(complete_q)]),
                    "W: WLAST is not at the burst's end")
-      end else if (w_valid_i && aw_taken && complete_q == addressed_q) begin  // it is being taken
+      end else if (w_valid_i && aw_taken && complete_q == addressed_q) begin
         `AXI_CHECK(w_last_i == (beat_q == aw_len_i), "W: WLAST is not at the burst's end")
       end
       if (w_taken) begin
