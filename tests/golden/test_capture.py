@@ -146,6 +146,21 @@ def test_inplace_modules_and_sums() -> None:
     assert [type(x) for x in same(Fn(forward, a=block, b=conv(3, 8)), 3, 6, 5)] == [Conv, Conv]
 
 
+def test_views_of_copies() -> None:
+    """What is contiguous in PyTorch need not be so in the order that the capture keeps."""
+
+    def copied(x: Tensor, a: nn.Module) -> Tensor:
+        return a(x).permute(0, 2, 3, 1).contiguous().view(1, 30, 8).transpose(1, 2).contiguous().view(1, 8, 6, 5)
+
+    def in_place(x: Tensor, a: nn.Module) -> Tensor:
+        y = a(x).transpose(1, 3).clone()
+        F.relu_(y.flatten(2))
+        return y.transpose(1, 3)
+
+    same(Fn(copied, a=conv(3, 8)), 3, 6, 5)
+    same(Fn(in_place, a=conv(3, 8)), 3, 6, 5)
+
+
 # ---- the caller's module
 
 

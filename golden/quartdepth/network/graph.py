@@ -217,7 +217,8 @@ class _Capture:
 
     def _rearrange(self, node: Node) -> Any:
         view: View = self._arg(node, 0)
-        result = node.target(view.index, *node.args[1:], **node.kwargs)  # type: ignore[operator]
+        # the indices' strides are not the tensor's: what is a view of that one may not be one of them
+        result = node.target(view.index.contiguous(), *node.args[1:], **node.kwargs)  # type: ignore[operator]
         if isinstance(result, Tensor):
             return View(view.picture, result)
         return [View(view.picture, r) for r in result]
