@@ -8,6 +8,7 @@ guard waits: a small process that holds the other end of a pipe and kills what i
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,10 @@ for sign in (signal.SIGTERM, signal.SIGKILL):
     if sign == signal.SIGTERM and groups:
         time.sleep(1)
 """
+
+
+# What a child begins as: it waits until its group is known to the guard, and ends if nobody is left to say so.
+LAUNCH = 'read -r _ && exec "$@" </dev/null'
 
 
 class Stopped(TriptychError):
@@ -106,21 +111,22 @@ def child(
     Raises TriptychError when it cannot be started.
     """
     words = [str(a) for a in arguments]
-    if _guarded.stopping:
-        raise Stopped(f"{Path(words[0]).name} was not started: the command is ending")
+    if shutil.which(words[0], path=(os.environ if env is None else env).get("PATH")) is None:
+        raise TriptychError(missing(words[0]))
     try:
         process = subprocess.Popen(
-            words, env=None if env is None else dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
-            stderr=stderr, text=True, errors="replace", process_group=0,
+            ["/bin/sh", "-c", LAUNCH, "sh", *words], env=None if env is None else dict(env), cwd=cwd,
+            stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, text=True, errors="replace", process_group=0,
         )  # fmt: skip
-    except FileNotFoundError:
-        raise TriptychError(missing(words[0])) from None
     except OSError as error:
         raise TriptychError(f"{words[0]} could not be started: {error.strerror}") from error
     _guarded.tell("+", process.pid)
     try:
         with process:
             try:
+                if _guarded.stopping:
+                    raise Stopped(f"{Path(words[0]).name} was not started: the command is ending")
+                _launch(process)
                 yield process
             finally:
                 _end(process)
@@ -128,6 +134,14 @@ def child(
         _guarded.tell("-", process.pid)
     if _guarded.stopping:
         raise Stopped(f"{Path(words[0]).name} was stopped")
+
+
+def _launch(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write("\n")
+        process.stdin.close()
+    process.stdin = None
 
 
 def _end(process: subprocess.Popen[str]) -> None:

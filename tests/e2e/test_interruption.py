@@ -46,9 +46,7 @@ def read(path: Path) -> int:
 PARENT = """
     import sys
     from concurrent.futures import ThreadPoolExecutor
-    from tests.e2e.interruptions import Room, finish, interrupt, listening, maps
-from triptych.sim.build import children
-from triptych.sim.cli.depth import shipped_photo
+    from triptych.sim.build import children
     from triptych.sim.cli import main as cli
 
     @cli.app.command()
