@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from triptych.golden import provenance
-from triptych.golden.photo import Fit, fit_photo
+from triptych.golden.photo import Fit, Photo, fit_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
@@ -31,11 +31,11 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.golden.quartdepth.zoo import meter
 from triptych.sim.build import cache
-from triptych.sim.cli.models import load_model
+from triptych.sim.cli.models import MODELS, load_model, weights_digest
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import CLASSES, MemoryTiming, RtlRun, run_program
-from triptych.sim.view.outputs import DEPTH, IDENTITY, PANELS, RUN, claimed
-from triptych.sim.view.pictures import depth_png, save_image, triptych
+from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claimed
+from triptych.sim.view.pictures import depth_png, over_photo, save_image, triptych
 from triptych.sim.view.runfile import LayerRun, RunFile
 
 CALIBRATION = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
@@ -68,6 +68,7 @@ class Options:
     out: Path = Path("out")
     model: Path | None = None
     tuned: bool = False  # profile-guided build of the chip
+    fit: Fit = Fit.LETTERBOX
 
     def __post_init__(self) -> None:
         if self.model is None and any(n % 64 or n <= 0 for n in self.size):
@@ -76,10 +77,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The network in floating point and as a program for the chip; metres: what one unit of its output is worth.
-    key: what it was made from, all of it."""
+    """The network in floating point (None: what it was made of is not here) and as a program for the chip; metres: what
+    one unit of its output is worth. key: what it was made from, all of it."""
 
-    model: torch.nn.Module
+    model: torch.nn.Module | None
     compiled: Compiled
     metres: float
     key: str
@@ -122,7 +123,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     versions = (torch.__version__, np.__version__)
     if options.model is not None:
         stored = model_file.load(options.model)
-        model = load_model(stored.about["model"], options.weights)
+        twin = _float_twin(stored, options.model, options.weights)
         key = cache.fingerprint([options.model], options.config, code, versions)
 
         def compiled_file() -> Compiled:
@@ -130,7 +131,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
             return compile_network(stored.network, options.config)
 
         compiled = cache.value("networks", key, compiled_file)
-        return Prepared(model, compiled, stored.metres_per_unit or 1.0, key)
+        return Prepared(twin, compiled, stored.metres_per_unit or 1.0, key)
     model = meter.load_weights(options.weights)
     photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
     # cropped: ranges are those of what photos show, not of filling
@@ -150,11 +151,35 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     return Prepared(model, cache.value("networks", key, compiled_network), model.metres_per_unit or 1.0, key)
 
 
+def _float_twin(stored: model_file.ModelFile, file: Path, weights: Path | None) -> torch.nn.Module | None:
+    """The network that a model file was made of, None if its weights are not here. Raises TriptychError for weights
+    that it was not made of, or what loading them raises."""
+    twin = load_model(_made_of(stored, file)[0], weights)
+    if weights_digest(twin) == stored.about.get("weights"):
+        return twin
+    if weights is not None:
+        raise TriptychError(
+            f"{file} was not made of {weights}: name the weights it was made of, or leave --weights out"
+        )
+    return None
+
+
+def _made_of(stored: model_file.ModelFile, file: Path) -> tuple[str, Widths]:
+    """Name and widths of a model file's network. Raises ModelFileError."""
+    try:
+        name, widths = stored.about["model"], Widths(stored.about["recipe"]["widths"])
+    except (KeyError, TypeError, ValueError):
+        raise model_file.ModelFileError(f"{file} does not say what it was made of: quantize the model again") from None
+    if name not in MODELS:
+        raise model_file.ModelFileError(f"{file} holds a network '{name}'; known here are {', '.join(MODELS)}")
+    return name, widths
+
+
 def file_terms(file: Path) -> tuple[Widths, tuple[int, int]]:
     """Widths of a model file and size of its photos. Raises ModelFileError."""
     stored = model_file.load(file)
     height, width, _ = image_shape(stored.network)
-    return Widths(stored.about["recipe"]["widths"]), (height, width)
+    return _made_of(stored, file)[1], (height, width)
 
 
 def _memory(compiled: Compiled, image: NDArray[np.uint8], timing: MemoryTiming) -> Memory:
@@ -189,6 +214,15 @@ def explain_trap(who: str, compiled: Compiled, trap: Trap, pc: int, engine: int)
     text = disassemble(compiled.instructions[pc]) if pc < len(compiled.instructions) else "past the program's end"
     where = Engine(engine).name if engine < len(Engine) else "fetch and decode"
     return f"the {who} trapped: {trap.name} in {where} at instruction {pc} ({text[:100]})"
+
+
+def notice(photo: Path, fitted: Photo) -> str | None:
+    """What a person should know of how a photo was fitted."""
+    if fitted.shown < 0.995:
+        return f"{photo}: {1 - fitted.shown:.0%} of it is cut off and has no depth (--fit letterbox keeps it)"
+    if fitted.filled < 0.25:
+        return f"{photo} fills {fitted.filled:.0%} of the network's input: its depth is coarse, parts of it give more"
+    return None
 
 
 def run_file(title: str, compiled: Compiled, rtl: RtlRun, options: Options) -> RunFile:
@@ -229,7 +263,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     Raises TriptychError when the chip traps, ValueError for a photo that cannot be read.
     """
     compiled, network = prepared.compiled, prepared.compiled.network
-    fitted = fit_photo(photo, options.size, Fit.CROP)
+    fitted = fit_photo(photo, options.size, options.fit)
     codes = image_codes(network, fitted.rgb)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     total = len(compiled.instructions)
@@ -246,8 +280,10 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
         else:
             progress(f"{photo.name}: golden machine", 0, 0)
         golden = Machine(options.config).run(StoredProgram(memory, compiled.prog_base, total), memory)
-        with torch.no_grad():
-            float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
+        float_depth = None
+        if prepared.model is not None:
+            with torch.no_grad():
+                float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
         integers = network.run_integer(codes)
         rtl = chip.result() if chip is not None else None
     if rtl is not None and rtl.trap is not Trap.NONE:
@@ -260,12 +296,14 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     mismatches, difference = judge(compiled, golden, memory.data, integers, rtl)
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
     chip_depth = network.pictures[network.output].code.decode(output)[..., 0]
-    identity = provenance.digest(prepared.key.encode(), codes.tobytes(), repr((options.timing, rtl is None)).encode())
+    told = repr((options.timing, rtl is None, fitted.size, fitted.box))
+    identity = provenance.digest(prepared.key.encode(), codes.tobytes(), told.encode())
     stem = f"{photo.stem}.{options.widths.value}-{options.config.name}"
     with claimed(options.out, stem, identity) as path:
         panels = path(PANELS)
-        save_image(triptych(fitted.rgb, float_depth, chip_depth), panels, {IDENTITY: identity})
+        save_image(triptych(fitted, float_depth, chip_depth), panels, {IDENTITY: identity})
         save_image(depth_png(chip_depth, prepared.metres), path(DEPTH))
+        save_image(depth_png(over_photo(chip_depth, fitted), prepared.metres), path(FULL))
         run = None if rtl is None else run_file(panels.name.removesuffix(PANELS), compiled, rtl, options)
         if run is not None:
             run.save(path(RUN))

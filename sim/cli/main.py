@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build import children
@@ -118,6 +119,7 @@ def depth(
     memory_hang: Annotated[str | None, typer.Option(help="Byte range that never answers.")] = None,
     golden_only: Annotated[bool, typer.Option(help="The golden machine alone, without RTL.")] = False,
     tuned: Annotated[bool, typer.Option(help="Profile-guided build: a faster simulation, a longer build.")] = False,
+    fit: Annotated[Fit, typer.Option(help="How photos of other proportions fill the input.")] = Fit.LETTERBOX,
     out: Out = Path("out"),
     as_json: Json = False,
 ) -> None:
@@ -138,7 +140,7 @@ def depth(
         raise TriptychError(f"--bits {widths} needs --model: make the file with `triptych quantize`")
     options = run.Options(
         chip_config(config.value), widths, weights, pixels,
-        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned,
+        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned, fit,
     )  # fmt: skip
     results = _run_photos(images, options)
     if as_json:
@@ -157,11 +159,14 @@ def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
     from triptych.sim.rtl.run import chip_build
 
     for image in images:
-        fit_photo(image, options.size)
+        if notice := run.notice(image, fit_photo(image, options.size, options.fit)):
+            print(notice, file=sys.stderr)
     check_writable(options.out)
     with shown() as show:
         show("loading", 0, 0)
         prepared = run.prepare(options, show)
+        if prepared.model is None:
+            print(f"{options.model} was made of other weights than those here: no FP32 panel", file=sys.stderr)
         if not options.golden_only:
             show(f"building the {options.config.name} chip (once)", 0, 0)
             chip_build(options.config, options.tuned).executable()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import to_input
+from triptych.golden.provenance import digest
 from triptych.golden.quartdepth.data.metrics import EvalRegion
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, Sequence, read_sequence
 from triptych.golden.quartdepth.network.graph import capture
@@ -167,13 +168,15 @@ class Frames:
 @dataclass(frozen=True)
 class FloatNetwork:
     """A network in float. module: photos [B,3,H,W], 0..1, -> depth [B,1,h,w]; metres: of one unit of it, None if
-    unknown; bytes: of its FP32 parameters. device: where it runs, as PyTorch names it."""
+    unknown; bytes: of its FP32 parameters; weights: their `weights_digest`. device: where it runs, as PyTorch names
+    it."""
 
     kind: Kind
     size: tuple[int, int]
     module: nn.Module
     metres: float | None
     bytes: int
+    weights: str
     device: str = "cpu"
 
     @cached_property
@@ -226,6 +229,11 @@ def load_model(name: str, weights: Path | None = None, backbone: Path | None = N
     return MODELS[name].kind.load(weights or MODELS[name].weights(), backbone)
 
 
+def weights_digest(module: nn.Module) -> str:
+    """What tells a network's weights from all others, as `load_model` gives them."""
+    return digest(*(name.encode() + value.numpy().tobytes() for name, value in module.state_dict().items()))
+
+
 def float_network(
     name: str, weights: Path | None = None, backbone: Path | None = None, size: tuple[int, int] | None = None,
     device: str = "cpu",
@@ -237,7 +245,8 @@ def float_network(
         raise TriptychError(f"the input's size must be multiples of {model.kind.step}, not {size[0]}x{size[1]}")
     module = load_model(name, weights, backbone)
     count = sum(p.numel() for p in module.parameters())
-    return FloatNetwork(model.kind, size, model.kind.plain(module), model.kind.metres(module), 4 * count, device)
+    metres, its_weights = model.kind.metres(module), weights_digest(module)
+    return FloatNetwork(model.kind, size, model.kind.plain(module), metres, 4 * count, its_weights, device)
 
 
 def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Frames:

@@ -64,7 +64,7 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     size = save(ModelFile(result.network, net.metres, about), options.out)
     if work.file is not None:
         work.file.unlink(missing_ok=True)
-    told = {name: value for name, value in about.items() if name != "key"}
+    told = {name: value for name, value in about.items() if name not in ("key", "weights")}
     return {"file": str(options.out), "bytes": size, "smaller": round(net.bytes / size, 2)} | told
 
 
@@ -88,6 +88,7 @@ def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, resu
         "calibration_images": len(frames.rgb),
         "pictures_with_tables": tables,
         "macs": result.network.macs,
+        "weights": net.weights,
         "key": recipe_key(net, frames, recipe),
     }
 

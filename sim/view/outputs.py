@@ -1,7 +1,8 @@
 """Where results go: beside nothing of the user's, under names that say what they are.
 
     room.w4a4-small.triptych.png    photo, float depth, the chip's depth
-    room.w4a4-small.depth.png       depth in millimetres, 16 bit
+    room.w4a4-small.depth.png       the network's output, depth in millimetres, 16 bit
+    room.w4a4-small.depth.full.png  the same at the photo's own size
     room.w4a4-small.run.json        where the cycles went
 
 A run made again replaces its own files. A file that is there and is not this run's is never written over, be it a
@@ -21,8 +22,8 @@ from PIL import Image
 
 from triptych.golden.files import check_writable, fitting_name
 
-PANELS, DEPTH, RUN = ".triptych.png", ".depth.png", ".run.json"
-ENDINGS = (PANELS, DEPTH, RUN)
+PANELS, DEPTH, FULL, RUN = ".triptych.png", ".depth.png", ".depth.full.png", ".run.json"
+ENDINGS = (PANELS, DEPTH, FULL, RUN)
 IDENTITY = "triptych-run"
 """Key of the PNG text that says which run a picture is of."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -16,6 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from triptych.golden.files import write
+from triptych.golden.photo import Photo
 
 
 def colour(depth: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
@@ -32,18 +34,37 @@ def upsample(depth: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR), np.float64)
 
 
-def triptych(rgb: NDArray[np.uint8], float_depth: NDArray[np.float64], chip_depth: NDArray[np.float64]) -> Image.Image:
-    """The three panels at the photo's size [H,W], both depths on one scale (2nd to 98th percentile of FP32)."""
-    size = rgb.shape[:2]
-    low, high = (float(v) for v in np.percentile(float_depth, (2, 98)))
-    panels = [rgb, *(colour(upsample(d, size), low, high) for d in (float_depth, chip_depth))]
-    gap = np.full((size[0], 6, 3), 255, np.uint8)
-    return Image.fromarray(np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1))
+def over_photo(depth: NDArray[np.float64], photo: Photo) -> NDArray[np.float32]:
+    """A network's output [h,w] for a fitted photo at that photo's own size [H,W], bilinear; 0 where it was cut off."""
+    rows, columns = (n / m for n, m in zip(depth.shape, photo.rgb.shape[:2], strict=True))
+    left, top, right, bottom = photo.inside
+    inside = (left * columns, top * rows, right * columns, bottom * rows)
+    x0, y0, x1, y1 = (round(v) for v in photo.box)
+    shown = Image.fromarray(depth.astype(np.float32)).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=inside)
+    if photo.size == shown.size:
+        return np.array(shown)
+    whole = np.zeros((photo.size[1], photo.size[0]), np.float32)
+    whole[y0:y1, x0:x1] = np.asarray(shown)
+    return whole
 
 
-def depth_png(depth: NDArray[np.float64], metres_per_unit: float) -> Image.Image:
-    """16-bit PNG in millimetres (0: nearer than half a millimetre; 65535: 65.535 m or more)."""
-    millimetres = np.clip(np.round(depth * metres_per_unit * 1000.0), 0, 65535)
+def triptych(photo: Photo, float_depth: NDArray[np.float64] | None, chip_depth: NDArray[np.float64]) -> Image.Image:
+    """The panels side by side as large as the network saw the photo: photo, FP32 (if there is one), chip; depths on one
+    scale (2nd to 98th percentile of the first)."""
+    left, top, right, bottom = photo.inside
+    given = [d for d in (float_depth, chip_depth) if d is not None]
+    depths = [upsample(d, photo.rgb.shape[:2])[top:bottom, left:right] for d in given]
+    low, high = (float(v) for v in np.percentile(depths[0], (2, 98)))
+    panels = [photo.rgb[top:bottom, left:right], *(colour(d, low, high) for d in depths)]
+    gap = np.full((bottom - top, 6, 3), 255, np.uint8)
+    return Image.fromarray(np.concatenate([p for panel in panels for p in (gap, panel)][1:], axis=1))
+
+
+def depth_png(depth: NDArray[np.floating[Any]], metres_per_unit: float) -> Image.Image:
+    """16-bit PNG in millimetres (0: nearer than half a millimetre, or unknown; 65535: 65.535 m or more)."""
+    millimetres = depth * (metres_per_unit * 1000.0)  # then in place: photos may have a hundred million pixels
+    np.round(millimetres, out=millimetres)
+    np.clip(millimetres, 0, 65535, out=millimetres)
     return Image.fromarray(millimetres.astype(np.uint16))
 
 

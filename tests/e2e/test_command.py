@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from triptych.golden.paths import shared_dir
+from triptych.golden.photo import Fit, fit_inside
 from triptych.sim.cli import main as cli
 from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.model.liberty import read_liberty
@@ -92,8 +93,13 @@ def test_photo_through_the_chip(bits: str, kind: str, photos: dict[str, Path], t
     assert set(result) >= KEYS
     assert result["bit_exact"] is True
     assert result["mismatches"] == 0
-    assert Image.open(result["output"]).size == (3 * 256 + 12, 192)
-    assert Image.open(tmp_path / f"{photos[kind].stem}.{bits}-small.depth.png").size == (64, 48)
+    photo, name = Image.open(photos[kind]), f"{photos[kind].stem}.{bits}-small"
+    left, top, right, bottom = fit_inside(photo.size, (192, 256), Fit.LETTERBOX)
+    assert Image.open(result["output"]).size == (3 * (right - left) + 12, bottom - top)
+    assert Image.open(tmp_path / f"{name}.depth.png").size == (64, 48)
+    full = np.asarray(Image.open(tmp_path / f"{name}.depth.full.png"))
+    assert full.shape == photo.size[::-1]
+    assert full.min() > 0
     record = RunFile.load(tmp_path / f"{photos[kind].stem}.{bits}-small.run.json")
     for engine, classes in record.counters.items():
         assert sum(classes.values()) == record.cycles, engine

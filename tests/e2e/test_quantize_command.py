@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner
 
+from triptych.golden.photo import fit_photo, to_input
+from triptych.golden.quartdepth.ptq.model_file import load, save
+from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, load_weights
 from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.cli.main import app
 from triptych.sim.cli.quantize import repeatable
+from triptych.sim.view.pictures import colour, upsample
+from triptych.sim.view.runfile import RunFile
 
 PHOTO = str(shipped_photo("coffee.png"))
 SMALL = ["--size", "64x64"]
@@ -99,6 +108,81 @@ def test_int8_weights_run_from_a_file(tmp_path: Path) -> None:
     code, _, error = _call("depth", PHOTO, "--bits", "w8a8", "--golden-only", "--out", str(tmp_path))
     assert code != 0
     assert "needs --model" in str(error)
+
+
+@pytest.mark.parametrize(("widths", "rate"), [("w8a8", 64), ("mixed", 256)])
+def test_a_run_is_titled_by_the_widths_of_its_file(widths: str, rate: int, tmp_path: Path) -> None:
+    file = tmp_path / "m.triptych"
+    made = _call(
+        "quantize", "--bits", widths, "--method", "minmax", "--calibrate", PHOTO, *SMALL, "--out", str(file)
+    )  # fmt: skip
+    assert made[0] == 0, made[2]
+    code, out, error = _call("depth", PHOTO, "--model", str(file), "--out", str(tmp_path), "--json")
+    assert code == 0, error
+    told = json.loads(out)
+    run = RunFile.load(Path(told["run"]))
+    assert run.bits == widths
+    assert run.macs_per_cycle == rate
+    products = [layer for layer in run.layers if layer.mode in ("w4a4", "w4a8", "w8a8")]
+    assert max(layer.macs / layer.ideal_cycles for layer in products) == rate
+    code, out, error = _call("report", told["run"], "--out", str(tmp_path))
+    assert code == 0, error
+    drawn = [Path(line) for line in out.splitlines() if line.endswith(".svg")]
+    titles = "".join(p.read_text() for p in drawn)
+    assert f"small, {widths}" in titles
+    assert f"{rate} MAC/cycle" in titles
+
+
+def test_the_float_panel_is_that_of_the_files_own_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(DEFAULT_WEIGHTS) as arrays:
+        state = {name: arrays[name] for name in arrays.files}
+    own, other = tmp_path / "own.npz", tmp_path / "other.npz"
+    last = next(name for name in reversed(state) if name.endswith("bias"))
+    np.savez(own, **(state | {last: state[last] + np.float32(0.5)}))
+    np.savez(other, **(state | {last: state[last] - np.float32(0.5)}))
+    file = tmp_path / "m.triptych"
+    made = _call(
+        "quantize", "--bits", "w4a8", "--method", "minmax", "--weights", str(own), "--calibrate", PHOTO, *SMALL,
+        "--out", str(file),
+    )  # fmt: skip
+    assert made[0] == 0, made[2]
+
+    def panels(*weights: str) -> NDArray[np.uint8]:
+        where = tmp_path / f"out{len(weights)}"
+        words = ["depth", PHOTO, "--model", str(file), *weights, "--golden-only", "--out", str(where), "--json"]
+        code, out, error = _call(*words)
+        assert code == 0, error
+        return np.asarray(Image.open(json.loads(out)["output"]))
+
+    drawn = panels("--weights", str(own))
+    assert drawn.shape[1] == 3 * 64 + 12
+    exact = fit_photo(PHOTO, (64, 64))
+    _, top, _, bottom = exact.inside
+    with torch.no_grad():
+        depth = load_weights(own)(to_input(exact.rgb[None]))[0, 0].numpy().astype(np.float64)
+    wanted = upsample(depth, (64, 64))[top:bottom]
+    assert (drawn[:, 70:134] == colour(wanted, *np.percentile(wanted, (2, 98)))).all()
+    assert panels().shape[1] == 2 * 64 + 6  # the shipped weights are not the file's: no panel says that they were
+    code, _, error = _call("depth", PHOTO, "--model", str(file), "--weights", str(other), "--out", str(tmp_path))
+    assert code != 0
+    assert "was not made of" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({}, "does not say what it was made of"),
+        ({"model": "meter", "recipe": {"widths": "w2a2"}}, "does not say what it was made of"),
+        ({"model": "mars", "recipe": {"widths": "w4a4"}}, "holds a network 'mars'; known here are meter,"),
+    ],
+)
+def test_a_file_of_unknown_making_is_refused(about: dict[str, object], says: str, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.triptych"
+    save(dataclasses.replace(load(model), about=about), file)
+    code, _, error = _call("depth", PHOTO, "--model", str(file), "--golden-only", "--out", str(tmp_path / "out"))
+    assert code != 0
+    assert says in str(error)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_file_is_refused(model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Depth is laid over the photo that it was computed from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from triptych.golden.photo import Fit, fit_photo
+from triptych.sim.cli.depth import notice
+from triptych.sim.view.pictures import depth_png, over_photo, triptych
+
+
+@pytest.mark.parametrize("wh", [(480, 640), (640, 480), (2000, 200), (741, 500), (30, 400), (64, 48)])
+@pytest.mark.parametrize("fit", Fit)
+def test_depth_lies_where_the_photo_is(wh: tuple[int, int], fit: Fit, tmp_path: Path) -> None:
+    """A network that puts out its input's columns and rows gives them back at the photo's places."""
+    ramp = np.zeros((wh[1], wh[0], 3), np.uint8)
+    ramp[..., 0] = np.linspace(20, 220, wh[0])[None]
+    ramp[..., 1] = np.linspace(20, 220, wh[1])[:, None]
+    Image.fromarray(ramp).save(tmp_path / "p.png")
+    photo = fit_photo(tmp_path / "p.png", (192, 256), fit)
+    x0, y0, x1, y1 = (round(v) for v in photo.box)
+    for channel in (0, 1):
+        seen = photo.rgb[..., channel].astype(np.float64)
+        quarter = seen.reshape(48, 4, 64, 4).mean((1, 3))  # a network's output is coarser than its input
+        laid = over_photo(quarter, photo)
+        assert laid.shape == wh[::-1]
+        step = 200 / max(1, (photo.inside[2] - photo.inside[0], photo.inside[3] - photo.inside[1])[channel])
+        error = np.abs(laid - ramp[..., channel])[y0:y1, x0:x1]
+        assert error.max() < 6 * step + 2  # one and a half output pixels, at the mirrored edge
+        outside = np.ones(wh[::-1], bool)
+        outside[y0:y1, x0:x1] = False
+        assert (laid[outside] == 0).all()
+        assert np.asarray(depth_png(laid, 0.01)).dtype == np.uint16
+        assert Image.fromarray(ramp).size == depth_png(laid, 0.01).size
+    panels = triptych(photo, quarter, quarter)
+    inside = photo.inside
+    assert panels.size == (3 * (inside[2] - inside[0]) + 12, inside[3] - inside[1])
+
+
+def test_what_a_fit_costs_is_said(tmp_path: Path) -> None:
+    for name, wh in {"portrait": (480, 640), "panorama": (4000, 200), "room": (640, 480)}.items():
+        Image.new("RGB", wh).save(tmp_path / f"{name}.png")
+
+    def told(name: str, fit: Fit) -> str | None:
+        return notice(tmp_path / f"{name}.png", fit_photo(tmp_path / f"{name}.png", (192, 256), fit))
+
+    assert told("room", Fit.LETTERBOX) is told("room", Fit.CROP) is told("portrait", Fit.LETTERBOX) is None
+    assert "44% of it is cut off" in str(told("portrait", Fit.CROP))
+    assert "93% of it is cut off" in str(told("panorama", Fit.CROP))
+    assert "fills 7% of the network's input" in str(told("panorama", Fit.LETTERBOX))
+
+
+def test_millimetres_are_rounded_and_kept_in_range() -> None:
+    depth = np.array([[0.0004, 0.0006, 1.2345], [65.535, 99.0, -1.0]])
+    assert np.asarray(depth_png(depth, 1.0)).tolist() == [[0, 1, 1234], [65535, 65535, 0]]
+    assert np.asarray(depth_png(depth.astype(np.float32), 2.0)).tolist() == [[1, 1, 2469], [65535, 65535, 0]]
