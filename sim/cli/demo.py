@@ -38,7 +38,7 @@ def run_demo(out: Path) -> None:
         for r in results:
             assert r.run is not None
             reports.append(report_folder(out, Path(r.run)))
-            write_report(RunFile.load(Path(r.run)), reports[-1])
+            write_report(RunFile.load(Path(r.run)), reports[-1], Path(r.run))
         show("area of the small chip by Yosys (once)", 0, 0)
         save_figure(plot_area(area.result()), out / "area")
     for r, folder in zip(results, reports, strict=True):

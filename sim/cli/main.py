@@ -253,7 +253,7 @@ def report(
 
     loaded = [(path, RunFile.load(path)) for path in runs]
     for path, run in loaded:
-        for written in write_report(run, report_folder(out, path)):
+        for written in write_report(run, report_folder(out, path), path):
             print(written)
 
 

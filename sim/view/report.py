@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from triptych.golden.files import FileError, fitting_name, replacing, write
+from triptych.golden.files import FileError, fitting_name, write
 from triptych.sim.view.runfile import LayerRun, RunFile
 
 MAKER, MAKER_KEY = "triptych, open hardware", {"svg": "Creator", "png": "Software"}  # what figures say of themselves
@@ -73,10 +74,11 @@ def plot_layers(run: RunFile) -> Figure:
         widths = [max(0.0, split(layer)[cause]) / 1e3 for layer in shown]
         axes.barh(range(len(shown)), widths, left=left, color=colour, label=MEANING[cause], height=0.8)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(shown)), [layer.name for layer in shown], fontsize=6)
+    axes.set_yticks(range(len(shown)), [_plain(layer.name) for layer in shown], fontsize=6)
     axes.invert_yaxis()
     axes.set_xlabel("thousand cycles of the matrix engine")
-    axes.set_title(f"{run.title}: {run.config}, {run.bits}, {run.cycles:,} cycles, utilization {run.utilization:.1%}")
+    said = f"{run.config}, {run.bits}, {run.cycles:,} cycles, utilization {run.utilization:.1%}"
+    axes.set_title(f"{_plain(run.title)}: {_plain(said)}")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
     _clean(axes)
     return figure
@@ -94,7 +96,7 @@ def plot_timeline(run: RunFile) -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(0, run.cycles / 1e3)
     axes.set_xlabel("thousand cycles (a colour is a layer)")
-    axes.set_title(f"{run.title}: what the four engines did when")
+    axes.set_title(f"{_plain(run.title)}: what the four engines did when")
     _clean(axes)
     return figure
 
@@ -115,15 +117,20 @@ def plot_roofline(run: RunFile) -> Figure:
     axes.annotate(f"{slope:g} B/cycle", (low, slope * low * 1.5), fontsize=8, rotation=35)
     for kind in sorted({p[2] for p in points}):
         chosen = [p for p in points if p[2] == kind]
-        axes.scatter([p[0] for p in chosen], [p[1] for p in chosen], s=18, label=kind, alpha=0.8)
+        axes.scatter([p[0] for p in chosen], [p[1] for p in chosen], s=18, label=_plain(kind), alpha=0.8)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("MACs a byte of memory traffic")
     axes.set_ylabel("MACs a cycle")
-    axes.set_title(f"{run.title}: roofline of every layer ({run.config}, {run.bits})")
+    axes.set_title(_plain(f"{run.title}: roofline of every layer ({run.config}, {run.bits})"))
     axes.legend(fontsize=8, frameon=False)
     _clean(axes)
     return figure
+
+
+def _plain(text: str) -> str:
+    """A name in one line, not as a formula: a photo may be called `$x_$`."""
+    return " ".join(text.split()).replace("$", r"\$")
 
 
 def _clean(axes: Axes) -> None:
@@ -136,18 +143,32 @@ def _refuse_foreign(path: Path) -> None:
         raise FileError(f"cannot write {path}: it is there and is no figure of triptych: name another --out")
 
 
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Writes `path` with the endings .svg and .png. Raises FileError when the place cannot be written."""
-    written = [path.with_name(path.name + ending) for ending in (".svg", ".png")]
+def _drawn(figure: Figure, path: Path) -> dict[Path, bytes]:
+    """The figure as `path` with the endings .svg and .png."""
+    files = {}
     try:
-        for target in written:
-            _refuse_foreign(target)
-            kind = target.suffix[1:]
-            with replacing(target) as part:
-                figure.savefig(part, format=kind, dpi=130, metadata={MAKER_KEY[kind]: MAKER})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a title in a script that matplotlib's font lacks shows boxes
+            for kind, key in MAKER_KEY.items():
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=kind, dpi=130, metadata={key: MAKER})
+                files[path.with_name(f"{path.name}.{kind}")] = buffer.getvalue()
     finally:
         plt.close(figure)
-    return written
+    return files
+
+
+def _write(files: dict[Path, bytes]) -> list[Path]:
+    for path in files:
+        _refuse_foreign(path)
+    for path, content in files.items():
+        write(path, content)
+    return list(files)
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Writes `path` with the endings .svg and .png. Raises FileError when the place cannot be written."""
+    return _write(_drawn(figure, path))
 
 
 def report_folder(out: Path, run: Path) -> Path:
@@ -158,15 +179,19 @@ def report_folder(out: Path, run: Path) -> Path:
         folder = out / fitting_name(name if number == 1 else f"{name}-{number}", ".report")
         kept = folder / RUN_COPY
         if not os.path.lexists(folder) or (kept.is_file() and kept.read_bytes() == content):
-            write(kept, content)
             return folder
     raise AssertionError("count ends never")
 
 
-def write_report(run: RunFile, folder: Path) -> list[Path]:
-    """Layers, timeline and roofline of one run into `folder`, as SVG, PNG and CSV; returns the files."""
-    written = save_figure(plot_layers(run), folder / "utilization")
-    written += save_figure(plot_timeline(run), folder / "timeline")
-    written += save_figure(plot_roofline(run), folder / "roofline")
-    write(folder / "layers.csv", layers_csv(run))
+def write_report(run: RunFile, folder: Path, source: Path | None = None) -> list[Path]:
+    """Layers, timeline and roofline of one run into `folder`, as SVG, PNG and CSV, all drawn before any is written;
+    returns the files. source: the run's file, of which a copy goes there first."""
+    drawn = _drawn(plot_layers(run), folder / "utilization")
+    drawn |= _drawn(plot_timeline(run), folder / "timeline")
+    drawn |= _drawn(plot_roofline(run), folder / "roofline")
+    table = layers_csv(run)
+    if source is not None:
+        write(folder / RUN_COPY, source.read_bytes())
+    written = _write(drawn)
+    write(folder / "layers.csv", table)
     return [*written, folder / "layers.csv"]

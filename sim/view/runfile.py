@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from triptych.golden.files import write
+from triptych.golden.quartdepth.chip.isa import Engine
 from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.run import CLASSES
+from triptych.sim.view.fields import FieldError, Fields
 
 FORMAT = 1
 
@@ -62,15 +65,54 @@ class RunFile:
 
     @classmethod
     def load(cls, path: Path) -> RunFile:
-        """Inverse of `save`. Raises TriptychError when the file is missing, damaged or of another format."""
+        """Inverse of `save`. Raises TriptychError for a file that is missing, damaged or of another format, or for a
+        field that no run can have, which it names."""
         try:
-            data = json.loads(path.read_text())
-            if data.pop("format") != FORMAT:
+            run = Fields(json.loads(path.read_text()))
+            if run.whole("format") != FORMAT:
                 raise TriptychError(f"{path} has another format than this version writes: run `triptych depth` again")
-            data["layers"] = [LayerRun(**layer) for layer in data["layers"]]
-            data["spans"] = {e: [(int(a), int(b), int(c)) for a, b, c in spans] for e, spans in data["spans"].items()}
-            return cls(**data)
+            return _read(run)
         except OSError as error:
             raise TriptychError(f"cannot read {path}: {error.strerror}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TriptychError(f"{path} is not a run of `triptych depth` ({error})") from error
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, FieldError) else f"it is no JSON ({error})"
+            raise TriptychError(f"{path} is not a run of `triptych depth`: {reason}") from error
+
+
+def _read(run: Fields) -> RunFile:
+    layers = [_read_layer(layer) for layer in run.objects("layers")]
+    lanes = run.object("spans")
+    spans: dict[str, list[tuple[int, int, int]]] = {}
+    for engine in Engine:
+        spans[engine.name] = []
+        for n, (begin, end, layer) in enumerate(lanes.rows(engine.name, 3)):
+            place = f"{lanes.place(engine.name)}[{n}]"
+            if end < begin:
+                raise FieldError(f"{place} ends before it begins: {begin}, {end}")
+            if layer >= len(layers):
+                raise FieldError(f"{place} is of layer {layer}: there are {len(layers)}")
+            spans[engine.name].append((begin, end, layer))
+    lanes.end()
+    counters = {}
+    engines = run.object("counters")
+    for name in engines.value:
+        classes = engines.object(name)
+        counters[name] = {c: classes.whole(c) for c in classes.value}
+    found = RunFile(
+        run.text("title"), run.text("config"), run.text("bits"), run.whole("clock_mhz", 1),
+        run.number("bytes_per_cycle", positive=True), run.whole("macs_per_cycle", 1), run.whole("cycles", 1),
+        counters, layers, spans,
+    )  # fmt: skip
+    run.end()
+    return found
+
+
+def _read_layer(layer: Fields) -> LayerRun:
+    classes = layer.object("classes")
+    found = LayerRun(
+        layer.text("name"), layer.text("kind"), layer.text("mode"), layer.whole("macs"), layer.number("ideal_cycles"),
+        layer.whole("cycles"), {c: classes.whole(c) for c in CLASSES[Engine.MXU]}, layer.whole("dram_bytes"),
+    )  # fmt: skip
+    classes.end()
+    layer.end()
+    return found
