@@ -217,7 +217,7 @@ class Bench:
 
 def predictor(net: FloatNetwork, integers: Network) -> Predict:
     """Metres [h,w] of the integer network."""
-    code, unit = integers.pictures[integers.output].code, net.metres or 1.0
+    code, unit = integers.maps[integers.output].qparams, net.metres or 1.0
 
     def predict(rgb: Photos) -> NDArray[np.float64]:
         out = integers.run_integer(image_codes(integers, net.fit(rgb[None])[0]))

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from triptych.golden.files import replacing
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.network import Code
-from triptych.golden.quartdepth.network.quantize import uniform_code
+from triptych.golden.quartdepth.network.qparams import QParams, uniform_qparams
 from triptych.golden.quartdepth.ptq.polish import PERCENTILE, Kind, candidates, code_error, spread
 from triptych.golden.quartdepth.ptq.recipe import Stats, measure
 from triptych.sim.cli.models import calibration_frames, float_network
@@ -25,7 +24,7 @@ from triptych.sim.view.pictures import colour, upsample
 TENSORS = ("decoder.conv2d_in", "decoder.ups_block_1.end_up_layer.0", "encoder.mv2.6.conv.6")
 
 
-def _levels(code: Code) -> NDArray[np.float64]:
+def _levels(code: QParams) -> NDArray[np.float64]:
     return code.decode(np.arange(16))
 
 
@@ -39,7 +38,7 @@ def polish_figure(model: str = "meter") -> Figure:
     for column, name in enumerate(TENSORS):
         x = stats.samples[name]
         ones = torch.ones(len(x))
-        plain = uniform_code(float(x.min()), float(x.max()), Format.UINT4)
+        plain = uniform_qparams(float(x.min()), float(x.max()), Format.UINT4)
         w = spread(x)
         v = x / w[:, None]
         table = min(candidates(v, ones, {Kind.LOGNP}), key=lambda c: code_error(v, c, w.square()))

@@ -23,9 +23,9 @@ from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler import compile as compile_module
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
-from triptych.golden.quartdepth.network import graph as graph_module
+from triptych.golden.quartdepth.network import capture as capture_module
 from triptych.golden.quartdepth.network import quantize as quantize_module
-from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
@@ -119,7 +119,9 @@ def prepare(options: Options, progress: Progress) -> Prepared:
 
     Raises ValueError (WeightsError, QuantizeError, CompileError, PhotoError) in one line.
     """
-    code = provenance.code_digest(provenance.sources(compile_module, graph_module, quantize_module, meter, model_file))
+    code = provenance.code_digest(
+        provenance.sources(compile_module, capture_module, quantize_module, meter, model_file)
+    )
     versions = (torch.__version__, np.__version__)
     if options.model is not None:
         stored = model_file.load(options.model)
@@ -295,7 +297,7 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
         )
     mismatches, difference = judge(compiled, golden, memory.data, integers, rtl)
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
-    chip_depth = network.pictures[network.output].code.decode(output)[..., 0]
+    chip_depth = network.maps[network.output].qparams.decode(output)[..., 0]
     told = repr((options.timing, rtl is None, fitted.size, fitted.box))
     identity = provenance.digest(prepared.key.encode(), codes.tobytes(), told.encode())
     stem = f"{photo.stem}.{options.widths.value}-{options.config.name}"

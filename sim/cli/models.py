@@ -22,8 +22,8 @@ from triptych.golden.photo import to_input
 from triptych.golden.provenance import digest
 from triptych.golden.quartdepth.data.metrics import EvalRegion
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, Sequence, read_sequence
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import FloatGraph
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.ptq.recipe import Recipe
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, resized
 from triptych.golden.quartdepth.zoo import meter, vit, vit_graph

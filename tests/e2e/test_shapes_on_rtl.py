@@ -87,7 +87,7 @@ def test_conv_transpose(
 @pytest.mark.parametrize("source", [Format.INT8, Format.UINT4], ids=["int8", "uint4"])
 def test_larger_than_the_scratchpad(source: Format) -> None:
     network = single.conv2d((37, 41, 33), 29, source=source, seed=5)
-    assert network.pictures["x"].shape.height * 41 * 33 // (2 if source is Format.UINT4 else 1) > TINY.spad_bytes
+    assert network.maps["x"].shape.height * 41 * 33 // (2 if source is Format.UINT4 else 1) > TINY.spad_bytes
     check(network, 5)
 
 

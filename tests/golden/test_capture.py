@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triptych.golden.quartdepth.network.fusion import GraphError
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import Conv
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 
 
 class Fn(nn.Module):
@@ -143,7 +143,7 @@ def test_inplace_modules_and_sums() -> None:
         return y
 
     block = nn.Sequential(conv(3, 8), norm(8), nn.ReLU(inplace=True))
-    assert [type(x) for x in same(Fn(forward, a=block, b=conv(3, 8)), 3, 6, 5)] == [Conv, Conv]
+    assert [type(x) for x in same(Fn(forward, a=block, b=conv(3, 8)), 3, 6, 5)] == [Conv2d, Conv2d]
 
 
 def test_views_of_copies() -> None:

@@ -20,10 +20,11 @@ from triptych.golden.quartdepth.chip.state import Target
 from triptych.golden.quartdepth.compiler.allocate import Buffer, place
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors.single import conv2d, matmul, random_codes
@@ -61,7 +62,7 @@ class Net(nn.Module):
         return self.out(self.mix(y).relu())
 
 
-def quantized(module: nn.Module, shape: tuple[int, int, int], bits: Widths, **codes: Code) -> Network:
+def quantized(module: nn.Module, shape: tuple[int, int, int], bits: Widths, **codes: QParams) -> Network:
     torch.manual_seed(0)
     images = [torch.rand(1, *shape) for _ in range(2)]
     return quantize(capture(module, images[0]), images, bits, codes)
@@ -69,7 +70,7 @@ def quantized(module: nn.Module, shape: tuple[int, int, int], bits: Widths, **co
 
 @cache
 def whole(bits: Widths) -> Network:
-    """`Net` for pictures of 24 x 32."""
+    """`Net` for maps of 24 x 32."""
     torch.manual_seed(3)
     return quantized(Net(), (3, 24, 32), bits)
 
@@ -111,10 +112,10 @@ def test_table_coded_pictures() -> None:
     codes = {}
     for i in range(10):
         step = 0.3 + 0.02 * i
-        codes[f"layers.{i}"] = Code(Format.TABLE4, 0.02, table=CodeTable.lognp(step, 8, unit=0.01), unit=0.002)
+        codes[f"layers.{i}"] = QParams(Format.TABLE4, 0.02, table=CodeTable.lognp(step, 8, unit=0.01), unit=0.002)
     module = Chain()
     network = quantized(module, (3, 9, 10), Widths.W4A8, **codes)
-    assert sum(p.code.format is Format.TABLE4 for p in network.pictures.values()) == 10
+    assert sum(p.qparams.format is Format.TABLE4 for p in network.maps.values()) == 10
     for config in ("tiny", "paper"):
         assert matches(compile_network(network, chip_config(config)))
 

@@ -15,10 +15,11 @@ from tests.golden.test_compiler_shapes import chain
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.network import Code, Network
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors.single import attention, conv2d, random_codes
@@ -47,7 +48,7 @@ def quantized(module: nn.Module, *shape: int, widths: Widths = Widths.W4A8) -> N
 def check(network: Network, chips: Sequence[str] = CHIPS) -> None:
     codes = random_codes(network, 1)
     wanted = network.run_integer(codes)
-    assert len(np.unique(wanted)) > 1, "a constant picture shows nothing"
+    assert len(np.unique(wanted)) > 1, "a constant map shows nothing"
     for chip in chips:
         compiled = compile_network(network, chip_config(chip))
         assert np.array_equal(run_on_machine(compiled, codes, noise=2), wanted), chip
@@ -101,7 +102,7 @@ def pixels(x: Tensor, rows: int, cols: int, h: int, w: int) -> Tensor:
 @pytest.mark.parametrize("channels", [32, 20])
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (2, 1), (1, 2), (2, 3)])
 def test_attention_makes_the_output(rows: int, cols: int, channels: int) -> None:
-    """In the picture's order, not in that of its sequences."""
+    """In the map's order, not in that of its sequences."""
 
     def forward(x: Tensor, a: nn.Module) -> Tensor:
         t = patches(a(x), rows, cols)
@@ -156,16 +157,16 @@ def test_codes_that_the_input_does_not_have(case: str) -> None:
 
 def test_constants_are_codes_too() -> None:
     network = conv2d((4, 4, 3), 8)
-    pictures = {**network.pictures, "c": network.pictures["x"]}
+    maps = {**network.maps, "c": network.maps["x"]}
     with pytest.raises(ValueError, match=r"'c' must be 4 x 4 x 3, not 4 x 4"):
-        Network("x", "y", pictures, network.layers, {"c": np.zeros((4, 4), int)})
+        Network("x", "y", maps, network.layers, {"c": np.zeros((4, 4), int)})
     with pytest.raises(ValueError, match=r"codes of 'c' must be in -128..127"):
-        Network("x", "y", pictures, network.layers, {"c": np.full((4, 4, 3), 128)})
+        Network("x", "y", maps, network.layers, {"c": np.full((4, 4, 3), 128)})
 
 
 def test_int16_is_for_the_output_alone() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1))
     image = torch.rand(1, 3, 4, 4)
-    network = quantize(capture(module, image), [image], codes={"1": Code(Format.INT16, 0.01)})
+    network = quantize(capture(module, image), [image], codes={"1": QParams(Format.INT16, 0.01)})
     with pytest.raises(CompileError, match="'2' reads '1': INT16 is for the output alone"):
         compile_network(network, chip_config("tiny"))

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.network import Convolution, Network
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.ops.conv2d import QConv2d
 from triptych.golden.quartdepth.vectors.single import (
     conv2d,
     conv_transpose,
@@ -51,9 +52,9 @@ def chain(shape: tuple[int, int, int], out: int, kernel: int, stride: int, middl
     pad = (kernel // 2, kernel // 2)
     last = conv2d((h, w, c), out, (kernel, kernel), (stride, stride), pad, middle, Format.INT16, seed=seed)
     (head,), (tail,) = first.layers, last.layers
-    pictures = {"x": first.pictures["x"], "m": first.pictures["y"], "y": last.pictures["y"]}
-    assert isinstance(tail, Convolution)
-    return Network("x", "y", pictures, [replace(head, name="m"), replace(tail, source="m")])
+    maps = {"x": first.maps["x"], "m": first.maps["y"], "y": last.maps["y"]}
+    assert isinstance(tail, QConv2d)
+    return Network("x", "y", maps, [replace(head, name="m"), replace(tail, source="m")])
 
 
 @few

@@ -16,11 +16,14 @@ from tests.kit.vit_networks import small_vit, with_factors
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Opcode, Space
 from triptych.golden.quartdepth.compiler.compile import compile_network
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.plan import GROUP_PARTS, _plan, make_plan
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.layers import Regrid, Shape
-from triptych.golden.quartdepth.network.network import Convolution, Join, Network, Picture, Scale
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.ops.concat import QConcat
+from triptych.golden.quartdepth.network.ops.conv2d import QConv2d
+from triptych.golden.quartdepth.network.qparams import FeatureMap, Scale
+from triptych.golden.quartdepth.network.shapes import Regrid, Shape
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 
@@ -92,7 +95,7 @@ def test_attention_of_one_row_of_tokens(
 def test_constant_keys() -> None:
     """Attention may read what no layer makes, too."""
     network = single.attention(37, 2, 12, seed=3)
-    shape = network.pictures["k"].shape
+    shape = network.maps["k"].shape
     codes = np.random.default_rng(1).integers(-128, 128, (shape.height, shape.width, shape.channels))
     layers = [layer for layer in network.layers if layer.name != "k"]
     check(replace(network, layers=layers, constants={"k": codes}), "small")
@@ -132,7 +135,7 @@ def test_queries_in_tiles() -> None:
 
 
 def test_size_of_weight_groups() -> None:
-    """Smaller groups leave room for the picture between two layers: it never goes to memory."""
+    """Smaller groups leave room for the map between two layers: it never goes to memory."""
     chip = chip_config("tiny")
     network = single.mlp(32, 72, 216, seed=1)
     chosen = make_plan(network, chip)
@@ -167,8 +170,8 @@ def test_whole_vit_polished(fmt: Format) -> None:
 def test_regrid_of_rows_is_refused() -> None:
     network = single.conv2d((4, 6, 8), 8, (1, 1), padding=(0, 0))
     layer = network.layers[0]
-    assert isinstance(layer, Convolution)
-    network.pictures["y"] = replace(network.pictures["y"], shape=Shape(6, 4, 8))
+    assert isinstance(layer, QConv2d)
+    network.maps["y"] = replace(network.maps["y"], shape=Shape(6, 4, 8))
     with pytest.raises(CompileError, match="only those of one row"):
         compile_network(replace(network, layers=[replace(layer, regrid=Regrid(0, 6, 4))]), chip_config("tiny"))
 
@@ -176,7 +179,7 @@ def test_regrid_of_rows_is_refused() -> None:
 def test_gelu_with_residual_is_refused() -> None:
     network = single.conv2d((4, 6, 8), 8, residual=True)
     last = network.layers[-1]
-    assert isinstance(last, Convolution)
+    assert isinstance(last, QConv2d)
     layers = [*network.layers[:-1], replace(last, gelu=Scale(1, 0))]
     with pytest.raises(CompileError, match="GELU cannot take a residual"):
         compile_network(replace(network, layers=layers), chip_config("tiny"))
@@ -184,8 +187,8 @@ def test_gelu_with_residual_is_refused() -> None:
 
 def test_constant_in_a_concatenation_is_refused() -> None:
     network = single.summed((3, 5, 8))
-    shape, code = Shape(3, 5, 16), network.pictures["c"].code
-    pictures = {**network.pictures, "y": Picture(shape, code), "x": replace(network.pictures["x"], code=code)}
-    join = replace(network, pictures=pictures, layers=[Join("y", ("x", "c"))])
+    shape, qparams = Shape(3, 5, 16), network.maps["c"].qparams
+    maps = {**network.maps, "y": FeatureMap(shape, qparams), "x": replace(network.maps["x"], qparams=qparams)}
+    join = replace(network, maps=maps, layers=[QConcat("y", ("x", "c"))])
     with pytest.raises(CompileError, match="the constant 'c' cannot be"):
         compile_network(join, chip_config("tiny"))

@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.network.fusion import GraphError
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import Add, Attention, Concat, Conv, LayerNorm, Relu
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.ops.add import Add
+from triptych.golden.quartdepth.network.ops.attention import Attention
+from triptych.golden.quartdepth.network.ops.concat import Concat
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.layer_norm import LayerNorm
+from triptych.golden.quartdepth.network.ops.relu import ReLU
 from triptych.golden.quartdepth.zoo.meter import METER, METER_XXS, MViTConfig, Transformer, unfold_patches
 
 
@@ -44,15 +49,15 @@ def test_residual_sums_and_relu_are_fused() -> None:
         for value in (net.parts["a"][1].running_mean, net.parts["a"][1].weight):  # type: ignore[index]
             value.uniform_(0.5, 2)
     layers = same(net, 4, 6, 5)
-    assert [type(x) for x in layers] == [Conv, Conv]
+    assert [type(x) for x in layers] == [Conv2d, Conv2d]
     last = layers[-1]
-    assert isinstance(last, Conv)
+    assert isinstance(last, Conv2d)
     assert (last.residual, last.relu) == ("parts.b", True)
 
 
 def test_what_cannot_be_fused_stays_a_layer() -> None:
     net = Fn(lambda x, a: (a(x).relu() + x.relu()).relu(), a=nn.Conv2d(4, 4, 1))
-    assert [type(x) for x in same(net, 4, 3, 3)] == [Conv, Relu, Add]
+    assert [type(x) for x in same(net, 4, 3, 3)] == [Conv2d, ReLU, Add]
 
 
 def test_skip_made_after_the_convolution_that_takes_it() -> None:

@@ -15,18 +15,27 @@ from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import Add, Conv, Enlarge, FloatGraph, Shape
-from triptych.golden.quartdepth.network.network import Attend, Code, Convolution, Join, Network, Normalise, Rescale
-from triptych.golden.quartdepth.network.quantize import (
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import Rounded
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.ops.add import Add
+from triptych.golden.quartdepth.network.ops.attention import QAttention
+from triptych.golden.quartdepth.network.ops.concat import QConcat
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d, QConv2d
+from triptych.golden.quartdepth.network.ops.conv_transpose2d import QConvTranspose2d
+from triptych.golden.quartdepth.network.ops.layer_norm import QLayerNorm
+from triptych.golden.quartdepth.network.ops.requantise import Requantise
+from triptych.golden.quartdepth.network.ops.upsample import Upsample
+from triptych.golden.quartdepth.network.qparams import (
+    QParams,
     QuantizeError,
-    Rounded,
     fixed_point,
-    image_codes,
-    quantize,
-    symmetric_code,
-    uniform_code,
+    symmetric_qparams,
+    uniform_qparams,
 )
+from triptych.golden.quartdepth.network.quantize import image_codes, quantize
+from triptych.golden.quartdepth.network.shapes import Shape
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors.single import conv2d, conv_transpose, depthwise, random_codes
 from triptych.golden.quartdepth.zoo.meter import METER_XXS, MViTConfig, Transformer, fold_patches, unfold_patches
@@ -76,29 +85,29 @@ def test_fixed_point_refuses(real: float) -> None:
 @given(st.floats(-100, 100), st.floats(-100, 100), st.sampled_from([Format.INT8, Format.UINT4]))
 def test_uniform_code_holds_zero_and_its_range(a: float, b: float, fmt: Format) -> None:
     low, high = min(a, b), max(a, b)
-    code = uniform_code(low, high, fmt)
-    assert float(code.decode(np.array(code.pad))) == 0.0
-    ends = code.decode(code.encode(np.array([min(low, 0.0), max(high, 0.0)])))
-    assert np.all(np.abs(ends - [min(low, 0.0), max(high, 0.0)]) <= code.scale * 1.01)
+    qparams = uniform_qparams(low, high, fmt)
+    assert float(qparams.decode(np.array(qparams.pad))) == 0.0
+    ends = qparams.decode(qparams.encode(np.array([min(low, 0.0), max(high, 0.0)])))
+    assert np.all(np.abs(ends - [min(low, 0.0), max(high, 0.0)]) <= qparams.scale * 1.01)
 
 
 def test_table_code_means_its_entries() -> None:
     table = CodeTable.lognp(0.4, 5, unit=0.02)
-    code = Code(Format.TABLE4, 0.5, table=table, unit=0.01)
-    codes = code.encode(np.linspace(-3, 3, 101))
+    qparams = QParams(Format.TABLE4, 0.5, table=table, unit=0.01)
+    codes = qparams.encode(np.linspace(-3, 3, 101))
     assert codes.min() >= 0
     assert codes.max() <= 15
-    assert np.array_equal(code.decode(codes), 0.5 * np.array(table.entries)[codes])
-    assert code.decode(np.array(code.pad)) == 0
+    assert np.array_equal(qparams.decode(codes), 0.5 * np.array(table.entries)[codes])
+    assert qparams.decode(np.array(qparams.pad)) == 0
 
 
 def test_wrong_codes_are_refused() -> None:
     with pytest.raises(ValueError, match="zero point"):
-        Code(Format.UINT4, 1.0, zero=16)
+        QParams(Format.UINT4, 1.0, zero=16)
     with pytest.raises(ValueError, match="code table"):
-        Code(Format.TABLE4, 1.0)
+        QParams(Format.TABLE4, 1.0)
     with pytest.raises(ValueError, match="entry 0"):
-        Code(Format.TABLE4, 1.0, table=CodeTable(tuple(range(1, 17)), (0,) * 15))
+        QParams(Format.TABLE4, 1.0, table=CodeTable(tuple(range(1, 17)), (0,) * 15))
 
 
 def test_formats_by_mode() -> None:
@@ -107,19 +116,19 @@ def test_formats_by_mode() -> None:
         network = quantize(graph, images, bits)
         eight = {network.input}
         for layer in network.layers:
-            if isinstance(layer, Normalise):
+            if isinstance(layer, QLayerNorm):
                 eight.add(layer.source)
-            if isinstance(layer, Attend):
+            if isinstance(layer, QAttention):
                 eight.update(layer.sources)
-                assert network.pictures[layer.query].code.zero == network.pictures[layer.key].code.zero == 0
-            if isinstance(layer, Convolution):
+                assert network.maps[layer.query].qparams.zero == network.maps[layer.key].qparams.zero == 0
+            if isinstance(layer, QConv2d):
                 assert -7 <= layer.weight.min() <= layer.weight.max() <= 7
-        for name, picture in network.pictures.items():
+        for name, fmap in network.maps.items():
             wanted = Format.INT16 if name == network.output else Format.INT8 if name in eight else narrow
-            assert picture.code.format is wanted, name
-        join = next(x for x in network.layers if isinstance(x, Join))
-        assert {network.pictures[p].code for p in join.parts} == {network.pictures[join.name].code}
-        assert sum(isinstance(x, Rescale) for x in network.layers) == 1  # the image, which others read as it is
+            assert fmap.qparams.format is wanted, name
+        join = next(x for x in network.layers if isinstance(x, QConcat))
+        assert {network.maps[p].qparams for p in join.parts} == {network.maps[join.name].qparams}
+        assert sum(isinstance(x, Requantise) for x in network.layers) == 1  # the image, which others read as it is
 
 
 def test_integers_stay_near_float() -> None:
@@ -130,8 +139,8 @@ def test_integers_stay_near_float() -> None:
     errors = {}
     for bits in (Widths.W4A8, Widths.W4A4):
         network = quantize(graph, images, bits)
-        code = network.pictures[network.output].code
-        y = code.decode(network.run_integer(image_codes(network, image.numpy())))
+        qparams = network.maps[network.output].qparams
+        y = qparams.decode(network.run_integer(image_codes(network, image.numpy())))
         errors[bits] = float(np.std(y - exact) / np.std(exact))
     assert errors[Widths.W4A8] < 0.15
     assert errors[Widths.W4A8] < errors[Widths.W4A4] < 0.6
@@ -147,37 +156,37 @@ def test_sums_of_two_are_rounded_once(bits: Widths) -> None:
     scale, bias = 0.11, torch.zeros(6)
     a, b, joined, last = (scale * w for w in weights)
     layers = [
-        Conv("a", "in", a, bias), Conv("b", "in", b, bias), Conv("joined", "a", joined, bias, residual="b"),
-        Add("summed", "joined", "b"), Enlarge("twice", "summed", 2), Conv("last", "twice", last, bias),
+        Conv2d("a", "in", a, bias), Conv2d("b", "in", b, bias), Conv2d("joined", "a", joined, bias, residual="b"),
+        Add("summed", "joined", "b"), Upsample("twice", "summed", 2), Conv2d("last", "twice", last, bias),
     ]  # fmt: skip
     shapes = dict.fromkeys(("in", "a", "b", "joined", "summed"), shape) | dict.fromkeys(("twice", "last"), wide)
     graph = FloatGraph("in", "last", shapes, layers)
     image = torch.rand(1, 6, 24, 32, generator=generator)
     rounded = {
         layer.name: Rounded(w, torch.full((6,), scale), layer.bias)
-        for layer, w in zip((x for x in layers if isinstance(x, Conv)), weights, strict=True)
+        for layer, w in zip((x for x in layers if isinstance(x, Conv2d)), weights, strict=True)
     }
     network = quantize(graph, [image], bits, rounded=rounded)
-    codes = {"in": network.pictures["in"].code.encode(image[0].permute(1, 2, 0).double().numpy())}
+    codes = {"in": network.maps["in"].qparams.encode(image[0].permute(1, 2, 0).double().numpy())}
     network.run_integer(codes["in"], codes.__setitem__)
     meant = {
-        name: torch.from_numpy(network.pictures[name].code.decode(c)).permute(2, 0, 1)[None].float()
+        name: torch.from_numpy(network.maps[name].qparams.decode(c)).permute(2, 0, 1)[None].float()
         for name, c in codes.items()
     }
     for name in ("joined", "summed", "twice"):
-        code, layer = network.pictures[name].code, next(x for x in layers if x.name == name)
-        real = layer.run(meant, lambda name, tensor: None)[0].permute(1, 2, 0).numpy() / code.scale + code.zero
-        lo, hi = code.limits
+        qparams, layer = network.maps[name].qparams, next(x for x in layers if x.name == name)
+        real = layer.run(meant, lambda name, tensor: None)[0].permute(1, 2, 0).numpy() / qparams.scale + qparams.zero
+        lo, hi = qparams.limits
         assert np.abs(codes[name] - np.clip(real, lo, hi)).max() < 0.53, name
 
 
 def test_given_codes_win_and_unknown_ones_are_refused() -> None:
     graph, images = graph_of(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1)), 3, 6, 6)
-    table = Code(Format.TABLE4, 0.01, table=CodeTable.lognp(0.4, 0, unit=0.01), unit=0.001)
+    table = QParams(Format.TABLE4, 0.01, table=CodeTable.lognp(0.4, 0, unit=0.01), unit=0.001)
     network = quantize(graph, images, codes={"0": table})
-    assert network.pictures["0"].code is table
+    assert network.maps["0"].qparams is table
     assert network.run_integer(random_codes(network, 0)).shape == (4, 4, 2)
-    with pytest.raises(QuantizeError, match="no picture 'nothing'"):
+    with pytest.raises(QuantizeError, match="no map 'nothing'"):
         quantize(graph, images, codes={"nothing": table})
 
 
@@ -204,9 +213,9 @@ def test_dead_channel_with_a_bias() -> None:
         layer.bias[0] = 3.0  # type: ignore[attr-defined]
     network = quantize(graph, images)
     quantised = network.layers[0]
-    assert isinstance(quantised, Convolution)
+    assert isinstance(quantised, QConv2d)
     assert np.abs(quantised.bias.astype(np.int64)).max() <= 1 << 30
-    value = network.pictures[network.output].code.decode(network.run_integer(random_codes(network, 1)))[..., 0]
+    value = network.maps[network.output].qparams.decode(network.run_integer(random_codes(network, 1)))[..., 0]
     assert np.allclose(value, 3.0, atol=0.01)
 
 
@@ -216,10 +225,11 @@ def test_dead_channel_with_a_bias() -> None:
 def loops(network: Network, codes: Ints) -> Ints:
     """The convolution of a one-layer network, from its definition."""
     (layer,) = network.layers
-    assert isinstance(layer, Convolution)
-    source, out = network.pictures[layer.source], network.pictures[layer.name]
+    assert isinstance(layer, QConv2d | QConvTranspose2d)
+    transposed = isinstance(layer, QConvTranspose2d)
+    source, out = network.maps[layer.source], network.maps[layer.name]
     h, w, c = codes.shape
-    x = [[[int(v) for v in pixel] for pixel in row] for row in source.code.meaning(codes)]
+    x = [[[int(v) for v in pixel] for pixel in row] for row in source.qparams.meaning(codes)]
     weight = layer.weight.astype(int).tolist()
     result = np.zeros((out.shape.height, out.shape.width, out.shape.channels), dtype=np.int64)
     kernel = range(layer.weight.shape[2]), range(layer.weight.shape[3])
@@ -227,7 +237,7 @@ def loops(network: Network, codes: Ints) -> Ints:
         acc = int(layer.bias[o])
         for ky in kernel[0]:
             for kx in kernel[1]:
-                if layer.transposed:
+                if transposed:
                     iy, ry = divmod(y + layer.padding[0] - ky, layer.stride[0])
                     ix, rx = divmod(xx + layer.padding[1] - kx, layer.stride[1])
                     if ry or rx:
@@ -236,18 +246,18 @@ def loops(network: Network, codes: Ints) -> Ints:
                     iy, ix = y * layer.stride[0] + ky - layer.padding[0], xx * layer.stride[1] + kx - layer.padding[1]
                 if not (0 <= iy < h and 0 <= ix < w):
                     continue
-                if layer.depthwise:
+                if isinstance(layer, QConv2d) and layer.depthwise:
                     acc += x[iy][ix][o] * weight[o][0][ky][kx]
-                elif layer.transposed:
+                elif transposed:
                     acc += sum(x[iy][ix][i] * weight[i][o][ky][kx] for i in range(c))
                 else:
                     acc += sum(x[iy][ix][i] * weight[o][i][ky][kx] for i in range(c))
         shift = int(layer.shift[o])
         value = acc * int(layer.multiplier[o])
         value = (value + (1 << shift >> 1)) >> shift
-        value = min(max(value + out.code.zero, layer.lo), layer.hi)
-        if out.code.table is not None:
-            value = sum(value >= t for t in out.code.table.thresholds)
+        value = min(max(value + out.qparams.zero, layer.lo), layer.hi)
+        if out.qparams.table is not None:
+            value = sum(value >= t for t in out.qparams.table.thresholds)
         result[y, xx, o] = value
     return result
 
@@ -278,21 +288,21 @@ def half_up(value: int, shift: int) -> int:
 def test_attention_and_layer_norm_equal_plain_loops() -> None:
     graph, images = graph_of(Block(), 3, 16, 24)
     network = quantize(graph, images)
-    pictures: dict[str, Ints] = {}
-    network.run_integer(random_codes(network, 3), lambda name, codes: pictures.update({name: codes}))
-    norm = next(x for x in network.layers if isinstance(x, Normalise))
+    maps: dict[str, Ints] = {}
+    network.run_integer(random_codes(network, 3), lambda name, codes: maps.update({name: codes}))
+    norm = next(x for x in network.layers if isinstance(x, QLayerNorm))
     for y, x in ((0, 0), (3, 7), (7, 11)):
-        a = pictures[norm.source][y, x].tolist()
+        a = maps[norm.source][y, x].tolist()
         mean = half_up(sum(a) * norm.mean.multiplier, norm.mean.shift)
         centred = [(v << 6) - mean for v in a]
         packed = int(rsqrt(sum(min(half_up(v * v, norm.square_shift), 32767) for v in centred) + norm.eps))
-        zero = network.pictures[norm.name].code.zero
+        zero = network.maps[norm.name].qparams.zero
         for c, v in enumerate(centred):
             wide = half_up(v * (packed & 0xFFFF), (packed >> 16) + norm.fraction)
             value = half_up(min(max(wide, -32768), 32767) * norm.out.multiplier, norm.out.shift) + zero
-            assert pictures[norm.name][y, x, c] == min(max(value, norm.lo), norm.hi)
-    attend = next(x for x in network.layers if isinstance(x, Attend))
-    q, k, v = (pictures[name] for name in attend.sources)
+            assert maps[norm.name][y, x, c] == min(max(value, norm.lo), norm.hi)
+    attend = next(x for x in network.layers if isinstance(x, QAttention))
+    q, k, v = (maps[name] for name in attend.sources)
     for head, y, x in ((0, 0, 0), (3, 5, 8), (2, 7, 11)):
         part = slice(head * attend.head_dim, (head + 1) * attend.head_dim)
         keys = [(b, a) for b in range(y % 2, 8, 2) for a in range(x % 2, 12, 2)]
@@ -311,8 +321,8 @@ def test_attention_and_layer_norm_equal_plain_loops() -> None:
             total = sum(e * int(v[b, a, part][c]) for e, (b, a) in zip(powers, keys, strict=True))
             mixed = half_up(total * (packed & 0xFFFF), (packed >> 16) + attend.fraction)
             value = half_up(min(max(mixed, -32768), 32767) * attend.out.multiplier, attend.out.shift) + attend.zero
-            assert pictures[attend.name][y, x, head * attend.head_dim + c] == min(max(value, attend.lo), attend.hi)
+            assert maps[attend.name][y, x, head * attend.head_dim + c] == min(max(value, attend.lo), attend.hi)
 
 
 def test_symmetric_code_has_no_zero_point() -> None:
-    assert symmetric_code(-3.0, 1.0) == Code(Format.INT8, 3.0 / 127)
+    assert symmetric_qparams(-3.0, 1.0) == QParams(Format.INT8, 3.0 / 127)

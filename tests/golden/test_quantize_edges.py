@@ -1,5 +1,5 @@
 """What the quantiser once took without a word, or refused though it can be done: widths by name, images outside the
-input's range, pictures that are zero on all images, mixed widths behind any last layer."""
+input's range, maps that are zero on all images, mixed widths behind any last layer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.quantize import QuantizeError, quantize, uniform_code
+from triptych.golden.quartdepth.network.qparams import QuantizeError, uniform_qparams
+from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, last_inputs, run
 from triptych.golden.quartdepth.vectors.single import random_codes
@@ -58,7 +59,7 @@ def agree(network: Network) -> None:
 def test_widths_and_methods_have_names() -> None:
     graph = capture(nn.Sequential(conv(3, 8), conv(8, 8), conv(8, 1)), image())
     network = quantize(graph, [image()], "w4a4")  # type: ignore[arg-type]
-    assert network.pictures["0"].code.format is Format.UINT4
+    assert network.maps["0"].qparams.format is Format.UINT4
     assert Recipe("mixed", "fisher") == Recipe(Widths.MIXED, Method.FISHER)  # type: ignore[arg-type]
 
 
@@ -106,7 +107,7 @@ def test_an_input_of_another_range() -> None:
     torch.manual_seed(0)
     net, x = nn.Sequential(conv(3, 16), nn.ReLU(), conv(16, 1)), (image() - 0.45) / 0.225
     graph = capture(net, x)
-    network = quantize(graph, [x], codes={"input": uniform_code(-2.0, 2.5, Format.INT8)})
+    network = quantize(graph, [x], codes={"input": uniform_qparams(-2.0, 2.5, Format.INT8)})
     assert error_of(network, net, x) < 0.2
     norm = nn.BatchNorm2d(3, affine=False, eps=0.0)
     norm.running_mean, norm.running_var = torch.full((3,), 0.45), torch.full((3,), 0.225**2)
@@ -118,14 +119,14 @@ def test_an_input_of_another_range() -> None:
 
 def error_of(network: Network, module: nn.Module, x: Tensor) -> float:
     """Of the integer network on one image, relative to the module's output."""
-    codes = network.pictures[network.input].code.encode(x[0].permute(1, 2, 0).double().numpy())
+    codes = network.maps[network.input].qparams.encode(x[0].permute(1, 2, 0).double().numpy())
     with torch.no_grad():
         wanted = module.eval()(x)[0].permute(1, 2, 0).numpy()
-    got = network.pictures[network.output].code.decode(network.run_integer(codes))
+    got = network.maps[network.output].qparams.decode(network.run_integer(codes))
     return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
 
 
-# ---- pictures that are zero on all images
+# ---- maps that are zero on all images
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -182,17 +183,17 @@ def test_pictures_that_are_zero_on_all_images(case: str) -> None:
     """They quantise; the integer network makes zero of them, the chip the same codes for any input."""
     torch.manual_seed(0)
     graph = capture(DEAD[case], image())
-    pictures: dict[str, Tensor] = {}
-    graph.run(image(), lambda name, tensor: pictures.update({name: tensor}))
-    zero = {name for name, tensor in pictures.items() if not tensor.any()}
+    maps: dict[str, Tensor] = {}
+    graph.run(image(), lambda name, tensor: maps.update({name: tensor}))
+    zero = {name for name, tensor in maps.items() if not tensor.any()}
     assert zero
     for widths in Widths:
         network = quantize(graph, [image()], widths)
-        codes = network.pictures[network.input].code.encode(image()[0].permute(1, 2, 0).double().numpy())
+        codes = network.maps[network.input].qparams.encode(image()[0].permute(1, 2, 0).double().numpy())
         made: dict[str, np.ndarray] = {}
         network.run_integer(codes, made.__setitem__)
         for name in zero & set(made):
-            assert not network.pictures[name].code.meaning(made[name]).any(), name
+            assert not network.maps[name].qparams.meaning(made[name]).any(), name
         agree(network)
 
 
@@ -228,5 +229,5 @@ def test_mixed_widths_behind_any_last_layer(case: str) -> None:
     network = run(graph, [image()], Recipe(Widths.MIXED, Method.MINMAX), lambda *_: None).network
     for layer in network.layers:
         if layer.name == network.output:
-            assert all(network.pictures[s].code.bits >= 8 for s in layer.sources)
+            assert all(network.maps[s].qparams.bits >= 8 for s in layer.sources)
     agree(network)

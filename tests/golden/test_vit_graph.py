@@ -5,8 +5,13 @@ import pytest
 import torch
 
 from tests.kit.vit import COLS, ROWS, SMALL, photo, tiny_vit
-from triptych.golden.quartdepth.network.layers import Conv, Enlarge, FloatGraph, Gain, Patches, Shape
-from triptych.golden.quartdepth.network.quantize import QuantizeError, image_codes, quantize
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.upsample import Upsample
+from triptych.golden.quartdepth.network.qparams import QuantizeError
+from triptych.golden.quartdepth.network.quantize import image_codes, quantize
+from triptych.golden.quartdepth.network.shapes import Patches, Shape
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig
 from triptych.golden.quartdepth.zoo.vit_graph import build_graph
@@ -35,8 +40,8 @@ def test_integers_follow_the_float_network(widths: Widths, bound: float) -> None
     pixels = (photo()[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
     x = graph.patches.arrange(pixels.permute(2, 0, 1)[None].float() / 255)
     network = quantize(graph, [x], widths)
-    code = network.pictures[network.output].code
-    got = code.decode(network.run_integer(image_codes(network, pixels.numpy())))[:, :, 0]
+    qparams = network.maps[network.output].qparams
+    got = qparams.decode(network.run_integer(image_codes(network, pixels.numpy())))[:, :, 0]
     wanted = graph.run(x)[0, 0].numpy()
     # eight bits leave a few per cent of the output's spread; four, only its order of size
     assert np.abs(got - wanted).mean() < bound * wanted.std()
@@ -46,17 +51,17 @@ def test_integers_follow_the_float_network(widths: Widths, bound: float) -> None
 def test_doubling_is_bilinear_in_float_and_integers(axis: int) -> None:
     x = torch.rand(1, 4, 5, 7, generator=torch.Generator().manual_seed(5))
     eye = torch.eye(4)[:, :, None, None]
-    wide = Enlarge("twice", "first", axis).output_shape(Shape(5, 7, 4))
+    wide = Upsample("twice", "first", axis).output_shape(Shape(5, 7, 4))
     graph = FloatGraph(
         "in", "last", {"in": Shape(5, 7, 4), "first": Shape(5, 7, 4), "twice": wide, "last": wide},
-        [Conv("first", "in", eye, torch.zeros(4)), Enlarge("twice", "first", axis),
-         Conv("last", "twice", eye, torch.zeros(4))],
+        [Conv2d("first", "in", eye, torch.zeros(4)), Upsample("twice", "first", axis),
+         Conv2d("last", "twice", eye, torch.zeros(4))],
     )  # fmt: skip
     factor = [2.0 if a == axis else 1.0 for a in (2, 3)]
     wanted = torch.nn.functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     torch.testing.assert_close(graph.run(x), wanted)
     network = quantize(graph, [x], Widths.W8A8)
-    got = network.pictures["last"].code.decode(network.run_integer(network.pictures["in"].code.encode(
+    got = network.maps["last"].qparams.decode(network.run_integer(network.maps["in"].qparams.encode(
         x[0].permute(1, 2, 0).double().numpy()
     )))  # fmt: skip
     # three roundings to 8 bits and one weight step of 1/127
@@ -69,12 +74,12 @@ def test_gain_by_channel() -> None:
     shape = Shape(2, 4, 3)
     graph = FloatGraph(
         "in", "last", dict.fromkeys(("in", "first", "polished", "last"), shape),
-        [Conv("first", "in", eye, torch.zeros(3)), Gain("polished", "first", gain),
-         Conv("last", "polished", eye / gain[:, None, None, None], torch.zeros(3))],
+        [Conv2d("first", "in", eye, torch.zeros(3)), ChannelScale("polished", "first", gain),
+         Conv2d("last", "polished", eye / gain[:, None, None, None], torch.zeros(3))],
     )  # fmt: skip
     network = quantize(graph, [x], Widths.W8A8)
-    codes = network.pictures["in"].code.encode(x[0].permute(1, 2, 0).double().numpy())
-    got = network.pictures["last"].code.decode(network.run_integer(codes))
+    codes = network.maps["in"].qparams.encode(x[0].permute(1, 2, 0).double().numpy())
+    got = network.maps["last"].qparams.decode(network.run_integer(codes))
     # the gain's code has 255 steps over 0..4: a channel divided by 0.1 has a step of 4 / 255 / 0.1
     error = np.abs(got - x[0].permute(1, 2, 0).numpy()).max((0, 1))
     assert (error < 0.75 * 4 / 255 / gain.numpy() + 2 / 255).all()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.kit.vit import COLS, ROWS, photo, tiny_vit
-from triptych.golden.quartdepth.network.layers import FloatGraph, Gain
-from triptych.golden.quartdepth.network.network import Polish
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale, QChannelScale
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import estimate
@@ -48,16 +48,16 @@ def _input(graph: FloatGraph, pixels: np.ndarray) -> torch.Tensor:
 
 
 def _error(graph: FloatGraph, result: Result) -> float:
-    code, total = result.network.pictures[result.network.output].code, 0.0
+    qparams, total = result.network.maps[result.network.output].qparams, 0.0
     for pixels in _pixels(range(100, 106)):
-        got = code.decode(result.network.run_integer(image_codes(result.network, pixels)))[:, :, 0]
+        got = qparams.decode(result.network.run_integer(image_codes(result.network, pixels)))[:, :, 0]
         total += float(np.abs(got - graph.run(_input(graph, pixels))[0, 0].numpy()).mean())
     return total
 
 
 def test_gains_change_nothing_until_they_are_folded(graph: FloatGraph) -> None:
     polished, x = with_gains(graph), _input(graph, _pixels(range(1))[0])
-    names = [layer.name for layer in polished.layers if isinstance(layer, Gain)]
+    names = [layer.name for layer in polished.layers if isinstance(layer, ChannelScale)]
     assert len(names) == 4 * 3 + 4  # two norms and a GELU a block, the norm of every tap
     gains = {}
     for i, members in enumerate(groups(polished)):
@@ -92,11 +92,11 @@ def test_the_method_lessens_the_error(graph: FloatGraph) -> None:
     errors = {method: _error(graph, result) for method, result in results.items()}
     assert errors[Method.LOGNP] < errors[Method.MINMAX]
     assert errors[Method.FULL] < 0.7 * errors[Method.MINMAX]
-    assert any(isinstance(layer, Polish) for layer in results[Method.LOGNP].network.layers)
+    assert any(isinstance(layer, QChannelScale) for layer in results[Method.LOGNP].network.layers)
 
 
 def test_fisher_sees_the_sum_before_gelu(graph: FloatGraph) -> None:
-    """A gradient at the sum is that at the picture times GELU's slope: where the bias is far below zero, nothing."""
+    """A gradient at the sum is that at the map times GELU's slope: where the bias is far below zero, nothing."""
     layers = []
     for layer in graph.layers:
         if layer.name == "blocks.1.mlp.fc1":
@@ -106,5 +106,5 @@ def test_fisher_sees_the_sum_before_gelu(graph: FloatGraph) -> None:
     inputs = torch.cat([_input(graph, pixels) for pixels in _pixels(range(2))])
     fisher = estimate(dead, inputs, 1, 0, lambda: None)
     assert float(fisher.layers["blocks.1.mlp.fc1"].abs().max()) == 0
-    assert float(fisher.pictures["blocks.1.mlp.fc1"].max()) > 0
+    assert float(fisher.maps["blocks.1.mlp.fc1"].max()) > 0
     assert float(fisher.layers["blocks.0.mlp.fc1"].abs().max()) > 0

@@ -1,7 +1,7 @@
 """Steps that run together, tile by tile.
 
-Most clusters are one step. A LayerNorm runs with the linear layers that read it: what it makes is never held as a
-whole, only the tiles at work, and the VPU normalises one tile while the MXU multiplies the one before.
+Most clusters are one step. A layer that leads (LayerNorm) runs with the linear layers that read it: what it makes is
+never held as a whole, only the tiles at work, and the VPU normalises one tile while the MXU multiplies the one before.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler.allocate import Buffer
-from triptych.golden.quartdepth.compiler.layout import Layout, round_up
-from triptych.golden.quartdepth.compiler.steps import PieceKey, Step, Tile
-from triptych.golden.quartdepth.network.network import Attend, Convolution, Layer, Normalise
+from triptych.golden.quartdepth.compiler.geometry import PieceKey, Tile
+from triptych.golden.quartdepth.compiler.lowering import Layout
+from triptych.golden.quartdepth.compiler.places import round_up
+from triptych.golden.quartdepth.compiler.steps import Step
 
 TILES = 12  # a cluster that streams is cut into so many tiles at least: the next one can load while it ends
 HALO = 2  # a tile should have so many times the rows that neighbouring tiles read twice
@@ -57,11 +58,6 @@ class ClusterPlan:
     scratch: list[Buffer] = field(default_factory=list)
 
 
-def on_mxu(layer: Layer) -> bool:
-    """The layer has products."""
-    return isinstance(layer, Convolution | Attend)
-
-
 def make_clusters(steps: list[Step], layout: Layout, alone: frozenset[str]) -> list[Cluster]:
     """Clusters of all steps in order. alone: layers that must not have others in their cluster."""
     out: list[Cluster] = []
@@ -76,21 +72,15 @@ def make_clusters(steps: list[Step], layout: Layout, alone: frozenset[str]) -> l
 
 
 def _followers(first: Step, rest: list[Step], layout: Layout) -> int:
-    """How many of the next steps run with a LayerNorm: all its readers, if they are linear and stand right behind."""
+    """How many of the next steps run with a layer that leads: all its readers, if they can and stand right behind."""
     name = first.layer.name
-    if not isinstance(first.layer, Normalise) or layout.network.output == name:
+    if not first.layer.leads or layout.network.output == name:
         return 0
     readers = layout.network.readers(name)
     if [step.layer for step in rest[: len(readers)]] != readers:
         return 0
-    for step in rest[: len(readers)]:
-        layer = step.layer
-        linear = isinstance(layer, Convolution) and layer.weight.shape[2:] == (1, 1) and layer.stride == (1, 1)
-        if not linear or len(step.groups) > 1 or (isinstance(layer, Convolution) and layer.depthwise):
-            return 0
-        assert isinstance(layer, Convolution)
-        if layer.regrid is not None or (layer.residual is not None and layer.residual.source == name):
-            return 0
+    if any(not step.layer.follows(name) or len(step.groups) > 1 for step in rest[: len(readers)]):
+        return 0
     return len(readers)
 
 
@@ -99,7 +89,7 @@ def tile_options(
 ) -> Iterator[tuple[list[TileSet], int]]:
     """Tilings and slots to try, best first. whole: nothing has to stream. Comfortable ones are of a sensible size."""
     first = cluster.first
-    rows, cols = first.grid
+    rows, cols = first.work.grid
     if len(cluster.steps) > 1:
         unit_y, unit_x = _units(cluster, layout)
         # enough rows, or columns of a single one, for whole blocks of each sequence
@@ -112,12 +102,10 @@ def tile_options(
             options += [(unit_y, cols, 1)]
     elif whole:
         options = [(rows, cols, 1)]
-    elif isinstance(first.layer, Attend):
-        options = [(1, cols, 2), (1, cols, 1)]  # a part of the queries only where it must be
-        options += [] if comfortable else [(1, -(-cols // (1 << k)), 1) for k in range(1, cols.bit_length() + 1)]
+    elif (own := first.work.tilings(comfortable)) is not None:
+        options = own
     else:
-        overlap = max(j.kernel[0] - j.stride[0] for j in first.jobs)
-        least = min(rows, max(1, HALO * overlap)) if comfortable else 1
+        least = min(rows, max(1, HALO * first.work.overlap)) if comfortable else 1
         most = max(least, -(-rows // TILES))
         options = [(h, cols, 2) for h in range(most, least - 1, -1)]
         if rows == 1:
@@ -139,7 +127,7 @@ def _units(cluster: Cluster, layout: Layout) -> tuple[int, int]:
 
 
 def _tiles(cluster: Cluster, layout: Layout, height: int, width: int) -> list[TileSet]:
-    rows, cols = cluster.first.grid
+    rows, cols = cluster.first.work.grid
     out = []
     for y in range(0, rows, height):
         for x in range(0, cols, width):

@@ -2,7 +2,7 @@
 
     graph.capture -> quantize.quantize -> compile_network -> machine or RTL
 
-`layout` decides where pictures lie, `jobs` turns layers into walks over cells, `steps` packs weights, `plan` decides
+`layout` decides where maps lie, `jobs` turns layers into walks over cells, `steps` packs weights, `plan` decides
 what stays on the chip and in which tiles, `emit` writes instructions, `schedule` orders loads and sets the tokens.
 """
 
@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Format, Opcode, WeightFormat
+from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Opcode
 from triptych.golden.quartdepth.compiler.effects import Memory
 from triptych.golden.quartdepth.compiler.emit import emit_network
 from triptych.golden.quartdepth.compiler.emitter import Emitter
 from triptych.golden.quartdepth.compiler.interleave import Scheduled
-from triptych.golden.quartdepth.compiler.layout import CompileError, InputWindows, Place, round_up
-from triptych.golden.quartdepth.compiler.pack import weight_format
+from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, round_up
 from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
 from triptych.golden.quartdepth.compiler.schedule import schedule
 from triptych.golden.quartdepth.compiler.stores import Image
@@ -48,31 +47,31 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Surface:
-    """How a picture lies in memory, from byte `address` on."""
+    """How a map lies in memory, from byte `address` on."""
 
     address: int
     place: Place
 
     def pack(self, codes: NDArray[np.int64]) -> bytes:
         """Bytes of codes [h, w, c] (already arranged in windows where the input is)."""
-        storage, code = self.place.storage, self.place.code
-        elements = storage.cell * 8 // code.bits
+        storage, qparams = self.place.storage, self.place.qparams
+        elements = storage.cell * 8 // qparams.bits
         cells = np.zeros((storage.rows, storage.cols, elements), dtype=np.int64)
         py, px = self.place.patch
         h, w, c = codes.shape
         sequences = codes.reshape(h // py, py, w // px, px, c).transpose(1, 3, 0, 2, 4)
         cells[:, :, self.place.positions] = sequences.reshape(storage.rows, storage.cols, c)
-        if code.bits == 4:
+        if qparams.bits == 4:
             return pack_nibbles(cells).tobytes()
-        return cells.astype("<i1" if code.bits == 8 else "<i2").tobytes()
+        return cells.astype("<i1" if qparams.bits == 8 else "<i2").tobytes()
 
     def unpack(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Codes [h, w, c] of the bytes that lie there."""
-        storage, code = self.place.storage, self.place.code
-        if code.bits == 4:
+        storage, qparams = self.place.storage, self.place.qparams
+        if qparams.bits == 4:
             flat = unpack_nibbles(data).astype(np.int64)
         else:
-            flat = np.ascontiguousarray(data).view("<i1" if code.bits == 8 else "<i2").astype(np.int64)
+            flat = np.ascontiguousarray(data).view("<i1" if qparams.bits == 8 else "<i2").astype(np.int64)
         cells = flat.reshape(storage.rows, storage.cols, -1)[:, :, self.place.positions]
         (py, px), cols = self.place.patch, storage.cols * self.place.fold
         rows, channels = storage.rows // (py * px), cells.shape[2] // self.place.fold
@@ -86,7 +85,7 @@ class Compiled:
 
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
     layer_of: for each instruction the index in `layers` of the layer that it works for.
-    made: addresses and bytes of the pictures that the program itself makes in memory.
+    made: addresses and bytes of the maps that the program itself makes in memory.
     """
 
     config: ChipConfig
@@ -113,7 +112,7 @@ class Compiled:
         shape or codes that the input does not have."""
         self.network.check_codes(self.network.input, codes)
         if self.windows is not None:
-            codes = self.windows.arrange(codes, self.input.place.code.pad)
+            codes = self.windows.arrange(codes, self.input.place.qparams.pad)
         return self.input.pack(codes)
 
     def memory(self, codes: NDArray[np.int64]) -> bytes:
@@ -135,8 +134,9 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         raise CompileError("the network has no layer")
     plan = make_plan(network, config)
     image = Image(ALIGN)
-    emitter = Emitter(plan, config, image)
-    emit_network(emitter)
+    resident = {name: buffer.address for name, buffer in plan.resident.items()}
+    emitter = Emitter(config, image, resident, [life.storage for life in plan.lives.values() if life.in_memory])
+    emit_network(plan, emitter)
     _put_constants(plan, emitter)
     sizes = {
         Memory.SPAD: config.spad_words,
@@ -171,7 +171,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
 
 
 def _put_constants(plan: Plan, emitter: Emitter) -> None:
-    """Pictures that no layer makes, as data of the image."""
+    """Maps that no layer makes, as data of the image."""
     for name, codes in plan.layout.network.constants.items():
         place = plan.layout.places[name]
         if place.patch != (1, 1) or place.storage.name != name:
@@ -188,25 +188,10 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
             places.setdefault(entry.op.step, []).append(n)
     for step in plan.steps:
         layer, mine = step.layer, places[step.index]
-        macs = named[layer.name].macs(network)
-        mode = _mode(layer, plan)
+        macs, mode = named[layer.name].macs(network.maps), layer.mode(plan.layout)
         rate = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}.get(mode, config.macs_w4a8)
         rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
     return rows
-
-
-def _mode(layer: object, plan: Plan) -> str:
-    from triptych.golden.quartdepth.network.network import Attend, Convolution
-
-    if isinstance(layer, Attend):
-        return "attention"
-    if not isinstance(layer, Convolution):
-        return "vector"
-    if layer.depthwise:
-        return "depthwise"
-    if weight_format(layer.weight) is WeightFormat.INT8:
-        return "w8a8"
-    return "w4a4" if plan.layout.places[layer.source].code.format is Format.UINT4 else "w4a8"
 
 
 __all__ = ["INSTRUCTION_BYTES", "CompileError", "Compiled", "LayerRow", "Surface", "compile_network"]

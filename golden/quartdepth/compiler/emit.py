@@ -7,45 +7,45 @@ from __future__ import annotations
 
 from triptych.golden.quartdepth.compiler.allocate import Buffer
 from triptych.golden.quartdepth.compiler.clusters import ClusterPlan, Operand
-from triptych.golden.quartdepth.compiler.emit_attention import emit_attention
-from triptych.golden.quartdepth.compiler.emit_jobs import Operands, emit_portion, portions
 from triptych.golden.quartdepth.compiler.emitter import Emitter, View, buffer_view
+from triptych.golden.quartdepth.compiler.geometry import PieceKey, Rect, Tile
 from triptych.golden.quartdepth.compiler.microcode import Slots
-from triptych.golden.quartdepth.compiler.steps import Group, PieceKey, Rect, Tile
-from triptych.golden.quartdepth.network.network import Attend
+from triptych.golden.quartdepth.compiler.plan import Plan
+from triptych.golden.quartdepth.compiler.work import AtHand, Group
 
 
-def emit_network(emitter: Emitter) -> None:
+def emit_network(plan: Plan, emitter: Emitter) -> None:
     """All instructions but HALT."""
-    for plan in emitter.plan.clusters:
-        slots = _code_tables(emitter, plan)
+    for cluster in plan.clusters:
+        slots = _code_tables(plan, cluster, emitter)
         held: dict[Buffer, Rect] = {}
-        for turn, tiles in enumerate(plan.tiles):
+        for turn, tiles in enumerate(cluster.tiles):
             for number, tile in enumerate(tiles):
-                emitter.step = plan.cluster.steps[number].index
-                _emit_tile(emitter, plan, number, tile, turn, slots, held)
+                emitter.step = cluster.cluster.steps[number].index
+                _emit_tile(plan, cluster, emitter, number, tile, turn, slots, held)
 
 
-def _code_tables(emitter: Emitter, plan: ClusterPlan) -> Slots:
-    """Slots of the code tables of all pictures that the cluster touches, loaded."""
-    emitter.step = plan.cluster.first.index
-    pictures = emitter.plan.layout.network.pictures
-    names = [n for step in plan.cluster.steps for n in (*step.layer.sources, step.layer.name)]
-    wanted = {n: (table.to_bytes(),) for n in names if (table := pictures[n].code.table) is not None}
+def _code_tables(plan: Plan, cluster: ClusterPlan, emitter: Emitter) -> Slots:
+    """Slots of the code tables of all maps that the cluster touches, loaded."""
+    emitter.step = cluster.cluster.first.index
+    maps = plan.layout.network.maps
+    names = [n for step in cluster.cluster.steps for n in (*step.layer.sources, step.layer.name)]
+    wanted = {n: (table.to_bytes(),) for n in names if (table := maps[n].qparams.table) is not None}
     keep = frozenset(wanted.values())
     return {name: emitter.tables.ensure(data, keep) for name, data in wanted.items()}
 
 
 def _emit_tile(
-    emitter: Emitter, plan: ClusterPlan, number: int, tile: Tile, turn: int, slots: Slots, held: dict[Buffer, Rect]
-) -> None:
+    plan: Plan, cluster: ClusterPlan, emitter: Emitter, number: int, tile: Tile, turn: int, slots: Slots,
+    held: dict[Buffer, Rect],
+) -> None:  # fmt: skip
     """One tile of one step. turn: the tile's place in the sequence, which decides between two buffers. held: what the
     cluster's buffers have been loaded with: keys and values serve many tiles of queries."""
-    step, inner = plan.cluster.steps[number], plan.cluster.inner
+    step, inner = cluster.cluster.steps[number], cluster.cluster.inner
     views: dict[PieceKey, View] = {}
-    pieces = step.pieces(tile, emitter.plan.layout)
+    pieces = step.work.pieces(tile)
     for key, piece in pieces.items():
-        buffers = plan.buffers.get(Operand(number, key))
+        buffers = cluster.buffers.get(Operand(number, key))
         if buffers is None:
             views[key] = emitter.resident_view(piece)
             continue
@@ -55,19 +55,16 @@ def _emit_tile(
             emitter.load_piece(piece, views[key])
             held[buffer] = piece.rect
     groups: list[Group | None] = list(step.groups) or [None]
+    scratch, maps = [b.address for b in cluster.scratch], plan.layout.network.maps
     for g, group in enumerate(groups):
         block = 0
         if group is not None:
-            blocks = plan.blocks[number]
+            blocks = cluster.blocks[number]
             block = blocks[(turn * len(groups) + g) % len(blocks)].address
             if len(groups) > 1 or turn == 0:
                 emitter.load_block(group.data, block)
-        if isinstance(step.layer, Attend):
-            emit_attention(emitter, step, tile, views, [b.address for b in plan.scratch], slots)
-            continue
-        operands = Operands(views, group, block, slots)
-        for portion in portions(step, tile, group, plan.portions[number], emitter.config):
-            emit_portion(emitter, step, portion, operands)
+        at_hand = AtHand(views, group, block, slots, maps, scratch, cluster.portions[number])
+        step.work.emit(emitter, tile, at_hand)
     for key, piece in pieces.items():
-        if key.role == "out" and emitter.plan.lives[piece.place.storage.name].in_memory:
-            emitter.store_piece(piece, views[key], Operand(number, key) in plan.buffers)
+        if key.role == "out" and plan.lives[piece.place.storage.name].in_memory:
+            emitter.store_piece(piece, views[key], Operand(number, key) in cluster.buffers)

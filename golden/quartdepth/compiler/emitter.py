@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space
+from triptych.golden.quartdepth.compiler.geometry import Piece
 from triptych.golden.quartdepth.compiler.microcode import Program
-from triptych.golden.quartdepth.compiler.plan import Plan
-from triptych.golden.quartdepth.compiler.steps import Piece, Rect
+from triptych.golden.quartdepth.compiler.places import Storage
 from triptych.golden.quartdepth.compiler.stores import Image, Store
 
 MAX_ROWS = 0xFFFF  # of a LOAD or STORE
@@ -43,22 +44,23 @@ class View:
 class Emitter:
     """Instructions in an order that is right when run one after the other, without waits.
 
-    memory: addresses of storages that lie in memory.
+    resident: scratchpad addresses of storages that are there as a whole for some time. in_memory: the storages that
+    have a copy in memory; memory: their addresses there.
     """
 
-    plan: Plan
     config: ChipConfig
     image: Image
+    resident: Mapping[str, int]
+    in_memory: InitVar[Iterable[Storage]]
     ops: list[Op] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
     step: int = 0
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, in_memory: Iterable[Storage]) -> None:
         self.programs = Store(self.config.prog_words, "microwords", self._load_program)
         self.tables = Store(self.config.tables, "code tables", self._load_table)
-        for life in self.plan.lives.values():
-            if life.in_memory:
-                self.memory[life.storage.name] = self.image.reserve(life.storage.size)
+        for storage in in_memory:
+            self.memory[storage.name] = self.image.reserve(storage.size)
 
     def emit(self, opcode: Opcode, program: Program = (), **fields: int) -> None:
         """Append an instruction of the current step."""
@@ -89,7 +91,7 @@ class Emitter:
     def resident_view(self, piece: Piece) -> View:
         """A piece of a storage that is at hand as a whole."""
         storage = piece.place.storage
-        base = self.plan.resident[storage.name].address + piece.place.offset
+        base = self.resident[storage.name] + piece.place.offset
         return View(base, 0, 0, storage.cols * storage.cell, storage.cell)
 
     def load_piece(self, piece: Piece, view: View) -> None:
@@ -97,7 +99,7 @@ class Emitter:
         self._copy(Opcode.LOAD, piece, view.base - piece.place.offset, view.pitch)
 
     def store_piece(self, piece: Piece, view: View, alone: bool) -> None:
-        """Scratchpad to memory. alone: the buffer holds this picture's part of each cell and nothing else."""
+        """Scratchpad to memory. alone: the buffer holds this map's part of each cell and nothing else."""
         place, rect = piece.place, piece.rect
         local = view.address(rect.r0, rect.c0) - (0 if alone else place.offset)
         if alone and place.span != place.storage.cell:
@@ -116,7 +118,7 @@ class Emitter:
             self.emit(opcode, dram=at, dram_row=line, spad=local, spad_row=pitch, rows=rows, row_bytes=width)
 
     def _store_part(self, piece: Piece, local: int, pitch: int) -> None:
-        """A part of a joined picture, pixel by pixel between the other parts."""
+        """A part of a joined map, pixel by pixel between the other parts."""
         place, rect = piece.place, piece.rect
         cell, width = place.storage.cell, rect.c1 - rect.c0
         whole = width == place.storage.cols
@@ -140,6 +142,3 @@ def buffer_view(piece: Piece, base: int, alone: bool) -> View:
     place, rect = piece.place, piece.rect
     cell = place.span if alone else place.storage.cell
     return View(base + (0 if alone else place.offset), rect.r0, rect.c0, (rect.c1 - rect.c0) * cell, cell)
-
-
-__all__ = ["Emitter", "Op", "Rect", "View", "buffer_view"]

@@ -7,6 +7,7 @@ zeros elsewhere. The input may also lie denser than a pixel a word, so that a wo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,19 @@ from numpy.typing import NDArray
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.pack import tile_bytes, tile_room, weight_format
-from triptych.golden.quartdepth.network.layers import Shape
-from triptych.golden.quartdepth.network.network import Convolution, Join, Network
+from triptych.golden.quartdepth.network.qparams import FeatureMap
+from triptych.golden.quartdepth.network.shapes import Shape
 
 MAX_STRIDE, MAX_KERNEL = 7, 15
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A dense convolution without second operand. weight: int8 [o, i, kh, kw]."""
+
+    weight: NDArray[np.int8]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Fold:
     left: int
     step: int
 
-    def weight(self, layer: Convolution) -> NDArray[np.int8]:
+    def weight(self, layer: Plain) -> NDArray[np.int8]:
         """[count * channels, kernel rows * reach, elements of a cell]."""
         out, inputs, kernel_h, kernel_w = layer.weight.shape
         folded = np.zeros((self.count, out, kernel_h, self.reach, self.per_cell, self.pitch), dtype=np.int8)
@@ -48,47 +58,44 @@ class Fold:
         return folded.reshape(self.count * out, kernel_h * self.reach, self.per_cell * self.pitch)
 
 
-def find_fold(network: Network, config: ChipConfig, dense: bool) -> Fold | None:
-    """The fold of the layer that makes the output, if that saves steps. dense: pixels of its input may share words.
-    A column tile of weights grows with the pixels that share it; it must still have room."""
-    layer = next((x for x in network.layers if x.name == network.output), None)
-    if not isinstance(layer, Convolution) or layer.depthwise or layer.transposed or layer.residual is not None:
+def best_fold(
+    layer: str, source: str, plain: Plain, maps: Mapping[str, FeatureMap], config: ChipConfig, dense: bool
+) -> Fold | None:
+    """The fold of a convolution of map `source` into map `layer`, if that saves steps. dense: pixels of its input may
+    share words. A column tile of weights grows with the pixels that share it; it must still have room."""
+    fmap = maps[source]
+    if fmap.qparams.format not in (Format.INT8, Format.UINT4):
         return None
-    if network.readers(network.output) or layer.source == network.input:
-        return None
-    source = network.pictures[layer.source]
-    makers = [x for x in network.layers if x.name == layer.source]
-    alone = len(network.readers(layer.source)) == 1 and not isinstance(makers[0], Join)
-    if source.code.format not in (Format.INT8, Format.UINT4) or not isinstance(makers[0], Convolution) or not alone:
-        return None
-    word = config.depth * 8 // source.code.bits  # elements
-    pitch = -(-source.shape.channels // config.cols) * config.cols
-    if not dense or word % pitch or source.shape.width * pitch % word:
-        pitch = -(-source.shape.channels // word) * word
-    out = network.pictures[network.output].shape
-    options = [_option(layer, out, pitch, max(word // pitch, 1), count) for count in _counts(layer, out, config)]
-    plain = layer.weight.shape[3] * -(-source.shape.channels // word)
-    fmt, weights = source.code.format, weight_format(layer.weight)
+    word = config.depth * 8 // fmap.qparams.bits  # elements
+    pitch = -(-fmap.shape.channels // config.cols) * config.cols
+    if not dense or word % pitch or fmap.shape.width * pitch % word:
+        pitch = -(-fmap.shape.channels // word) * word
+    out = maps[layer].shape
+    options = [
+        _option(layer, source, plain, pitch, max(word // pitch, 1), count) for count in _counts(plain, out, config)
+    ]
+    unfolded = plain.weight.shape[3] * -(-fmap.shape.channels // word)
+    fmt, weights = fmap.qparams.format, weight_format(plain.weight)
 
     def fits(option: Fold) -> bool:
-        taps, inputs = layer.weight.shape[2] * option.reach, option.per_cell * option.pitch
+        taps, inputs = plain.weight.shape[2] * option.reach, option.per_cell * option.pitch
         return tile_bytes(taps, inputs, fmt, weights, config) <= tile_room(config)
 
     best = min((o for o in options if o is not None and fits(o)), key=lambda o: o.reach / o.count, default=None)
     cell_words = max(pitch // word, 1)
-    return best if best is not None and best.reach * cell_words < plain * best.count else None
+    return best if best is not None and best.reach * cell_words < unfolded * best.count else None
 
 
-def _counts(layer: Convolution, out: Shape, config: ChipConfig) -> list[int]:
-    most = config.cols // layer.weight.shape[0]
+def _counts(plain: Plain, out: Shape, config: ChipConfig) -> list[int]:
+    most = config.cols // plain.weight.shape[0]
     return [n for n in range(2, most + 1) if out.width % n == 0]
 
 
-def _option(layer: Convolution, out: Shape, pitch: int, per_cell: int, count: int) -> Fold | None:
-    step, rest = divmod(count * layer.stride[1], per_cell)
-    left = -(-layer.padding[1] // per_cell)
-    last = (count - 1) * layer.stride[1] + layer.weight.shape[3] - 1 - layer.padding[1]
+def _option(layer: str, source: str, plain: Plain, pitch: int, per_cell: int, count: int) -> Fold | None:
+    step, rest = divmod(count * plain.stride[1], per_cell)
+    left = -(-plain.padding[1] // per_cell)
+    last = (count - 1) * plain.stride[1] + plain.weight.shape[3] - 1 - plain.padding[1]
     reach = last // per_cell + left + 1
     if rest or step > MAX_STRIDE or reach > MAX_KERNEL:
         return None
-    return Fold(layer.name, layer.source, count, pitch, per_cell, reach, left, step)
+    return Fold(layer, source, count, pitch, per_cell, reach, left, step)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth.compiler.fold import Fold
-from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Place, Storage
-from triptych.golden.quartdepth.network.layers import Regrid
-from triptych.golden.quartdepth.network.network import Convolution, Double, Layer, Normalise, Polish, Rescale
+from triptych.golden.quartdepth.chip.isa import Format, WeightFormat
+from triptych.golden.quartdepth.compiler.geometry import Rect, Tile
+from triptych.golden.quartdepth.compiler.lowering import Layout
+from triptych.golden.quartdepth.compiler.places import CompileError, Place
 
 Pair = tuple[int, int]
 
@@ -45,14 +45,24 @@ class Walk:
         return r0, r1 + 1, c0, c1 + 1
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What the array multiplies by. values: int8 [channels, taps, inputs], by place. format: that of the layer's
+    weights. depthwise: the mode in which a column is a channel, 3x3 taps."""
+
+    values: NDArray[np.int8]
+    format: WeightFormat
+    depthwise: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """Output points first..grid - 1; point (y, x) reads input points (y*sy + ky - top, x*sx + kx - left).
 
-    neighbour: the second operand of an elementwise layer, in the picture of the first.
-    weight: [channels, taps, inputs] int8 and bias: [channels] int64, zero point folded; the bias of
-    elementwise layers, where they have one, is what is added to every element.
-    piece: which rectangle of input and output cells the job's share of a tile belongs to (jobs of one piece share it).
+    neighbour: the second operand of an elementwise layer, in the map of the first. weights: None for an elementwise
+    layer. bias: [channels] int64, added to accumulators (zero point folded) or elements, where there are parameters.
+    words: microwords that go over the channels. piece: which rectangle of input and output cells the job's share of a
+    tile belongs to (jobs of one piece share it).
     """
 
     source: Walk
@@ -62,62 +72,51 @@ class Job:
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
-    weight: NDArray[np.int8] | None = None
+    weights: Weights | None = None
     bias: NDArray[np.int64] | None = None
     in_piece: int = 0
     out_piece: int = 0
     first: Pair = (0, 0)
     neighbour: Walk | None = None
+    words: int = 1
+
+    def check(self, layer: str) -> None:
+        """Raises CompileError for what is beyond the chip's fields."""
+        for what, values, top in (("kernel", self.kernel, 15), ("stride", self.stride, 7), ("padding", self.pad, 15)):
+            if max(values) > top:
+                raise CompileError(f"'{layer}': {what} {max(values)} exceeds the chip's {top}")
+        for walk in (self.source, self.output):
+            if max(walk.place.storage.rows, walk.place.storage.cols) >= 1 << 16:
+                raise CompileError(f"'{layer}': maps can have at most 65535 rows and columns")
+        wide = self.weights is not None and self.weights.format is WeightFormat.INT8
+        if wide and self.source.place.qparams.format is Format.UINT4:
+            raise CompileError(f"'{layer}': int8 weights cannot read UINT4 codes: give its input a code table")
+        if self.output.place.elements >= 1 << 13:
+            raise CompileError(f"'{layer}': {self.output.place.elements} output channels exceed the chip's 8191")
+
+    def clip(self, tile: Tile) -> Tile | None:
+        """The tile's grid points that the job has."""
+        y0, x0 = max(tile.y0, self.first[0]), max(tile.x0, self.first[1])
+        y1, x1 = min(tile.y1, self.grid[0]), min(tile.x1, self.grid[1])
+        return Tile(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else None
+
+    def input_span(self, axis: int, first: int, last: int) -> tuple[int, int]:
+        """Input rows (axis 0) or columns [lo, hi) that exist and that output points first..last - 1 read."""
+        stride, pad, kernel, size = self.stride[axis], self.pad[axis], self.kernel[axis], self.source.dims[axis]
+        lo = max(first * stride - pad, 0)
+        hi = min((last - 1) * stride - pad + kernel, size)
+        if lo >= hi:
+            raise CompileError(f"a tile of '{self.output.place.fmap}' reads padding alone")
+        return lo, hi
+
+    def input_rect(self, points: Tile) -> Rect:
+        """Cells that the grid points read."""
+        y0, y1 = self.input_span(0, points.y0, points.y1)
+        x0, x1 = self.input_span(1, points.x0, points.x1)
+        return Rect(*self.source.cells((y0, x0), (y1 - 1, x1 - 1)))
 
 
-def jobs_of(layer: Layer, layout: Layout) -> list[Job]:
-    """The jobs of a convolution or elementwise layer. Raises CompileError where its pictures' places do not fit."""
-    places = layout.places
-    if isinstance(layer, Convolution):
-        if layout.fold is not None and layout.fold.layer == layer.name:
-            return [_folded_job(layer, layout, layout.fold)]
-        if layer.transposed:
-            return _transposed(layer, layout)
-        return _convolution(layer, layout)
-    assert isinstance(layer, Rescale | Polish | Double | Normalise)
-    source, output = places[layer.source], places[layer.name]
-    residual = None if not isinstance(layer, Rescale) or layer.residual is None else places[layer.residual.source]
-    gaps = isinstance(layer, Normalise) and source.elements != len(source.positions)
-    for other in (source, residual):
-        if gaps or (other is not None and not np.array_equal(other.positions, output.positions)):
-            raise CompileError(f"'{layer.name}': its input lies in cells with gaps; put a convolution between them")
-        sequences = isinstance(layer, Double) and output.patch != (1, 1)
-        if other is not None and (other.patch != output.patch or sequences):
-            raise CompileError(f"'{layer.name}': sequences of attention can only pass through linear layers")
-    if isinstance(layer, Double):
-        return _doubled(layer.axis, source, output)
-    grid = (output.storage.rows, output.storage.cols)
-    walk = [None if p is None else Walk(p, (0, 0), (1, 1), grid) for p in (source, output, residual)]
-    assert walk[0] is not None
-    assert walk[1] is not None
-    bias = None if not isinstance(layer, Polish) else np.full(output.elements, layer.add, dtype=np.int64)
-    return [Job(walk[0], walk[1], walk[2], grid, bias=bias)]
-
-
-def _doubled(axis: int, source: Place, output: Place) -> list[Job]:
-    """Pixels on the even and on the odd side of their own, and the two at the edges, whose neighbour is their own."""
-    dims = (source.storage.rows, source.storage.cols)
-    size = dims[axis]
-
-    def along(value: int, other: int) -> Pair:
-        return (value, other) if axis == 0 else (other, value)
-
-    jobs = []
-    for side, neighbour, first, last in ((0, -1, 1, size), (1, 1, 0, size - 1), (0, 0, 0, 1), (1, 0, size - 1, size)):
-        if first < last:
-            out = Walk(output, along(side, 0), along(2, 1), dims)
-            near, far = (Walk(source, along(shift, 0), (1, 1), dims) for shift in (0, neighbour))
-            grid = along(last, dims[1 - axis])
-            jobs.append(Job(near, out, None, grid, first=along(first, 0), neighbour=far))
-    return jobs
-
-
-def _expand(weight: NDArray[np.int8], source: Place, output: Place) -> NDArray[np.int8]:
+def expand(weight: NDArray[np.int8], source: Place, output: Place) -> NDArray[np.int8]:
     """[o, i, kh, kw] by channel -> [elements, taps, elements] by place, zero in gaps."""
     o, i, kh, kw = weight.shape
     out = np.zeros((output.elements, kh * kw, source.elements), dtype=np.int8)
@@ -126,159 +125,37 @@ def _expand(weight: NDArray[np.int8], source: Place, output: Place) -> NDArray[n
     return out
 
 
-def _spread(values: NDArray[np.generic], output: Place) -> NDArray[np.int64]:
+def spread(values: NDArray[np.generic], output: Place) -> NDArray[np.int64]:
+    """Values by channel -> by element, zero in gaps."""
     out = np.zeros(output.elements, dtype=np.int64)
     out[output.positions] = values
     return out
 
 
-def _bias(layer: Convolution, source: Place, weight: NDArray[np.int8], axes: tuple[int, ...]) -> NDArray[np.int64]:
-    """The bias for accumulators that sum codes instead of codes minus the zero point."""
-    return layer.bias.astype(np.int64) - source.code.zero * weight.astype(np.int64).sum(axes)
+def folded_bias(
+    bias: NDArray[np.int32], source: Place, weight: NDArray[np.int8], axes: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """The bias for accumulators that sum codes instead of codes minus the zero point. axes: of the weight, but for
+    that of the outputs."""
+    return bias.astype(np.int64) - source.qparams.zero * weight.astype(np.int64).sum(axes)
 
 
-def _residual(layer: Convolution, layout: Layout, output: Place) -> Place | None:
-    if layer.residual is None:
-        return None
-    place = layout.places[layer.residual.source]
-    if not np.array_equal(place.positions, output.positions) or place.patch != output.patch:
-        raise CompileError(f"'{layer.name}': the residual '{place.picture}' lies in other channels of its cells")
-    return place
+def alike(layer: str, layout: Layout, output: Place, *sources: str) -> list[Place]:
+    """The places of elementwise operands, which lie in their cells as the result does. Raises CompileError."""
+    places = [layout.places[name] for name in sources]
+    for place in places:
+        if not np.array_equal(place.positions, output.positions):
+            raise CompileError(f"'{layer}': its input lies in cells with gaps; put a convolution between them")
+        if place.patch != output.patch:
+            raise CompileError(f"'{layer}': sequences of attention can only pass through linear layers")
+    return places
 
 
-def _convolution(layer: Convolution, layout: Layout) -> list[Job]:
-    source, output = layout.places[layer.source], layout.places[layer.name]
-    residual = _residual(layer, layout, output)
-    if residual is not None and layer.gelu is not None:
-        raise CompileError(f"'{layer.name}': GELU cannot take a residual: both need the second operand")
-    if layer.depthwise:
-        if not np.array_equal(source.positions, output.positions) or source.elements != len(source.positions):
-            raise CompileError(f"'{layer.name}': a depthwise convolution cannot read or make cells with gaps")
-        weight = np.ascontiguousarray(layer.weight.reshape(-1, 9, 1))
-    else:
-        weight = _expand(layer.weight, source, output)
-    bias = _spread(_bias(layer, source, layer.weight, (1, 2, 3)), output)
-    kernel = (layer.weight.shape[2], layer.weight.shape[3])
-    shape = layout.network.pictures[layer.source].shape
-    walk = Walk(source, (0, 0), (1, 1), (shape.height, shape.width))
-    if layer.regrid is not None:
-        walk = _regridded(layer, layer.regrid, source)
-    out_shape = layout.network.pictures[layer.name].shape
-    out_dims = (out_shape.height, out_shape.width)
-    if source.patch != (1, 1) and source.patch == output.patch and kernel == (1, 1):
-        grid = (output.storage.rows, output.storage.cols)
-        walks = [None if p is None else Walk(p, (0, 0), (1, 1), grid) for p in (source, output, residual)]
-        assert walks[0] is not None
-        assert walks[1] is not None
-        return [Job(walks[0], walks[1], walks[2], grid, weight=weight, bias=bias)]
-    if source.patch != (1, 1):
-        if output.patch != (1, 1) or kernel != (1, 1) or layer.stride != (1, 1):
-            raise CompileError(f"'{layer.name}': attention's result can only be read by a linear layer")
-        return _from_sequences(source, output, residual, weight, bias, walk.dims)
-    return _to_sequences(layer, walk, output, residual, weight, bias, out_dims, kernel)
-
-
-def _regridded(layer: Convolution, regrid: Regrid, source: Place) -> Walk:
-    """A map whose rows lie in one row of the storage, behind `skip` other pixels."""
-    linear = layer.weight.shape[2:] == (1, 1) and layer.stride == (1, 1) and layer.padding == (0, 0)
-    if source.storage.rows != 1 or not linear or layer.depthwise:
-        raise CompileError(f"'{layer.name}': only a linear layer can rearrange pixels, and only those of one row")
-    return Walk(source, (0, regrid.skip), (0, 1), (regrid.height, regrid.width), down=regrid.width)
-
-
-def _to_sequences(
-    layer: Convolution, source: Walk, output: Place, residual: Place | None, weight: NDArray[np.int8],
-    bias: NDArray[np.int64], out_dims: Pair, kernel: Pair,
-) -> list[Job]:  # fmt: skip
-    """One job for each position of the output's patch; a plain picture has one position."""
-    py, px = output.patch
-    grid = (out_dims[0] // py, out_dims[1] // px)
-    stride = (layer.stride[0] * py, layer.stride[1] * px)
-    jobs = []
-    for p in range(py):
-        for q in range(px):
-            pad = (layer.padding[0] - p * layer.stride[0], layer.padding[1] - q * layer.stride[1])
-            s = p * px + q
-            out = Walk(output, (s * grid[0], 0), (1, 1), grid)
-            res = None if residual is None else Walk(residual, (s * grid[0], 0), (1, 1), grid)
-            jobs.append(Job(source, out, res, grid, kernel, stride, pad, weight, bias, out_piece=s))
-    return jobs
-
-
-def _from_sequences(
-    source: Place, output: Place, residual: Place | None, weight: NDArray[np.int8], bias: NDArray[np.int64], dims: Pair
+def elementwise(
+    output: Place, source: Place, other: Place | None = None, bias: NDArray[np.int64] | None = None, words: int = 1
 ) -> list[Job]:
-    py, px = source.patch
-    grid = (dims[0] // py, dims[1] // px)
-    jobs = []
-    for p in range(py):
-        for q in range(px):
-            s = p * px + q
-            out = Walk(output, (p, q), (py, px), grid)
-            res = None if residual is None else Walk(residual, (p, q), (py, px), grid)
-            walk = Walk(source, (s * grid[0], 0), (1, 1), grid)
-            jobs.append(Job(walk, out, res, grid, weight=weight, bias=bias, in_piece=s))
-    return jobs
-
-
-def _folded_job(layer: Convolution, layout: Layout, fold: Fold) -> Job:
-    """The last convolution, several output pixels a step (see `fold`)."""
-    source, output = layout.places[layer.source], layout.places[layer.name]
-    storage = source.storage
-    cells = storage.cols // fold.per_cell
-    wide = Storage(storage.name, storage.rows, cells, storage.cell * fold.per_cell)
-    elements = np.arange(fold.per_cell * fold.pitch)
-    place = Place(source.picture, wide, source.code, elements, 0, wide.cell, (1, 1), fold=fold.per_cell)
+    """One job: every cell of the result from the same cell of one or two operands."""
     grid = (output.storage.rows, output.storage.cols)
-    return Job(
-        Walk(place, (0, 0), (1, 1), (storage.rows, cells)),
-        Walk(output, (0, 0), (1, 1), grid),
-        None,
-        grid,
-        (layer.weight.shape[2], fold.reach),
-        (layer.stride[0], fold.step),
-        (layer.padding[0], fold.left),
-        fold.weight(layer),
-        np.tile(_bias(layer, source, layer.weight, (1, 2, 3)), fold.count),
-    )
-
-
-def _parity(out_size: int, kernel: int, stride: int, padding: int, first: int) -> tuple[int, list[int], int]:
-    """Output rows first, first + stride, ...: their number, the kernel rows they use (in order), padding above.
-
-    Row y sums kernel rows k with (y + padding - k) a multiple of the stride, from input row (y + padding - k) / stride.
-    """
-    rest, base = (first + padding) % stride, (first + padding) // stride
-    taps = list(range(rest, kernel, stride))[::-1]
-    return len(range(first, out_size, stride)), taps, len(taps) - 1 - base
-
-
-def _transposed(layer: Convolution, layout: Layout) -> list[Job]:
-    source, output = layout.places[layer.source], layout.places[layer.name]
-    if source.patch != (1, 1) or output.patch != (1, 1):
-        raise CompileError(f"'{layer.name}': sequences of attention can only pass through linear layers")
-    shape, out_shape = (layout.network.pictures[n].shape for n in (layer.source, layer.name))
-    kernel = layer.weight.shape[2:]
-    weight = layer.weight.transpose(1, 0, 2, 3)  # [o, i, kh, kw]
-    jobs = []
-    for y0 in range(layer.stride[0]):
-        rows, ky, top = _parity(out_shape.height, kernel[0], layer.stride[0], layer.padding[0], y0)
-        for x0 in range(layer.stride[1]):
-            cols, kx, left = _parity(out_shape.width, kernel[1], layer.stride[1], layer.padding[1], x0)
-            if not rows or not cols:
-                continue
-            part = weight[:, :, ky][:, :, :, kx]
-            jobs.append(
-                Job(
-                    Walk(source, (0, 0), (1, 1), (shape.height, shape.width)),
-                    Walk(output, (y0, x0), layer.stride, (rows, cols)),
-                    None,
-                    (rows, cols),
-                    (len(ky), len(kx)),
-                    (1, 1),
-                    (top, left),
-                    _expand(part, source, output),
-                    _spread(_bias(layer, source, part, (1, 2, 3)), output),
-                )
-            )
-    return jobs
+    walks = [Walk(place, (0, 0), (1, 1), grid) for place in (source, output)]
+    second = None if other is None else Walk(other, (0, 0), (1, 1), grid)
+    return [Job(walks[0], walks[1], second, grid, bias=bias, words=words)]

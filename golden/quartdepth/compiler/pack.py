@@ -28,7 +28,7 @@ def paired(fmt: Format, weights: WeightFormat) -> bool:
 
 
 def tile_room(config: ChipConfig) -> int:
-    """Bytes that a column tile of weights may take at most: the other half of the scratchpad is for pictures."""
+    """Bytes that a column tile of weights may take at most: the other half of the scratchpad is for maps."""
     return config.spad_bytes // 2
 
 

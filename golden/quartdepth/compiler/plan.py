@@ -17,13 +17,15 @@ from triptych.golden.quartdepth.compiler.clusters import (
     Operand,
     TileSet,
     make_clusters,
-    on_mxu,
     tile_options,
 )
-from triptych.golden.quartdepth.compiler.layout import CompileError, Layout, Storage, lay_out, round_up
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey
+from triptych.golden.quartdepth.compiler.layout import lay_out
+from triptych.golden.quartdepth.compiler.lowering import Layout
 from triptych.golden.quartdepth.compiler.pack import tile_room
-from triptych.golden.quartdepth.compiler.steps import Piece, PieceKey, Step, make_steps
-from triptych.golden.quartdepth.network.network import Attend, Network
+from triptych.golden.quartdepth.compiler.places import CompileError, Storage, round_up
+from triptych.golden.quartdepth.compiler.steps import Step, make_steps
+from triptych.golden.quartdepth.network.network import Network
 
 STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog
@@ -93,7 +95,7 @@ class Plan:
             weights = sum(len(group.data) for group in step.groups)
             total += weights * (len(plan.tiles) if len(step.groups) > 1 else 1)
             for tiles in plan.tiles:
-                for key, piece in step.pieces(tiles[number], self.layout).items():
+                for key, piece in step.work.pieces(tiles[number]).items():
                     name = piece.place.storage.name
                     read = key.role != "out" and Operand(number, key) in plan.buffers and name != plan.cluster.inner
                     if read or (key.role == "out" and self.lives[name].in_memory):
@@ -154,7 +156,7 @@ def _splits_words(cluster: ClusterPlan, plan: Plan, config: ChipConfig) -> bool:
     """A tile moves a part of a row whose pixels share words: the copy engines cannot."""
     for tiles in cluster.tiles:
         for number, step in enumerate(cluster.cluster.steps):
-            for key, piece in step.pieces(tiles[number], plan.layout).items():
+            for key, piece in step.work.pieces(tiles[number]).items():
                 storage = piece.place.storage
                 narrow = (piece.rect.c0, piece.rect.c1) != (0, storage.cols)
                 if Operand(number, key) in cluster.buffers and storage.cell % config.depth and narrow:
@@ -216,16 +218,11 @@ class _Planner:
     def _blocks(self, cluster: Cluster) -> int:
         return sum(round_up(step.block_bytes, self.align) * self.turns[step.index] for step in cluster.steps)
 
-    def _scratch(self, step: Step) -> int:
-        if not isinstance(step.layer, Attend):
-            return 0
-        return self.config.rows * round_up(step.tokens, self.config.depth)
-
     def _room(self, index: int) -> int:
         """Bytes for a cluster's tiles: what residents and weights, its own and the next one's, leave."""
         used = sum(round_up(x.storage.size, self.align) for x in self.lives.values() if x.at_hand(index))
         cluster = self.clusters[index]
-        used += self._blocks(cluster) + 2 * sum(self._scratch(step) for step in cluster.steps)
+        used += self._blocks(cluster) + 2 * sum(step.work.scratch(self.config) for step in cluster.steps)
         if index + 1 < len(self.clusters):
             following = self.clusters[index + 1]
             if all(len(step.groups) <= 1 for step in following.steps):
@@ -236,7 +233,7 @@ class _Planner:
         """Pieces that need a buffer of their own; what is inner is counted where it is made."""
         out = {}
         for n, (step, tile) in enumerate(zip(cluster.steps, tiles, strict=True)):
-            for key, piece in step.pieces(tile, self.layout).items():
+            for key, piece in step.work.pieces(tile).items():
                 name = piece.place.storage.name
                 if not self.lives[name].at_hand(cluster.index) and not (n and name == cluster.inner):
                     out[Operand(n, key)] = piece
@@ -262,11 +259,11 @@ class _Planner:
         return None
 
     def _portion(self, step: Step) -> int:
-        if not on_mxu(step.layer):
+        if not step.layer.on_mxu:
             return VECTOR_PORTION
         steps = [s for cluster in self.clusters for s in cluster.steps]
         near = steps[max(step.index - 3, 0) : step.index + 2]
-        return PORTION if all(on_mxu(s.layer) for s in near) else FINE_PORTION
+        return PORTION if all(s.layer.on_mxu for s in near) else FINE_PORTION
 
     def _evict(self, cluster: Cluster) -> bool:
         """Cuts one storage that is resident at a cluster: the largest that it does not touch, else the largest."""
@@ -277,7 +274,7 @@ class _Planner:
             return False
         victim = max(alive, key=lambda x: (x.storage.name not in touched, x.storage.size, x.storage.name))
         before = [r for r in victim.readers if r < cluster.index]
-        joined = len(victim.writers) > 1  # parts of joined pictures go to memory whole, or not at all
+        joined = len(victim.writers) > 1  # parts of joined maps go to memory whole, or not at all
         victim.cut = max(before) if before and not joined else STREAMED
         return True
 
@@ -290,7 +287,7 @@ class _Planner:
                 home = life.writers[0]
                 made = [layers[p] for p in layers if self.layout.places[p].storage.name == name]
                 # what the VPU alone makes can be made while the MXU is busy with earlier clusters
-                ahead = 0 if all(on_mxu(layer) for layer in made) else AHEAD
+                ahead = 0 if all(layer.on_mxu for layer in made) else AHEAD
                 resident[name] = Buffer(name, life.storage.size, max(home - ahead, 0), life.cut, home)
         plan = Plan(self.layout, self.lives, [self._cluster(c) for c in self.clusters], resident)
         while True:
@@ -313,7 +310,7 @@ class _Planner:
         index = early = cluster.index
         while early:  # loads run beside the products of the cluster before, or of the one before that
             early -= 1
-            if any(on_mxu(step.layer) for step in self.clusters[early].steps):
+            if any(step.layer.on_mxu for step in self.clusters[early].steps):
                 break
         for operand, size in self._sizes(cluster, tiles).items():
             step, key = cluster.steps[operand.step], operand.key
@@ -334,12 +331,12 @@ class _Planner:
             plan.blocks.append(
                 [Buffer(n, step.block_bytes, early if i == 0 else index, index, index) for i, n in enumerate(names)]
             )
-            if size := self._scratch(step):
+            if size := step.work.scratch(self.config):
                 names = [f"{step.layer.name}/scores.{i}" for i in range(2)]
                 plan.scratch = [Buffer(n, size, index, index, index) for n in names]
         return plan
 
 
 def buffer_cell(key: PieceKey, piece: Piece) -> int:
-    """Bytes of a cell in a tile's buffer: written parts of joined pictures lie there alone."""
+    """Bytes of a cell in a tile's buffer: written parts of joined maps lie there alone."""
     return piece.place.span if key.role == "out" else piece.place.storage.cell

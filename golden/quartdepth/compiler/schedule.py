@@ -12,7 +12,7 @@ from triptych.golden.quartdepth.chip.isa import Engine, Opcode, Space
 from triptych.golden.quartdepth.compiler.effects import Memory, effects_of
 from triptych.golden.quartdepth.compiler.emitter import Op
 from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 
 MAX_TOKENS = 0xFFFF
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from triptych.golden.quartdepth.compiler.layout import CompileError, round_up
+from triptych.golden.quartdepth.compiler.places import CompileError, round_up
 
 
 class Image:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Widths(StrEnum):
-    """Bits of weights and activations. MIXED: w4a4, but eight bits into the first and last layer and into pictures
+    """Bits of weights and activations. MIXED: w4a4, but eight bits into the first and last layer and into maps
     that a method chooses. In every width what docs/compiler.md names keeps eight bits."""
 
     W4A8 = "w4a8"

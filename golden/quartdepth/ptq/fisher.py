@@ -1,8 +1,8 @@
-"""Fisher information of a network's output, by layer and picture.
+"""Fisher information of a network's output, by layer and map.
 
 The network's error is counted in log depth, as d1 and AbsRel count it. For an output with Gaussian noise of one size
 in log depth the Fisher matrix is `E J^T J`, and `E (J^T e)(J^T e)^T` with e ~ N(0, 1) by pixel estimates it: one
-backward pass for each draw. Layers keep the second moment G of the gradient at their sums, pictures the mean square by
+backward pass for each draw. Layers keep the second moment G of the gradient at their sums, maps the mean square by
 channel.
 """
 
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from triptych.golden.quartdepth.ptq.matrix import outputs
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.ptq.simulate import simulate
 
 BATCH = 4
@@ -25,10 +24,10 @@ FLOOR = 0.02  # of the median output: depths below it count alike
 
 @dataclass(frozen=True)
 class Fisher:
-    """layers: [G,O,O] mean over places of `g g^T` at the layer's sum. pictures: [C] mean of g^2 at the picture."""
+    """layers: [G,O,O] mean over places of `g g^T` at the layer's sum. maps: [C] mean of g^2 at the map."""
 
     layers: dict[str, Tensor]
-    pictures: dict[str, Tensor]
+    maps: dict[str, Tensor]
 
 
 def log_depth(output: Tensor, floor: float) -> Tensor:
@@ -50,9 +49,8 @@ def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Cal
     """From images [N,C,H,W] and `draws` draws of noise for each."""
     generator = torch.Generator().manual_seed(seed)
     floor = output_floor(graph, images)
-    convolutions = [layer for layer in graph.layers if isinstance(layer, Conv | Transposed)]
     layers: dict[str, Tensor] = {}
-    pictures: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
     count = 0
     for part in images.split(BATCH):
         held: dict[str, Tensor] = {}
@@ -75,9 +73,9 @@ def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Cal
             out.backward(noise, retain_graph=draw + 1 < draws)
             count += 1
             for name, y in held.items():
-                pictures[name] = pictures.get(name, 0) + _gradient(y).square().mean((0, 2, 3))
-            for layer in convolutions:
-                rows = outputs(layer, _gradient(sums[layer.name]))
+                maps[name] = maps.get(name, 0) + _gradient(y).square().mean((0, 2, 3))
+            for layer in graph.weighted:
+                rows = layer.outputs(_gradient(sums[layer.name]))
                 layers[layer.name] = layers.get(layer.name, 0) + rows @ rows.transpose(1, 2) / rows.shape[2]
         tick()
-    return Fisher({k: v.detach() / count for k, v in layers.items()}, {k: v / count for k, v in pictures.items()})
+    return Fisher({k: v.detach() / count for k, v in layers.items()}, {k: v / count for k, v in maps.items()})

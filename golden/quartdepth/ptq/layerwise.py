@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, FloatLayer, Transposed
-from triptych.golden.quartdepth.network.network import Code
-from triptych.golden.quartdepth.network.quantize import Rounded
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import FloatLayer, Rounded, Weighted
+from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.ptq.compensate import Sums, compensate
-from triptych.golden.quartdepth.ptq.matrix import CHUNK, from_matrix, joined, outputs, to_matrix
+from triptych.golden.quartdepth.ptq.matrix import CHUNK, joined
 from triptych.golden.quartdepth.ptq.rounding import Metric, best_scales, fisher_rounding, nearest
-from triptych.golden.quartdepth.ptq.simulate import Pictures, Weights, constants, fake_quantise, product, run_layer
+from triptych.golden.quartdepth.ptq.simulate import Maps, Weights, constants, fake_quantise, product, run_layer
 
 HELD_OUT = 4  # every so many-th image judges what the others propose
 DAMPINGS = (0.01, 0.1, 1.0)  # the paper's first
@@ -42,14 +42,13 @@ class LayerRecord:
     chosen: float
 
 
-def weights_of(layer: Conv | Transposed, rounded: Rounded) -> Weights:
+def weights_of(layer: Weighted, rounded: Rounded) -> Weights:
     """What the integer weights mean."""
-    shape = (1, -1, 1, 1) if isinstance(layer, Transposed) else (-1, 1, 1, 1)
-    return Weights(rounded.codes * rounded.scale.reshape(shape), rounded.bias)
+    return Weights(rounded.codes * layer.by_output(rounded.scale), rounded.bias)
 
 
 def quantise_layers(
-    graph: FloatGraph, images: Tensor, codes: Mapping[str, Code], gradients: Mapping[str, Tensor], steps: Steps,
+    graph: FloatGraph, images: Tensor, codes: Mapping[str, QParams], gradients: Mapping[str, Tensor], steps: Steps,
     done: dict[str, Rounded], tick: Callable[[str, LayerRecord], None],
 ) -> dict[str, Rounded]:  # fmt: skip
     """Rounded weights of every layer. `done`: those of a run that was cut off; `tick` gets each new one."""
@@ -57,11 +56,11 @@ def quantise_layers(
     for layer in graph.layers:
         for source in layer.sources:
             left[source] += 1
-    exact: Pictures = {graph.input: images, **constants(graph, images)}
-    coded: Pictures = {graph.input: fake_quantise(images, codes[graph.input]), **constants(graph, images, codes)}
+    exact: Maps = {graph.input: images, **constants(graph, images)}
+    coded: Maps = {graph.input: fake_quantise(images, codes[graph.input]), **constants(graph, images, codes)}
     for layer in graph.layers:
         weights = None
-        if isinstance(layer, Conv | Transposed):
+        if isinstance(layer, Weighted):
             if layer.name not in done:
                 rounded, record = _one(layer, exact, coded, gradients[layer.name], steps)
                 done[layer.name] = rounded
@@ -77,22 +76,17 @@ def quantise_layers(
     return done
 
 
-def _batched(layer: FloatLayer, pictures: Pictures, weights: Weights | None) -> Tensor:
+def _batched(layer: FloatLayer, maps: Maps, weights: Weights | None) -> Tensor:
     """`run_layer` over chunks: attention's scores of all images at once would not fit."""
-    count = len(pictures[layer.sources[0]])
+    count = len(maps[layer.sources[0]])
     return torch.cat(
-        [
-            run_layer(layer, {s: pictures[s][i : i + CHUNK] for s in layer.sources}, weights)
-            for i in range(0, count, CHUNK)
-        ]
+        [run_layer(layer, {s: maps[s][i : i + CHUNK] for s in layer.sources}, weights) for i in range(0, count, CHUNK)]
     )
 
 
-def _one(
-    layer: Conv | Transposed, exact: Pictures, coded: Pictures, gradient: Tensor, steps: Steps
-) -> tuple[Rounded, LayerRecord]:
+def _one(layer: Weighted, exact: Maps, coded: Maps, gradient: Tensor, steps: Steps) -> tuple[Rounded, LayerRecord]:
     fit, held = _sums(layer, exact, coded)
-    weight, bias = to_matrix(layer, layer.weight).double(), layer.bias.double().reshape(len(fit.cross), -1)
+    weight, bias = layer.to_matrix(layer.weight).double(), layer.bias.double().reshape(len(fit.cross), -1)
     damping, left = float("inf"), 1.0
     if steps.compensate:
         change, damping = compensate(fit, held, DAMPINGS)
@@ -113,11 +107,11 @@ def _one(
         layer.name, damping, left,
         float(metric.of(weight - scale * plain)), float(metric.of(weight - scale * q)),
     )  # fmt: skip
-    codes = from_matrix(layer, q).float()
+    codes = layer.from_matrix(q).float()
     return Rounded(codes, scale.reshape(-1).float(), bias.reshape(-1).float()), record
 
 
-def _sums(layer: Conv | Transposed, exact: Pictures, coded: Pictures) -> tuple[Sums, Sums]:
+def _sums(layer: Weighted, exact: Maps, coded: Maps) -> tuple[Sums, Sums]:
     """Of the images that fit, and of those held out."""
     count = len(coded[layer.source])
     parts: list[list[Sums]] = [[], []]
@@ -127,9 +121,9 @@ def _sums(layer: Conv | Transposed, exact: Pictures, coded: Pictures) -> tuple[S
         for i in range(0, len(chosen), CHUNK):
             index = chosen[i : i + CHUNK]
             error = product(layer, exact[layer.source][index]) - product(layer, coded[layer.source][index])
-            if isinstance(layer, Conv) and layer.residual is not None:
+            if layer.residual is not None:
                 error = error + exact[layer.residual][index] - coded[layer.residual][index]
-            parts[which].append(Sums.of(joined(layer, coded[layer.source][index]), outputs(layer, error)))
+            parts[which].append(Sums.of(joined(layer, coded[layer.source][index]), layer.outputs(error)))
     total = []
     for sums in parts:
         first = sums[0]

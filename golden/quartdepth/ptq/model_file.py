@@ -3,7 +3,7 @@
     8 bytes "TRIPTYCH" | uint32 format version | uint32 length of the header | header (JSON, deflated) |
     arrays (deflated) | SHA-256 of all that
 
-The header says what the network is: layers and pictures with their codes in full, the arrays' shapes, the recipe, the
+The header says what the network is: layers and maps with their codes in full, the arrays' shapes, the recipe, the
 unit of the output. int4 weights are packed two a byte. Little-endian. Reading checks magic, version, hash and every
 shape, and refuses in one line what does not fit.
 """
@@ -26,29 +26,14 @@ from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.layers import Patches, Regrid, Shape
-from triptych.golden.quartdepth.network.network import (
-    Attend,
-    Code,
-    Convolution,
-    Double,
-    Join,
-    Layer,
-    Network,
-    Normalise,
-    Picture,
-    Polish,
-    Rescale,
-    Residual,
-    Scale,
-)
+from triptych.golden.quartdepth.network import registry
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale
+from triptych.golden.quartdepth.network.shapes import Patches, Regrid, Shape
 
 MAGIC = b"TRIPTYCH"
-VERSION = 3
+VERSION = 4
 _HEAD = struct.Struct("<8sII")
-_LAYERS: dict[str, type[Layer]] = {
-    c.__name__: c for c in (Convolution, Rescale, Polish, Double, Normalise, Attend, Join)
-}
 _RECORDS: dict[str, type[Any]] = {c.__name__: c for c in (Scale, Residual, Shape, Regrid, Patches)}
 
 
@@ -88,15 +73,15 @@ class _Writer:
             return v.item()
         return v
 
-    def code(self, code: Code) -> dict[str, Any]:
+    def qparams(self, qparams: QParams) -> dict[str, Any]:
         out: dict[str, Any] = {
-            "format": code.format.name,
-            "scale": code.scale,
-            "zero": code.zero,
-            "narrow": code.narrow,
+            "format": qparams.format.name,
+            "scale": qparams.scale,
+            "zero": qparams.zero,
+            "narrow": qparams.narrow,
         }
-        if code.table is not None:
-            out |= {"unit": code.unit, "entries": code.table.entries, "thresholds": code.table.thresholds}
+        if qparams.table is not None:
+            out |= {"unit": qparams.unit, "entries": qparams.table.entries, "thresholds": qparams.table.thresholds}
         return out
 
 
@@ -108,7 +93,7 @@ def to_bytes(model: ModelFile) -> bytes:
         "output": network.output,
         "metres_per_unit": model.metres_per_unit,
         "about": model.about,
-        "pictures": {n: {"shape": writer.value(p.shape), **writer.code(p.code)} for n, p in network.pictures.items()},
+        "maps": {n: {"shape": writer.value(p.shape), **writer.qparams(p.qparams)} for n, p in network.maps.items()},
         "layers": [
             {"layer": type(x).__name__, **{f.name: writer.value(getattr(x, f.name)) for f in fields(x)}}
             for x in network.layers
@@ -178,17 +163,17 @@ def _read(header: dict[str, Any], data: bytes) -> ModelFile:
             return _RECORDS[name](**{k: value(x) for k, x in inner.items()})
         return tuple(v) if isinstance(v, list) else v
 
-    pictures = {}
-    for name, entry in header["pictures"].items():
+    maps = {}
+    for name, entry in header["maps"].items():
         table = CodeTable(tuple(entry["entries"]), tuple(entry["thresholds"])) if "entries" in entry else None
-        code = Code(
+        qparams = QParams(
             Format[entry["format"]], entry["scale"], entry["zero"], table, entry.get("unit", 1.0), entry["narrow"]
         )
-        pictures[name] = Picture(value(entry["shape"]), code)
+        maps[name] = FeatureMap(value(entry["shape"]), qparams)
     layers = []
     for entry in header["layers"]:
-        kind = _LAYERS[entry["layer"]]
+        kind = registry.quantised_layers()[entry["layer"]]
         layers.append(kind(**{k: value(v) for k, v in entry.items() if k != "layer"}))
     constants = {n: value(c).astype(np.int64) for n, c in header["constants"].items()}
-    network = Network(header["input"], header["output"], pictures, layers, constants, value(header["patches"]))
+    network = Network(header["input"], header["output"], maps, layers, constants, value(header["patches"]))
     return ModelFile(network, header["metres_per_unit"], header["about"])

@@ -1,11 +1,11 @@
 """LogNP polishing: channels divided by their spread w, codes by table, each tensor's table chosen by measured error.
 
-`x_i = w_i v_i`: the division goes into the layer that makes the picture, the factor into the weights of the layers
+`x_i = w_i v_i`: the division goes into the layer that makes the map, the factor into the weights of the layers
 that read it (`fold`); behind LayerNorm and GELU the division is an elementwise layer (`with_gains`). That is exact, and
 serves every kind of code; `alpha` is how much of the channels' spread is evened out (1: all, as in the paper).
 Candidates for v: a uniform code with its range cut or not, the LogNP table (`CodeTable.lognp`), and a free table whose
 entries are the weighted means of their cells (Lloyd 1982).
-What counts is the error that reaches the output by Fisher's measure: of the picture's own rounding, and of the rounded
+What counts is the error that reaches the output by Fisher's measure: of the map's own rounding, and of the rounded
 weights that have to carry w.
 """
 
@@ -23,24 +23,13 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, CodeTable, lognp_scale
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.layers import (
-    Attention,
-    Concat,
-    Conv,
-    Enlarge,
-    FloatGraph,
-    FloatLayer,
-    Gain,
-    LayerNorm,
-    Relu,
-    Transposed,
-)
-from triptych.golden.quartdepth.network.network import Code
-from triptych.golden.quartdepth.network.quantize import WEIGHT_TOP, uniform_code
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import FloatLayer, Weighted
+from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale
+from triptych.golden.quartdepth.network.qparams import WEIGHT_TOP, QParams, uniform_qparams
 from triptych.golden.quartdepth.ptq.fisher import Fisher
-from triptych.golden.quartdepth.ptq.matrix import to_matrix
 from triptych.golden.quartdepth.ptq.rounding import Metric, best_scales, nearest
-from triptych.golden.quartdepth.ptq.simulate import fake_quantise, is_sum
+from triptych.golden.quartdepth.ptq.simulate import fake_quantise
 
 PERCENTILE = 0.95  # of |x| in a channel: the paper's w
 FLOOR = 1e-3  # of the largest w: a channel that is (almost) never used
@@ -59,8 +48,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Stats:
-    """What calibration leaves. samples: [C,S] values of each picture at random places. moments: `sum x x^T` an image
-    at the input of each layer [G,K,K]. places: pixels of each picture."""
+    """What calibration leaves. samples: [C,S] values of each map at random places. moments: `sum x x^T` an image
+    at the input of each layer [G,K,K]. places: pixels of each map."""
 
     samples: dict[str, Tensor]
     moments: dict[str, Tensor]
@@ -68,7 +57,7 @@ class Stats:
 
 
 def made(graph: FloatGraph) -> list[str]:
-    """All pictures, in running order."""
+    """All maps, in running order."""
     return [graph.input, *graph.constants, *(layer.name for layer in graph.layers)]
 
 
@@ -78,13 +67,13 @@ def with_gains(graph: FloatGraph) -> FloatGraph:
     layers: list[FloatLayer] = []
     renamed: dict[str, str] = {}
     shapes = dict(graph.shapes)
-    products = {layer.source for layer in graph.layers if isinstance(layer, Conv | Transposed)}
+    products = {name for layer in graph.layers for name in layer.products}
     for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
+        if isinstance(layer, Weighted):
             layer = replace(layer, source=renamed.get(layer.source, layer.source))
         layers.append(layer)
-        if (isinstance(layer, LayerNorm) or _is_gelu(layer)) and layer.name in products:
-            gain = Gain(f"{layer.name}.gain", layer.name, torch.ones(shapes[layer.name].channels))
+        if layer.wants_gain_behind and layer.name in products:
+            gain = ChannelScale(f"{layer.name}.gain", layer.name, torch.ones(shapes[layer.name].channels))
             layers.append(gain)
             renamed[layer.name] = gain.name
             shapes[gain.name] = shapes[layer.name]
@@ -96,19 +85,15 @@ def without_idle_gains(graph: FloatGraph, gains: Gains) -> tuple[FloatGraph, dic
     idle = {
         layer.name: layer.source
         for layer in graph.layers
-        if isinstance(layer, Gain) and bool((gains.get(layer.name, layer.gain) == 1).all())
+        if isinstance(layer, ChannelScale) and bool((gains.get(layer.name, layer.gain) == 1).all())
     }
     layers = [x.rename(lambda name: idle.get(name, name)) for x in graph.layers if x.name not in idle]
     shapes = {name: shape for name, shape in graph.shapes.items() if name not in idle}
     return replace(graph, layers=layers, shapes=shapes), idle
 
 
-def _is_gelu(layer: FloatLayer) -> bool:
-    return isinstance(layer, Conv) and layer.gelu
-
-
 def groups(graph: FloatGraph) -> list[list[str]]:
-    """Pictures that must share w (sums; values and what attention makes of them), each group in running order; those
+    """Maps that must share w (sums; values and what attention makes of them), each group in running order; those
     that cannot have one are left out: input, constants, output, what LayerNorm reads and makes, queries and keys, what
     GELU makes, and concatenations, whose w is that of their parts."""
     parent = {name: name for name in made(graph)}
@@ -120,58 +105,35 @@ def groups(graph: FloatGraph) -> list[list[str]]:
 
     pinned = {graph.input, graph.output, *graph.constants}
     for layer in graph.layers:
-        if is_sum(layer):
-            for source in layer.sources[1:] if isinstance(layer, Conv) else layer.sources:
-                parent[find(source)] = find(layer.name)
-        elif isinstance(layer, Relu | Enlarge):
-            parent[find(layer.source)] = find(layer.name)
-        elif isinstance(layer, Attention):
-            parent[find(layer.value)] = find(layer.name)
-            pinned |= {layer.query, layer.key}
-        elif isinstance(layer, LayerNorm):
-            pinned |= {layer.source, layer.name}
-        if _is_gelu(layer):
-            pinned.add(layer.name)
-    joined = {layer.name for layer in graph.layers if isinstance(layer, Concat)}
+        for source in layer.shares_gain:
+            parent[find(source)] = find(layer.name)
+        pinned |= set(layer.no_gain)
+    joined = {layer.name for layer in graph.layers if layer.joins}
     roots: dict[str, list[str]] = {}
     for name in parent:
         roots.setdefault(find(name), []).append(name)
     return [members for members in roots.values() if not pinned & set(members) and not joined & set(members)]
 
 
-def input_gain(graph: FloatGraph, gains: Mapping[str, Tensor], picture: str) -> Tensor:
-    """w of a picture, ones where it has none; of a concatenation those of its parts."""
+def input_gain(graph: FloatGraph, gains: Mapping[str, Tensor], fmap: str) -> Tensor:
+    """w of a map, ones where it has none; of a concatenation those of its parts."""
     for layer in graph.layers:
-        if layer.name == picture and isinstance(layer, Concat):
-            return torch.cat([input_gain(graph, gains, part) for part in layer.parts])
-    return gains.get(picture, torch.ones(graph.shapes[picture].channels, device=graph.device))
-
-
-def scaled_weight(layer: Conv | Transposed, gain: Tensor) -> Tensor:
-    """The layer's weight with its input channels times `gain`."""
-    if isinstance(layer, Transposed) or layer.depthwise:
-        return layer.weight * gain[:, None, None, None]
-    return layer.weight * gain[None, :, None, None]
+        if layer.name == fmap and layer.joins:
+            return torch.cat([input_gain(graph, gains, part) for part in layer.joins])
+    return gains.get(fmap, torch.ones(graph.shapes[fmap].channels, device=graph.device))
 
 
 def fold(graph: FloatGraph, gains: Gains) -> FloatGraph:
-    """The same network (exactly, in real numbers) whose pictures hold x / w."""
-    layers = []
-    for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
-            out = input_gain(graph, gains, layer.name)
-            weight = scaled_weight(layer, input_gain(graph, gains, layer.source))
-            shape = (1, -1, 1, 1) if isinstance(layer, Transposed) else (-1, 1, 1, 1)
-            layer = replace(layer, weight=weight / out.reshape(shape), bias=layer.bias / out)
-        elif isinstance(layer, Gain):
-            gain = input_gain(graph, gains, layer.source) / input_gain(graph, gains, layer.name)
-            layer = replace(layer, gain=layer.gain * gain)
-        layers.append(layer)
+    """The same network (exactly, in real numbers) whose maps hold x / w."""
+    layers = [
+        layer.regained(input_gain(graph, gains, layer.sources[0]), input_gain(graph, gains, layer.name))
+        for layer in graph.layers
+    ]
     return replace(graph, layers=layers)
 
 
 def spread(samples: Tensor) -> Tensor:
-    """The paper's w [C]: the 95th percentile of |x| by channel, floored; ones for a picture that is always zero."""
+    """The paper's w [C]: the 95th percentile of |x| by channel, floored; ones for a map that is always zero."""
     w = samples.abs().quantile(PERCENTILE, 1)
     peak = samples.abs().amax(1)
     w = torch.maximum(w, 0.1 * peak)  # a channel that is mostly zero (ReLU) has its peaks still
@@ -184,7 +146,7 @@ def table_unit(peak: float) -> float:
     return max(peak, 1e-9) / (INT16_MAX * ROOM)
 
 
-def lognp_code(low: float, high: float, w: float, cut: float) -> Code | None:
+def lognp_code(low: float, high: float, w: float, cut: float) -> QParams | None:
     """LogNP code of values in low..high, polished by w, the outermost `1 - cut` of the polished range cut off."""
     low, high = min(low, 0.0), max(high, 0.0)
     bottom, top = (math.copysign(math.log2(1 + abs(v) / w), v) * cut for v in (low, high))
@@ -198,7 +160,7 @@ def lognp_code(low: float, high: float, w: float, cut: float) -> Code | None:
     return _table_code(table, lognp_scale(step, min(max(zero, 0), 15)) * w, unit)
 
 
-def free_code(values: Tensor, weight: Tensor, rounds: int = 20) -> Code | None:
+def free_code(values: Tensor, weight: Tensor, rounds: int = 20) -> QParams | None:
     """Sixteen levels, one of them zero, that leave least weighted square error on `values` (both [n])."""
     order = values.argsort()
     x, m = values[order].double(), weight[order].double()
@@ -224,50 +186,46 @@ def free_code(values: Tensor, weight: Tensor, rounds: int = 20) -> Code | None:
     return _table_code(CodeTable(entries, thresholds), scale, unit)
 
 
-def _table_code(table: CodeTable, scale: float, unit: float) -> Code | None:
-    return Code(Format.TABLE4, scale, table=table, unit=unit) if 0 in table.entries else None
+def _table_code(table: CodeTable, scale: float, unit: float) -> QParams | None:
+    return QParams(Format.TABLE4, scale, table=table, unit=unit) if 0 in table.entries else None
 
 
-def candidates(v: Tensor, weight: Tensor, kinds: set[Kind]) -> Iterator[Code]:
+def candidates(v: Tensor, weight: Tensor, kinds: set[Kind]) -> Iterator[QParams]:
     """Codes to try for samples v [C,S] whose channels count by `weight` [C]."""
     low, high = float(v.min()), float(v.max())
     if Kind.UNIFORM in kinds:
         for cut in CUTS:
-            yield uniform_code(low * cut, high * cut, Format.UINT4)
+            yield uniform_qparams(low * cut, high * cut, Format.UINT4)
     if Kind.LOGNP in kinds:
         base = max(float(v.abs().quantile(PERCENTILE) if v.numel() < 1 << 23 else v.abs().max()), 1e-9)
         for factor in (0.1, 0.25, 0.5, 1.0, 2.0):
             for cut in (1.0, 0.9, 0.8):
-                code = lognp_code(low, high, base * factor, cut)
-                if code is not None:
-                    yield code
+                qparams = lognp_code(low, high, base * factor, cut)
+                if qparams is not None:
+                    yield qparams
     if Kind.FREE in kinds:
-        code = free_code(v.flatten(), weight[:, None].expand_as(v).flatten())
-        if code is not None:
-            yield code
+        qparams = free_code(v.flatten(), weight[:, None].expand_as(v).flatten())
+        if qparams is not None:
+            yield qparams
 
 
-def code_error(v: Tensor, code: Code, weight: Tensor) -> float:
+def code_error(v: Tensor, qparams: QParams, weight: Tensor) -> float:
     """Mean over places of the weighted square error of samples v [C,S]."""
-    return float(((v - fake_quantise(v, code)).square().mean(1) * weight).sum())
+    return float(((v - fake_quantise(v, qparams)).square().mean(1) * weight).sum())
 
 
-def best_code(v: Tensor, weight: Tensor, kinds: set[Kind]) -> tuple[Code, float]:
+def best_code(v: Tensor, weight: Tensor, kinds: set[Kind]) -> tuple[QParams, float]:
     """The candidate with least error."""
-    scored = [(code_error(v, code, weight), i, code) for i, code in enumerate(candidates(v, weight, kinds))]
-    error, _, code = min(scored, key=lambda s: s[:2])
-    return code, error
+    scored = [(code_error(v, qparams, weight), i, qparams) for i, qparams in enumerate(candidates(v, weight, kinds))]
+    error, _, qparams = min(scored, key=lambda s: s[:2])
+    return qparams, error
 
 
-def weight_error(graph: FloatGraph, layer: Conv | Transposed, gain: Tensor, stats: Stats, fisher: Fisher) -> float:
+def weight_error(graph: FloatGraph, layer: Weighted, gain: Tensor, stats: Stats, fisher: Fisher) -> float:
     """What rounding the layer's weights to nearest costs when its inputs hold x / gain."""
-    taps = layer.weight[0, 0].numel()
-    if isinstance(layer, Conv) and layer.depthwise:
-        by_input = gain[:, None].expand(-1, taps)[:, None]
-    else:
-        by_input = gain[:, None].expand(-1, taps).reshape(1, 1, -1)
+    by_input = layer.by_input(gain)
     moment = stats.moments[layer.name] / (by_input.transpose(1, 2) * by_input)
-    weight = to_matrix(layer, scaled_weight(layer, gain))
+    weight = layer.to_matrix(layer.scaled(gain))
     metric = Metric.damped(fisher.layers[layer.name], moment)
     scale = best_scales(weight, metric, WEIGHT_TOP, 10)
     return float(metric.of(weight - scale * nearest(weight, scale, WEIGHT_TOP)))
@@ -275,9 +233,9 @@ def weight_error(graph: FloatGraph, layer: Conv | Transposed, gain: Tensor, stat
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for a picture, for the record: kind of code, alpha, and error relative to the min-max code."""
+    """What was chosen for a map, for the record: kind of code, alpha, and error relative to the min-max code."""
 
-    picture: str
+    fmap: str
     kind: str
     alpha: float
     error: float
@@ -287,30 +245,29 @@ class Choice:
 def choose(
     graph: FloatGraph, stats: Stats, fisher: Fisher, narrow: set[str], kinds: set[Kind], alphas: tuple[float, ...],
     tick: Callable[[], None],
-) -> tuple[Gains, dict[str, Code], list[Choice]]:  # fmt: skip
-    """w of every group, and codes of the pictures `narrow` (4 bits), each followed by a `tick`: those that leave least
+) -> tuple[Gains, dict[str, QParams], list[Choice]]:  # fmt: skip
+    """w of every group, and codes of the maps `narrow` (4 bits), each followed by a `tick`: those that leave least
     error."""
-    readers: dict[str, list[Conv | Transposed]] = {name: [] for name in graph.shapes}
-    whole: dict[str, list[str]] = {name: [] for name in graph.shapes}  # concatenations that a picture is part of
+    readers: dict[str, list[Weighted]] = {name: [] for name in graph.shapes}
+    whole: dict[str, list[str]] = {name: [] for name in graph.shapes}  # concatenations that a map is part of
     for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
+        if isinstance(layer, Weighted):
             readers[layer.source].append(layer)
-        elif isinstance(layer, Concat):
-            for part in layer.parts:
-                whole[part].append(layer.name)
+        for part in layer.joins:
+            whole[part].append(layer.name)
     gains: Gains = {}
-    codes: dict[str, Code] = {}
+    codes: dict[str, QParams] = {}
     used: dict[str, float] = {}
     for members in groups(graph):
         base = spread(torch.cat([stats.samples[m] for m in members], 1))
-        best: tuple[float, float, Tensor, dict[str, Code]] | None = None
+        best: tuple[float, float, Tensor, dict[str, QParams]] | None = None
         for alpha in alphas:
             gain = (base / base.max()) ** alpha
-            found: dict[str, Code] = {}
+            found: dict[str, QParams] = {}
             error = 0.0
             for m in members:
                 if m in narrow:
-                    weight = fisher.pictures[m] * gain.square()
+                    weight = fisher.maps[m] * gain.square()
                     found[m], own = best_code(stats.samples[m] / gain[:, None], weight, kinds)
                     error += own * stats.places[m]
                 for name in (m, *whole[m]):
@@ -325,17 +282,17 @@ def choose(
         gains.update(dict.fromkeys(members, best[2]))
         codes.update(best[3])
         used.update(dict.fromkeys(members, best[1]))
-    for name in made(graph):  # concatenations, and pictures without w
+    for name in made(graph):  # concatenations, and maps without w
         if name in narrow and name not in codes:
             gain = input_gain(graph, gains, name)
-            weight = fisher.pictures[name] * gain.square()
+            weight = fisher.maps[name] * gain.square()
             codes[name], _ = best_code(stats.samples[name] / gain[:, None], weight, kinds)
             tick()
     record = []
-    for name, code in codes.items():
-        x, weight, gain = stats.samples[name], fisher.pictures[name], input_gain(graph, gains, name)
-        plain = uniform_code(float(x.min()), float(x.max()), Format.UINT4)
-        own = code_error(x / gain[:, None], code, weight * gain.square())
-        kind = "uniform" if code.table is None else "table"
+    for name, qparams in codes.items():
+        x, weight, gain = stats.samples[name], fisher.maps[name], input_gain(graph, gains, name)
+        plain = uniform_qparams(float(x.min()), float(x.max()), Format.UINT4)
+        own = code_error(x / gain[:, None], qparams, weight * gain.square())
+        kind = "uniform" if qparams.table is None else "table"
         record.append(Choice(name, kind, used.get(name, 0.0), own, code_error(x, plain, weight)))
     return gains, codes, record

@@ -25,9 +25,12 @@ from triptych.golden import store
 from triptych.golden.files import check_writable
 from triptych.golden.provenance import code_digest, sources
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from triptych.golden.quartdepth.network.network import Code, Network
-from triptych.golden.quartdepth.network.quantize import QuantizeError, Rounded, calibrate, quantize_ranges
+from triptych.golden.quartdepth.network import registry
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import Rounded, Weighted
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
+from triptych.golden.quartdepth.network.quantize import calibrate, quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import BATCH, Fisher, estimate
 from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
@@ -46,7 +49,7 @@ from triptych.golden.quartdepth.ptq.polish import (
 from triptych.golden.quartdepth.ptq.reconstruct import Teaching, reconstruct
 from triptych.golden.quartdepth.ptq.simulate import simulate
 
-SAMPLES = 2048  # places of each picture that tables are chosen on,
+SAMPLES = 2048  # places of each map that tables are chosen on,
 VALUES = 1 << 17  # and values, at most
 KEEP_EVERY = 8  # layers between two checkpoints
 MIXED_SHARE = 0.10  # of the MACs that the mixed mode may run at eight bits beside the first and the last layer
@@ -169,7 +172,7 @@ class Work:
 def fingerprint(graph: FloatGraph, images: Tensor) -> str:
     """What every stage depends on: network, images, the code that stages run, PyTorch, the kind of device."""
     digest = hashlib.sha256(f"{torch.__version__} {images.device.type}".encode())
-    digest.update(code_digest(sources(sys.modules[__name__])).encode())
+    digest.update(code_digest(sources(sys.modules[__name__], registry)).encode())
     digest.update(images.cpu().numpy().tobytes())
     for constant in graph.constants.values():
         digest.update(constant.cpu().numpy().tobytes())
@@ -180,26 +183,25 @@ def fingerprint(graph: FloatGraph, images: Tensor) -> str:
 
 
 def measure(graph: FloatGraph, images: Tensor, seed: int, tick: Callable[[], None]) -> Stats:
-    """Samples of every picture and second moments at every layer's input, of the float network."""
+    """Samples of every map and second moments at every layer's input, of the float network."""
     samples: dict[str, list[Tensor]] = {}
     moments: dict[str, Tensor] = {}
     places: dict[str, int] = {}
     generator = torch.Generator().manual_seed(seed)
-    readers: dict[str, list[Conv | Transposed]] = {name: [] for name in graph.shapes}
-    for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
-            readers[layer.source].append(layer)
+    readers: dict[str, list[Weighted]] = {name: [] for name in graph.shapes}
+    for layer in graph.weighted:
+        readers[layer.source].append(layer)
 
-    def observe(name: str, picture: Tensor) -> None:
-        if not torch.isfinite(picture).all():
+    def observe(name: str, fmap: Tensor) -> None:
+        if not torch.isfinite(fmap).all():
             raise QuantizeError(f"'{name}' holds values that are not finite: check weights and images")
-        flat = picture[0].flatten(1)
+        flat = fmap[0].flatten(1)
         places[name] = flat.shape[1]
         share = max(1, min(SAMPLES, VALUES // len(flat)) // len(images))
         pick = torch.randperm(flat.shape[1], generator=generator)[:share].to(flat.device)
         samples.setdefault(name, []).append(flat[:, pick])
         for layer in readers[name]:
-            moment = second_moment(layer, picture)
+            moment = second_moment(layer, fmap)
             moments[layer.name] = moments[layer.name] + moment if layer.name in moments else moment
 
     with torch.no_grad():
@@ -215,31 +217,30 @@ def last_inputs(graph: FloatGraph) -> set[str]:
     """What the last layers with weights read: the output's, or those behind which only sums, concatenations and the
     like lead to it."""
     made = {layer.name: layer for layer in graph.layers}
-    found, waiting = set(), [graph.output]
+    found: set[str] = set()
+    waiting = [graph.output]
     while waiting:
         layer = made.get(waiting.pop())
-        if isinstance(layer, Conv | Transposed):
-            found.add(layer.source)
+        if layer is not None and layer.products:
+            found |= set(layer.products)
         elif layer is not None:
             waiting += layer.sources
     return found
 
 
-def eight_bit_pictures(graph: FloatGraph, choices: list[Choice], places: dict[str, int]) -> set[str]:
-    """Pictures that the mixed mode keeps at eight bits: the last layer's input, then those whose four-bit code costs
+def eight_bit_maps(graph: FloatGraph, choices: list[Choice], places: dict[str, int]) -> set[str]:
+    """Maps that the mixed mode keeps at eight bits: the last layer's input, then those whose four-bit code costs
     most for each MAC that reads it, until `MIXED_SHARE` of the MACs is spent."""
     macs: dict[str, int] = {}
-    for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
-            pixels = len(graph.shapes[layer.source if isinstance(layer, Transposed) else layer.name])
-            macs[layer.source] = macs.get(layer.source, 0) + pixels * layer.weight.numel()
+    for layer in graph.weighted:
+        macs[layer.source] = macs.get(layer.source, 0) + layer.macs(graph.shapes)
     total = sum(macs.values())
     chosen, spent = last_inputs(graph), 0
-    ranked = sorted(choices, key=lambda c: -c.error * places[c.picture] / (macs.get(c.picture, 0) + 1))
+    ranked = sorted(choices, key=lambda c: -c.error * places[c.fmap] / (macs.get(c.fmap, 0) + 1))
     for choice in ranked:
-        cost = macs.get(choice.picture, 0)
-        if choice.picture not in chosen and spent + cost <= MIXED_SHARE * total:
-            chosen.add(choice.picture)
+        cost = macs.get(choice.fmap, 0)
+        if choice.fmap not in chosen and spent + cost <= MIXED_SHARE * total:
+            chosen.add(choice.fmap)
             spent += cost
     return chosen
 
@@ -266,31 +267,31 @@ def run(
     base += f" draws {recipe.draws}"
     fisher: Fisher = work.stage(f"{base} Fisher", lambda: estimate(graph, batch, recipe.draws, recipe.seed, ticks))
     gains: Gains = {}
-    codes: dict[str, Code] = {}
+    codes: dict[str, QParams] = {}
     choices: list[Choice] = []
     eight: set[str] = set()
     if widths.narrow:
-        narrow = {n for n, p in plain.pictures.items() if p.code.format is Format.UINT4 and n in stats.samples}
+        narrow = {n for n, p in plain.maps.items() if p.qparams.format is Format.UINT4 and n in stats.samples}
         kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
         ticks = _ticker(progress, "choosing tables", len(narrow))
 
-        def polish() -> tuple[Gains, dict[str, Code], list[Choice]]:
+        def polish() -> tuple[Gains, dict[str, QParams], list[Choice]]:
             return choose(graph, stats, fisher, narrow, kinds, recipe.alphas, ticks)
 
         base += f" alphas {recipe.alphas} {sorted(k.value for k in kinds)}"
         gains, codes, choices = work.stage(f"{base} polish", polish)
         if widths is Widths.MIXED:
-            eight = eight_bit_pictures(graph, choices, stats.places)
+            eight = eight_bit_maps(graph, choices, stats.places)
             narrow -= eight
             base += " mixed"
             gains, codes, choices = work.stage(f"{base} polish", polish)
     folded, idle = without_idle_gains(fold(graph, gains), gains)
-    codes = {idle.get(name, name): code for name, code in codes.items()}
+    codes = {idle.get(name, name): qparams for name, qparams in codes.items()}
     eight = {idle.get(name, name) for name in eight}
     on_cpu = folded.to(CPU)
     ranges = calibrate(on_cpu, images)
-    pictures = quantize_ranges(on_cpu, ranges, widths, codes, eight).pictures
-    used = {name: picture.code for name, picture in pictures.items()}
+    maps = quantize_ranges(on_cpu, ranges, widths, codes, eight).maps
+    used = {name: fmap.qparams for name, fmap in maps.items()}
     steps = Steps(recipe.reaches(Method.COMPENSATE), recipe.reaches(Method.FISHER), top, recipe.annealing)
     base += f" {widths.value} {steps}"
     gradients = _gradients(graph, gains, fisher)
@@ -323,15 +324,14 @@ def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:
 def _gradients(graph: FloatGraph, gains: Gains, fisher: Fisher) -> dict[str, Tensor]:
     """Fisher's gradient factors for the folded network: a sum divided by w has a gradient w times as large."""
     out = {}
-    for layer in graph.layers:
-        if isinstance(layer, Conv | Transposed):
-            w, g = input_gain(graph, gains, layer.name), fisher.layers[layer.name]
-            out[layer.name] = g * ((w[:, None] * w[None])[None] if len(g) == 1 else w.square()[:, None, None])
+    for layer in graph.weighted:
+        w, g = input_gain(graph, gains, layer.name), fisher.layers[layer.name]
+        out[layer.name] = g * ((w[:, None] * w[None])[None] if len(g) == 1 else w.square()[:, None, None])
     return out
 
 
 def _layers(
-    graph: FloatGraph, batch: Tensor, codes: dict[str, Code], gradients: dict[str, Tensor], steps: Steps, work: Work,
+    graph: FloatGraph, batch: Tensor, codes: dict[str, QParams], gradients: dict[str, Tensor], steps: Steps, work: Work,
     key: str, progress: Progress,
 ) -> tuple[dict[str, Rounded], list[LayerRecord]]:  # fmt: skip
     done, records = work.get(key, ({}, []))

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Transposed
-from triptych.golden.quartdepth.network.network import Code
-from triptych.golden.quartdepth.network.quantize import Rounded
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import Rounded
+from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.ptq.fisher import log_depth, output_floor
 from triptych.golden.quartdepth.ptq.simulate import Weights, simulate
 
@@ -39,7 +39,7 @@ class Student:
 
     def __init__(self, graph: FloatGraph, rounded: Mapping[str, Rounded], teaching: Teaching) -> None:
         self.teaching = teaching
-        self.layers = [layer for layer in graph.layers if isinstance(layer, Conv | Transposed)]
+        self.layers = graph.weighted
         self.start = dict(rounded)
         self.codes = {name: r.codes.clone().requires_grad_(True) for name, r in rounded.items()}
         self.scales = {name: torch.zeros_like(r.scale).requires_grad_(True) for name, r in rounded.items()}
@@ -60,8 +60,7 @@ class Student:
             latent = self.codes[name].clamp(-self.teaching.top, self.teaching.top)
             codes = latent + (latent.round() - latent).detach()
             r = self.rounded_layer(name)
-            shape = (1, -1, 1, 1) if isinstance(layer, Transposed) else (-1, 1, 1, 1)
-            out[name] = Weights(codes * r[0].reshape(shape), r[1])
+            out[name] = Weights(codes * layer.by_output(r[0]), r[1])
         return out
 
     def rounded_layer(self, name: str) -> tuple[Tensor, Tensor]:
@@ -100,7 +99,7 @@ def distance(output: Tensor, target: Tensor, floor: float) -> Tensor:
 
 
 def reconstruct(
-    graph: FloatGraph, images: Tensor, codes: Mapping[str, Code], rounded: Mapping[str, Rounded], teaching: Teaching,
+    graph: FloatGraph, images: Tensor, codes: Mapping[str, QParams], rounded: Mapping[str, Rounded], teaching: Teaching,
     seed: int, resume: tuple[int, dict[str, dict[str, Tensor]]] | None,
     tick: Callable[[int, float, Callable[[], dict[str, object]]], None],
 ) -> dict[str, Rounded]:  # fmt: skip

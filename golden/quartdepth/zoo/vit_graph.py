@@ -1,8 +1,8 @@
-"""ViT-S/14 + DPT as layers over pictures: what the quantiser and the compiler read.
+"""ViT-S/14 + DPT as layers over maps: what the quantiser and the compiler read.
 
-Tokens are the pixels of a picture one row high, the class token first. A photo enters as its patches, so that the
+Tokens are the pixels of a map one row high, the class token first. A photo enters as its patches, so that the
 patch embedding is a linear layer; its normalisation, the class token and the learned positions are folded into weights,
-bias and one constant picture. LayerScale goes into the linear layer before it. The 1x1 convolution after a resize is
+bias and one constant map. LayerScale goes into the linear layer before it. The 1x1 convolution after a resize is
 moved in front of it: weights of a resize sum to one, so both orders are the same map.
 """
 
@@ -14,21 +14,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.fusion import fuse
-from triptych.golden.quartdepth.network.layers import (
-    Add,
-    Attention,
-    Conv,
-    Enlarge,
-    FloatGraph,
-    FloatLayer,
-    LayerNorm,
-    Patches,
-    Regrid,
-    Relu,
-    Shape,
-    Transposed,
-)
+from triptych.golden.quartdepth.network.layer import Activation, FloatLayer
+from triptych.golden.quartdepth.network.ops.add import Add
+from triptych.golden.quartdepth.network.ops.attention import Attention
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
+from triptych.golden.quartdepth.network.ops.layer_norm import LayerNorm
+from triptych.golden.quartdepth.network.ops.relu import ReLU
+from triptych.golden.quartdepth.network.ops.upsample import Upsample
+from triptych.golden.quartdepth.network.shapes import Patches, Regrid, Shape
 from triptych.golden.quartdepth.zoo.vit import Block, DepthVit, Fusion, ResidualUnit
 
 INPUT = "patches"
@@ -83,13 +79,17 @@ class _Builder:
         bias = proj.bias - (proj.weight * (mean / std)).flatten(1).sum(1)
         positions = backbone.positions(self.patches.rows, self.patches.cols).clone()
         positions[:, 0] += backbone.cls_token[0, 0] - bias  # the first patch is all zeros: the layer makes its bias
-        name = self._add(Conv("patch_embed", INPUT, weight[:, :, None, None], bias))
+        name = self._add(Conv2d("patch_embed", INPUT, weight[:, :, None, None], bias))
         return self._add(Add("tokens", name, POSITIONS)), positions.transpose(1, 2)[:, :, None]
 
     def _linear(self, name: str, source: str, layer: nn.Linear, gain: Tensor | None = None, gelu: bool = False) -> str:
         gain = torch.ones(layer.out_features) if gain is None else gain
         weight, bias = layer.weight * gain[:, None], layer.bias * gain
-        return self._add(Conv(name, source, weight[:, :, None, None], bias, gelu=gelu))
+        return self._add(
+            Conv2d(
+                name, source, weight[:, :, None, None], bias, activation=Activation.GELU if gelu else Activation.NONE
+            )
+        )
 
     def _norm(self, name: str, source: str, norm: nn.LayerNorm) -> str:
         return self._add(LayerNorm(name, source, norm.weight.detach(), norm.bias.detach(), norm.eps))
@@ -115,7 +115,9 @@ class _Builder:
     def _conv(self, name: str, source: str, conv: nn.Conv2d, regrid: Regrid | None = None) -> str:
         bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
         stride, padding = (conv.stride[0], conv.stride[1]), (int(conv.padding[0]), int(conv.padding[1]))
-        return self._add(Conv(name, source, conv.weight.detach(), bias.detach(), stride, padding, regrid=regrid))
+        return self._add(
+            Conv2d(name, source, conv.weight.detach(), bias.detach(), stride=stride, padding=padding, regrid=regrid)
+        )
 
     def _head(self, taps: list[str]) -> str:
         head, scratch = self.model.depth_head, self.model.depth_head.scratch
@@ -128,7 +130,7 @@ class _Builder:
                 assert resize.bias is not None
                 stride = (resize.stride[0], resize.stride[1])
                 weight, bias = resize.weight.detach(), resize.bias.detach()
-                x = self._add(Transposed(f"head.resize{i + 1}", x, weight, bias, stride, (0, 0), (0, 0)))
+                x = self._add(ConvTranspose2d(f"head.resize{i + 1}", x, weight, bias, stride=stride))
             elif isinstance(resize, nn.Conv2d):
                 x = self._conv(f"head.resize{i + 1}", x, resize)
             rn = cast(nn.Conv2d, scratch.get_submodule(f"layer{i + 1}_rn"))
@@ -142,10 +144,10 @@ class _Builder:
         return self._relu(self._conv("head.depth", x, last))
 
     def _relu(self, source: str) -> str:
-        return self._add(Relu(f"{source}.relu", source))
+        return self._add(ReLU(f"{source}.relu", source))
 
     def _unit(self, name: str, x: str, unit: ResidualUnit) -> str:
-        x_relu = self._add(Relu(f"{name}.relu", x))
+        x_relu = self._add(ReLU(f"{name}.relu", x))
         h = self._relu(self._conv(f"{name}.conv1", x_relu, unit.conv1))
         return self._add(Add(f"{name}.sum", self._conv(f"{name}.conv2", h, unit.conv2), x))
 
@@ -156,5 +158,5 @@ class _Builder:
             x = self._add(Add(f"{name}.sum", self._unit(f"{name}.unit1", finer, fusion.resConfUnit1), x))
         x = self._conv(f"{name}.out", self._unit(f"{name}.unit2", x, fusion.resConfUnit2), fusion.out_conv)
         for axis in (3, 2):
-            x = self._add(Enlarge(f"{name}.{'rows' if axis == 2 else 'columns'}", x, axis))
+            x = self._add(Upsample(f"{name}.{'rows' if axis == 2 else 'columns'}", x, axis))
         return x

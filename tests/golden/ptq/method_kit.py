@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import FloatGraph
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 
 torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits
 
@@ -42,7 +42,7 @@ def small_graph(seed: int = 0, size: tuple[int, int] = (16, 24)) -> FloatGraph:
 
 
 def images(count: int, size: tuple[int, int] = (16, 24), seed: int = 1) -> list[Tensor]:
-    """Smooth random pictures, [1,3,H,W] in 0..1, in steps of 1/255."""
+    """Smooth random maps, [1,3,H,W] in 0..1, in steps of 1/255."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, size[0] // 4, size[1] // 4, generator=generator)
     fine = nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)

@@ -5,10 +5,13 @@ import torch
 from method_kit import images, small_graph
 from scipy.optimize import minimize
 
-from triptych.golden.quartdepth.network.layers import Conv, FloatGraph, Shape, Transposed
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
+from triptych.golden.quartdepth.network.shapes import Shape
 from triptych.golden.quartdepth.ptq.compensate import Sums, closed_form, compensate
 from triptych.golden.quartdepth.ptq.fisher import estimate, log_depth, output_floor
-from triptych.golden.quartdepth.ptq.matrix import from_matrix, outputs, patches, second_moment, to_matrix
+from triptych.golden.quartdepth.ptq.matrix import second_moment
 from triptych.golden.quartdepth.ptq.rounding import (
     Metric,
     adaround,
@@ -69,29 +72,29 @@ def test_an_input_that_is_always_zero_gets_no_change() -> None:
     assert not change[:, :, 2].any()
 
 
-def _layers() -> list[tuple[Conv | Transposed, torch.Tensor]]:
+def _layers() -> list[tuple[Conv2d | ConvTranspose2d, torch.Tensor]]:
     graph, held = small_graph(), {}
     simulate(graph, torch.cat(images(2)), observe=lambda name, y: held.update({name: y.detach()}))
     held[graph.input] = torch.cat(images(2))
-    return [(layer, held[layer.source]) for layer in graph.layers if isinstance(layer, Conv | Transposed)]
+    return [(layer, held[layer.source]) for layer in graph.layers if isinstance(layer, Conv2d | ConvTranspose2d)]
 
 
 def test_a_convolution_is_its_matrix() -> None:
     kinds = set()
     for layer, x in _layers():
-        matrix = to_matrix(layer, layer.weight)
-        assert torch.equal(from_matrix(layer, matrix), layer.weight)
+        matrix = layer.to_matrix(layer.weight)
+        assert torch.equal(layer.from_matrix(matrix), layer.weight)
         made = product(layer, x) - layer.bias[None, :, None, None]
-        assert torch.allclose(matrix @ patches(layer, x), outputs(layer, made), atol=1e-5)
-        kinds.add((type(layer).__name__, isinstance(layer, Conv) and layer.depthwise))
+        assert torch.allclose(matrix @ layer.patches(x), layer.outputs(made), atol=1e-5)
+        kinds.add((type(layer).__name__, isinstance(layer, Conv2d) and layer.depthwise))
     assert len(kinds) == 3
 
 
 def test_fisher_factors_of_one_place_are_the_exact_fisher_matrix() -> None:
     """One pixel and one output: there F = J^T J is a Kronecker product, so the factors must give it exactly."""
     torch.manual_seed(0)
-    first = Conv("first", "x", torch.randn(2, 3, 1, 1), torch.rand(2) + 1)
-    last = Conv("last", "first", torch.rand(1, 2, 1, 1), torch.ones(1) * 3)
+    first = Conv2d("first", "x", torch.randn(2, 3, 1, 1), torch.rand(2) + 1)
+    last = Conv2d("last", "first", torch.rand(1, 2, 1, 1), torch.ones(1) * 3)
     shapes = {"x": Shape(1, 1, 3), "first": Shape(1, 1, 2), "last": Shape(1, 1, 1)}
     graph = FloatGraph("x", "last", shapes, [first, last])
     x = torch.rand(1, 3, 1, 1)
@@ -124,7 +127,7 @@ def test_fisher_is_the_mean_over_noise() -> None:
         held["mix"].grad = None
         value.backward(retain_graph=True)
         total += held["mix"].grad.square().mean((0, 2, 3))  # type: ignore[union-attr]
-    assert torch.allclose(factors.pictures["mix"], total, rtol=0.2)
+    assert torch.allclose(factors.maps["mix"], total, rtol=0.2)
 
 
 def _rounding(seed: int) -> tuple[torch.Tensor, torch.Tensor, Metric]:

@@ -7,7 +7,7 @@ from method_kit import images, small_graph
 
 from triptych.golden.quartdepth.arithmetic.codetable import lognp_formula
 from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.network.quantize import uniform_code
+from triptych.golden.quartdepth.network.qparams import uniform_qparams
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import (
     Kind,
@@ -53,56 +53,56 @@ def test_what_a_sum_adds_shares_w_and_input_and_output_have_none() -> None:
     ("low", "high", "w", "cut"), [(0.0, 5.0, 0.3, 1.0), (-2.0, 3.0, 1.0, 0.9), (-4.0, 0.0, 2.0, 0.8)]
 )
 def test_thresholds_are_the_polished_formula_for_every_int16(low: float, high: float, w: float, cut: float) -> None:
-    code = lognp_code(low, high, w, cut)
-    assert code is not None
-    assert code.table is not None
+    qparams = lognp_code(low, high, w, cut)
+    assert qparams is not None
+    assert qparams.table is not None
     bottom, top = (np.sign(v) * np.log2(1 + abs(v) / w) * cut for v in (low, high))
     step = (top - bottom) / 15
-    formula = lognp_formula(step, round(-bottom / step), code.unit / w)
-    assert (code.table.encode(INT16) == formula(INT16.astype(np.float64))).all()
+    formula = lognp_formula(step, round(-bottom / step), qparams.unit / w)
+    assert (qparams.table.encode(INT16) == formula(INT16.astype(np.float64))).all()
     # and each code's meaning lies where the polished formula puts it
-    inverse = np.sign(np.arange(16) - code.pad) * w * (2.0 ** (step * abs(np.arange(16) - code.pad)) - 1)
-    assert np.abs(np.array(code.table.entries) * code.scale - inverse).max() <= 0.51 * code.scale
+    inverse = np.sign(np.arange(16) - qparams.pad) * w * (2.0 ** (step * abs(np.arange(16) - qparams.pad)) - 1)
+    assert np.abs(np.array(qparams.table.entries) * qparams.scale - inverse).max() <= 0.51 * qparams.scale
 
 
 def test_free_tables_give_every_int16_the_nearest_entry_a_tie_going_up() -> None:
-    code = free_code(_values().flatten(), torch.ones(3000))
-    assert code is not None
-    assert code.table is not None
-    entries = np.array(code.table.entries) * code.scale / code.unit
-    assert (np.diff(code.table.entries) >= 0).all()
+    qparams = free_code(_values().flatten(), torch.ones(3000))
+    assert qparams is not None
+    assert qparams.table is not None
+    entries = np.array(qparams.table.entries) * qparams.scale / qparams.unit
+    assert (np.diff(qparams.table.entries) >= 0).all()
     distance = np.abs(INT16[:, None] - entries[None])
-    own = np.take_along_axis(distance, code.table.encode(INT16)[:, None].astype(int), 1)[:, 0]
+    own = np.take_along_axis(distance, qparams.table.encode(INT16)[:, None].astype(int), 1)[:, 0]
     assert (own <= distance.min(1) + 1e-9).all()
     middle = (entries[1:] + entries[:-1]) / 2
-    assert (code.table.encode(np.ceil(middle)) >= np.arange(1, 16)).all()
+    assert (qparams.table.encode(np.ceil(middle)) >= np.arange(1, 16)).all()
 
 
 def test_simulated_codes_are_those_of_the_integer_network() -> None:
     x = torch.linspace(-3, 3, 4001)
-    for code in (
-        uniform_code(-1.0, 2.0, Format.UINT4),
+    for qparams in (
+        uniform_qparams(-1.0, 2.0, Format.UINT4),
         lognp_code(-1.0, 2.0, 0.5, 1.0),
         free_code(x, torch.ones(4001)),
     ):
-        assert code is not None
-        exact = code.decode(code.encode(x.double().numpy()))
-        assert np.abs(fake_quantise(x.double(), code).numpy() - exact).max() < 1e-9
+        assert qparams is not None
+        exact = qparams.decode(qparams.encode(x.double().numpy()))
+        assert np.abs(fake_quantise(x.double(), qparams).numpy() - exact).max() < 1e-9
 
 
 def test_the_choice_is_the_best_candidate_and_never_worse_than_minmax() -> None:
     v, weight = _values(), torch.ones(6)
-    code, error = best_code(v, weight, set(Kind))
+    qparams, error = best_code(v, weight, set(Kind))
     tried = [code_error(v, c, weight) for c in candidates(v, weight, set(Kind))]
-    assert error == min(tried) == code_error(v, code, weight)
-    plain = uniform_code(float(v.min()), float(v.max()), Format.UINT4)
+    assert error == min(tried) == code_error(v, qparams, weight)
+    plain = uniform_qparams(float(v.min()), float(v.max()), Format.UINT4)
     assert error < 0.5 * code_error(v, plain, weight)
 
 
 def test_a_uniform_tensor_keeps_the_uniform_code_and_its_full_rate() -> None:
     v = (torch.arange(16.0).repeat(4, 10)) / 15
-    code, error = best_code(v, torch.ones(4), {Kind.UNIFORM, Kind.LOGNP})
-    assert code.format is Format.UINT4
+    qparams, error = best_code(v, torch.ones(4), {Kind.UNIFORM, Kind.LOGNP})
+    assert qparams.format is Format.UINT4
     assert error < 1e-9
 
 
@@ -115,9 +115,9 @@ def test_degenerate_channels() -> None:
     assert (w > 0).all()
     assert torch.equal(spread(torch.zeros(3, 10)), torch.ones(3))
     for v in (samples, torch.zeros(4, 100), torch.full((4, 100), 2.0)):
-        code, error = best_code(v / w[:, None], torch.ones(4), set(Kind))
+        qparams, error = best_code(v / w[:, None], torch.ones(4), set(Kind))
         assert np.isfinite(error)
-        assert 0 in code.meaning(np.arange(16))
+        assert 0 in qparams.meaning(np.arange(16))
 
 
 def test_choosing_improves_the_simulated_output() -> None:
@@ -126,11 +126,11 @@ def test_choosing_improves_the_simulated_output() -> None:
     fisher = estimate(graph, batch, 2, 0, lambda: None)
     narrow = {layer.name for layer in graph.layers} - {graph.output}
     gains, codes, record = choose(graph, stats, fisher, narrow, set(Kind), (0.0, 0.5, 1.0), lambda: None)
-    assert {c.picture for c in record} == narrow
+    assert {c.fmap for c in record} == narrow
     assert sum(c.error for c in record) < 0.7 * sum(c.minmax for c in record)
     exact = simulate(graph, batch)
-    plain = {n: uniform_code(float(v.min()), float(v.max()), Format.UINT4) for n, v in stats.samples.items()}
-    out = uniform_code(float(exact.min()), float(exact.max()), Format.INT8)
+    plain = {n: uniform_qparams(float(v.min()), float(v.max()), Format.UINT4) for n, v in stats.samples.items()}
+    out = uniform_qparams(float(exact.min()), float(exact.max()), Format.INT8)
     errors = [
         float((simulate(g, batch, {**c, graph.output: out}) - exact).square().mean())
         for g, c in ((graph, plain), (fold(graph, gains), codes))

@@ -14,8 +14,9 @@ from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.network import Convolution, Network
-from triptych.golden.quartdepth.network.quantize import QuantizeError
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.ops._product import QProduct
+from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, WorkError, run
@@ -42,10 +43,12 @@ def _codes(seed: int = 3) -> np.ndarray:
 
 def _error(network: Network) -> float:
     graph, total = small_graph(), 0.0
-    code = network.pictures[network.output].code
+    qparams = network.maps[network.output].qparams
     for image in images(6, seed=11):
         codes = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.int64) - 128
-        total += float(np.abs(code.decode(network.run_integer(codes))[:, :, 0] - graph.run(image)[0, 0].numpy()).mean())
+        total += float(
+            np.abs(qparams.decode(network.run_integer(codes))[:, :, 0] - graph.run(image)[0, 0].numpy()).mean()
+        )
     return total
 
 
@@ -64,7 +67,7 @@ def test_each_step_lessens_the_error_of_the_integer_network(full: Result) -> Non
 @pytest.mark.parametrize("widths", list(Widths))
 def test_what_it_yields_runs_on_the_golden_machine(widths: Widths, full: Result) -> None:
     network = full.network if widths is Widths.W4A4 else _run(dataclasses.replace(QUICK, widths=widths)).network
-    weights = max(int(np.abs(x.weight).max()) for x in network.layers if isinstance(x, Convolution))
+    weights = max(int(np.abs(x.weight).max()) for x in network.layers if isinstance(x, QProduct))
     assert (weights > 7) == (widths is Widths.W8A8)
     compiled = compile_network(network, chip_config("tiny"))
     assert (run_on_machine(compiled, _codes()) == network.run_integer(_codes())).all()
@@ -74,15 +77,15 @@ def test_mixed_keeps_the_last_layers_input_and_few_macs_at_eight_bits() -> None:
     result = _run(dataclasses.replace(QUICK, widths=Widths.MIXED, method=Method.FISHER))
     network = result.network
     last = next(x for x in network.layers if x.name == network.output)
-    assert isinstance(last, Convolution)
-    assert network.pictures[last.source].code.format is Format.INT8
-    convolutions = [x for x in network.layers if isinstance(x, Convolution)]
+    assert isinstance(last, QProduct)
+    assert network.maps[last.source].qparams.format is Format.INT8
+    convolutions = [x for x in network.layers if isinstance(x, QProduct)]
     wide = sum(
-        x.macs(network)
+        x.macs(network.maps)
         for x in convolutions
-        if network.pictures[x.source].code.format is Format.INT8 and x is not last and x.source != network.input
+        if network.maps[x.source].qparams.format is Format.INT8 and x is not last and x.source != network.input
     )
-    assert wide <= 0.10 * sum(x.macs(network) for x in convolutions)
+    assert wide <= 0.10 * sum(x.macs(network.maps) for x in convolutions)
 
 
 def test_the_same_seed_gives_the_same_bytes(full: Result) -> None:

@@ -1,4 +1,4 @@
-"""Instructions of convolutions and elementwise layers: portions of a tile, and the fields of MATMUL and VECTOR."""
+"""Jobs as work: the pieces that a tile touches, and its MATMULs and VECTORs in portions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,65 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter, View
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.compiler.groups import make_groups
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
-from triptych.golden.quartdepth.compiler.layout import Place
-from triptych.golden.quartdepth.compiler.microcode import Program, Slots
-from triptych.golden.quartdepth.compiler.pack import elements_per_step, paired, weight_format
-from triptych.golden.quartdepth.compiler.steps import Group, PieceKey, Step, Tile, clip, input_span
-from triptych.golden.quartdepth.network.network import Convolution, Double, Layer, Network, Normalise, Polish, Rescale
+from triptych.golden.quartdepth.compiler.lowering import Lowerable
+from triptych.golden.quartdepth.compiler.pack import elements_per_step, paired
+from triptych.golden.quartdepth.compiler.places import Place
+from triptych.golden.quartdepth.compiler.work import AtHand, Group, Pair, PieceTable, Work
 
 ACT_FORMATS = {Format.INT8: ActFormat.INT8, Format.UINT4: ActFormat.UINT4, Format.TABLE4: ActFormat.TABLE4}
+
+
+@dataclass(frozen=True, eq=False)
+class JobWork(Work):
+    """A layer that is jobs. Raises CompileError for a job beyond the chip's fields."""
+
+    layer: Lowerable
+    jobs: list[Job]
+
+    def __post_init__(self) -> None:
+        for job in self.jobs:
+            job.check(self.layer.name)
+
+    @property
+    def grid(self) -> Pair:
+        return max(j.grid[0] for j in self.jobs), max(j.grid[1] for j in self.jobs)
+
+    @property
+    def overlap(self) -> int:
+        return max(j.kernel[0] - j.stride[0] for j in self.jobs)
+
+    def groups(self, config: ChipConfig, group_bytes: int, least_bytes: int) -> list[Group]:
+        factors = self.layer.factors
+        if factors is None:
+            return []
+        return make_groups(self.layer.name, factors, self.jobs, config, group_bytes, least_bytes)
+
+    def pieces(self, tile: Tile) -> dict[PieceKey, Piece]:
+        table = PieceTable({})
+        for job in self.jobs:
+            points = job.clip(tile)
+            if points is None:
+                continue
+            last = (points.y1 - 1, points.x1 - 1)
+            first = (points.y0, points.x0)
+            table.add("in", job.in_piece, Piece(job.source.place, job.input_rect(points)))
+            if job.neighbour is not None:
+                table.add("in", job.in_piece, Piece(job.source.place, Rect(*job.neighbour.cells(first, last))))
+            table.add("out", job.out_piece, Piece(job.output.place, Rect(*job.output.cells(first, last))))
+            if job.residual is not None:
+                table.add("res", job.out_piece, Piece(job.residual.place, Rect(*job.residual.cells(first, last))))
+        return table.pieces
+
+    def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
+        program = self.layer.program(at_hand.maps, at_hand.slots)
+        for portion in portions(self.jobs, tile, at_hand.group, at_hand.cycles, emitter.config):
+            for index, job in enumerate(self.jobs):
+                points = job.clip(portion.points)
+                if points is not None:
+                    _emit_job(emitter, program, job, index, replace(portion, points=points), at_hand)
 
 
 @dataclass(frozen=True)
@@ -35,21 +86,23 @@ class Portion:
     clear: bool = False
 
 
-def portions(step: Step, tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
+def _cost(job: Job, config: ChipConfig) -> Pair:
+    """Output channels of a unit, and cycles that a pixel takes in it."""
+    if job.weights is None:
+        return config.cols, job.words
+    if job.weights.depthwise:
+        return 2 * config.depth, 6 * job.stride[1]
+    place = job.source.place
+    steps = -(-place.elements // elements_per_step(place.qparams.format, config))
+    passes = 2 if job.weights.format is WeightFormat.INT8 else 1
+    return config.cols, job.kernel[0] * job.kernel[1] * steps * passes
+
+
+def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
     """Parts of a tile that take about `cycles` cycles of an engine, whole blocks of pixels where there are so many."""
-    layer = step.layer
-    heavy = max(step.jobs, key=lambda j: j.kernel[0] * j.kernel[1])
+    heavy = max(jobs, key=lambda j: j.kernel[0] * j.kernel[1])
     first, last = (0, heavy.output.place.elements) if group is None else (group.first, group.last)
-    lanes, pixel = config.cols, 1  # a unit of channels, and a pixel's cycles in it
-    if isinstance(layer, Normalise):
-        pixel = 3
-    elif isinstance(layer, Convolution) and layer.depthwise:
-        lanes, pixel = 2 * config.depth, 6 * layer.stride[1]
-    elif isinstance(layer, Convolution):
-        inputs = heavy.source.place.elements
-        steps = -(-inputs // elements_per_step(heavy.source.place.code.format, config))
-        passes = 2 if weight_format(layer.weight) is WeightFormat.INT8 else 1
-        pixel = heavy.kernel[0] * heavy.kernel[1] * steps * passes
+    lanes, pixel = _cost(heavy, config)
     units = -(-(last - first) // lanes)
     height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
     most = max(cycles // (pixel * units), 1)  # pixels
@@ -79,27 +132,10 @@ def _runs(place: Place, first: int, last: int, lanes: int) -> Iterator[tuple[int
             yield first + low * lanes, min(first + high * lanes, last), not used[low]
 
 
-@dataclass(frozen=True)
-class Operands:
-    """What the jobs of a tile work on. block: address of the weight group. slots: of code tables."""
-
-    views: dict[PieceKey, View]
-    group: Group | None
-    block: int
-    slots: Slots
-
-
-def emit_portion(emitter: Emitter, step: Step, portion: Portion, operands: Operands) -> None:
-    """A portion of every job of the step."""
-    for index, job in enumerate(step.jobs):
-        points = clip(job, portion.points)
-        if points is not None:
-            _emit_job(emitter, step.layer, job, index, replace(portion, points=points), operands)
-
-
-def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Portion, operands: Operands) -> None:
-    config, network = emitter.config, emitter.plan.layout.network
-    points, views = portion.points, operands.views
+def _emit_job(
+    emitter: Emitter, program: microcode.Program, job: Job, index: int, portion: Portion, at_hand: AtHand
+) -> None:
+    config, points, views = emitter.config, portion.points, at_hand.views
     vector = {"h": points.y1 - points.y0, "w": points.x1 - points.x0, "n": portion.last - portion.first}
     vector["block"] = config.rows
     vector |= _stream("d", views[PieceKey("out", job.out_piece)], job.output, points, portion.first)
@@ -112,34 +148,23 @@ def _emit_job(emitter: Emitter, layer: Layer, job: Job, index: int, portion: Por
         vector |= {f"a{field[1:]}": value for field, value in vector.items() if field in ("d", "d_row", "d_pix")}
         emitter.compute(microcode.clear(), None, vector)
         return
-    group = operands.group
+    group = at_hand.group
     if group is not None:
-        vector["param"] = operands.block + group.params[index] + (portion.first - group.first) * PARAM_BYTES
-    if isinstance(layer, Convolution):
-        assert group is not None
-        if layer.depthwise:
-            vector["block"] = config.rows * config.cols // config.depth
-        matmul = _matmul(config, layer, job, portion, source)
-        tile = config.cols * config.depth
-        ahead = (portion.first - group.first) // (config.depth if layer.depthwise else config.cols)
-        matmul["wgt"] = operands.block + group.weights[index] + ahead * (tile if layer.depthwise else matmul["wgt_n"])
-        matmul["block"], matmul["code_table"] = vector["block"], operands.slots.get(layer.source, 0)
-        emitter.compute(microcode.convolution(layer, network, operands.slots), matmul, vector)
+        vector["param"] = at_hand.block + group.params[index] + (portion.first - group.first) * PARAM_BYTES
+    if job.weights is None:
+        vector |= _stream("a", source, job.source, points, portion.first)
+        emitter.compute(program, None, vector)
         return
-    vector |= _stream("a", source, job.source, points, portion.first)
-    emitter.compute(_elementwise(layer, network, operands.slots), None, vector)
-
-
-def _elementwise(layer: Layer, network: Network, slots: Slots) -> Program:
-    match layer:
-        case Rescale():
-            return microcode.rescale(layer, network, slots)
-        case Polish():
-            return microcode.polish(layer, network, slots)
-        case Double():
-            return microcode.double(layer, network, slots)
-    assert isinstance(layer, Normalise)
-    return microcode.normalise(layer, network, slots)
+    assert group is not None
+    depthwise = job.weights.depthwise
+    if depthwise:
+        vector["block"] = config.rows * config.cols // config.depth
+    matmul = _matmul(config, job, portion, source)
+    tile = config.cols * config.depth
+    ahead = (portion.first - group.first) // (config.depth if depthwise else config.cols)
+    matmul["wgt"] = at_hand.block + group.weights[index] + ahead * (tile if depthwise else matmul["wgt_n"])
+    matmul["block"], matmul["code_table"] = vector["block"], at_hand.slots.get(job.source.place.fmap, 0)
+    emitter.compute(program, matmul, vector)
 
 
 def _stream(which: str, view: View, walk: Walk, points: Tile, first: int) -> dict[str, int]:
@@ -156,30 +181,31 @@ def _row_pitch(view: View, walk: Walk) -> int:
     return view.pitch * walk.step[0] + view.cell * walk.down
 
 
-def _matmul(config: ChipConfig, layer: Convolution, job: Job, portion: Portion, source: View) -> dict[str, int]:
+def _matmul(config: ChipConfig, job: Job, portion: Portion, source: View) -> dict[str, int]:
     """Fields of a MATMUL but for `wgt`, `block` and `code_table`."""
     depth, cols, points = config.depth, config.cols, portion.points
-    place, code = job.source.place, job.source.place.code
+    place, qparams = job.source.place, job.source.place.qparams
     count = portion.last - portion.first
     start, last_elems, tiles = 0, depth, 1
-    weights = weight_format(layer.weight)
-    if layer.depthwise:
+    weights = job.weights
+    assert weights is not None
+    if weights.depthwise:
         chunks = -(-count // depth)
         start = place.element_bytes(portion.first)
     else:
-        width = elements_per_step(code.format, config)
+        width = elements_per_step(qparams.format, config)
         chunks = -(-place.elements // width)
         rest = place.elements - (chunks - 1) * width
-        last_elems = -(-rest // 2) if code.format is Format.UINT4 else rest
+        last_elems = -(-rest // 2) if qparams.format is Format.UINT4 else rest
         steps = job.kernel[0] * job.kernel[1] * chunks
-        tiles = -(-steps // 2) if paired(code.format, weights) else steps
-    spans = [input_span(job, axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
+        tiles = -(-steps // 2) if paired(qparams.format, weights.format) else steps
+    spans = [job.input_span(axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
     pads = [max(0, job.pad[a] - points[2 * a] * job.stride[a]) for a in range(2)]
     return dict(
-        act_format=ACT_FORMATS[code.format],
-        weight_format=weights,
-        depthwise=int(layer.depthwise),
-        pad_value=code.pad * 17 if code.format is Format.UINT4 else code.pad & 0xFF,
+        act_format=ACT_FORMATS[qparams.format],
+        weight_format=weights.format,
+        depthwise=int(weights.depthwise),
+        pad_value=qparams.pad * 17 if qparams.format is Format.UINT4 else qparams.pad & 0xFF,
         act=source.address(*job.source.cell((spans[0][0], spans[1][0]))) + start,
         act_row=_row_pitch(source, job.source),
         act_pix=source.cell * job.source.step[1],

@@ -1,0 +1,101 @@
+"""What the compiler asks of a quantised layer: where its maps want to lie, and the work that it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.compiler.fold import Fold, Plain
+from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
+from triptych.golden.quartdepth.compiler.places import InputWindows, Place, Storage
+from triptych.golden.quartdepth.compiler.work import Work
+from triptych.golden.quartdepth.network.layer import QLayer
+from triptych.golden.quartdepth.network.network import Network
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a map has to lie. positions: element of each channel. patch: positions whose sequences lie one behind the
+    other. elements: at least so many in a cell; what lies between channels is then zero."""
+
+    positions: NDArray[np.int64]
+    patch: tuple[int, int] = (1, 1)
+    elements: int = 0
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Parameters by output channel: `rs(X * multiplier, shift)`."""
+
+    multiplier: NDArray[np.int16]
+    shift: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Lowerable(QLayer, ABC):
+    """A quantised layer that runs on the chip."""
+
+    on_mxu: ClassVar[bool] = False  # it has products
+    leads: ClassVar[bool] = False  # it runs tile by tile with the layers that read it, if all of them `follow`
+    packs: ClassVar[bool] = False  # pixels of its map may share a word
+
+    @abstractmethod
+    def work(self, layout: Layout, config: ChipConfig) -> Work | None:
+        """What it does; None for a layer that needs no instruction. Raises CompileError where its maps' places do not
+        fit, or for what is beyond the chip's fields."""
+
+    @abstractmethod
+    def mode(self, layout: Layout) -> str:
+        """Of the MXU, for the record: w4a8, w4a4, w8a8, depthwise, attention, or vector."""
+
+    def program(self, maps: FeatureMaps, slots: Slots) -> Program:
+        """Microwords of the work's VECTORs."""
+        raise NotImplementedError
+
+    @property
+    def factors(self) -> Factors | None:
+        """Parameters by output channel, if it has any."""
+        return None
+
+    def fitted(self) -> Lowerable:
+        """The same layer in the form that the array takes."""
+        return self
+
+    @property
+    def plain(self) -> Plain | None:
+        """The layer as a dense convolution of its source; None if it is anything else or more."""
+        return None
+
+    def as_plain(self, plain: Plain) -> Lowerable:
+        """The same layer with another convolution, of as many output channels."""
+        raise NotImplementedError
+
+    def wishes(self, config: ChipConfig) -> dict[str, Wish]:
+        """How maps that it reads or makes have to lie."""
+        return {}
+
+    def follows(self, source: str) -> bool:
+        """Whether every point of its map needs just that point of `source`, one of its sources, and no other of its
+        operands is `source`."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The network that is compiled, and the place of each of its maps."""
+
+    network: Network
+    layers: list[Lowerable]
+    places: dict[str, Place]
+    windows: InputWindows | None
+    fold: Fold | None
+
+    @property
+    def storages(self) -> dict[str, Storage]:
+        """By name."""
+        return {p.storage.name: p.storage for p in self.places.values()}

@@ -1,0 +1,228 @@
+"""From a PyTorch module to a short list of layers over feature maps: what the quantiser and the compiler read.
+
+`capture` exports a module with torch.export and walks its operators once; what each of them becomes stands with its
+operation in `ops/`. Values are *views*: a map (height x width pixels with channels) and, for every element of the
+tensor, its index in that map. Reshapes and permutations run on those indices alone, so that MobileViT's unfold and
+fold, head splits and their inverses leave no trace: a layer over tokens is a layer over the pixels that they came from.
+What depends on no input is computed while it is captured.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.fx import Node
+
+from triptych.golden.quartdepth.network import registry
+from triptych.golden.quartdepth.network.exported import export, user_outputs, where
+from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.fusion import fuse
+from triptych.golden.quartdepth.network.layer import FloatLayer
+from triptych.golden.quartdepth.network.operation import Declined
+from triptych.golden.quartdepth.network.shapes import Shape
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor made of elements of map `fmap`: `index` has the tensor's shape, values into [height, width,
+    channels]."""
+
+    fmap: str
+    index: Tensor
+
+
+class _Unknown:
+    """The value of a node that has no layer, and of all that depends on it: reported once, where it begins."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def capture(module: nn.Module, example: Tensor) -> FloatGraph:
+    """The layers of `module` (in eval mode; it keeps the mode it is in) for inputs of `example`'s shape, [1,C,H,W]
+    float32.
+
+    Raises GraphError in one line that names every operator, shape or use that has no layer on the chip, with its
+    module and source line.
+    """
+    with torch.no_grad():
+        return Capture.begin(export(module, example), example).run()
+
+
+@dataclass
+class Capture:
+    """The walk: what handlers ask and add to. shapes: of all maps so far. values: of all nodes so far."""
+
+    exported: ExportedProgram
+    input: str = ""
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    layers: list[FloatLayer] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    param_names: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, exported: ExportedProgram, example: Tensor) -> Capture:
+        """With the module's parameters and its one input as values."""
+        walk = cls(exported)
+        _, c, h, w = example.shape
+        user_inputs = 0
+        for spec in exported.graph_signature.input_specs:
+            name = spec.arg.name
+            if spec.kind is InputKind.USER_INPUT:
+                user_inputs += 1
+                walk.values[name] = walk.new_map(name, Shape(h, w, c))
+                walk.input = name
+            else:
+                walk.values[name] = walk._parameter(str(spec.target))
+                walk.param_names[name] = str(spec.target)
+        if user_inputs != 1:
+            raise GraphError(f"the module must take one tensor, not {user_inputs}")
+        return walk
+
+    def _parameter(self, name: str) -> Tensor:
+        found = self.exported.state_dict.get(name)
+        tensor: Tensor = self.exported.constants[name] if found is None else found
+        return tensor.detach()
+
+    def run(self) -> FloatGraph:
+        """All nodes in order, then fusion."""
+        refused: list[str] = []
+        for node in self.exported.graph.nodes:
+            if node.op == "call_function":
+                try:
+                    self.values[node.name] = self._call(node)
+                except GraphError as error:
+                    place = where(node)
+                    refused.append(f"node '{node.name}'{f' ({place})' if place else ''}: {error}")
+                    self.values[node.name] = _UNKNOWN
+        if refused:
+            raise GraphError("; ".join(refused))
+        results = user_outputs(self.exported)
+        if len(results) != 1 or results[0] not in self.values:
+            what = len(results) if len(results) != 1 else "something else"
+            raise GraphError(f"the module must return one tensor, not {what}")
+        try:
+            output = self.whole_map(self.values[str(results[0])])
+        except GraphError as error:
+            raise GraphError(f"the output: {error}") from None
+        if not self.layers:
+            raise GraphError("the module has no layer: its output is its input")
+        return fuse(FloatGraph(self.input, output, self.shapes, self.layers, self.constants))
+
+    def _call(self, node: Node) -> Any:
+        target: Any = node.target
+        handlers = registry.handlers(target)
+        inputs = [self.values.get(n.name) for n in node.all_input_nodes]
+        constant = all(isinstance(v, Tensor) for v in inputs)
+        if (handlers or constant or target is operator.getitem) and any(v is _UNKNOWN for v in inputs):
+            return _UNKNOWN
+        if target is operator.getitem:
+            return self.arg(node, 0)[node.args[1]]
+        if constant:
+            args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
+            return target(*args, **kwargs)
+        if not handlers:
+            raise GraphError(f"{target} has no layer on the chip")
+        declined: list[str] = []
+        for handler in handlers:
+            try:
+                return handler(self, node)
+            except Declined as reason:
+                declined.append(str(reason))
+        raise GraphError(", or ".join(dict.fromkeys(declined)))
+
+    # What handlers ask
+
+    def arg(self, node: Node, i: int, default: Any = None) -> Any:
+        """The argument at place i of the operator's signature, however it was given."""
+        value: Any = default
+        if i < len(node.args):
+            value = node.args[i]
+        elif node.kwargs:
+            value = node.kwargs.get(node.target._schema.arguments[i].name, default)  # type: ignore[union-attr]
+        return self.values[value.name] if isinstance(value, Node) else value
+
+    def constant(self, node: Node, i: int) -> Any:
+        """A weight or the like: a tensor that does not depend on the input, or None."""
+        value = self.arg(node, i)
+        if value is not None and not isinstance(value, Tensor):
+            raise GraphError("its weights must be constants")
+        return value
+
+    def name(self, node: Node, weight_arg: int | None = None) -> str:
+        """The module path of the node's weight, or that of the module that it stands in and its own name."""
+        weight = node.args[weight_arg] if weight_arg is not None and weight_arg < len(node.args) else None
+        path = self.param_names.get(weight.name, "") if isinstance(weight, Node) else ""
+        name = path.removesuffix(".weight")
+        if not path.endswith(".weight"):
+            stack = list(node.meta.get("nn_module_stack", {}).values())
+            module = stack[-1][0] if stack else ""
+            name = f"{module}.{node.name}" if module else node.name
+        return name if name not in self.shapes else f"{name}@{node.name}"
+
+    def view(self, value: Any) -> View:
+        """The value, which must be an activation."""
+        if not isinstance(value, View):
+            raise GraphError("an operand is no activation")
+        return value
+
+    def whole_map(self, value: Any) -> str:
+        """The map that the view shows whole, as [1,C,H,W]."""
+        view = self.view(value)
+        if not torch.equal(view.index, self._whole(self.shapes[view.fmap])):
+            raise GraphError(f"its operand is no [1,C,H,W] map of '{view.fmap}'")
+        return view.fmap
+
+    def tokens(self, value: Any) -> tuple[View, Tensor]:
+        """The view and the pixel of every token: the last axis must be all channels of one pixel."""
+        view = self.view(value)
+        c = self.shapes[view.fmap].channels
+        rows = view.index.reshape(-1, view.index.shape[-1])
+        pixels = rows[:, 0] // c
+        if rows.shape[1] != c or not torch.equal(rows, pixels[:, None] * c + torch.arange(c)):
+            raise GraphError("the last axis of its operand is not the channels of a pixel")
+        if not torch.equal(pixels.sort().values, torch.arange(len(self.shapes[view.fmap]))):
+            raise GraphError("its operand does not show every pixel once")
+        return view, pixels
+
+    # What handlers add
+
+    @staticmethod
+    def _whole(shape: Shape) -> Tensor:
+        h, w, c = shape.height, shape.width, shape.channels
+        return torch.arange(h * w * c).reshape(1, h, w, c).permute(0, 3, 1, 2)
+
+    def new_map(self, name: str, shape: Shape) -> View:
+        """A map of its own, as [1,C,H,W]."""
+        self.shapes[name] = shape
+        return View(name, self._whole(shape))
+
+    def add(self, layer: FloatLayer, shape: Shape | None = None) -> View:
+        """One more layer; its map as [1,C,H,W]. shape: where the first source does not tell."""
+        self.layers.append(layer)
+        return self.new_map(layer.name, shape or layer.output_shape(self.shapes[layer.sources[0]]))
+
+    def add_alike(self, layer: FloatLayer, view: View) -> View:
+        """One more layer that computes element by element; its map as `view` shows that of its first source."""
+        self.add(layer)
+        return View(layer.name, view.index)
+
+    def add_tokens(self, layer: FloatLayer, tokens: View, pixels: Tensor) -> View:
+        """One more layer over the channels of pixels; its map as `tokens` shows that of its first source."""
+        self.add(layer)
+        channels = self.shapes[layer.name].channels
+        index = pixels[:, None] * channels + torch.arange(channels)
+        return View(layer.name, index.reshape(*tokens.index.shape[:-1], channels))
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """An argument for rows and columns, given as one number or two."""
+    values = [int(v) for v in value]
+    return (values[0], values[-1])

@@ -1,0 +1,176 @@
+"""Sum of two maps: a residual of the convolution before it, or a VECTOR of its own; or a map and a constant."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.compiler import microcode
+from triptych.golden.quartdepth.compiler.job_work import JobWork
+from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
+from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
+from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.layer import (
+    Activation,
+    FloatLayer,
+    Maps,
+    Observe,
+    QLayer,
+    QMaps,
+    Quantising,
+    apply,
+    finish,
+    read,
+)
+from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
+from triptych.golden.quartdepth.network.ops.requantise import rescaling
+from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Residual, Scale, fixed_point
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, eq=False)
+class Add(FloatLayer):
+    """A sum that could not be fused, then ReLU."""
+
+    reads = ("source", "other")
+
+    source: str
+    other: str
+    relu: bool = False
+
+    def run(self, maps: Maps, observe: Observe) -> Tensor:
+        y = maps[self.source] + maps[self.other]
+        return y.relu() if self.relu else y
+
+    def into(self, before: FloatLayer) -> FloatLayer | None:
+        if self.source == self.other:
+            return None
+        merged = before.with_residual(self.other if before.name == self.source else self.source)
+        return merged.with_activation(Activation.RELU) if merged is not None and self.relu else merged
+
+    def with_activation(self, activation: Activation) -> Add | None:
+        return replace(self, relu=True) if activation is Activation.RELU and not self.relu else None
+
+    @property
+    def shares_gain(self) -> tuple[str, ...]:
+        return self.sources
+
+    @property
+    def adds(self) -> bool:
+        return True
+
+    def quantise(self, q: Quantising) -> list[QLayer]:
+        qparams, (unit, fraction) = q.qparams(self.source), q.unit(self.name, *self.sources)
+        scale = fixed_point(min(qparams.scale / unit, LARGEST_FACTOR), f"'{self.name}': the rescaling")
+        residual = q.residual(self.other, self.name, unit)
+        lo, hi = q.limits(self.name, self.relu)
+        return [QAdd(self.name, self.source, -qparams.zero, scale, lo, hi, residual, fraction)]
+
+
+@dataclass(frozen=True, eq=False)
+class QAdd(Lowerable):
+    """`Y = sat32(rs((A + add) * multiplier, shift))` and the residual in units of `2^-fraction`;
+    `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`, then the output's encoder."""
+
+    reads = ("source", "residual")
+
+    source: str
+    add: int
+    scale: Scale
+    lo: int
+    hi: int
+    residual: Residual
+    fraction: int = 0
+
+    def run(self, maps: QMaps) -> Ints:
+        y = apply(read(maps, self.source) + self.add, self.scale)
+        return finish(maps, self.name, y, self.lo, self.hi, self.residual, self.fraction)
+
+    def mode(self, layout: Layout) -> str:
+        return "vector"
+
+    def work(self, layout: Layout, config: ChipConfig) -> JobWork:
+        output = layout.places[self.name]
+        source, other = alike(self.name, layout, output, self.source, self.residual.source)
+        return JobWork(self, elementwise(output, source, other))
+
+    def program(self, maps: FeatureMaps, slots: Slots) -> Program:
+        word = rescaling(maps, slots, self.name, self.source, self.add, self.scale, self.lo, self.hi)
+        return microcode.program({**word, **microcode.add(self.residual, self.fraction, maps, slots)})
+
+
+def capture(c: Capture, node: Node) -> View:
+    """aten.add of two views, or of a view and a tensor of its shape."""
+    if c.arg(node, 2, 1) != 1 or node.kwargs.get("alpha", 1) != 1:
+        raise Declined("a sum must not be weighted")
+    values = [c.arg(node, i) for i in range(2)]
+    views = [v for v in values if isinstance(v, View)]
+    if len(views) == 1:
+        (value,) = (v for v in values if not isinstance(v, View))
+        return _with_constant(c, node, views[0], value)
+    a, b = (c.view(v) for v in values)
+    if not torch.equal(a.index, b.index):
+        raise GraphError("the operands of a sum must show the same pixels in the same order")
+    if c.shapes[a.fmap] != c.shapes[b.fmap]:
+        raise GraphError("the operands of a sum must have the same shape")
+    return c.add_alike(Add(c.name(node), a.fmap, b.fmap), a)
+
+
+def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:
+    """A map that no layer makes, and its sum with another."""
+    s = c.shapes[view.fmap]
+    if not isinstance(value, Tensor) or value.shape != view.index.shape or view.index.numel() != len(s) * s.channels:
+        raise Declined("a constant must be a tensor of its map's shape to be added")
+    flat = torch.empty(len(s) * s.channels)
+    flat[view.index.flatten()] = value.flatten().float()
+    name = c.name(node)
+    constant = f"{name}.constant"
+    c.shapes[constant] = s
+    c.constants[constant] = flat.reshape(1, s.height, s.width, s.channels).permute(0, 3, 1, 2).contiguous()
+    return c.add_alike(Add(name, view.fmap, constant), view)
+
+
+class _Sum(nn.Module):
+    def __init__(self, channels: int, shape: tuple[int, int], kind: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, channels, 1), nn.Conv2d(3, channels, 3, padding=1)
+        self.kind, self.table = kind, nn.Parameter(torch.randn(1, channels, *shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.one(x), self.two(x)
+        if self.kind == 0:
+            return a + b
+        if self.kind == 1:
+            return (a.relu() + b.relu()).relu()
+        return a.relu() + self.table
+
+
+def example(rng: random.Random) -> Example:
+    """Fused, of its own, or with a constant."""
+    shape = (rng.randint(1, 9), rng.randint(1, 9))
+    return Example(_Sum(rng.choice([1, 7, 16]), shape, rng.randint(0, 2)), (3, *shape))
+
+
+OPERATION = Operation(
+    title="Sum of two maps",
+    forms="`add` of two maps of one shape, or of a map and a constant of its shape; followed by ReLU at no cost",
+    widths="INT8, UINT4 or TABLE4 into any; rounded once, behind six more bits",
+    mapping="second operand of the later of the convolutions that make the two, if nothing else reads that one; else a "
+    "VECTOR of one microword. A constant is data of the image",
+    limits="both operands show the same pixels in the same order; no weights (`alpha`); a constant is no part of a "
+    "concatenation",
+    cost="none; by itself ceil(channels / C) cycles of the VPU a pixel",
+    example=example,
+    aten={aten.add.Tensor: capture, aten.add_.Tensor: capture},
+    floats=(Add,),
+    integers=(QAdd,),
+)

@@ -1,0 +1,319 @@
+"""Convolution: dense, depthwise 3x3 or, 1x1, a linear layer over the channels of a pixel."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx import Node
+from torch.nn import functional as F
+
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import WeightFormat
+from triptych.golden.quartdepth.compiler.fold import Fold, Plain
+from triptych.golden.quartdepth.compiler.job_work import JobWork
+from triptych.golden.quartdepth.compiler.jobs import Job, Pair, Walk, Weights, expand, folded_bias, spread
+from triptych.golden.quartdepth.compiler.lowering import Layout
+from triptych.golden.quartdepth.compiler.pack import weight_format
+from triptych.golden.quartdepth.compiler.places import CompileError, Place, Storage
+from triptych.golden.quartdepth.network.capture import Capture, View, pair
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.layer import Activation, QLayer, Quantising, Weighted
+from triptych.golden.quartdepth.network.operation import Example, Operation
+from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_product
+from triptych.golden.quartdepth.network.qparams import FeatureMap
+from triptych.golden.quartdepth.network.shapes import Regrid, Shape
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Weighted):
+    """`W * x + b`, then `+ residual`, then ReLU or GELU. weight: [o, i, kh, kw]; depthwise [c, 1, 3, 3].
+
+    regrid: a linear layer's input is rearranged before.
+    """
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    depthwise: bool = False
+    regrid: Regrid | None = None
+
+    @property
+    def pointwise(self) -> bool:
+        """A linear layer over the channels of a pixel."""
+        return self.weight.shape[2:] == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.regrid is not None:
+            return Shape(self.regrid.height, self.regrid.width, self.weight.shape[0])
+        h = (shape.height + 2 * self.padding[0] - self.weight.shape[2]) // self.stride[0] + 1
+        w = (shape.width + 2 * self.padding[1] - self.weight.shape[3]) // self.stride[1] + 1
+        return Shape(h, w, self.weight.shape[0])
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        groups = self.weight.shape[0] if self.depthwise else 1
+        x = x if self.regrid is None else self.regrid.apply(x)
+        return F.conv2d(x, weight, bias, self.stride, self.padding, groups=groups)
+
+    def with_residual(self, source: str) -> Conv2d | None:
+        free = self.activation is Activation.NONE and self.residual is None
+        return replace(self, residual=source) if free else None
+
+    def with_input_affine(self, gain: Tensor, offset: Tensor) -> Conv2d | None:
+        if self.depthwise or (self.padding != (0, 0) and bool((offset != 0).any())):
+            return None
+        bias = self.bias + (self.weight.sum((2, 3)) @ offset)
+        return replace(self, weight=self.weight * gain[None, :, None, None], bias=bias)
+
+    def to_matrix(self, weight: Tensor) -> Tensor:
+        return weight.flatten(1)[:, None] if self.depthwise else weight.flatten(1)[None]
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        return matrix.reshape(self.weight.shape)
+
+    def patches(self, x: Tensor) -> Tensor:
+        x = x if self.regrid is None else self.regrid.apply(x)
+        columns = F.unfold(x, self.weight.shape[2:], padding=self.padding, stride=self.stride)
+        if self.depthwise:
+            c = x.shape[1]
+            return columns.unflatten(1, (c, -1)).permute(1, 2, 0, 3).flatten(2)
+        return columns.permute(1, 0, 2).flatten(1)[None]
+
+    def outputs(self, y: Tensor) -> Tensor:
+        rows = y.permute(1, 0, 2, 3).flatten(1)
+        return rows[:, None] if self.depthwise else rows[None]
+
+    def scaled(self, gain: Tensor) -> Tensor:
+        gain = gain[:, None] if self.depthwise else gain[None, :]
+        return self.weight * gain[:, :, None, None]
+
+    def by_input(self, gain: Tensor) -> Tensor:
+        each = gain[:, None].expand(-1, self.weight[0, 0].numel())
+        return each[:, None] if self.depthwise else each.reshape(1, 1, -1)
+
+    def quantise(self, q: Quantising) -> list[QLayer]:
+        return [
+            QConv2d(
+                **quantised_product(self, q), stride=self.stride, padding=self.padding, depthwise=self.depthwise,
+                regrid=self.regrid,
+            )
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class QConv2d(QProduct):
+    """weight: [o, i, kh, kw]; depthwise [c, 1, 3, 3]. regrid: of a linear layer's input."""
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    depthwise: bool = False
+    regrid: Regrid | None = None
+
+    def sums(self, x: Tensor, weight: Tensor) -> Tensor:
+        x = x if self.regrid is None else self.regrid.apply(x)
+        return F.conv2d(x, weight, None, self.stride, self.padding, groups=len(weight) if self.depthwise else 1)
+
+    def macs(self, maps: Mapping[str, FeatureMap]) -> int:
+        return len(maps[self.name].shape) * self.weight.size
+
+    @property
+    def linear(self) -> bool:
+        """A 1x1 convolution of every pixel."""
+        return self.weight.shape[2:] == (1, 1) and self.stride == (1, 1) and not self.depthwise
+
+    def follows(self, source: str) -> bool:
+        beside = self.residual is not None and self.residual.source == source
+        return self.linear and self.regrid is None and not beside
+
+    @property
+    def plain(self) -> Plain | None:
+        if self.depthwise or self.residual is not None or self.regrid is not None:
+            return None
+        return Plain(self.weight, self.stride, self.padding)
+
+    def as_plain(self, plain: Plain) -> QConv2d:
+        return replace(self, weight=plain.weight, stride=plain.stride, padding=plain.padding)
+
+    def fitted(self) -> QConv2d:
+        """int8 weights of a depthwise convolution: dense, zero off the diagonal; that mode takes int4 alone."""
+        if not self.depthwise or weight_format(self.weight) is WeightFormat.INT4:
+            return self
+        channels = np.arange(len(self.weight))
+        weight = np.zeros((len(channels), *self.weight.shape[:1], *self.weight.shape[2:]), dtype=np.int8)
+        weight[channels, channels] = self.weight[:, 0]
+        return replace(self, weight=weight, depthwise=False)
+
+    def mode(self, layout: Layout) -> str:
+        return "depthwise" if self.depthwise else super().mode(layout)
+
+    def work(self, layout: Layout, config: ChipConfig) -> JobWork:
+        if layout.fold is not None and layout.fold.layer == self.name:
+            return JobWork(self, [self._folded_job(layout, layout.fold)])
+        return JobWork(self, self._jobs(layout))
+
+    def _jobs(self, layout: Layout) -> list[Job]:
+        source, output = layout.places[self.source], layout.places[self.name]
+        residual = self._residual(layout, output)
+        if residual is not None and self.gelu is not None:
+            raise CompileError(f"'{self.name}': GELU cannot take a residual: both need the second operand")
+        if self.depthwise:
+            if not np.array_equal(source.positions, output.positions) or source.elements != len(source.positions):
+                raise CompileError(f"'{self.name}': a depthwise convolution cannot read or make cells with gaps")
+            values = np.ascontiguousarray(self.weight.reshape(-1, 9, 1))
+        else:
+            values = expand(self.weight, source, output)
+        weights = Weights(values, weight_format(self.weight), self.depthwise)
+        bias = spread(folded_bias(self.bias, source, self.weight, (1, 2, 3)), output)
+        kernel = (self.weight.shape[2], self.weight.shape[3])
+        shape = layout.network.maps[self.source].shape
+        walk = Walk(source, (0, 0), (1, 1), (shape.height, shape.width))
+        if self.regrid is not None:
+            walk = self._regridded(self.regrid, source)
+        out_shape = layout.network.maps[self.name].shape
+        if source.patch != (1, 1) and source.patch == output.patch and kernel == (1, 1):
+            grid = (output.storage.rows, output.storage.cols)
+            walks = [Walk(p, (0, 0), (1, 1), grid) for p in (source, output)]
+            second = None if residual is None else Walk(residual, (0, 0), (1, 1), grid)
+            return [Job(walks[0], walks[1], second, grid, weights=weights, bias=bias)]
+        if source.patch != (1, 1):
+            if output.patch != (1, 1) or kernel != (1, 1) or self.stride != (1, 1):
+                raise CompileError(f"'{self.name}': attention's result can only be read by a linear layer")
+            return _from_sequences(source, output, residual, weights, bias, walk.dims)
+        return self._to_sequences(walk, output, residual, weights, bias, (out_shape.height, out_shape.width), kernel)
+
+    def _residual(self, layout: Layout, output: Place) -> Place | None:
+        if self.residual is None:
+            return None
+        place = layout.places[self.residual.source]
+        if not np.array_equal(place.positions, output.positions) or place.patch != output.patch:
+            raise CompileError(f"'{self.name}': the residual '{place.fmap}' lies in other channels of its cells")
+        return place
+
+    def _regridded(self, regrid: Regrid, source: Place) -> Walk:
+        """A map whose rows lie in one row of the storage, behind `skip` other pixels."""
+        if source.storage.rows != 1 or not self.linear or self.padding != (0, 0):
+            raise CompileError(f"'{self.name}': only a linear layer can rearrange pixels, and only those of one row")
+        return Walk(source, (0, regrid.skip), (0, 1), (regrid.height, regrid.width), down=regrid.width)
+
+    def _to_sequences(
+        self, source: Walk, output: Place, residual: Place | None, weights: Weights, bias: NDArray[np.int64],
+        out_dims: Pair, kernel: Pair,
+    ) -> list[Job]:  # fmt: skip
+        """One job for each position of the output's patch; a plain map has one position."""
+        py, px = output.patch
+        grid = (out_dims[0] // py, out_dims[1] // px)
+        stride = (self.stride[0] * py, self.stride[1] * px)
+        jobs = []
+        for p in range(py):
+            for q in range(px):
+                pad = (self.padding[0] - p * self.stride[0], self.padding[1] - q * self.stride[1])
+                s = p * px + q
+                out = Walk(output, (s * grid[0], 0), (1, 1), grid)
+                res = None if residual is None else Walk(residual, (s * grid[0], 0), (1, 1), grid)
+                jobs.append(Job(source, out, res, grid, kernel, stride, pad, weights, bias, out_piece=s))
+        return jobs
+
+    def _folded_job(self, layout: Layout, fold: Fold) -> Job:
+        """Several output pixels a step (see `compiler/fold.py`)."""
+        source, output = layout.places[self.source], layout.places[self.name]
+        storage = source.storage
+        cells = storage.cols // fold.per_cell
+        wide = Storage(storage.name, storage.rows, cells, storage.cell * fold.per_cell)
+        elements = np.arange(fold.per_cell * fold.pitch)
+        place = Place(source.fmap, wide, source.qparams, elements, 0, wide.cell, (1, 1), fold=fold.per_cell)
+        grid = (output.storage.rows, output.storage.cols)
+        values = fold.weight(Plain(self.weight, self.stride, self.padding))
+        return Job(
+            Walk(place, (0, 0), (1, 1), (storage.rows, cells)),
+            Walk(output, (0, 0), (1, 1), grid),
+            None,
+            grid,
+            (self.weight.shape[2], fold.reach),
+            (self.stride[0], fold.step),
+            (self.padding[0], fold.left),
+            Weights(values, weight_format(self.weight)),
+            np.tile(folded_bias(self.bias, source, self.weight, (1, 2, 3)), fold.count),
+        )
+
+
+def _from_sequences(
+    source: Place, output: Place, residual: Place | None, weights: Weights, bias: NDArray[np.int64], dims: Pair
+) -> list[Job]:
+    py, px = source.patch
+    grid = (dims[0] // py, dims[1] // px)
+    jobs = []
+    for p in range(py):
+        for q in range(px):
+            s = p * px + q
+            out = Walk(output, (p, q), (py, px), grid)
+            res = None if residual is None else Walk(residual, (p, q), (py, px), grid)
+            walk = Walk(source, (s * grid[0], 0), (1, 1), grid)
+            jobs.append(Job(walk, out, res, grid, weights=weights, bias=bias, in_piece=s))
+    return jobs
+
+
+def capture(c: Capture, node: Node) -> View:
+    """aten.conv2d"""
+    weight, bias = c.constant(node, 1), c.constant(node, 2)
+    stride, padding = pair(c.arg(node, 3, [1, 1])), pair(c.arg(node, 4, [0, 0]))
+    dilation, groups = pair(c.arg(node, 5, [1, 1])), c.arg(node, 6, 1)
+    source, regrid = c.whole_map(c.arg(node, 0)), None
+    shape = c.shapes[source]
+    depthwise = groups > 1
+    if dilation != (1, 1):
+        raise GraphError("dilated convolutions have no layer on the chip")
+    if depthwise and not groups == shape.channels == weight.shape[0]:
+        raise GraphError("groups must be 1, or the number of input and output channels")
+    if depthwise and tuple(weight.shape[2:]) != (3, 3):
+        raise GraphError(f"depthwise kernels must be 3x3, not {tuple(weight.shape[2:])}")
+    if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
+        raise GraphError("padding must be smaller than the kernel")
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    layer = Conv2d(
+        c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=regrid
+    )
+    return c.add(layer)
+
+
+def example(rng: random.Random) -> Example:
+    """Dense or depthwise."""
+    channels, kernel = rng.choice([1, 3, 7, 16, 21]), (rng.randint(1, 5), rng.randint(1, 5))
+    stride, padding = (
+        (rng.randint(1, 3), rng.randint(1, 3)),
+        (rng.randint(0, kernel[0] - 1), rng.randint(0, kernel[1] - 1)),
+    )
+    shape = (rng.choice([1, 3, 8, 17]), rng.randint(5, 13), rng.randint(5, 13))
+    first = nn.Conv2d(shape[0], channels, kernel, stride, padding, bias=rng.random() < 0.7)
+    if rng.random() < 0.3:
+        return Example(
+            nn.Sequential(nn.Conv2d(3, shape[0], 1), nn.Conv2d(shape[0], shape[0], 3, 1, 1, groups=shape[0])),
+            (3, *shape[1:]),
+        )
+    return Example(first, shape)
+
+
+OPERATION = Operation(
+    title="Convolution",
+    forms="`conv2d`, dense (any kernel, stride and padding below the kernel) or depthwise 3x3; followed by a sum with "
+    "another map, ReLU or GELU at no cost; 1x1 over tokens that a row of pixels holds (`regrid`)",
+    widths="weights int4 (int8 in two passes), input INT8, UINT4 or TABLE4, any output",
+    mapping="one job: MATMUL, and a VECTOR of one microword that adds the bias, multiplies by channel, adds the second "
+    "map, rounds, clamps and encodes. The photo lies in the first convolution's windows (`InputWindows`), a few "
+    "output channels share the array's columns among neighbouring pixels (`compiler/fold.py`), depthwise ones "
+    "take the array's own mode (with int8 weights: dense, zero off the diagonal), and what makes or reads "
+    "attention's sequences is one job for each position of the patch",
+    limits="kernels to 15, strides to 7, 8,191 output channels, one column tile of weights in half the scratchpad; no "
+    "dilation; groups: 1 or as many as channels; depthwise cannot read a concatenation with gaps",
+    cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8 or TABLE4, "
+    "2 D of UINT4; int8 weights twice that; depthwise 3 stride_x cycles a pixel and D channels",
+    example=example,
+    aten={aten.conv2d.default: capture},
+    floats=(Conv2d,),
+    integers=(QConv2d,),
+)

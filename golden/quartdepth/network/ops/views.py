@@ -1,0 +1,68 @@
+"""Reshapes, permutations, slices: the same elements in another order. They leave no layer."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.operation import Example, Operation
+
+aten = torch.ops.aten
+_INDEX = (
+    aten.reshape.default, aten.view.default, aten.permute.default, aten.transpose.int, aten.unbind.int,
+    aten.select.int, aten.slice.Tensor, aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim,
+    aten.chunk.default, aten.split.Tensor, aten.unflatten.int, aten.movedim.int, aten.t.default,
+    aten._unsafe_view.default, aten.split_with_sizes.default, aten.squeeze.dims, aten.squeeze.default,
+)  # fmt: skip
+_SAME = (
+    aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default, aten.detach.default,
+)  # fmt: skip
+
+
+def rearrange(c: Capture, node: Node) -> Any:
+    """The operator itself, on the indices."""
+    view = c.view(c.arg(node, 0))
+    # the indices' strides are not the tensor's: what is a view of that one may not be one of them
+    result = node.target(view.index.contiguous(), *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    if isinstance(result, Tensor):
+        return View(view.fmap, result)
+    return [View(view.fmap, r) for r in result]
+
+
+def same(c: Capture, node: Node) -> Any:
+    """Its operand."""
+    return c.arg(node, 0)
+
+
+class _There(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x.permute(0, 2, 3, 1).flatten(1, 2))
+        return y.reshape(1, x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2).contiguous()
+
+
+def example(rng: random.Random) -> Example:
+    """Pixels as tokens and back."""
+    return Example(_There(rng.choice([1, 8, 9])), (3, rng.randint(1, 9), rng.randint(1, 9)))
+
+
+OPERATION = Operation(
+    title="Reshapes and permutations",
+    forms="`reshape`, `permute`, `transpose`, `unbind`, `slice` and their like, in any chain; `dropout`, `contiguous`",
+    widths="any",
+    mapping="none: they run on indices while the module is captured, and a layer over tokens is one over the pixels "
+    "that they came from. MobileViT's unfold and fold leave the *patch* of attention: sequence `(p, q)` is the "
+    "pixels `(py a + p, px b + q)`",
+    limits="what reads the result must find whole pixels, or a map",
+    cost="none",
+    example=example,
+    aten={**dict.fromkeys(_INDEX, rearrange), **dict.fromkeys(_SAME, same)},
+)

@@ -1,0 +1,46 @@
+"""The operations: found, not listed. Every module of `ops/` without a leading underscore declares one."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from triptych.golden.quartdepth.network.layer import QLayer
+from triptych.golden.quartdepth.network.operation import Handler, Operation, Rewrite, Stage
+
+PACKAGE = "triptych.golden.quartdepth.network.ops"
+
+
+@cache
+def operations() -> dict[str, Operation]:
+    """By name, in alphabetical order."""
+    package = importlib.import_module(PACKAGE)
+    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return {name: importlib.import_module(f"{PACKAGE}.{name}").OPERATION for name in names}
+
+
+@cache
+def _handlers() -> dict[Any, list[Handler]]:
+    found: dict[Any, list[Handler]] = {}
+    for operation in operations().values():
+        for target, handler in operation.aten.items():
+            found.setdefault(target, []).append(handler)
+    return found
+
+
+def handlers(target: Any) -> list[Handler]:
+    """What an ATen operator may become; those that do not take its operands decline."""
+    return _handlers().get(target, [])
+
+
+def rewrites(stage: Stage) -> list[Rewrite]:
+    """Of captured graphs, those of one stage by their operations' names."""
+    return [rewrite for op in operations().values() for when, rewrite in op.rewrites if when is stage]
+
+
+@cache
+def quantised_layers() -> dict[str, type[QLayer]]:
+    """By the name of their class."""
+    return {kind.__name__: kind for operation in operations().values() for kind in operation.integers}
