@@ -9,8 +9,8 @@ JOBS   ?= 2
 venv: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml setup.py constraints.txt
-	@case "$$PWD" in *[[:space:]\"\'\$$\#:%\\]*) echo "the checkout's path may hold no blank, quote or any of \$$ # : % \\, \
-	which make and Verilator cannot quote: move $$PWD" >&2; exit 1;; esac
+	@case "$$PWD" in *[!A-Za-z0-9/._+~@=,-]*) echo "the checkout's path may hold letters of ASCII, digits and /._+~@=,- alone," \
+	"since make and Verilator quote no others: move $$PWD" >&2; exit 1;; esac
 	@for tool in g++ perl $(PYTHON); do command -v $$tool >/dev/null || \
 	{ echo "$$tool is missing: apt-get install g++ make perl python3-venv" >&2; exit 1; }; done
 	@echo "== environment (pip, about 2 GB, a minute or two) =="

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,14 +20,17 @@ from triptych.golden.files import FileError, locked, write
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.sources import ROOT
 
+PLAIN = re.compile(r"[A-Za-z0-9/._+~@=,-]+")
+"""Paths that make, Verilator and Yosys can all read; the Makefile asks the same."""
+
 _checked: dict[Path, int] = {}  # files whose hash was compared in this process, and when they had been changed last
 
 
 def build_root() -> Path:
     """Folder of everything cached: `build/` of the checkout, or TRIPTYCH_BUILD."""
     folder = Path(os.environ.get("TRIPTYCH_BUILD", ROOT / "build")).absolute()
-    if any(c.isspace() for c in str(folder)):
-        raise TriptychError(f"builds cannot lie in '{folder}': make and Verilator cannot quote blanks; move it")
+    if not PLAIN.fullmatch(str(folder)):
+        raise TriptychError(f"builds cannot lie in '{folder}': make and Verilator quote neither blanks nor ü; move it")
     return folder
 
 

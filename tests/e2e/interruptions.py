@@ -3,9 +3,9 @@
     python -m tests.e2e.interruptions [--seed N] [--moments N] [--seconds S] [--folder DIR]
 
 clones the checkout into a folder whose name holds a blank and letters beyond ASCII, where `make demo` must refuse
-before it installs anything, and into one whose name holds such letters alone, where it interrupts `make demo`
-(environment, build, simulation, reports: wherever it is), runs it again to its end and compares the depth maps with
-those of a run that nobody interrupted. Takes a quarter of an hour.
+before it installs anything, and into a plain one, where it interrupts `make demo` (environment, build, simulation,
+reports: wherever it is), runs it again to its end and compares the depth maps with those of a run that nobody
+interrupted. Takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def main() -> int:
     assert not (refusing.folder / ".venv").exists()
     print(f"{refusing.folder.name}: refused: {output.strip().splitlines()[0]}", flush=True)
 
-    base = Path(tempfile.mkdtemp(prefix="größe-写真-"))
-    room = Room(clone(base / "klön"), base / "tmp")
+    base = Path(tempfile.mkdtemp(prefix="interruptions-"))
+    room = Room(clone(base / "clone"), base / "tmp")
     command = ["make", "demo"]
     for _ in range(args.moments):
         told = interrupt(room, command, draw.uniform(2, args.seconds), draw.choice(SIGNALS))

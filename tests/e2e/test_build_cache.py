@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(TriptychError, match=r"cannot write .*TRIPTYCH_BUILD"):
         cache.value("kind", "key", lambda: 1)
     monkeypatch.setenv("TRIPTYCH_BUILD", "/tmp/with a blank")
-    with pytest.raises(TriptychError, match="cannot quote blanks"):
+    with pytest.raises(TriptychError, match="quote neither blanks"):
         cache.value("kind", "key", lambda: 1)
 
 
