@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import util
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 PACKAGE = __name__.partition(".")[0]
+_NAME = re.compile(rf"{PACKAGE}(\.\w+)+")
 
 
 def digest(*parts: bytes) -> str:
@@ -42,14 +44,17 @@ def sources(*modules: ModuleType) -> list[Path]:
 
 @cache
 def _imports(file: Path, changed: int) -> tuple[str, ...]:
-    """Names of Triptych's modules that a file imports, those inside functions too. changed: tells versions apart."""
+    """Names of Triptych's modules that a file imports, those inside functions and those in strings too. changed: tells
+    versions apart."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.partition(".")[0] == PACKAGE)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.append(node.value)  # of a package whose modules are found, not listed
+    return tuple(name for name in names if _NAME.fullmatch(name))
 
 
 @cache
