@@ -314,6 +314,37 @@ def results(
 
 
 @app.command()
+def fuzz_networks(
+    count: Annotated[int, typer.Argument(min=1, help="Networks.")],
+    seed: Annotated[int, typer.Argument(min=0, help="The first one's seed; the others' follow.")],
+    chips: Annotated[str, typer.Option(help="Chips, with commas between.")] = ",".join(CONFIGS),
+    rtl: Annotated[int, typer.Option(min=0, help="Programs that run on RTL too, chip by chip in turn.")] = 0,
+    publish: Annotated[bool, typer.Option("--publish", help="Write the row of docs/results.md.")] = False,
+    out: Out = Path("out/fuzz"),
+    as_json: Json = False,
+) -> None:
+    """Random legal networks: module, captured graph, run_integer, machine and RTL must agree."""
+    from triptych.sim.bench import fuzz
+
+    names = [chip_config(name).name for name in chips.split(",")]
+    with shown() as show:
+        show("loading", 0, 0)
+        result = fuzz.fuzz_networks(count, seed, names, rtl, out, show)
+    if publish:
+        fuzz.publish(result)
+    if as_json:
+        print(json.dumps(result.summary()))
+    else:
+        programs = ", ".join(f"{n} {result.right[n]}" for n in names)
+        print(f"{count} networks, programs that are right: {programs}; on RTL: {sum(result.rtl.values())}")
+        print(f"refused: {sum(result.refused.values())}; differ: {len(result.differences)} ({result.seconds:.0f} s)")
+        for found in result.differences:
+            print(f"seed {found.seed}, {found.stage}: {found.what}\n{found.file.read_text()}")
+    if result.differences:
+        raise TriptychError(f"{len(result.differences)} differences; a script for each is in {out}")
+
+
+@app.command()
 def demo(out: Out = Path("out/demo")) -> None:
     """Two photos through the chip, with all reports: what `make demo` runs."""
     from triptych.sim.cli.demo import run_demo

@@ -64,20 +64,20 @@ def heads(x: Tensor, q: nn.Module, p: nn.Module, count: int) -> Tensor:
     return p(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-@pytest.mark.parametrize("widths", [Widths.W4A8, Widths.W4A4], ids=str)
-@pytest.mark.parametrize(("count", "dim"), [(1, 20), (3, 20), (2, 24), (1, 8), (5, 3), (4, 16), (2, 33), (3, 40)])
-def test_heads_of_any_size(count: int, dim: int, widths: Widths) -> None:
+@pytest.mark.parametrize(("count", "dim"), [(1, 20), (3, 20), (2, 24), (5, 3), (2, 33)])
+def test_heads_of_any_size(count: int, dim: int) -> None:
     """The scores count the channels of a head and nothing behind the last one."""
     width = count * dim
     module = Fn(
         lambda x, a, q, p: heads(a(x), q, p, count),
         a=nn.Conv2d(3, 16, 3, padding=1), q=nn.Linear(16, 3 * width), p=nn.Linear(width, 8),
     )  # fmt: skip
-    check(quantized(module, 3, 5, 7, widths=widths), ["small", "paper"])
+    for widths in (Widths.W4A8, Widths.W4A4):
+        check(quantized(module, 3, 5, 7, widths=widths), ["small", "paper"])
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("dim", [1, 5, 12, 17, 31, 48])
+@pytest.mark.parametrize("dim", [1, 12, 17, 31])
 def test_heads_of_any_size_with_wide_and_narrow_keys(dim: int, narrow: bool) -> None:
     for count in (1, 2, 3):
         check(attention(21, count, dim, narrow, seed=dim + count))
@@ -99,8 +99,7 @@ def pixels(x: Tensor, rows: int, cols: int, h: int, w: int) -> Tensor:
     return x.permute(0, 5, 3, 1, 4, 2).reshape(1, -1, h, w)
 
 
-@pytest.mark.parametrize("channels", [32, 20])
-@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (2, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(("rows", "cols", "channels"), [(1, 1, 20), (2, 1, 32), (1, 2, 20), (2, 3, 32)])
 def test_attention_makes_the_output(rows: int, cols: int, channels: int) -> None:
     """In the map's order, not in that of its sequences."""
 
@@ -111,14 +110,13 @@ def test_attention_makes_the_output(rows: int, cols: int, channels: int) -> None
     check(quantized(Fn(forward, a=nn.Conv2d(3, channels, 3, padding=1)), 3, 8, 6), ["small", "paper"])
 
 
-@pytest.mark.parametrize("widths", [Widths.W4A8, Widths.W4A4], ids=str)
 @pytest.mark.parametrize("sizes", [(16, 16), (5, 40, 3), (1, 1), (32, 64), (33, 8)])
-def test_concatenation_makes_the_output(sizes: tuple[int, ...], widths: Widths) -> None:
+def test_concatenation_makes_the_output(sizes: tuple[int, ...]) -> None:
     """Parts begin at groups of lanes that the chip writes whole; also where the output is larger than a scratchpad."""
     convs = {f"c{i}": nn.Conv2d(3, n, 3, padding=1) for i, n in enumerate(sizes)}
     module = Fn(lambda x, **parts: torch.cat([p(x) for p in parts.values()], 1), **convs)
-    check(quantized(module, 3, 9, 11, widths=widths))
-    check(quantized(module, 3, 33, 37, widths=widths), ["tiny"])
+    check(quantized(module, 3, 9, 11, widths=Widths.W4A4))
+    check(quantized(module, 3, 33, 37), ["tiny"])
 
 
 # ---- a last convolution that cannot fold

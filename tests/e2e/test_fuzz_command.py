@@ -1,0 +1,64 @@
+"""`triptych fuzz-networks`: JSON, RTL, refusals in one line, and what it leaves where judges do not agree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from typer.testing import CliRunner
+
+from triptych.golden.quartdepth.compiler import emit_jobs
+from triptych.sim.bench import fuzz, ledger
+from triptych.sim.cli.main import app
+from triptych.sim.errors import TriptychError
+
+RUN = CliRunner()
+
+
+def test_json_and_rtl(tmp_path: Path) -> None:
+    done = RUN.invoke(
+        app,
+        ["fuzz-networks", "6", "0", "--chips", "tiny", "--rtl", "2", "--json", "--out", str(tmp_path)],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0
+    result = json.loads(done.stdout)
+    assert result["networks"] == 6
+    assert result["programs"]["tiny"] + sum(result["refused"].values()) == 6
+    assert result["rtl"] == {"tiny": 2}
+    assert result["differences"] == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_is_shown_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: status 1, the script printed and in a file; the ledger says how many there were."""
+    real = emit_jobs._matmul
+    monkeypatch.setattr(fuzz, "ATTEMPTS", 4)
+    with mock.patch.object(emit_jobs, "_matmul", lambda *a: {**real(*a), "pad_value": 0}):
+        done = RUN.invoke(app, ["fuzz-networks", "12", "0", "--chips", "tiny", "--out", str(tmp_path)])
+    assert isinstance(done.exception, TriptychError)
+    files = list(tmp_path.glob("seed-*-tiny.py"))
+    assert files
+    assert str(done.exception) == f"{len(files)} differences; a script for each is in {tmp_path}"
+    assert files[0].read_text() in done.stdout
+
+
+def test_the_row_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "results.md"
+    monkeypatch.setattr(fuzz, "replace_section", lambda name, body: ledger.replace_section(name, body, page))
+    result = fuzz.Fuzzed(2000, 5)
+    result.right.update({"tiny": 1900, "small": 1950})
+    result.rtl.update({"tiny": 3})
+    result.refused.update({"tiny: '...' does not fit": 100, "small: '...'": 50})
+    fuzz.publish(result)
+    assert "| 2,000 | 5..2004 | 1,900 | 1,950 | 3 tiny | 150 | 0 | 0 | cpu-measured |" in page.read_text()
+    assert "- 100: tiny: '...' does not fit" in page.read_text()
+
+
+def test_refusals() -> None:
+    for arguments in (["0", "1"], ["1", "1", "--rtl", "-1"], ["1", "-1"]):
+        assert RUN.invoke(app, ["fuzz-networks", *arguments]).exit_code == 2
+    done = RUN.invoke(app, ["fuzz-networks", "1", "1", "--chips", "tiny,large"])
+    assert str(done.exception) == "no configuration 'large': choose one of tiny, small, paper"
