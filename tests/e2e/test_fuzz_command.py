@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
-from triptych.golden.quartdepth.compiler import emit_jobs
+from triptych.golden.quartdepth.compiler import job_work
 from triptych.sim.bench import fuzz, ledger
 from triptych.sim.cli.main import app
 from triptych.sim.errors import TriptychError
@@ -34,10 +34,10 @@ def test_json_and_rtl(tmp_path: Path) -> None:
 
 def test_a_difference_is_shown_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault: status 1, the script printed and in a file; the ledger says how many there were."""
-    real = emit_jobs._matmul
+    real = job_work._matmul
     monkeypatch.setattr(fuzz, "ATTEMPTS", 4)
-    with mock.patch.object(emit_jobs, "_matmul", lambda *a: {**real(*a), "pad_value": 0}):
-        done = RUN.invoke(app, ["fuzz-networks", "12", "0", "--chips", "tiny", "--out", str(tmp_path)])
+    with mock.patch.object(job_work, "_matmul", lambda *a: {**real(*a), "pad_value": 0}):
+        done = RUN.invoke(app, ["fuzz-networks", "2", "0", "--chips", "tiny", "--out", str(tmp_path)])
     assert isinstance(done.exception, TriptychError)
     files = list(tmp_path.glob("seed-*-tiny.py"))
     assert files

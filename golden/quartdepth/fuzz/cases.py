@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.fuzz.kinds import KINDS, Size, Step
+from triptych.golden.quartdepth.fuzz.kind import Size, Step
+from triptych.golden.quartdepth.fuzz.kinds import KINDS
+from triptych.golden.quartdepth.fuzz.registered import example
 from triptych.golden.quartdepth.network.widths import Widths
 
 MOST_STEPS = 8
@@ -25,7 +27,7 @@ class IllegalCase(ValueError):
 class Case:
     """A network: `steps` read the input (value 0) and each other; the last one makes the output.
 
-    seed: of weights, image and codes. tables: some pictures have LogNP tables instead of uniform codes.
+    seed: of weights, image and codes. tables: some maps have LogNP tables instead of uniform codes.
     """
 
     input: Size
@@ -61,15 +63,14 @@ class Case:
                     line = line.replace(f"{{{n}}}", f"x{value}")
                 line = line.replace("{me}", f"s{number}")
                 body.append(f"x{number} = {line}" if place == len(lines) - 1 else line)
-        text = ["class Net(nn.Module):", "    def __init__(self):", "        super().__init__()"]
-        text += [f"        {line}" for line in made]
-        text += ["", "    def forward(self, x0):", *(f"        {line}" for line in body)]
-        text += [f"        return x{len(self.steps)}"]
-        return "\n".join(text) + "\n"
+        out = ["class Net(nn.Module):", "    def __init__(self):", "        super().__init__()"]
+        out += [f"        {line}" for line in made]
+        out += ["", "    def forward(self, x0):", *(f"        {line}" for line in body)]
+        return "\n".join([*out, f"        return x{len(self.steps)}", ""])
 
     def module(self) -> nn.Module:
         """The module in eval mode, with random weights and statistics."""
-        names: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional}
+        names: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "example": example}
         exec(compile(self.source(), f"case {self.seed}", "exec"), names)
         torch.manual_seed(self.seed)
         module: nn.Module = names["Net"]()

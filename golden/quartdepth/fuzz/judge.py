@@ -18,14 +18,14 @@ from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
-from triptych.golden.quartdepth.compiler.layout import CompileError
+from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.fuzz.cases import Case
-from triptych.golden.quartdepth.network.fusion import GraphError
-from triptych.golden.quartdepth.network.graph import capture
-from triptych.golden.quartdepth.network.layers import FloatGraph
-from triptych.golden.quartdepth.network.network import Code, Network
-from triptych.golden.quartdepth.network.quantize import QuantizeError, quantize
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
+from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 
 CLOSE = 1e-4  # of the largest value: what another order of sums may change
@@ -92,29 +92,29 @@ def _network(case: Case, out: Judged) -> Network | None:
 
 
 def prepared(graph: FloatGraph, image: Tensor, widths: Widths | str, seed: int, tables: bool) -> Network:
-    """The integer network; with tables, every second picture of 4-bit codes has one."""
+    """The integer network; with tables, every second map of 4-bit codes has one."""
     network = quantize(graph, [image], Widths(widths))
     if not tables:
         return network
     rng = np.random.default_rng(seed)
-    narrow = [n for n, p in network.pictures.items() if p.code.format is Format.UINT4 and n in graph.shapes]
-    codes = {name: table_code(network.pictures[name].code, rng) for name in narrow[::2]}
+    narrow = [n for n, p in network.maps.items() if p.qparams.format is Format.UINT4 and n in graph.shapes]
+    codes = {name: table_code(network.maps[name].qparams, rng) for name in narrow[::2]}
     return quantize(graph, [image], Widths(widths), codes)
 
 
-def table_code(uniform: Code, rng: np.random.Generator) -> Code:
+def table_code(uniform: QParams, rng: np.random.Generator) -> QParams:
     """A LogNP code of about the range of a uniform one."""
     reach = uniform.scale * max(uniform.zero, 15 - uniform.zero)
     table = CodeTable.lognp(float(rng.uniform(0.2, 0.6)), int(rng.integers(0, 16)), unit=0.02)
-    return Code(Format.TABLE4, reach / 127, table=table, unit=reach / 1000 * float(rng.uniform(0.2, 2)))
+    return QParams(Format.TABLE4, reach / 127, table=table, unit=reach / 1000 * float(rng.uniform(0.2, 2)))
 
 
 def random_codes(network: Network, seed: int) -> Ints:
     """Random input codes [h, w, c] over all that the input has, its lowest and highest ones often."""
     rng = np.random.default_rng(seed)
-    picture = network.pictures[network.input]
-    lo, hi = picture.code.limits
-    shape = (picture.shape.height, picture.shape.width, picture.shape.channels)
+    fmap = network.maps[network.input]
+    lo, hi = fmap.qparams.limits
+    shape = (fmap.shape.height, fmap.shape.width, fmap.shape.channels)
     codes = rng.integers(lo, hi + 1, shape)
     extreme = rng.random(shape) < EXTREMES
     return np.where(extreme, rng.choice([lo, hi], shape), codes)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
 
 from triptych.golden.quartdepth.fuzz.cases import Case, IllegalCase, without_unused
-from triptych.golden.quartdepth.fuzz.kinds import Step
+from triptych.golden.quartdepth.fuzz.kind import Step
+from triptych.golden.quartdepth.fuzz.kinds import KINDS
 from triptych.golden.quartdepth.network.widths import Widths
 
 
@@ -77,6 +79,11 @@ def _lower(case: Case) -> Iterator[Case]:
                 steps = list(case.steps)
                 steps[number] = Step(step.kind, step.inputs, {**step.numbers, name: lower})
                 yield replace(case, steps=tuple(steps))
+        for pair in combinations(step.numbers, 2):  # a stride and its kernel, or its padding
+            steps = list(case.steps)
+            lowered = {name: min(step.numbers[name], int(name in KINDS[step.kind].positive)) for name in pair}
+            steps[number] = Step(step.kind, step.inputs, {**step.numbers, **lowered})
+            yield replace(case, steps=tuple(steps))
 
 
 def _less(value: int, least: int) -> list[int]:
@@ -96,7 +103,8 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.fuzz.cases import disturb
 from triptych.golden.quartdepth.fuzz.judge import prepared, random_codes
-from triptych.golden.quartdepth.network.graph import capture
+from triptych.golden.quartdepth.fuzz.registered import example  # noqa: F401 - the network may use it
+from triptych.golden.quartdepth.network.capture import capture
 
 
 {case.source()}
