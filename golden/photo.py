@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_000_000  # of a photo: what Pillow itself agrees to decode, in round numbers
 DEPTHS = (8, 10, 12, 14, 16, 20, 24, 31)  # bits that a sample of a wider integer may really have
 
+SHIPPED = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
+"""Photos of scikit-image on which ranges are measured unless others are named."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -149,6 +152,13 @@ def read_photo(path: str | Path) -> Image.Image:
     except Exception as error:
         # Pillow's decoders let out whatever their parsers meet: struct.error, RuntimeError, AttributeError, KeyError...
         raise PhotoError(f"cannot read photo {name}: it is damaged ({_first_line(error)})") from error
+
+
+def shipped_photo(name: str) -> Path:
+    """A photo that scikit-image's package holds."""
+    import skimage  # here alone: it takes its time
+
+    return Path(skimage.__file__).parent / "data" / name
 
 
 def _first_line(error: Exception) -> str:

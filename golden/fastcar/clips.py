@@ -24,7 +24,7 @@ from torch import Tensor
 from triptych.golden.fastcar.tokenizer import SIDE
 from triptych.golden.files import replacing, write
 from triptych.golden.paths import shared_dir
-from triptych.golden.photo import read_photo
+from triptych.golden.photo import read_photo, shipped_photo
 
 FRAMES = 8
 VIDEO_SIZE = (171, SIDE)  # width, height
@@ -68,10 +68,7 @@ def video_frames(sequence: str, split: str) -> tuple[NDArray[np.uint8], list[tup
 
 def photo(name: str) -> NDArray[np.uint8]:
     """(256, 256, 3): the middle square of a photo that scikit-image's package holds."""
-    import skimage
-
-    folder = Path(skimage.__file__).parent / "data"
-    picture = read_photo(next(p for p in sorted(folder.glob(f"{name}.*")) if p.suffix != ".npz"))
+    picture = read_photo(next(p for p in sorted(shipped_photo("").glob(f"{name}.*")) if p.suffix != ".npz"))
     return np.asarray(middle_square(picture, PHOTO_SIDE))
 
 

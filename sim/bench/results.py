@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.arithmetic.functions import worst_errors
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
@@ -17,7 +18,7 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.ledger import Label, replace_section, table
-from triptych.sim.cli.depth import DepthResult, Options, Progress, prepare, run_photo, shipped_photo
+from triptych.sim.cli.depth import DepthResult, Options, Progress, prepare, run_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
 from triptych.sim.rtl.run import chip_build, run_program

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skimage
 import torch
 from numpy.typing import NDArray
 
 from triptych.golden import provenance
-from triptych.golden.photo import Fit, Photo, fit_photo
+from triptych.golden.photo import SHIPPED, Fit, Photo, fit_photo, shipped_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
@@ -38,19 +37,11 @@ from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claime
 from triptych.sim.view.pictures import depth_png, over_photo, save_image, triptych
 from triptych.sim.view.runfile import LayerRun, RunFile
 
-CALIBRATION = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
-"""Photos that scikit-image ships, on which ranges are measured unless others are named."""
-
 ARRAY_MODES = ("w4a4", "w4a8", "w8a8")
 """Modes of layers whose products fill the array: the fastest that a network has is its roofline."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how far it is and how far it goes (0: unknown)."""
-
-
-def shipped_photo(name: str) -> Path:
-    """A photo that scikit-image ships."""
-    return Path(skimage.__file__).parent / "data" / name
 
 
 @dataclass(frozen=True)
@@ -135,7 +126,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
         compiled = cache.value("networks", key, compiled_file)
         return Prepared(twin, compiled, stored.metres_per_unit or 1.0, key)
     model = meter.load_weights(options.weights)
-    photos = options.calibration or tuple(shipped_photo(n) for n in CALIBRATION)
+    photos = options.calibration or tuple(shipped_photo(n) for n in SHIPPED)
     # cropped: ranges are those of what photos show, not of filling
     images = [to_tensor(fit_photo(p, options.size, Fit.CROP).rgb) for p in photos]
     pixels = provenance.digest(*(image.numpy().tobytes() for image in images))

@@ -192,7 +192,9 @@ def quantize(
     backbone: Backbone = None,
     device: Device = "cpu",
     size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: the model's.")] = None,
-    calibrate: Annotated[list[Path] | None, typer.Option(help="Photos; without: 32 train frames.")] = None,
+    calibrate: Annotated[
+        list[Path] | None, typer.Option(help="Photos; without: train frames, else scikit-image's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 4,
     as_json: Json = False,
 ) -> None:
@@ -211,7 +213,8 @@ def quantize(
     if as_json:
         print(json.dumps(done))
     else:
-        print(f"{done['file']}: {done['bytes']:,} bytes, {done['smaller']} times smaller than FP32")
+        photos = f"calibrated on {done['calibration_images']} {done['calibration']}"
+        print(f"{done['file']}: {done['bytes']:,} bytes, {done['smaller']} times smaller than FP32; {photos}")
 
 
 @app.command()

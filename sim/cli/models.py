@@ -221,6 +221,12 @@ def shared_folder() -> Path:
     return shared
 
 
+def has_sequences() -> bool:
+    """Whether the sequences that networks are calibrated and tested on are here."""
+    shared = shared_dir()
+    return shared is not None and (shared / "data").is_dir()
+
+
 def load_model(name: str, weights: Path | None = None, backbone: Path | None = None) -> nn.Module:
     """A network by name, or with other weights, in eval mode.
 

@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 
 from triptych.golden.paths import shared_dir
-from triptych.golden.photo import Fit, fit_inside
+from triptych.golden.photo import Fit, fit_inside, shipped_photo
 from triptych.sim.cli import main as cli
-from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.model.liberty import read_liberty
 from triptych.sim.view.runfile import RunFile
 

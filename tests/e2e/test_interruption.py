@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.interruptions import Room, finish, interrupt, listening, maps
+from triptych.golden.photo import shipped_photo
 from triptych.sim.build import children
-from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.errors import TriptychError
 
 # A child that starts one of its own and ignores nothing; both say who they are.

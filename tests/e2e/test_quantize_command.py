@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from triptych.golden.photo import fit_photo, to_input
+from triptych.golden.photo import SHIPPED, fit_photo, shipped_photo, to_input
 from triptych.golden.quartdepth.ptq.model_file import load, save
 from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, load_weights
-from triptych.sim.cli.depth import shipped_photo
 from triptych.sim.cli.main import app
 from triptych.sim.cli.quantize import repeatable
 from triptych.sim.view.pictures import colour, upsample
@@ -183,6 +182,23 @@ def test_a_file_of_unknown_making_is_refused(about: dict[str, object], says: str
     assert code != 0
     assert says in str(error)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_sequences_the_photos_that_scikit_image_ships_calibrate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.setenv("TRIPTYCH_SHARED", str(tmp_path / "nothing"))
+    words = ["quantize", "--bits", "w4a8", "--method", "minmax", *SMALL, "--json"]
+    code, out, error = _call(*words, "--out", str(tmp_path / "m.triptych"))
+    assert code == 0, error
+    assert json.loads(out)["calibration"] == "photos of scikit-image"
+    assert json.loads(out)["calibration_images"] == len(SHIPPED)
+    named = [word for name in SHIPPED for word in ("--calibrate", str(shipped_photo(name)))]
+    code, _, error = _call(*words, *named, "--out", str(tmp_path / "n.triptych"))
+    assert code == 0, error
+    files = [load(tmp_path / name) for name in ("m.triptych", "n.triptych")]
+    assert files[0].about["key"] == files[1].about["key"]
 
 
 def test_a_damaged_file_is_refused(model: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from tests.e2e.test_shapes_on_rtl import check
 from tests.kit.vit_networks import small_vit, with_factors
-from triptych.golden.photo import fit_photo
+from triptych.golden.photo import fit_photo, shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.chip.machine import Machine
@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 from triptych.golden.quartdepth.zoo.vit_graph import build_graph
-from triptych.sim.cli.depth import compare, shipped_photo, to_tensor
+from triptych.sim.cli.depth import compare, to_tensor
 from triptych.sim.rtl.run import run_program
 
 ALONE = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych.golden.photo import Fit, fit_box, fit_photo
+from triptych.golden.photo import Fit, fit_box, fit_photo, shipped_photo
 
 TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
 
@@ -60,13 +60,10 @@ def licence(folder: Path) -> str:
 
 def motorcycle(size: tuple[int, int]) -> Sequence:
     """scikit-image's motorcycle photo with its true depth, cropped to `size` (height, width)."""
-    import skimage
-
-    folder = Path(skimage.__file__).parent / "data"
-    with np.load(folder / "motorcycle_disp.npz") as arrays:
+    with np.load(shipped_photo("motorcycle_disp.npz")) as arrays:
         disparity = arrays["arr_0"]
     depth = np.where(np.isfinite(disparity), _FOCAL * _BASELINE / (disparity + _DOFFS), 0.0)
-    rgb = fit_photo(folder / "motorcycle_left.png", size, Fit.CROP).rgb
+    rgb = fit_photo(shipped_photo("motorcycle_left.png"), size, Fit.CROP).rgb
     left, top, right, bottom = fit_box((depth.shape[1], depth.shape[0]), size, Fit.CROP)
     rows = (top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(int)
     columns = (left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]).astype(int)
