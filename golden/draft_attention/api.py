@@ -12,7 +12,7 @@ from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.dispatch import Backend
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry, TextPlacement
-from triptych.golden.draft_attention.selection import DraftStatistic
+from triptych.golden.draft_attention.selection import PAIRED_BLOCK, DraftStatistic
 
 
 def _refuse_gradients(*tensors: torch.Tensor) -> None:
@@ -63,13 +63,15 @@ def draft_attention(
             blocks of 128 tokens, such as (8, 16), and of 64, such as (8, 8) or (4, 4, 4).
         text: "after" or "before": where the text tokens stand.
         scale: factor on the logits; 1/sqrt(dim) by default.
-        tail: let each left-out block enter as one pooled token (`tail.Tail`). On unless `faithful` or `eight_bit`.
+        tail: let each left-out block enter as one pooled token (`tail.Tail`). On unless `faithful`. The
+            blocks to keep are then those for which that token would err most (`selection.error_keys`), and not those of
+            the largest mass; neighbouring query blocks of 64 tokens share a set.
         faithful: the paper's mask rule bit for bit (a row may then attend to no video at all).
         row_floor: key blocks every video row keeps at least; three quarters of the mean row when None.
         first_frame_sink, same_frame: every row also keeps the first frame, or its own.
         statistic: "mean" or "mean+max": what stands for a block in the draft.
         backend: "reference", "triton" or "hopper"; by device when None.
-        eight_bit: 8-bit products on Hopper, without the tail (its error stands in docs/results.md).
+        eight_bit: 8-bit products on Hopper (their error stands in docs/results.md); blocks of 128 tokens.
         heads_per_pass: work through the heads in groups of this size, to save memory.
 
     Returns `[batch, q_heads, length, dim]`, dtype of q. There is no gradient. Works inside torch.compile and
@@ -78,7 +80,7 @@ def draft_attention(
     Raises DraftAttentionError (a ValueError) on tensors, grids, options or devices it cannot serve.
     """
     _refuse_gradients(q, k, v)
-    with_tail = not (faithful or eight_bit) if tail is None else tail
+    with_tail = not faithful if tail is None else tail
     return ops.draft_attention(
         q, k, v, list(grid), list(pool), _name(text), _shares(sparsity), scale, with_tail, faithful, row_floor,
         first_frame_sink, same_frame, _name(statistic), None if backend is None else _name(backend), heads_per_pass,
@@ -89,6 +91,7 @@ def draft_attention(
 def select_blocks(
     q: torch.Tensor,
     k: torch.Tensor,
+    v: torch.Tensor | None = None,
     *,
     grid: tuple[int, int, int],
     sparsity: float | Sequence[float] = 0.9,
@@ -104,14 +107,18 @@ def select_blocks(
 ) -> BlockSets:
     """The blocks that `draft_attention` would attend to: to look at, or to keep over steps and layers.
 
-    Arguments, limits and errors as in `draft_attention`. `block_sparse_attention(q, k, v, sets)` attends over them.
+    With `v` they are chosen as for attention with the tail, by the error that the tail would make of each; without, by
+    the mass that would be lost, as for attention without it. Other arguments, limits and errors as in
+    `draft_attention`. `block_sparse_attention(q, k, v, sets)` attends over them.
     """
-    _refuse_gradients(q, k)
+    _refuse_gradients(q, k, *([] if v is None else [v]))
     bits, counts = ops.select_blocks(
-        q, k, list(grid), list(pool), _name(text), _shares(sparsity), scale, faithful, row_floor, first_frame_sink,
+        q, k, v, list(grid), list(pool), _name(text), _shares(sparsity), scale, faithful, row_floor, first_frame_sink,
         same_frame, _name(statistic), None if backend is None else _name(backend),
     )  # fmt: skip
-    return BlockSets(bits, counts, Geometry.for_length(q.shape[2], grid, pool, _name(text)))
+    geometry = Geometry.for_length(q.shape[2], grid, pool, _name(text))
+    by_error = v is not None and not faithful and _name(statistic) == DraftStatistic.MEAN.value
+    return BlockSets(bits, counts, geometry, paired=by_error and geometry.block_size == PAIRED_BLOCK)
 
 
 _Sizes = torch.Tensor | None
@@ -186,7 +193,7 @@ def block_sparse_attention(
         q, k, v, sets.bits, sets.counts,
         None if geometry is None else list(geometry.grid), [1] if geometry is None else list(geometry.pool),
         "before" if geometry is not None and geometry.text_first else "after",
-        sizes[0], sizes[1], query_sizes, key_sizes, scale, tail, return_lse,
+        sizes[0], sizes[1], query_sizes, key_sizes, sets.paired, scale, tail, return_lse,
         None if backend is None else _name(backend),
     )  # fmt: skip
     return (out, lse) if return_lse else out

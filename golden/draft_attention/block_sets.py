@@ -24,13 +24,15 @@ class BlockSets:
     key block c is chosen; bits from n_key_blocks on are zero. `counts`: int32 `[batch, q_heads, n_query_blocks]`, the
     bits of each row. `geometry`: the boxes of a video latent that the blocks are (`select_blocks`), in its numbering:
     video blocks row by row and frame by frame, then text blocks; None for runs of consecutive tokens.
-    `key_blocks`: n_key_blocks where it differs from n_query_blocks.
+    `key_blocks`: n_key_blocks where it differs from n_query_blocks. `paired`: query blocks 2 i and 2 i + 1 of the video
+    have one set, and so have those of the text; kernels for 64-token blocks then read one row for two.
     """
 
     bits: torch.Tensor
     counts: torch.Tensor
     geometry: Geometry | None = None
     key_blocks: int | None = None
+    paired: bool = False
 
     @property
     def n_query_blocks(self) -> int:

@@ -15,9 +15,9 @@ from triptych.golden.draft_attention.contract import Call, Request, copy_engine_
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.layout import Layout
-from triptych.golden.draft_attention.pooling import pooled_tail
-from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule, draft_mask
-from triptych.golden.draft_attention.tail import Tail, log_counts
+from triptych.golden.draft_attention.selection import Criterion, DraftStatistic, SelectionRule, draft_mask
+from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
+from triptych.golden.draft_attention.trust import trusted_tail, weighted
 
 KERNEL_BLOCKS = (64, 128)
 KERNEL_DTYPES = (torch.float16, torch.bfloat16)
@@ -128,30 +128,44 @@ def select(
     No host synchronisation after the first call for a shape; capturable in a CUDA graph (the faithful rule runs on
     PyTorch operators instead).
     """
-    from triptych.golden.draft_attention import triton_pool, triton_select
+    from triptych.golden.draft_attention import triton_pool, triton_select, triton_trust
 
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
+    by_error = rule.criterion is Criterion.TAIL_ERROR
     if rule.faithful:
         sets = sets_from_mask(draft_mask(q, k, geometry, rule, scale), geometry)
-        return sets, kernel_tail(k, v, geometry) if with_tail else None
-    pooled_q = triton_pool.pool_blocks(q, geometry, with_max=with_max)
-    pooled_k = triton_pool.pool_blocks(k, geometry, with_max=with_max, with_var=with_tail)
+        return sets, kernel_tail(q, k, v, geometry, scale) if with_tail else None
+    pooled_q = triton_pool.pool_blocks(q, geometry, with_max=with_max, with_square=by_error)
+    pooled_k = triton_pool.pool_blocks(k, geometry, with_max=with_max, with_var=with_tail or by_error)
+    pooled_v = None
+    if with_tail or by_error:
+        pooled_v = triton_pool.pool_blocks(v, geometry, with_spread=by_error)
+    counts = log_counts_on(geometry, q.device)
+    error = None
+    if by_error:
+        assert pooled_v is not None
+        assert pooled_v.spread is not None
+        error = triton_select.ErrorStatistics(counts, pooled_v.spread)
+    sets = triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale, error=error)
     tail = None
     if with_tail:
         assert pooled_k.variance is not None
-        v_mean = triton_pool.pool_blocks(v, geometry).mean
-        tail = Tail(pooled_k.mean, v_mean, pooled_k.variance, log_counts_on(geometry, q.device))
-    return triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale), tail
+        assert pooled_v is not None
+        trust = triton_trust.variance_trust(pooled_q, pooled_k, pooled_v, k, v, geometry, scale)
+        tail = weighted(Tail(pooled_k.mean, pooled_v.mean, *factorised(pooled_k.variance), counts), trust)
+    return sets, tail
 
 
-def kernel_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
+def kernel_tail(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geometry, scale: float) -> Tail:
     """The tail's tokens as kernels read them."""
-    from triptych.golden.draft_attention import triton_pool
+    from triptych.golden.draft_attention import triton_pool, triton_trust
 
+    pooled_q, pooled_v = (triton_pool.pool_blocks(x, geometry) for x in (q, v))
     pooled_k = triton_pool.pool_blocks(k, geometry, with_var=True)
     assert pooled_k.variance is not None
-    v_mean = triton_pool.pool_blocks(v, geometry).mean
-    return Tail(pooled_k.mean, v_mean, pooled_k.variance, log_counts_on(geometry, k.device))
+    trust = triton_trust.variance_trust(pooled_q, pooled_k, pooled_v, k, v, geometry, scale)
+    counts = log_counts_on(geometry, k.device)
+    return weighted(Tail(pooled_k.mean, pooled_v.mean, *factorised(pooled_k.variance), counts), trust)
 
 
 _LOG_COUNTS: dict[tuple[Geometry, torch.device], torch.Tensor] = {}
@@ -194,13 +208,19 @@ def all_blocks(batch: int, heads: int, geometry: Geometry, device: torch.device)
 
 
 def choose_sets(
-    backend: Backend, q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float
+    backend: Backend,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor | None,
+    geometry: Geometry,
+    rule: SelectionRule,
+    scale: float,
 ) -> BlockSets:
-    """The block sets alone."""
+    """The block sets alone; `v` is needed for a choice by the tail's error."""
     if backend is Backend.REFERENCE:
-        return sets_from_mask(draft_mask(q, k, geometry, rule, scale), geometry)
-    q, k = (readable(backend, x) for x in (q, k))
-    return select(q, k, k, geometry, rule, scale, with_tail=False)[0]
+        return sets_from_mask(draft_mask(q, k, geometry, rule, scale, v), geometry)
+    q, k, v = (readable(backend, x) for x in (q, k, k if v is None else v))
+    return select(q, k, v, geometry, rule, scale, with_tail=False)[0]
 
 
 def attend_sets(
@@ -222,8 +242,8 @@ def attend_sets(
     tail = None
     if with_tail:
         assert isinstance(key_layout, Geometry)
-        pool = pooled_tail if backend is Backend.REFERENCE else kernel_tail
-        tail = pool(k, v, key_layout)
+        pool = trusted_tail if backend is Backend.REFERENCE else kernel_tail
+        tail = pool(q, k, v, key_layout, scale)
     target = _writable(backend, out)
     attend(backend, Call(q, k, v, sets, query_layout, key_layout, scale, target, tail, lse))
     return out if target is out else out.copy_(target), lse
@@ -243,7 +263,7 @@ def run(
 ) -> torch.Tensor:
     """One whole call. `heads_per_pass` query heads at a time share the map's memory; None takes all at once."""
     if backend is Backend.REFERENCE:
-        sets = choose_sets(backend, q, k, geometry, rule, scale)
+        sets = choose_sets(backend, q, k, v, geometry, rule, scale)
         return attend_sets(backend, q, k, v, sets, geometry, geometry, scale, with_tail, False)[0]
     out = torch.empty_like(q)
     target = _writable(backend, out)

@@ -18,7 +18,7 @@ from triptych.golden.draft_attention.dispatch import Backend, attend_sets, choos
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.layout import Layout, Runs, check_runs
-from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule
+from triptych.golden.draft_attention.selection import Criterion, DraftStatistic, SelectionRule
 
 
 def _check_tensors(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:
@@ -60,13 +60,16 @@ def _rule(
     same_frame: bool,
     statistic: str,
     heads: int,
+    with_tail: bool,
 ) -> SelectionRule:
     try:
         kind = DraftStatistic(statistic)
     except ValueError as error:
         raise DraftAttentionError(str(error)) from None
     shares = sparsity[0] if len(sparsity) == 1 else tuple(sparsity)
-    rule = SelectionRule(shares, faithful, row_floor, first_frame_sink, same_frame, kind)
+    by_error = with_tail and not faithful and kind is DraftStatistic.MEAN
+    criterion = Criterion.TAIL_ERROR if by_error else Criterion.MASS
+    rule = SelectionRule(shares, faithful, row_floor, first_frame_sink, same_frame, kind, criterion)
     rule.head_sparsity(heads)
     return rule
 
@@ -98,7 +101,7 @@ def draft_attention(
     _check_tensors(q, k, v)
     _check_self_attention(q, k)
     geometry = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool), text)  # type: ignore[arg-type]
-    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1])
+    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], tail)
     rule.check_floor(geometry)
     if heads_per_pass is not None and heads_per_pass < 1:
         raise DraftAttentionError(f"heads_per_pass must be >= 1; got {heads_per_pass}")
@@ -116,6 +119,7 @@ def _draft_attention_fake(q: torch.Tensor, *_: object) -> torch.Tensor:
 def select_blocks(
     q: torch.Tensor,
     k: torch.Tensor,
+    v: torch.Tensor | None,
     grid: Sequence[int],
     pool: Sequence[int],
     text: str,
@@ -128,20 +132,20 @@ def select_blocks(
     statistic: str,
     backend: str | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    _check_tensors(q, k, k)
+    _check_tensors(q, k, k if v is None else v)
     _check_self_attention(q, k)
     geometry = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool), text)  # type: ignore[arg-type]
-    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1])
+    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], v is not None)
     rule.check_floor(geometry)
     request = Request(q.dtype, q.shape[3], geometry, geometry, False, False, False)
     chosen = serving_backend(_backend(backend), q.device, request)
-    sets = choose_sets(chosen, q, k, geometry, rule, _logit_scale(scale, q.shape[3]))
+    sets = choose_sets(chosen, q, k, v, geometry, rule, _logit_scale(scale, q.shape[3]))
     return sets.bits, sets.counts
 
 
 @select_blocks.register_fake
 def _select_blocks_fake(
-    q: torch.Tensor, k: torch.Tensor, grid: Sequence[int], pool: Sequence[int], *_: object
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor | None, grid: Sequence[int], pool: Sequence[int], *_: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
     n = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool)).n_blocks  # type: ignore[arg-type]
     bits = q.new_empty((q.shape[0], q.shape[1], n, row_words(n)), dtype=torch.int32)
@@ -162,6 +166,7 @@ def block_sparse_attention(
     key_block: int,
     query_sizes: torch.Tensor | None,
     key_sizes: torch.Tensor | None,
+    paired: bool,
     scale: float | None,
     tail: bool,
     return_lse: bool,
@@ -189,7 +194,7 @@ def block_sparse_attention(
         )
     if bits.device != q.device or counts.device != q.device:
         raise DraftAttentionError(f"sets must be on {q.device}, where q is; they are on {bits.device}")
-    sets = BlockSets(bits.contiguous(), counts.contiguous(), geometry, n_key)
+    sets = BlockSets(bits.contiguous(), counts.contiguous(), geometry, n_key, paired)
     request = Request(q.dtype, q.shape[3], query_layout, key_layout, tail, return_lse, False)
     chosen = serving_backend(_backend(backend), q.device, request)
     scale = _logit_scale(scale, q.shape[3])

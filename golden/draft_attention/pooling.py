@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.tail import Tail, log_counts
+from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
 
 _POOL_AXES = (3, 5, 7)  # the axes within a block of a tensor laid out by `_boxes`
 
@@ -49,8 +49,28 @@ def block_variance(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return (squares / count).sum(_POOL_AXES).flatten(2, 4).to(x.dtype)
 
 
+def block_square(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Mean of the squares in each video block, channel by channel; shapes as `block_mean`."""
+    total = _boxes(x, geometry, 0.0).square().sum(_POOL_AXES).flatten(2, 4)
+    return (total / _counts(geometry, total)).to(x.dtype)
+
+
+def block_spread(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Biased variance of each video block summed over channels: fp32 (fp64 for fp64) `[batch, heads, n_video_blocks]`.
+
+    Relative to its mean over the blocks of a head.
+    """
+    boxes = _boxes(x, geometry, 0.0)
+    count = _counts(geometry, boxes).squeeze(-1)
+    mean = boxes.sum(_POOL_AXES).flatten(2, 4) / count[:, None]
+    squares = boxes.square().sum((*_POOL_AXES, 8)).flatten(2, 4) / count
+    spread = (squares - mean.square().sum(-1)).clamp(min=0)
+    return spread / spread.mean(-1, keepdim=True).clamp(min=1e-30)
+
+
 def pooled_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry, order: int = 2) -> Tail:
-    """The tail's tokens from k, v `[batch, kv_heads, length, dim]`; order 1 leaves the key variance zero."""
-    k_mean = block_mean(k, geometry)
-    k_var = block_variance(k, geometry) if order == 2 else torch.zeros_like(k_mean)
-    return Tail(k_mean, block_mean(v, geometry), k_var, log_counts(geometry, k.device))
+    """The tail's tokens from k, v `[batch, kv_heads, length, dim]`; in order 1 no block has a spread."""
+    spread, profile = factorised(block_variance(k, geometry))
+    if order == 1:
+        spread = torch.zeros_like(spread)
+    return Tail(block_mean(k, geometry), block_mean(v, geometry), spread, profile, log_counts(geometry, k.device))

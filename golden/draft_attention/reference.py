@@ -17,10 +17,11 @@ def _tail_columns(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores `[batch, heads, rows, n_video_blocks]` of the pooled tokens and their values."""
     k_mean = tail.k_mean.to(q.dtype).repeat_interleave(groups, dim=1)
-    k_var = tail.k_var.to(q.dtype).repeat_interleave(groups, dim=1)
+    spread = tail.k_spread.to(q.dtype).repeat_interleave(groups, dim=1)[:, :, None]
+    profile = tail.k_profile.to(q.dtype).repeat_interleave(groups, dim=1)[..., None]
     v_mean = tail.v_mean.to(q.dtype).repeat_interleave(groups, dim=1)
     scores = q @ k_mean.transpose(-1, -2) * scale
-    scores = scores + q.square() @ k_var.transpose(-1, -2) * (0.5 * scale * scale)
+    scores = scores + (q.square() @ profile) * spread * (0.5 * scale * scale)
     scores = scores + tail.log_count.to(q.dtype)
     return scores.masked_fill(~skipped[:, :, None, :], float("-inf")), v_mean
 
@@ -71,7 +72,7 @@ def attend(
         in_some_block = key_block >= 0
         values = values.masked_fill(~in_some_block[:, None], 0.0)  # padding may hold anything: 0 x NaN is NaN
         query_tokens = query_layout.tokens(sample)
-        part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
+        part = tail and tail.of(row)
         n_video = 0 if tail is None else len(tail.log_count)
         for block in range(query_layout.n_blocks) if query_blocks is None else query_blocks:
             rows = query_tokens[block]

@@ -19,7 +19,7 @@ import torch
 
 from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.pooling import block_max, block_mean
+from triptych.golden.draft_attention.pooling import block_max, block_mean, block_spread, block_square, block_variance
 
 
 class DraftStatistic(Enum):
@@ -29,6 +29,15 @@ class DraftStatistic(Enum):
     """The average of its tokens (the paper)."""
     MEAN_AND_MAX = "mean+max"
     """Average and channel-wise maximum; the draft logit is the mean of the two products."""
+
+
+class Criterion(Enum):
+    """What a block pair is ranked by."""
+
+    MASS = "mass"
+    """Its share of the row's attention in the draft map (the paper)."""
+    TAIL_ERROR = "tail error"
+    """The error that the pooled tail would make of it: see `error_keys`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class SelectionRule:
     floor that high costs nothing in error where a few rows would take the whole budget (docs/results.md).
     `first_frame_sink`: every row keeps the blocks of the first frame. `same_frame`: and those of its own frame.
     Kept blocks of either kind count towards the budget; where they alone exceed it they all stay.
+    `criterion`: what pairs are ranked by.
     Raises DraftAttentionError on values out of range or options that the faithful rule does not have.
     """
 
@@ -50,6 +60,7 @@ class SelectionRule:
     first_frame_sink: bool = False
     same_frame: bool = False
     statistic: DraftStatistic = DraftStatistic.MEAN
+    criterion: Criterion = Criterion.MASS
 
     def __post_init__(self) -> None:
         shares = self.sparsity if isinstance(self.sparsity, tuple) else (self.sparsity,)
@@ -59,6 +70,8 @@ class SelectionRule:
             raise DraftAttentionError(f"row_floor must be >= 0 blocks; got {self.row_floor}")
         if self.faithful and (self.first_frame_sink or self.same_frame or self.statistic is not DraftStatistic.MEAN):
             raise DraftAttentionError("faithful=True is the paper's rule alone: drop the selection options")
+        if self.criterion is Criterion.TAIL_ERROR and (self.faithful or self.statistic is not DraftStatistic.MEAN):
+            raise DraftAttentionError("a choice by the tail's error takes no other statistic than the mean")
 
     def head_sparsity(self, heads: int) -> tuple[float, ...]:
         """The sparsity of each of `heads` query heads. Raises DraftAttentionError when the count differs."""
@@ -84,6 +97,19 @@ class SelectionRule:
     def with_sparsity(self, sparsity: tuple[float, ...]) -> SelectionRule:
         """The same rule for another set of heads."""
         return replace(self, sparsity=sparsity)
+
+    def rows_together(self, geometry: Geometry) -> int:
+        """Neighbouring query blocks, by number, that get one set: two where blocks hold 64 tokens.
+
+        A key block is then read for 128 queries at once, which the kernels need to keep the tensor cores busy, and the
+        error hardly grows (docs/results.md). Ranking by mass, the paper's choice, leaves every row its own.
+        """
+        return 2 if self.criterion is Criterion.TAIL_ERROR and geometry.block_size == PAIRED_BLOCK else 1
+
+
+PAIRED_BLOCK = 64
+LARGEST_GAIN = 8.0  # of a block's mass in log units: beyond, its variance says nothing
+SMALLEST = 1e-6  # keeps the logarithms of vanishing variances finite
 
 
 def keep_budget(sparsity: float, n_pairs: int) -> int:
@@ -128,6 +154,34 @@ def paper_mask(logits: torch.Tensor, sparsity: tuple[float, ...]) -> torch.Tenso
     return mask
 
 
+def error_keys(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geometry, scale: float) -> torch.Tensor:
+    """Logarithm of the error that the tail's token would make in place of a block, up to a constant of the head.
+
+    The block's tokens spread their logits with variance s2 = scale^2 E[q^2] . var(k) (diagonal, over the query block's
+    tokens too) and their values with var(v). To first order the token errs by its mass times sqrt(s2 var(v)):
+
+        log A + 1/2 log s2 + 1/2 log var(v),    A = softmax(scale q.k_mean + log n + s2/2)
+
+    q `[batch, q_heads, length, dim]`, k and v `[batch, kv_heads, length, dim]`. Returns `[batch, q_heads,
+    n_video_blocks, n_video_blocks]`, fp32 (fp64 for fp64 input).
+    """
+    wide = torch.float64 if q.dtype == torch.float64 else torch.float32
+    groups = q.shape[1] // k.shape[1]
+    variance = block_variance(k, geometry).to(wide).repeat_interleave(groups, dim=1)
+    spread = block_spread(v, geometry).to(wide).repeat_interleave(groups, dim=1)[:, :, None]
+    squared = scale**2 * block_square(q, geometry).to(wide) @ variance.transpose(-1, -2)
+    logits = draft_logits(q, k, geometry, scale, DraftStatistic.MEAN)
+    counts = geometry.block_counts[: geometry.n_video_blocks].to(device=q.device, dtype=wide).log()
+    mass = torch.log_softmax(logits + counts + (squared / 2).clamp(max=LARGEST_GAIN), dim=-1)
+    return mass + 0.5 * torch.log(squared + SMALLEST) + 0.5 * torch.log(spread + SMALLEST)
+
+
+def paired_keys(keys: torch.Tensor) -> torch.Tensor:
+    """One row of `error_keys` for two neighbouring query blocks, whose squared errors add up."""
+    padded = torch.nn.functional.pad(keys, (0, 0, 0, keys.shape[-2] % 2), value=-math.inf)
+    return 0.5 * torch.logaddexp(2 * padded[:, :, 0::2], 2 * padded[:, :, 1::2])
+
+
 def forced_blocks(geometry: Geometry, rule: SelectionRule, device: torch.device) -> torch.Tensor | None:
     """bool `[n_video_blocks, n_video_blocks]` of the pairs that the options always keep; None where none are set."""
     if not (rule.first_frame_sink or rule.same_frame):
@@ -144,8 +198,11 @@ def forced_blocks(geometry: Geometry, rule: SelectionRule, device: torch.device)
 def mask_from_keys(
     keys: torch.Tensor, sparsity: tuple[float, ...], rule: SelectionRule, geometry: Geometry
 ) -> torch.Tensor:
-    """Our rule on a map of log A `[batch, heads, g, g]`: bool of that shape. Ties with a threshold are kept."""
+    """Our rule on a map of keys `[batch, heads, rows, g]`: bool of that shape. Ties with a threshold are kept."""
     forced = forced_blocks(geometry, rule, keys.device)
+    if forced is not None and keys.shape[-2] < len(forced):
+        odd = torch.nn.functional.pad(forced, (0, 0, 0, len(forced) % 2))
+        forced = odd[0::2] | odd[1::2]
     mask = torch.empty_like(keys, dtype=torch.bool)
     n_pairs = keys.shape[-2] * keys.shape[-1]
     floors = rule.head_floors(len(sparsity), keys.shape[-1])
@@ -176,9 +233,27 @@ def with_text(mask: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return full
 
 
-def draft_mask(q: torch.Tensor, k: torch.Tensor, geometry: Geometry, rule: SelectionRule, scale: float) -> torch.Tensor:
-    """The block mask of a call: bool `[batch, q_heads, n_blocks, n_blocks]`, rows are query blocks."""
-    logits = draft_logits(q, k, geometry, scale, rule.statistic)
+def draft_mask(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    geometry: Geometry,
+    rule: SelectionRule,
+    scale: float,
+    v: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The block mask of a call: bool `[batch, q_heads, n_blocks, n_blocks]`, rows are query blocks.
+
+    `v` is needed for a choice by the tail's error alone.
+    """
     sparsity = rule.head_sparsity(q.shape[1])
+    if rule.criterion is Criterion.TAIL_ERROR:
+        assert v is not None
+        keys = error_keys(q, k, v, geometry, scale)
+        if rule.rows_together(geometry) == 2:
+            keys = paired_keys(keys)
+        mask = mask_from_keys(keys, sparsity, rule, geometry)
+        mask = mask.repeat_interleave(rule.rows_together(geometry), dim=2)[:, :, : geometry.n_video_blocks]
+        return with_text(mask, geometry)
+    logits = draft_logits(q, k, geometry, scale, rule.statistic)
     mask = paper_mask(logits, sparsity) if rule.faithful else floored_mask(logits, sparsity, rule, geometry)
     return with_text(mask, geometry)

@@ -80,7 +80,7 @@ def _accumulate(scores, values, acc, row_max, row_sum):
 @triton.jit
 def _attention_kernel(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, blocks_ptr, counts_ptr, bits_ptr, q_sizes_ptr, k_sizes_ptr,
-    k_mean_ptr, v_mean_ptr, k_var_ptr, log_count_ptr,
+    k_mean_ptr, v_mean_ptr, spread_ptr, profile_ptr, log_count_ptr,
     q_batch, q_head, q_token, k_batch, k_head, k_token, v_batch, v_head, v_token, o_batch, o_head, o_token,
     scale, heads, groups, n_video, n_query, n_key, words, q_length, k_length, q_sizes_batch, k_sizes_batch,
     video_offset, text_offset, text_length,
@@ -145,20 +145,22 @@ def _attention_kernel(
         acc, row_max, row_sum = _accumulate(scores, v, acc, row_max, row_sum)
     if with_tail:  # noqa: SIM102 -- a compile-time and a run-time condition
         if q_block < n_video:
-            half = (q.to(tl.float32) * q.to(tl.float32) * (0.5 * scale * scale)).to(q.dtype)
-            tail_base = (batch * (heads // groups) + kv_head) * n_video * wide
+            batch_kv = batch * (heads // groups) + kv_head
+            profile = tl.load(profile_ptr + batch_kv * wide + channels)
+            half = tl.sum(q.to(tl.float32) * q.to(tl.float32) * profile[None, :], 1) * (0.5 * scale * scale)
+            tail_base = batch_kv * n_video * wide
             for start in range(0, n_video, tail_tile):
                 columns = start + tl.arange(0, tail_tile)
                 word = tl.load(bits_ptr + row_index * words + columns // 32, mask=columns < n_video, other=-1)
                 skipped = (((word >> (columns % 32)) & 1) == 0) & (columns < n_video)
                 transposed = tail_base + columns[None, :] * wide + channels[:, None]
                 k_mean = tl.load(k_mean_ptr + transposed, mask=columns[None, :] < n_video, other=0.0)
-                k_var = tl.load(k_var_ptr + transposed, mask=columns[None, :] < n_video, other=0.0)
+                spread = tl.load(spread_ptr + batch_kv * n_video + columns, mask=columns < n_video, other=0.0)
                 v_offsets = tail_base + columns[:, None] * wide + channels[None, :]
                 v_mean = tl.load(v_mean_ptr + v_offsets, mask=columns[:, None] < n_video, other=0.0)
                 log_count = tl.load(log_count_ptr + columns, mask=columns < n_video, other=0.0)
                 scores = tl.dot(q, k_mean, input_precision="ieee") * scale
-                scores += tl.dot(half, k_var, input_precision="ieee")
+                scores += half[:, None] * spread[None, :]
                 scores = (scores + log_count[None, :]) * _LOG2_E
                 scores = tl.where(skipped[None, :], scores, float("-inf"))
                 acc, row_max, row_sum = _accumulate(scores, v_mean, acc, row_max, row_sum)
@@ -210,7 +212,9 @@ def attend(call: Call) -> None:
     else:
         ragged = key_layout.length % key_layout.block_size != 0 or _runs(key_layout)[0] is not None
     (q_sizes, q_step), (k_sizes, k_step) = _runs(query_layout), _runs(key_layout)
-    extras = (q, q, q, q) if tail is None else (tail.k_mean, tail.v_mean, tail.k_var, tail.log_count)
+    extras = (q,) * 5
+    if tail is not None:
+        extras = (tail.k_mean, tail.v_mean, tail.k_spread, tail.k_profile, tail.log_count)
     wide = padded_dim(dim)
     q_size, k_size = query_layout.block_size, key_layout.block_size
     q_tile, k_tile = (min(size, 64) if wide > 128 else size for size in (q_size, k_size))  # 256 wide tiles fill a core

@@ -27,11 +27,12 @@ def box_offsets(slots, grid_h: tl.constexpr, grid_w: tl.constexpr, pool_h: tl.co
 
 @triton.jit
 def _pool_kernel(
-    x_ptr, mean_ptr, max_ptr, var_ptr,
+    x_ptr, mean_ptr, max_ptr, var_ptr, square_ptr, spread_ptr,
     stride_batch, stride_head, stride_token, heads, video_offset,
     grid_t: tl.constexpr, grid_h: tl.constexpr, grid_w: tl.constexpr,
     pool_t: tl.constexpr, pool_h: tl.constexpr, pool_w: tl.constexpr,
-    dim: tl.constexpr, wide: tl.constexpr, with_max: tl.constexpr, with_var: tl.constexpr, ragged: tl.constexpr,
+    dim: tl.constexpr, wide: tl.constexpr, with_max: tl.constexpr, with_var: tl.constexpr,
+    with_square: tl.constexpr, with_spread: tl.constexpr, ragged: tl.constexpr,
 ):  # fmt: skip
     blocks_h: tl.constexpr = (grid_h + pool_h - 1) // pool_h
     blocks_w: tl.constexpr = (grid_w + pool_w - 1) // pool_w
@@ -61,24 +62,33 @@ def _pool_kernel(
     if with_max:
         candidates = tl.where(inside[:, None], x, float("-inf")) if ragged else x
         tl.store(max_ptr + out, tl.max(candidates, 0).to(max_ptr.dtype.element_ty))
-    if with_var:
+    if with_square:
+        square = tl.sum(x * x, 0) / count
+        tl.store(square_ptr + out, square.to(square_ptr.dtype.element_ty))
+    if with_var or with_spread:
         deviation = x - mean[None, :]
         if ragged:
             deviation = tl.where(inside[:, None], deviation, 0.0)
         variance = tl.sum(deviation * deviation, 0) / count
-        tl.store(var_ptr + out, variance.to(var_ptr.dtype.element_ty))
+        if with_var:
+            tl.store(var_ptr + out, variance.to(var_ptr.dtype.element_ty))
+        if with_spread:
+            tl.store(spread_ptr + batch_head * n_blocks + block, tl.sum(variance, 0))
 
 
 @dataclass(frozen=True)
 class PooledBlocks:
     """Statistics `[batch, heads, n_video_blocks, padded_dim(dim)]` in the dtype of the pooled tensor.
 
-    Channels from dim on are zero. None where not asked for.
+    Channels from dim on are zero. None where not asked for. `square`: the mean of the squares. `spread`: float32
+    `[batch, heads, n_video_blocks]`, the variance summed over channels, relative to its mean over the head's blocks.
     """
 
     mean: torch.Tensor
-    maximum: torch.Tensor | None
-    variance: torch.Tensor | None
+    maximum: torch.Tensor | None = None
+    variance: torch.Tensor | None = None
+    square: torch.Tensor | None = None
+    spread: torch.Tensor | None = None
 
 
 def is_ragged(geometry: Geometry) -> bool:
@@ -86,18 +96,30 @@ def is_ragged(geometry: Geometry) -> bool:
     return any(size % step for size, step in zip(geometry.grid, geometry.pool, strict=True))
 
 
-def pool_blocks(x: torch.Tensor, geometry: Geometry, with_max: bool = False, with_var: bool = False) -> PooledBlocks:
+def pool_blocks(
+    x: torch.Tensor,
+    geometry: Geometry,
+    with_max: bool = False,
+    with_var: bool = False,
+    with_square: bool = False,
+    with_spread: bool = False,
+) -> PooledBlocks:
     """Pool `[batch, heads, length, dim]` (last axis contiguous) over every video block, accumulating in fp32."""
     batch, heads, _, dim = x.shape
     wide = padded_dim(dim)
     shape = (batch, heads, geometry.n_video_blocks, wide)
     mean = torch.empty(shape, dtype=x.dtype, device=x.device)
-    maximum = torch.empty_like(mean) if with_max else None
-    variance = torch.empty_like(mean) if with_var else None
+    maximum, variance, square = (
+        torch.empty_like(mean) if wanted else None for wanted in (with_max, with_var, with_square)
+    )
+    spread = torch.empty(shape[:3], dtype=torch.float32, device=x.device) if with_spread else None
+    written = [mean if part is None else part for part in (maximum, variance, square, spread)]
     (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
     _pool_kernel[(geometry.n_video_blocks, batch * heads)](
-        x, mean, mean if maximum is None else maximum, mean if variance is None else variance,
+        x, mean, *written,
         x.stride(0), x.stride(1), x.stride(2), heads, geometry.video_offset,
-        t, h, w, pt, ph, pw, dim, wide, with_max, with_var, is_ragged(geometry),
+        t, h, w, pt, ph, pw, dim, wide, with_max, with_var, with_square, with_spread, is_ragged(geometry),
     )  # fmt: skip
-    return PooledBlocks(mean, maximum, variance)
+    if spread is not None:
+        spread /= spread.mean(-1, keepdim=True).clamp_(min=1e-30)
+    return PooledBlocks(mean, maximum, variance, square, spread)

@@ -1,11 +1,12 @@
 """Triton: draft map, budget and block sets on the device, with no synchronisation and no sort.
 
-The map ranks pairs of video blocks by log A = logit - logsumexp(row), kept as a 24-bit code (`_code`). Heads take
+The map ranks pairs of video blocks by log A = logit - logsumexp(row), or by the tail's error
+(`selection.error_keys`), kept as a 24-bit code (`_code`). Heads take
 turns, a few at a time, in one map small enough to stay in L2 (`MAP_BYTES`). A head's threshold is found by radix
 selection, eight bits of the code at a time; each kernel derives the digits found so far from the histograms of the
 kernels before it, so that no state travels through the host. The kernels of a turn:
 
-  draft   the logits
+  draft   the logits; or, by the tail's error, first the logsumexp of every row, then the codes
   rank    a row's codes, its floor and options raised to the top, and the histogram of the first digit
   count   the histogram of the next digit, twice
   sets    bit rows and counts
@@ -14,6 +15,7 @@ kernels before it, so that no state travels through the host. The kernels of a t
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -21,10 +23,17 @@ import triton.language as tl
 
 from triptych.golden.draft_attention.block_sets import WORD_BITS, BlockSets, row_words
 from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.selection import DraftStatistic, SelectionRule, keep_budget
+from triptych.golden.draft_attention.selection import (
+    LARGEST_GAIN,
+    SMALLEST,
+    Criterion,
+    DraftStatistic,
+    SelectionRule,
+    keep_budget,
+)
 from triptych.golden.draft_attention.triton_pool import PooledBlocks
 
-MAP_BYTES = 1 << 24
+MAP_BYTES = 1 << 25
 
 _DIGIT_BITS = tl.constexpr(8)
 _BINS = tl.constexpr(256)
@@ -33,6 +42,7 @@ _CODE_BITS = tl.constexpr(24)
 _TOP_BIT = tl.constexpr(1 << 23)
 _FORCED = tl.constexpr((1 << 24) - 1)
 _NEAR = tl.constexpr(32.0)
+_HEADROOM = tl.constexpr(16.0)  # what the logarithm of an error may rise above 0 without losing its rank
 
 
 @triton.jit
@@ -69,25 +79,102 @@ def _draft_kernel(
     tl.store(map_ptr + offsets, (logits * scale).to(tl.int32, bitcast=True), mask=inside)
 
 
+@triton.jit
+def _mass(q, squares, k_mean, k_variance, log_count, scale, largest_gain: tl.constexpr):
+    """Second-order logits of some query blocks over some key blocks, and the variance of the token logits."""
+    squared = tl.dot(squares, k_variance, input_precision="ieee") * (scale * scale)
+    logits = tl.dot(q, k_mean, input_precision="ieee") * scale
+    return logits + log_count + tl.minimum(squared * 0.5, largest_gain), squared
+
+
+@triton.jit(do_not_specialize=["first_head"])
+def _row_sums_kernel(
+    mean_ptr, square_ptr, k_mean_ptr, k_variance_ptr, log_count_ptr, sums_ptr,
+    first_head, scale, n_video, heads, groups, dim: tl.constexpr, tile: tl.constexpr, largest_gain: tl.constexpr,
+):  # fmt: skip
+    """logsumexp of `tile` rows of second-order logits."""
+    batch_head = (first_head + tl.program_id(1)).to(tl.int64)
+    kv_head = batch_head // heads * (heads // groups) + batch_head % heads // groups
+    rows = (tl.program_id(0) * tile + tl.arange(0, tile))[:, None]
+    channels = tl.arange(0, dim)
+    q_offsets = batch_head * n_video * dim + rows * dim + channels[None, :]
+    q = tl.load(mean_ptr + q_offsets, mask=rows < n_video, other=0.0)
+    squares = tl.load(square_ptr + q_offsets, mask=rows < n_video, other=0.0)
+    largest = tl.full([tile], float("-inf"), tl.float32)
+    total = tl.zeros([tile], tl.float32)
+    for start in range(0, n_video, tile):
+        columns = (start + tl.arange(0, tile))[None, :]
+        k_offsets = kv_head * n_video * dim + columns * dim + channels[:, None]
+        k_mean = tl.load(k_mean_ptr + k_offsets, mask=columns < n_video, other=0.0)
+        k_variance = tl.load(k_variance_ptr + k_offsets, mask=columns < n_video, other=0.0)
+        log_count = tl.load(log_count_ptr + columns, mask=columns < n_video, other=float("-inf"))
+        mass, _ = _mass(q, squares, k_mean, k_variance, log_count, scale, largest_gain)
+        top = tl.maximum(largest, tl.max(mass, 1))
+        total = total * tl.exp(largest - top) + tl.sum(tl.exp(mass - top[:, None]), 1)
+        largest = top
+    row = tl.program_id(0) * tile + tl.arange(0, tile)
+    tl.store(sums_ptr + batch_head * n_video + row, largest + tl.log(total), mask=row < n_video)
+
+
+@triton.jit(do_not_specialize=["first_head"])
+def _error_kernel(
+    mean_ptr, square_ptr, k_mean_ptr, k_variance_ptr, spread_ptr, log_count_ptr, sums_ptr, codes_ptr,
+    first_head, scale, n_video, n_rows, stride, heads, groups,
+    dim: tl.constexpr, together: tl.constexpr, tile: tl.constexpr, largest_gain: tl.constexpr, smallest: tl.constexpr,
+):  # fmt: skip
+    """One tile of codes by the tail's error; a row stands for `together` query blocks, whose squared errors add up."""
+    batch_head = (first_head + tl.program_id(2)).to(tl.int64)
+    kv_head = batch_head // heads * (heads // groups) + batch_head % heads // groups
+    rows = (tl.program_id(1) * tile + tl.arange(0, tile))[:, None]
+    columns = (tl.program_id(0) * tile + tl.arange(0, tile))[None, :]
+    channels = tl.arange(0, dim)
+    k_offsets = kv_head * n_video * dim + columns * dim + channels[:, None]
+    k_mean = tl.load(k_mean_ptr + k_offsets, mask=columns < n_video, other=0.0)
+    k_variance = tl.load(k_variance_ptr + k_offsets, mask=columns < n_video, other=0.0)
+    log_count = tl.load(log_count_ptr + columns, mask=columns < n_video, other=0.0)
+    spread = tl.load(spread_ptr + kv_head * n_video + columns, mask=columns < n_video, other=0.0)
+    error = tl.zeros([tile, tile], tl.float32)  # squared
+    for i in tl.static_range(together):
+        blocks = rows * together + i
+        q_offsets = batch_head * n_video * dim + blocks * dim + channels[None, :]
+        q = tl.load(mean_ptr + q_offsets, mask=blocks < n_video, other=0.0)
+        squares = tl.load(square_ptr + q_offsets, mask=blocks < n_video, other=0.0)
+        mass, squared = _mass(q, squares, k_mean, k_variance, log_count, scale, largest_gain)
+        total = tl.load(sums_ptr + batch_head * n_video + blocks, mask=blocks < n_video, other=float("inf"))
+        here = 2.0 * (mass - total) + tl.log(squared + smallest) + tl.log(spread + smallest)
+        if i == 0:
+            error = here
+        else:
+            top = tl.maximum(error, here)
+            error = top + tl.log(tl.exp(error - top) + tl.exp(here - top))
+    code = tl.where(columns < n_video, _code(tl.maximum(_HEADROOM - 0.5 * error, 0.0)), -1)
+    offsets = tl.program_id(2).to(tl.int64) * n_rows * stride + rows * stride + columns
+    tl.store(codes_ptr + offsets, code, mask=(rows < n_rows) & (columns < stride))
+
+
 @triton.jit(do_not_specialize=["first_head"])
 def _rank_kernel(
-    map_ptr, histogram_ptr, budgets_ptr, first_head, n_video, stride, heads, blocks_per_frame,
+    map_ptr, histogram_ptr, budgets_ptr, first_head, n_video, n_rows, stride, heads, blocks_per_frame,
+    coded: tl.constexpr, together: tl.constexpr,
     floored: tl.constexpr, sink: tl.constexpr, same_frame: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
-    """Logits of one row become codes, -1 in the padding, and the first digits are counted.
+    """Logits of one row become codes (unless `coded`), -1 in the padding, and the first digits are counted.
 
     One row a program: the search for the floor sums over the row 24 times, which is cheap within a warp alone.
     """
     batch_head = (first_head + tl.program_id(1)).to(tl.int64)
     row = tl.program_id(0)
     columns = tl.arange(0, width)
-    pointers = map_ptr + (tl.program_id(1).to(tl.int64) * n_video + row) * stride + columns
+    pointers = map_ptr + (tl.program_id(1).to(tl.int64) * n_rows + row) * stride + columns
     inside = columns < stride
-    logit = tl.load(pointers, mask=inside, other=0).to(tl.float32, bitcast=True)
-    logit = tl.where(columns < n_video, logit, float("-inf"))
-    largest = tl.max(logit, 0)
-    log_sum = largest + tl.log(tl.sum(tl.exp(logit - largest), 0))
-    code = tl.where(columns < n_video, _code(tl.maximum(log_sum - logit, 0.0)), -1)
+    if coded:
+        code = tl.load(pointers, mask=inside, other=-1)
+    else:
+        logit = tl.load(pointers, mask=inside, other=0).to(tl.float32, bitcast=True)
+        logit = tl.where(columns < n_video, logit, float("-inf"))
+        largest = tl.max(logit, 0)
+        log_sum = largest + tl.log(tl.sum(tl.exp(logit - largest), 0))
+        code = tl.where(columns < n_video, _code(tl.maximum(log_sum - logit, 0.0)), -1)
     forced = columns < 0
     if floored:
         row_floor = tl.load(budgets_ptr + heads + batch_head % heads)
@@ -100,7 +187,8 @@ def _rank_kernel(
     if sink:
         forced = forced | (columns < blocks_per_frame)
     if same_frame:
-        forced = forced | (columns // blocks_per_frame == row // blocks_per_frame)
+        for i in tl.static_range(together):
+            forced = forced | (columns // blocks_per_frame == (row * together + i) // blocks_per_frame)
     code = tl.where(forced & (code >= 0), _FORCED, code)
     tl.store(pointers, code, mask=inside)
     # Padding goes to digit 0, the lowest, where it changes no choice: the wanted rank never exceeds what counts.
@@ -126,12 +214,12 @@ def _digits_so_far(histogram_ptr, wanted, known: tl.constexpr):
 
 @triton.jit(do_not_specialize=["first_head"])
 def _count_kernel(
-    codes_ptr, histogram_ptr, budgets_ptr, first_head, n_video, stride, heads,
+    codes_ptr, histogram_ptr, budgets_ptr, first_head, n_rows, stride, heads,
     digit: tl.constexpr, steps: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
     """One radix pass: histogram of the next digit over the codes that share the digits found so far."""
     batch_head = (first_head + tl.program_id(1)).to(tl.int64)
-    codes_ptr += tl.program_id(1).to(tl.int64) * n_video * stride
+    codes_ptr += tl.program_id(1).to(tl.int64) * n_rows * stride
     histogram_ptr += batch_head * _DIGITS * _BINS
     prefix = _digits_so_far(histogram_ptr, tl.load(budgets_ptr + batch_head % heads), digit)
     columns = tl.arange(0, width)[None, :]
@@ -140,7 +228,7 @@ def _count_kernel(
     total = tl.zeros([_BINS], tl.int32)
     for step in range(steps):
         row = (tl.program_id(0) * steps + step) * tile_rows + tl.arange(0, tile_rows)[:, None]
-        inside = (columns < stride) & (row < n_video)
+        inside = (columns < stride) & (row < n_rows)
         digits = tl.load(codes_ptr + row * stride + columns, mask=inside, other=-1) >> shift
         counted = (digits >> _DIGIT_BITS) == prefix
         # tl.histogram's own mask miscounts in Triton 3.6: codes that do not count go to digit 0 instead, as above.
@@ -152,19 +240,19 @@ def _count_kernel(
 @triton.jit(do_not_specialize=["first_head"])
 def _sets_kernel(
     codes_ptr, bits_ptr, counts_ptr, histogram_ptr, budgets_ptr,
-    first_head, n_video, n_blocks, stride, heads, words,
-    tile_rows: tl.constexpr, width: tl.constexpr, word_bits: tl.constexpr,
+    first_head, n_video, n_rows, n_blocks, stride, heads, words,
+    together: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr, word_bits: tl.constexpr,
 ):  # fmt: skip
     """Bit rows and counts of `tile_rows` query blocks."""
     batch_head = (first_head + tl.program_id(1)).to(tl.int64)
-    codes_ptr += tl.program_id(1).to(tl.int64) * n_video * stride
+    codes_ptr += tl.program_id(1).to(tl.int64) * n_rows * stride
     wanted = tl.load(budgets_ptr + batch_head % heads)
     threshold = _digits_so_far(histogram_ptr + batch_head * _DIGITS * _BINS, wanted, _DIGITS)
     columns = tl.arange(0, width)[None, :]
     rows = tl.program_id(0) * tile_rows + tl.arange(0, tile_rows)
     row = rows[:, None]
     inside = (columns < stride) & (row < n_video)
-    code = tl.load(codes_ptr + row * stride + columns, mask=inside, other=-1)
+    code = tl.load(codes_ptr + row // together * stride + columns, mask=inside, other=-1)
     dense = (columns < n_blocks) & ((columns >= n_video) | (row >= n_video))
     chosen = ((code >= threshold) | dense).to(tl.int32)
     row_inside = rows < n_blocks
@@ -188,6 +276,16 @@ def _budgets(sparsity: tuple[float, ...], floors: tuple[int, ...], n_pairs: int,
     return torch.tensor([kept, list(floors)], dtype=torch.int32, device=device)
 
 
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """What a choice by the tail's error needs beside the means of q and k."""
+
+    log_counts: torch.Tensor
+    """float32 `[n_video_blocks]`"""
+    spread: torch.Tensor
+    """of v: `PooledBlocks.spread`"""
+
+
 def select_blocks(
     q: PooledBlocks,
     k: PooledBlocks,
@@ -195,46 +293,65 @@ def select_blocks(
     rule: SelectionRule,
     scale: float,
     codes: torch.Tensor | None = None,
+    error: ErrorStatistics | None = None,
 ) -> BlockSets:
-    """The block sets of our rule from pooled q and k.
+    """The block sets of our rule from pooled q and k; with `q.square`, `k.variance` and `error` by the tail's error.
 
-    `codes`: int32 `[heads of a turn, n_video_blocks, row]` to work in; rows are a multiple of 32 long. By default as
-    many heads as fit MAP_BYTES. It holds the codes of the last turn afterwards.
+    `codes`: int32 `[heads of a turn, rows, stride]` to work in, a row for each query block (each pair of them where
+    `rule.rows_together` says so); strides are a multiple of 32. By default as many heads as fit MAP_BYTES. It holds the
+    codes of the last turn afterwards.
     """
     batch, heads, n_video, dim = q.mean.shape
     n, device = geometry.n_blocks, q.mean.device
+    together = rule.rows_together(geometry)
+    n_rows = -(-n_video // together)
     if codes is None:
         stride = -(-n_video // 32) * 32
-        turn = min(batch * heads, max(1, MAP_BYTES // (4 * n_video * stride)))
-        codes = torch.empty(turn, n_video, stride, dtype=torch.int32, device=device)
+        turn = min(batch * heads, max(1, MAP_BYTES // (4 * n_rows * stride)))
+        codes = torch.empty(turn, n_rows, stride, dtype=torch.int32, device=device)
     turn, _, stride = codes.shape
     _, gh, gw = geometry.blocks_per_axis
     words = row_words(n)
+    groups = heads // k.mean.shape[1]
     histogram = torch.zeros(batch * heads, _DIGITS.value, _BINS.value, dtype=torch.int32, device=device)
     counts = torch.empty(batch, heads, n, dtype=torch.int32, device=device)
     bits = torch.empty(batch, heads, n, words, dtype=torch.int32, device=device)
     floors = rule.head_floors(heads, n_video)
-    budgets = _budgets(rule.head_sparsity(heads), floors, n_video * n_video, device)
+    budgets = _budgets(rule.head_sparsity(heads), floors, n_rows * n_video, device)
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
+    coded = rule.criterion is Criterion.TAIL_ERROR
+    sums = torch.empty(batch * heads, n_video, dtype=torch.float32, device=device) if coded else None
     width, set_width = triton.next_power_of_2(stride), triton.next_power_of_2(words * WORD_BITS)
     count_rows, set_rows = max(1, min(16, 16384 // width)), max(1, min(8, 8192 // set_width))
     steps, tiles = max(1, 32 // count_rows), triton.cdiv(n_video, 64)
     for first in range(0, batch * heads, turn):
         here = min(turn, batch * heads - first)
-        _draft_kernel[(tiles, tiles, here)](
-            q.mean, q.maximum if with_max else q.mean, k.mean, k.maximum if with_max else k.mean, codes,
-            first, scale, n_video, stride, heads, heads // k.mean.shape[1], dim, with_max, 64, num_warps=4,
-        )  # fmt: skip
-        _rank_kernel[(n_video, here)](
-            codes, histogram, budgets, first, n_video, stride, heads, gh * gw,
+        if coded:
+            assert error is not None
+            _row_sums_kernel[(tiles, here)](
+                q.mean, q.square, k.mean, k.variance, error.log_counts, sums,
+                first, scale, n_video, heads, groups, dim, 64, LARGEST_GAIN, num_warps=4,
+            )  # fmt: skip
+            _error_kernel[(tiles, triton.cdiv(n_rows, 64), here)](
+                q.mean, q.square, k.mean, k.variance, error.spread, error.log_counts, sums, codes,
+                first, scale, n_video, n_rows, stride, heads, groups, dim, together, 64, LARGEST_GAIN, SMALLEST,
+                num_warps=4,
+            )  # fmt: skip
+        else:
+            _draft_kernel[(tiles, tiles, here)](
+                q.mean, q.maximum if with_max else q.mean, k.mean, k.maximum if with_max else k.mean, codes,
+                first, scale, n_video, stride, heads, groups, dim, with_max, 64, num_warps=4,
+            )  # fmt: skip
+        _rank_kernel[(n_rows, here)](
+            codes, histogram, budgets, first, n_video, n_rows, stride, heads, gh * gw, coded, together,
             any(floors), rule.first_frame_sink, rule.same_frame, width, num_warps=max(1, min(8, width // 2048)),
         )  # fmt: skip
         for digit in range(1, _DIGITS.value):
-            _count_kernel[(triton.cdiv(n_video, steps * count_rows), here)](
-                codes, histogram, budgets, first, n_video, stride, heads, digit, steps, count_rows, width, num_warps=8,
+            _count_kernel[(triton.cdiv(n_rows, steps * count_rows), here)](
+                codes, histogram, budgets, first, n_rows, stride, heads, digit, steps, count_rows, width, num_warps=8,
             )  # fmt: skip
         _sets_kernel[(triton.cdiv(n, set_rows), here)](
-            codes, bits, counts, histogram, budgets, first, n_video, n, stride, heads, words,
+            codes, bits, counts, histogram, budgets, first, n_video, n_rows, n, stride, heads, words, together,
             set_rows, set_width, WORD_BITS, num_warps=8,
         )  # fmt: skip
-    return BlockSets(bits, counts, geometry)
+    return BlockSets(bits, counts, geometry, paired=together == 2)

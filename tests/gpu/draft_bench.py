@@ -98,7 +98,8 @@ def float64_error(
         wide = [x.double() for x in (q[:, one], k[:, kv], v[:, kv])]
         part = None
         if tail is not None:
-            part = Tail(*(x[:, kv].double() for x in (tail.k_mean, tail.v_mean, tail.k_var)), tail.log_count)
+            parts = (tail.k_mean, tail.v_mean, tail.k_spread, tail.k_profile)
+            part = Tail(*(x[:, kv].double() for x in parts), tail.log_count)
         exact = reference.block_sparse_attention(*wide, mask[:, one], geometry, shape.scale, part, blocks)
         for piece in rows.split(2048):
             worst = max(worst, relative_error(out[0, head, piece], exact[0, 0, piece]))

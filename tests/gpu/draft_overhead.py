@@ -68,7 +68,7 @@ def graph_capture(shape: Shape) -> tuple[bool, float]:
     graph.replay()
     expected, expected_tail = dispatch.select(*fresh, shape.geometry, RULE, shape.scale, with_tail=True)
     same = torch.equal(sets.bits, expected.bits) and torch.equal(sets.counts, expected.counts)
-    same &= torch.equal(tail.k_var, expected_tail.k_var) and torch.equal(tail.v_mean, expected_tail.v_mean)
+    same &= torch.equal(tail.k_spread, expected_tail.k_spread) and torch.equal(tail.v_mean, expected_tail.v_mean)
     return same, median_ms([graph.replay], repeats=15, warmup=4)
 
 

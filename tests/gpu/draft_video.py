@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-PATCH, WIDTH, HEADS, LAYERS = 4, 256, 4, 4
+PATCH, WIDTH, LAYERS = 4, 256, 4
 
 
 def load_clip(folder: Path, frames: int) -> torch.Tensor:
@@ -34,11 +34,11 @@ def patches(clip: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int, int]]:
     return x.reshape(-1, 3 * PATCH * PATCH), (t, h // PATCH, w // PATCH)
 
 
-def rotary(grid: tuple[int, int, int], device: str) -> torch.Tensor:
-    """Angles `[tokens, 32]`: 8 of frames, 12 of rows, 12 of columns."""
+def rotary(grid: tuple[int, int, int], head_dim: int, device: str) -> torch.Tensor:
+    """Angles `[tokens, head_dim / 2]`: a quarter of frames, three eighths each of rows and columns."""
     axes = torch.meshgrid(*(torch.arange(n, device=device).float() for n in grid), indexing="ij")
     parts = []
-    for position, count in zip(axes, (8, 12, 12), strict=True):
+    for position, count in zip(axes, (head_dim // 8, head_dim * 3 // 16, head_dim * 3 // 16), strict=True):
         frequency = 256.0 ** (-torch.arange(count, device=device) / count)
         parts.append(position.reshape(-1, 1) * frequency)
     return torch.cat(parts, dim=-1)
@@ -51,16 +51,17 @@ def turn(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 
 class Block(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
+        self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.norm_q, self.norm_k = nn.RMSNorm(WIDTH // HEADS), nn.RMSNorm(WIDTH // HEADS)
+        self.norm_q, self.norm_k = nn.RMSNorm(WIDTH // heads), nn.RMSNorm(WIDTH // heads)
         self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
         self.seen: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-        q, k, v = (y.unflatten(-1, (HEADS, -1)).transpose(1, 2) for y in self.qkv(self.norm1(x)).chunk(3, -1))
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in self.qkv(self.norm1(x)).chunk(3, -1))
         q, k = turn(self.norm_q(q), angles).type_as(v), turn(self.norm_k(k), angles).type_as(v)
         self.seen = (q, k, v)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
@@ -68,11 +69,11 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, heads: int) -> None:
         super().__init__()
         size = 3 * PATCH * PATCH
         self.embed, self.project = nn.Linear(size + 1, WIDTH), nn.Linear(WIDTH, size)
-        self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
+        self.blocks = nn.ModuleList(Block(heads) for _ in range(LAYERS))
 
     def forward(self, noisy: torch.Tensor, level: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
         x = self.embed(torch.cat([noisy, level.expand(*noisy.shape[:2], 1)], dim=-1))
@@ -82,12 +83,12 @@ class Denoiser(nn.Module):
 
 
 def video_inputs(
-    folder: Path, frames: int, steps: int, device: str
+    folder: Path, frames: int, steps: int, device: str, heads: int = 4, seed: int = 0
 ) -> tuple[list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], tuple[int, int, int], dict[str, float]]:
-    """q, k, v `[1, 4, tokens, 64]` of every layer on a held-out clip, its grid, and the training losses."""
-    torch.manual_seed(0)
+    """q, k, v `[1, heads, tokens, 256 / heads]` of every layer on a held-out clip, its grid, and the losses."""
+    torch.manual_seed(seed)
     clip = load_clip(folder, 4 * frames).to(device)
-    model = Denoiser().to(device)
+    model = Denoiser(heads).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     held_out, train = clip[-frames:], clip[:-frames]
     _, _, height, width = clip.shape
@@ -105,7 +106,7 @@ def video_inputs(
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * min(1.0, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         with torch.autocast(device, dtype=torch.bfloat16):
-            predicted = model(noisy, level, rotary(grid, device))
+            predicted = model(noisy, level, rotary(grid, WIDTH // heads, device))
         loss = F.mse_loss(predicted.float(), clean)
         optimiser.zero_grad()
         loss.backward()
@@ -115,7 +116,7 @@ def video_inputs(
     level = torch.full((1, 1, 1), 0.5, device=device)
     noisy = 0.5 * tokens[None] + 0.5 * torch.randn_like(tokens[None])
     with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16):
-        model(noisy, level, rotary(grid, device))
+        model(noisy, level, rotary(grid, WIDTH // heads, device))
     seen = [tuple(x.bfloat16() for x in block.seen) for block in model.blocks]
     facts = {"first_loss": losses[0], "last_loss": sum(losses[-20:]) / len(losses[-20:])}
     return seen, grid, facts

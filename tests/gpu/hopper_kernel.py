@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper import block_sparse_attention
-from triptych.golden.draft_attention.tail import Tail, log_counts
+from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
 
 DEVICE = torch.device("cuda")
 BOUNDS = {"bf16": 4e-3, "f16": 6e-4, "fp8": 6e-2}  # relative L2 on white noise
@@ -46,6 +46,7 @@ class Case:
     density: float
     gain: float = 1.0  # of q: large logits make the running maximum jump, and the output be rescaled
     key_pool: tuple[int, ...] | None = None  # of the keys' blocks where it is not the queries'
+    paired: bool = False  # neighbouring query blocks have one set
 
     @property
     def keys(self) -> Geometry:
@@ -76,6 +77,9 @@ CASES = (
     Case(Geometry((550, 1, 3), (8, 8), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3),
     Case(Geometry((1100, 1, 3), (8, 8), 0), 1, 2, 2, 64, torch.float16, True, 0.2),
     Case(Geometry((3, 20, 36), (8, 8), 70), 1, 3, 3, 128, torch.float16, True, 1.0),
+    Case(Geometry((3, 24, 32), (8, 8), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4, paired=True),
+    Case(Geometry((5, 19, 27), (4, 4, 4), 130, text_first=True), 1, 4, 1, 64, torch.float16, False, 0.3, paired=True),
+    Case(Geometry((550, 1, 3), (8, 8), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3, paired=True),
 )
 
 
@@ -98,6 +102,11 @@ def random_mask(case: Case, generator: torch.Generator) -> torch.Tensor:
     if case.density < 1:
         allowed[:, 0, 0] = False
         allowed[:, -1, -1] = True
+    if case.paired:
+        video = case.geometry.n_video_blocks
+        for first, end in ((0, video), (video, rows)):
+            odd = torch.arange(first + 1, end, 2, device=DEVICE)
+            allowed[:, :, odd] = allowed[:, :, odd - 1]
     return allowed
 
 
@@ -113,8 +122,9 @@ def pooled_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
 
     k_mean = mean(k)
     centred = k.double() - k_mean[:, :, block.clamp(max=n - 1)]
-    parts = [x.to(k.dtype) for x in (k_mean, mean(v), mean(centred.square()))]
-    return Tail(*parts, log_counts(geometry, DEVICE))
+    spread, profile = factorised(mean(centred.square()))
+    means = [x.to(k.dtype) for x in (k_mean, mean(v))]
+    return Tail(*means, spread.float(), profile.float(), log_counts(geometry, DEVICE))
 
 
 def reference(
@@ -138,7 +148,8 @@ def reference(
             scores = (query @ key.T * scale).masked_fill(~rows[:, block], -torch.inf)
             if tail is not None:
                 pooled = query @ tail.k_mean[b, h // group].double().T * scale + tail.log_count.double()
-                pooled += 0.5 * scale**2 * query.square() @ tail.k_var[b, h // group].double().T
+                gain = 0.5 * scale**2 * query.square() @ tail.k_profile[b, h // group].double()
+                pooled += gain[:, None] * tail.k_spread[b, h // group].double()
                 pooled = pooled.masked_fill(rows[:, : geometry.n_video_blocks], -torch.inf)
                 scores = torch.cat([scores, pooled], dim=1)
                 value = torch.cat([value, tail.v_mean[b, h // group].double()])
@@ -160,10 +171,11 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
         q = random_tensor(case, case.heads, generator) * case.gain
         k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
         allowed = random_mask(case, generator)
-        sets = sets_from_mask(allowed)
+        sets = replace(sets_from_mask(allowed), paired=case.paired)
         scale = case.dim**-0.5
         g = case.geometry
         label = f"{g.grid} pool {g.pool}{case.key_pool or ''} text {g.text_length}{' first' if g.text_first else ''} "
+        label += "paired " if case.paired else ""
         label += f"gain {case.gain:.0f} " if case.gain != 1 else ""
         label += f"b{case.batch} h{case.heads}/{case.kv_heads} d{case.dim} {str(case.dtype)[6:]}"
         for use_tail in (False, True):
@@ -171,7 +183,7 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
             want = reference(q, k, v, allowed, case, scale, tail)
             for precision in precisions:
                 # int8 scores cannot resolve large logits
-                if precision == "fp8" and (use_tail or case.gain > 4 or case.keys.block_size != 128):
+                if precision == "fp8" and (case.gain > 4 or case.keys.block_size != 128):
                     continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
@@ -311,11 +323,7 @@ def measure(precisions: tuple[str, ...], sparsities: tuple[float, ...]) -> None:
     q, k, v = (torch.randn((1, heads, geometry.length, dim), device=DEVICE, dtype=torch.bfloat16) for _ in range(3))
     out = torch.empty_like(q)
     scale = dim**-0.5
-    tail = Tail(
-        *(torch.randn((1, heads, geometry.n_video_blocks, dim), device=DEVICE).mul(0.1).to(q.dtype) for _ in range(2)),
-        torch.ones((1, heads, geometry.n_video_blocks, dim), device=DEVICE, dtype=q.dtype),
-        log_counts(geometry, DEVICE),
-    )
+    tail = pooled_tail(k, v, geometry)
     rows: list[tuple[str, float, float]] = []
     with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
         dense = milliseconds(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v), 3)
@@ -348,11 +356,13 @@ def measure_blocks(sparsities: tuple[float, ...]) -> None:
     out = torch.empty_like(q)
     flops = 4 * heads * dim * coarse.length**2
     print(f"{'blocks':10s} {'sparse':>7s} {'alike':>6s} {'tail':>5s} {'ms':>8s} {'TFLOP/s':>8s}")
-    for name, queries, keys in (("128 x 128", coarse, coarse), ("128 x 64", coarse, fine), ("64 x 64", fine, fine)):
+    blockings = (("128 x 128", coarse, coarse), ("128 x 64", coarse, fine), ("64 x 64", fine, fine))
+    for name, queries, keys in blockings:
         tail = pooled_tail(k, v, keys)
         for sparsity in sparsities:
-            for alike in (0.0, 0.5, 0.7) if name == "64 x 64" else (0.0,):
+            for alike in (0.0, 0.5, 1.0) if name == "64 x 64" else (0.0,):
                 sets = budget_sets(queries, heads, sparsity, keys, alike)
+                sets = replace(sets, paired=alike == 1.0)
                 share = float(sets.counts.double().mean()) / keys.n_blocks
                 for used in (None, tail):
                     call = partial(block_sparse_attention, q, k, v, sets, queries, dim**-0.5, out, used, "bf16", keys)

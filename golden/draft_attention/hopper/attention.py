@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -41,7 +42,7 @@ class Operands16(ctypes.Structure):
         (name, TensorMap)
         for name in (
             *("q_video", "q_text", "k_video", "k_text", "v_video", "v_text"),
-            *("k_mean", "k_var", "v_mean"),
+            *("k_mean", "v_mean"),
         )
     )
 
@@ -55,8 +56,6 @@ def refusal(request: Request) -> str | None:
     blocking = _blocking(request.query_layout, request.key_layout)
     if blocking is None:
         return "the Hopper kernels take blocks without padding"
-    if request.eight_bit and request.with_tail:
-        return "eight_bit has no pooled tail: leave tail out, or drop eight_bit to have it"
     return unfit_blocks(blocking, request.eight_bit)
 
 
@@ -100,7 +99,7 @@ def block_sparse_attention(
     `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim 64 or
     128, in token order, any strides with dim dense and 16-byte alignment. A row without blocks yields zeros. `tail`
     adds one pooled token for every video block that is not in the set. `precision` "bf16" multiplies in the tensors'
-    own 16-bit type, "fp8" in 8 bits (eight_bit.py; without a tail). `out` is written where given.
+    own 16-bit type, "fp8" in 8 bits (eight_bit.py). `out` is written where given.
     Blocks hold 128 tokens or 64. `key_geometry`: how the keys lie in blocks where that differs from the queries (other
     length, or blocks of 64 under query blocks of 128).
     Results are the same from run to run only under `torch.use_deterministic_algorithms(True)`, at some loss of speed:
@@ -122,8 +121,8 @@ def block_sparse_attention(
         else:
             for b in range(q.shape[0]):
                 row = slice(b, b + 1)
-                part = tail and Tail(tail.k_mean[row], tail.v_mean[row], tail.k_var[row], tail.log_count)
-                of_row = BlockSets(sets.bits[row], sets.counts[row])
+                part = tail and tail.of(row)
+                of_row = replace(sets, bits=sets.bits[row], counts=sets.counts[row])
                 _attend(q[row], k[row], v[row], of_row, blocking, scale, out[row], part, precision)
     return out
 
@@ -150,24 +149,21 @@ def _attend(
     defines: tuple[str, ...] = (
         f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
         f"QUERY_BLOCK={query_block}", f"KEY_BLOCK={key_block}",
+        f"SHARED_ROWS={int(sets.paired or query_block == BLOCK)}",
     )  # fmt: skip
+    defines = (*defines, f"TAIL={int(tail is not None)}")
+    kept = () if tail is None else _add_tail(problem, tail, blocking.keys)
     if precision == "fp8":
-        if tail is not None:
-            raise HopperError('the pooled tail needs precision "bf16"')
-        prepared = quantise(q, k, v, blocking.keys)
+        prepared = quantise(q, k, v, blocking.keys, tail)
         _launch(load_kernel(device, "attention8.cu", "attention8", defines), prepared.operands, problem, device)
-        return
-    operands = Operands16(
-        *token_maps(q, blocking.queries), *token_maps(k, blocking.keys), *token_maps(v, blocking.keys)
-    )
-    if tail is None:
-        kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=0"))
-        _launch(kernel, operands, problem, device)
     else:
-        kept = _add_tail(problem, operands, tail, blocking.keys)
-        kernel = load_kernel(device, "attention16.cu", "attention16", (*defines, "TAIL=1"))
-        _launch(kernel, operands, problem, device)
-        del kept
+        operands = Operands16(
+            *token_maps(q, blocking.queries), *token_maps(k, blocking.keys), *token_maps(v, blocking.keys)
+        )
+        if tail is not None:
+            operands.k_mean, operands.v_mean = (pooled_map(tensor) for tensor in (tail.k_mean, tail.v_mean))
+        _launch(load_kernel(device, "attention16.cu", "attention16", defines), operands, problem, device)
+    del kept
 
 
 def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device: int) -> None:
@@ -176,14 +172,14 @@ def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device
     kernel.launch(min(tiles, multiprocessors), _THREADS, (operands, problem))
 
 
-def _add_tail(problem: Problem, operands: Operands16, tail: Tail, geometry: Geometry) -> torch.Tensor:
-    """Fills in what the kernel needs for the pooled tail; returns a tensor that must outlive the launch."""
+def _add_tail(problem: Problem, tail: Tail, geometry: Geometry) -> tuple[torch.Tensor, ...]:
+    """Fills in what the kernel needs for the pooled tail; returns tensors that must outlive the launch."""
     tiles = -(-geometry.n_video_blocks // BLOCK)
-    padding = (0, tiles * BLOCK - geometry.n_video_blocks)
-    log_counts = torch.nn.functional.pad(tail.log_count, padding, value=-math.inf)
-    operands.k_mean, operands.k_var, operands.v_mean = (
-        pooled_map(tensor) for tensor in (tail.k_mean, tail.k_var, tail.v_mean)
-    )
+    padding = tiles * BLOCK - geometry.n_video_blocks
+    spread = torch.nn.functional.pad(tail.k_spread.flatten(0, 1), (0, padding))
+    share = torch.nn.functional.pad(tail.log_count - math.log(geometry.block_size), (0, padding), value=-math.inf)
+    pooled = torch.stack([share.expand_as(spread), spread], dim=-1).to(torch.float16)
     problem.tail_tiles = tiles
-    problem.log_counts = log_counts.data_ptr()
-    return log_counts
+    problem.pooled = pooled.data_ptr()
+    problem.profile = tail.k_profile.data_ptr()
+    return pooled, tail.k_profile

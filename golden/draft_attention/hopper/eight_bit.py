@@ -16,6 +16,7 @@ import torch
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map, load_kernel
 from triptych.golden.draft_attention.hopper.problem import BLOCK, ELEMENTS, Heads, token_maps
+from triptych.golden.draft_attention.tail import Tail
 
 _THREADS = 256
 _SAMPLED_TOKENS = 2048
@@ -31,6 +32,7 @@ class Source(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("n_blocks", "n_video_blocks", "frames", "height", "width")),
         *((name, ctypes.c_int32) for name in ("text_length", "video_offset", "text_offset")),
         *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide", "log_pt", "log_ph", "log_pw")),
+        *((name, ctypes.c_int32) for name in ("out_blocks", "out_first")),
     )
 
 
@@ -57,7 +59,8 @@ def _sample_mean(x: torch.Tensor) -> torch.Tensor:
     return x[:, :, :: max(1, x.shape[2] // _SAMPLED_TOKENS)].mean(dim=2, dtype=torch.float32)
 
 
-def _source(x: torch.Tensor, mean: torch.Tensor, geometry: Geometry) -> Source:
+def _source(x: torch.Tensor, mean: torch.Tensor, geometry: Geometry, out_blocks: int, out_first: int = 0) -> Source:
+    """What quantise.cu reads: `x` `[batch, heads, length, dim]`; a head has `out_blocks` blocks in the result."""
     (frames, height, width), (_, high, wide) = geometry.grid, geometry.blocks_per_axis
     log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
     return Source(
@@ -78,28 +81,41 @@ def _source(x: torch.Tensor, mean: torch.Tensor, geometry: Geometry) -> Source:
         log_pt=log_pt,
         log_ph=log_ph,
         log_pw=log_pw,
+        out_blocks=out_blocks,
+        out_first=out_first,
     )
 
 
-def quantise(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Quantised:
-    """q in place; k, v `[batch, heads, length, dim]` (batch and heads in one stride) in 8 bits."""
+def quantise(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geometry, tail: Tail | None = None
+) -> Quantised:
+    """q in place; k, v `[batch, heads, length, dim]` (batch and heads in one stride) in 8 bits, then the tail's tokens.
+
+    A head's pooled tokens follow its blocks, 128 to a block.
+    """
     device, dim, n = q.device, q.shape[3], geometry.n_blocks
+    row = Geometry((1, 1, geometry.n_video_blocks), (1, 1, BLOCK))  # of pooled tokens
+    blocks = n + (0 if tail is None else row.n_blocks)
     kv_heads = Heads(k).count
-    k8 = torch.empty(kv_heads * n * BLOCK, dim, dtype=torch.int8, device=device)
-    v8 = torch.empty(kv_heads * n * dim, BLOCK, dtype=torch.float8_e4m3fn, device=device)
-    k_scale = torch.empty(kv_heads, n, device=device)
+    k8 = torch.empty(kv_heads * blocks * BLOCK, dim, dtype=torch.int8, device=device)
+    v8 = torch.empty(kv_heads * blocks * dim, BLOCK, dtype=torch.float8_e4m3fn, device=device)
+    k_scale = torch.empty(kv_heads, blocks, device=device)
     v_largest = torch.zeros(kv_heads, device=device)
     k_mean, v_mean = _sample_mean(k), _sample_mean(v)
 
     def run(name: str, source: Source, *tensors: torch.Tensor) -> None:
         defines = (f"HEAD_DIM={dim}", f'ELEMENT="{ELEMENTS[q.dtype]}"')
         kernel = load_kernel(device.index, "quantise.cu", name, defines, 0)
-        kernel.launch(kv_heads * n, _THREADS, (source, *(ctypes.c_void_p(x.data_ptr()) for x in tensors)))
+        addresses = (ctypes.c_void_p(x.data_ptr()) for x in tensors)
+        kernel.launch(kv_heads * source.n_blocks, _THREADS, (source, *addresses))
 
-    values = _source(v, v_mean, geometry)
-    run("quantise_keys", _source(k, k_mean, geometry), k8, k_scale)
+    keys, values = (_source(x, mean, geometry, blocks) for x, mean in ((k, k_mean), (v, v_mean)))
+    run("quantise_keys", keys, k8, k_scale)
     run("largest_values", values, v_largest)
     run("quantise_values", values, v8, v_largest)
+    if tail is not None:
+        run("quantise_keys", _source(tail.k_mean, k_mean, row, blocks, n), k8, k_scale)
+        run("quantise_values", _source(tail.v_mean, v_mean, row, blocks, n), v8, v_largest)
 
     def rows(x: torch.Tensor, per_block: int) -> TensorMap:
         length, width = x.shape

@@ -15,19 +15,24 @@ from triptych.golden.draft_attention.hopper.errors import HopperError
 
 BLOCK = 128
 BLOCK_SIZES = ((128, 128), (128, 64), (64, 64))
+MOST_BLOCKS = 1 << 16  # the kernels' division of block numbers is exact below
 ELEMENTS = {torch.float16: "f16", torch.bfloat16: "bf16"}  # names in PTX
 _COLUMNS = 64  # of a tensor-map box over 16-bit elements: 128 bytes, the width of the swizzle
+
+
+def _inverse(divisor: int) -> int:
+    """2^32 / divisor rounded up, by which the kernels divide block numbers; 0 stands for 1."""
+    return 0 if divisor == 1 else -(-(1 << 32) // divisor)
 
 
 class Blocks(ctypes.Structure):
     """Mirrors `struct Blocks`: how one side's tokens lie in blocks."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_int32)
-        for name in (
-            *("n_video", "n_text", "frames", "height", "width", "text_length"),
-            *("blocks_high", "blocks_wide", "log_pt", "log_ph", "log_pw", "unused"),
-        )
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("n_video", "n_text", "frames", "height", "width", "text_length")),
+        *((name, ctypes.c_int32) for name in ("blocks_high", "blocks_wide", "log_pt", "log_ph", "log_pw")),
+        *((name, ctypes.c_uint32) for name in ("per_row", "per_frame")),
+        ("unused", ctypes.c_int32),
     )
 
     @classmethod
@@ -36,7 +41,7 @@ class Blocks(ctypes.Structure):
         log_pt, log_ph, log_pw = (size.bit_length() - 1 for size in geometry.pool)
         return cls(
             geometry.n_video_blocks, geometry.n_text_blocks, frames, height, width, geometry.text_length,
-            high, wide, log_pt, log_ph, log_pw, 0,
+            high, wide, log_pt, log_ph, log_pw, _inverse(wide), _inverse(high * wide), 0,
         )  # fmt: skip
 
 
@@ -46,12 +51,12 @@ class Problem(ctypes.Structure):
     _fields_ = (
         ("out_video", TensorMap),
         ("out_text", TensorMap),
-        *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "hand", "log_counts")),
+        *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "hand", "pooled", "profile")),
         ("queries", Blocks),
         ("keys", Blocks),
         *((name, ctypes.c_int32) for name in ("query_heads", "group", "tail_tiles", "words")),
         *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
-        ("padding", ctypes.c_ubyte * 32),
+        ("padding", ctypes.c_ubyte * 8),
     )
 
 
@@ -95,6 +100,8 @@ def unfit_blocks(blocking: Blocking, eight_bit: bool) -> str | None:
     if blocking.sizes not in (BLOCK_SIZES[:1] if eight_bit else BLOCK_SIZES):
         known = "128 x 128" if eight_bit else "128 x 128, 128 x 64 or 64 x 64"
         return f"the Hopper kernels take blocks of {known} tokens; got {blocking.sizes[0]} x {blocking.sizes[1]}"
+    if max(blocking.queries.n_blocks, blocking.keys.n_blocks) >= MOST_BLOCKS:
+        return f"the Hopper kernels take fewer than {MOST_BLOCKS} blocks; got {blocking.keys.n_blocks}"
     if any(size & (size - 1) for geometry in (blocking.queries, blocking.keys) for size in geometry.pool):
         return f"the Hopper kernels take pools whose sides are powers of two; got {blocking.keys.pool}"
     return None

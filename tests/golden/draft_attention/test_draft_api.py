@@ -43,7 +43,7 @@ def test_inputs_that_do_not_fit_are_refused_with_the_reason():
         ((q, q, q), {"backend": "hopper"}, "needs CUDA tensors"),
         ((q, q, q), {"backend": "triton"}, "float16 or bfloat16"),
         ((q, q, q), {"eight_bit": True}, "eight_bit needs the Hopper kernel"),
-        ((q, q, q), {"eight_bit": True, "tail": True, "backend": "hopper"}, "eight_bit has no pooled tail"),
+        ((_q(dim=64),) * 3, {"eight_bit": True, "pool": (8, 8), "backend": "hopper"}, "blocks of 128 x 128 tokens"),
         ((q.bfloat16(),) * 3, {"backend": "triton"}, "interpreter"),
         ((_q(dim=36, dtype=torch.float16),) * 3, {"backend": "triton"}, "multiples of 8 up to 256; got 36"),
         ((_q(dim=264, dtype=torch.float16),) * 3, {"backend": "triton"}, "multiples of 8 up to 256; got 264"),

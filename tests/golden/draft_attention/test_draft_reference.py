@@ -59,10 +59,12 @@ def test_sparse_output_equals_the_written_out_method(grid, pool, text_length, te
     out = draft_attention(q, k, v, grid=grid, pool=pool, text=text, sparsity=0.6, tail=tail, row_floor=1)
     video, text_blocks = naive.block_members(grid, normalize_pool(pool), text_length, text == "before")
     scale = 1 / math.sqrt(q.shape[-1])
+    trust = naive.trust(q[0], k[0, 0], v[0, 0], video, scale) if tail else None
     for head in range(2):
-        probability = naive.draft_probability(q[0, head], k[0, 0], video, scale)
-        mask = naive.floored_rule(probability, 0.6, 1)
-        expected = naive.attention(q[0, head], k[0, 0], v[0, 0], mask, video, text_blocks, scale, tail)
+        one = q[0, head], k[0, 0]
+        rank = naive.block_error(*one, v[0, 0], video, scale) if tail else naive.draft_probability(*one, video, scale)
+        mask = naive.floored_rule(rank, 0.6, 1)
+        expected = naive.attention(*one, v[0, 0], mask, video, text_blocks, scale, trust)
         assert _relative(out[0, head], expected) < (1e-7 if tail else 1e-12)  # log n is kept in float32
 
 

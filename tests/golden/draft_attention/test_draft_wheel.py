@@ -91,7 +91,7 @@ import sys, torch
 from triptych.golden.draft_attention import block_sparse_attention, draft_attention, select_blocks
 q, k, v = (torch.randn(1, 2, 2 * 8 * 12 + 5, 16) for _ in range(3))
 out = draft_attention(q, k, v, grid=(2, 8, 12), pool=(4, 4), sparsity=0.6)
-sets = select_blocks(q, k, grid=(2, 8, 12), pool=(4, 4), sparsity=0.6)
+sets = select_blocks(q, k, v, grid=(2, 8, 12), pool=(4, 4), sparsity=0.6)
 assert torch.equal(block_sparse_attention(q, k, v, sets, tail=True), out)
 from triptych.golden.draft_attention.hopper.build import SOURCES
 assert (SOURCES / "attention16.cu").is_file()

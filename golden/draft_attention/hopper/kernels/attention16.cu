@@ -22,7 +22,7 @@ __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
     if (tile.head < 0) return;
     const uint32_t rows = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
     consumer.load_query(rows + warp * 16 * 128);
-    consumer.attend(tile, rows);
+    consumer.attend(tile);
     store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
     if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
     buffer ^= 1;

@@ -1,6 +1,6 @@
 // Block-sparse attention in 8 bits for Hopper: int8 query-key products, e4m3 weight-value products, 16-bit output.
 // Keys and values come from quantise.cu in block order; queries are read in place and turned to int8 here, one scale a
-// row. Build with -DHEAD_DIM=64|128 and -DELEMENT="bf16"|"f16" (a string, the type of queries and output).
+// row. Build with -DHEAD_DIM=64|128, -DELEMENT="bf16"|"f16" (a string, the type of queries and output) and -DTAIL=0|1.
 //
 // The schedule is attention16.cu's. Int8 keeps the scores about three times closer than e4m3 would (a step of 1/127
 // of the range against three bits of mantissa) at the same tensor-core rate. Hopper accumulates 8-bit floats with few
@@ -25,13 +25,16 @@ constexpr float kSmallest = 1e-6f;  // as in quantise.cu
 constexpr uint32_t kTurnBarrier = 3;  // + warpgroup: it may issue its matrix products; the two take turns
 // A row's weights are 2^kHeadroom at its kept maximum, and the maximum is kept until it grows by more than a factor
 // 2^kGrowth: weights stay below 256, e4m3 ends at 448.
+constexpr uint32_t kPooledBytes = kBlock * 4, kChosenBytes = kBlock / 8, kTailBytes = kPooledBytes + kChosenBytes;
+[[maybe_unused]] constexpr float kLogBlock = 4.852030263919617f;  // natural logarithm of a block's tokens
+[[maybe_unused]] constexpr float kLog2e = 1.4426950408889634f;
 constexpr float kHeadroom = 4.0f, kGrowth = 4.0f;
 
 struct Operands {
   TensorMap q_video, q_text;  // 16 bits, in place: boxes of one block, 64 columns
-  TensorMap k;                // [head * block * token][dim], boxes of a block
+  TensorMap k;                // [head * block * token][dim], boxes of a block; pooled tokens follow the head's blocks
   TensorMap v;                // [head * block * dim][token]
-  const float* k_scale;    // [key heads, n_blocks]
+  const float* k_scale;    // [key heads, blocks + tail tiles]
   const float* v_largest;  // [key heads], the largest magnitude of v - v_mean, kept as 448
   const float* v_mean;     // [key heads, dim], what was taken off v
 };
@@ -41,6 +44,7 @@ struct __align__(1024) Shared {
   uint8_t query[kQueryBuffers][kQueryBytes];
   uint8_t query8[kTileBytes];
   uint8_t slot[kSlots][kTileBytes + kSumBytes];
+  uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // of a pooled key slot: Problem::pooled, bits of the row
   uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
@@ -82,8 +86,8 @@ struct Entry {
 };
 
 __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p, int head, int block) {
-  const long long at = (long long)head * p.keys.count() + block;
-  return {block, place_of<kKeyBlock>(p.keys, block).valid, maps.k_scale[at]};
+  const long long at = (long long)head * (p.keys.count() + p.tail_tiles) + block;
+  return {block, block < p.keys.count() ? place_of<kKeyBlock>(p.keys, block).valid : 0, maps.k_scale[at]};
 }
 
 // The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1). A step's two loads are issued by two
@@ -91,7 +95,7 @@ __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
   const int tiles = tile_count(p);
-  const int n_blocks = p.keys.count();
+  const int n_blocks = p.keys.count() + p.tail_tiles;  // of a head in the operands
   Ring<kSlots> ring;
   int buffer = 0;
   uint32_t phase = 0;
@@ -110,8 +114,9 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
       return;
     }
     Tile tile = tile_at(p, index);
-    const long long row = (long long)tile.head * p.queries.count() + tile.block;
-    tile.steps = p.counts[row];
+    const long long row_of_bits = (long long)tile.head * p.queries.count() + tile.block;
+    tile.steps = p.counts[row_of_bits];
+    tile.tail_tiles = TAIL && tile.steps < p.keys.count() ? p.tail_tiles : 0;
     if (lane == 0) {
       shared.tile[buffer] = tile;
       barrier_arrive_expect(query_full, kQueryBytes);
@@ -139,11 +144,19 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
         shared.k_scale[to.slot] = entry.k_scale;
       }
       const uint32_t full = shared_address(&shared.slot_full[to.slot]);
-      barrier_arrive_expect(full, kTileBytes);
+      const int pooled = TAIL && mine ? entry.block - p.keys.count() : -1;  // the tile of pooled tokens
+      barrier_arrive_expect(full, kTileBytes + (pooled < 0 ? 0 : kTailBytes));
+#if TAIL
+      if (pooled >= 0) {
+        const uint32_t extra = shared_address(shared.tail[to.slot]);
+        bulk_load(extra, p.pooled + (head * p.tail_tiles + pooled) * kBlock, kPooledBytes, full);
+        bulk_load(extra + kPooledBytes, p.bits + row_of_bits * p.words + pooled * 4, kChosenBytes, full);
+      }
+#endif
       const int row = mine ? (head * n_blocks + entry.block) * kBlock : (head * n_blocks + previous) * kDim;
       tma_load_3d(shared_address(shared.slot[to.slot]), mine ? &maps.k : &maps.v, full, kEvictLast, 0, row, 0);
     };
-    for (Walk walk(p, row, lane); walk.more();) {
+    for (Walk walk(p, row_of_bits, lane); walk.more();) {
       const Chunk chunk = walk.next();
       for (int base = 0; base < chunk.count; base += 32) {
         const Entry mine = entry_at(maps, p, head, chunk.block(min(base + lane, chunk.count - 1)));
@@ -159,6 +172,14 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
           follows = true;
         }
       }
+    }
+    for (int t = 0; t < tile.tail_tiles; ++t) {
+      const Entry entry = entry_at(maps, p, head, p.keys.count() + t);
+      if (lane <= int(follows)) bring(entry, true);
+      ring.advance();
+      if (follows) ring.advance();
+      previous = entry.block;
+      follows = true;
     }
     if (follows) {
       if (lane == 0) bring(Entry{}, false);
@@ -202,6 +223,7 @@ struct Consumer {
   uint32_t weights[16];
   float maximum[2];  // of this thread's two rows, in log2 units
   float sum[2];      // of their weights, in every fourth lane
+  float gain[2];     // tail: what a unit of spread adds to a score, in log2 units
 
   __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
     barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
@@ -215,7 +237,7 @@ struct Consumer {
   // Fragments are read as for a 16-bit product; a row's largest magnitude is then spread over four lanes. Of each 16
   // columns a lane holds 2c, 2c + 1, 2c + 8, 2c + 9 (c = lane % 4) and stores them as one word: the same order within
   // 16 that quantise.cu gives the keys.
-  __device__ __forceinline__ void quantise_query(uint32_t rows, uint32_t rows8) {
+  __device__ __forceinline__ void quantise_query(uint32_t rows, uint32_t rows8, [[maybe_unused]] const float* profile) {
     uint32_t pairs[kDim / 4];
     const int row = lane & 15;
 #pragma unroll
@@ -223,6 +245,22 @@ struct Consumer {
       const int piece = 2 * (k & 3) + (lane >> 4);
       load_matrix_x4(pairs + 4 * k, rows + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
     }
+#if TAIL
+    gain[0] = gain[1] = 0;
+#pragma unroll
+    for (int i = 0; i < kDim / 4; ++i) {
+      const float2 weight =
+          *reinterpret_cast<const float2*>(profile + 16 * (i >> 2) + 8 * (i >> 1 & 1) + 2 * (lane & 3));
+      const float left = low(pairs[i]), right = high(pairs[i]);
+      gain[i & 1] += left * left * weight.x + right * right * weight.y;
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 1);
+      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 2);
+      gain[r] *= 0.5f * p.scale * p.scale_log2;
+    }
+#endif
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float top = kSmallest;
@@ -302,9 +340,52 @@ struct Consumer {
     }
   }
 
+#if TAIL
+  // The same for pooled tokens, whose scores have log n and the variance term added; chosen blocks weigh nothing.
+  __device__ __forceinline__ void soften_pooled(float (&weight)[64], float k_scale, float (&change)[2], int slot) {
+    const uint32_t* pooled = reinterpret_cast<const uint32_t*>(shared.tail[slot]);
+    const uint32_t* words = reinterpret_cast<const uint32_t*>(shared.tail[slot] + kPooledBytes);
+    const int column = 2 * (lane & 3);
+    float scale[2], offset[2], top[2] = {kNegativeInfinity, kNegativeInfinity};
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      scale[r] = q_scale[r] * k_scale;
+      offset[r] = fmaf(-kMagic, scale[r], kLogBlock * kLog2e);
+    }
+#pragma unroll
+    for (int j = 0; j < 16; ++j) {
+      const uint32_t word = words[j >> 2] >> (8 * (j & 3) + column);
+      const uint2 pair = *reinterpret_cast<const uint2*>(pooled + 8 * j + column);
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const uint32_t token = e == 0 ? pair.x : pair.y;
+        const float log_count = half_low(token) * kLog2e, spread = half_high(token);
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          const int i = 4 * j + 2 * r + e;
+          const float score = fmaf(__int_as_float(dots[i]), scale[r], offset[r]);
+          weight[i] = word >> e & 1 ? kNegativeInfinity : score + fmaf(gain[r], spread, log_count);
+          top[r] = fmaxf(top[r], weight[i]);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 1));
+      top[r] = fmaxf(top[r], __shfl_xor_sync(kAllLanes, top[r], 2));
+      const float kept = top[r] > maximum[r] + kGrowth ? top[r] : maximum[r];
+      change[r] = exp2_fast(maximum[r] - kept);
+      maximum[r] = kept;
+      offset[r] = kHeadroom - kept;
+    }
+#pragma unroll
+    for (int i = 0; i < 64; ++i) weight[i] = exp2_fast(weight[i] + offset[i >> 1 & 1]);
+  }
+#endif
+
   // One step of the software pipeline: scores of this step while the values of the step before are multiplied.
   // `accumulate`: that product continues `product`; `flushes`: it is the last to do so.
-  template <bool kFirst>
+  template <bool kFirst, bool kPooled>
   __device__ __forceinline__ void step(bool accumulate, bool flushes) {
     const Ring<kSlots> keys = ring;
     ring.advance();
@@ -329,12 +410,20 @@ struct Consumer {
       wgmma_wait<0>();
     }
     pin(dots);
-    const uint32_t valid = shared.valid[keys.slot];
     const float k_scale = shared.k_scale[keys.slot];
-    release(keys.slot);
-    if (valid != 0) mask_ragged<128, 0>(p.keys, dots, kMaskedDot, valid, lane);
     float scores[64], change[2];
-    soften(scores, k_scale, change);
+#if TAIL
+    if constexpr (kPooled) {
+      soften_pooled(scores, k_scale, change, keys.slot);
+      release(keys.slot);
+    }
+#endif
+    if constexpr (!kPooled) {
+      const uint32_t valid = shared.valid[keys.slot];
+      release(keys.slot);
+      if (valid != 0) mask_ragged<128, 0>(p.keys, dots, kMaskedDot, valid, lane);
+      soften(scores, k_scale, change);
+    }
     if constexpr (!kFirst) {
       float some = scores[0];
 #pragma unroll
@@ -356,22 +445,37 @@ struct Consumer {
     }
   }
 
-  __device__ __forceinline__ void attend(int count) {
+  __device__ __forceinline__ void attend(const Tile& tile) {
 #pragma unroll
     for (int i = 0; i < kDim / 2; ++i) out[i] = 0;
 #pragma unroll
     for (int i = 0; i < kProducts; ++i) product[i] = 0;
     maximum[0] = maximum[1] = kNegativeInfinity;
     sum[0] = sum[1] = 0;
-    if (count == 0) return;
-    step<true>(false, false);
+    if (tile.steps + tile.tail_tiles == 0) return;
     int run = 0;  // steps in `product`, the one that this step multiplies included
+#if TAIL
+    int pooled = tile.tail_tiles;
+    if (tile.steps == 0) {
+      step<true, true>(false, false);
+      --pooled;
+    }
+#endif
+    if (tile.steps > 0) step<true, false>(false, false);
 #pragma unroll 1
-    for (int n = 1; n < count; ++n) {
+    for (int n = 1; n < tile.steps; ++n) {
       const bool accumulate = run != 0;
       run = run == kFlush - 1 ? 0 : run + 1;
-      step<false>(accumulate, run == 0);
+      step<false, false>(accumulate, run == 0);
     }
+#if TAIL
+#pragma unroll 1
+    for (; pooled > 0; --pooled) {
+      const bool accumulate = run != 0;
+      run = run == kFlush - 1 ? 0 : run + 1;
+      step<false, true>(accumulate, run == 0);
+    }
+#endif
     wait(ring);
     pin(product);
     wgmma_fence();
@@ -419,11 +523,11 @@ __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, 
     const Tile tile = shared.tile[buffer];
     if (tile.head < 0) return;
     const uint32_t rows = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
-    consumer.quantise_query(rows + warp * 16 * 128, rows8 + warp * 16 * kDim);
+    consumer.quantise_query(rows + warp * 16 * 128, rows8 + warp * 16 * kDim, p.profile + tile.head / p.group * kDim);
     async_proxy_fence();
     named_sync(kStoreBarrier + warpgroup, 128);  // the products read all four warps' rows
-    consumer.attend(tile.steps);
-    if (tile.steps > 0) consumer.finish(maps, tile.head / p.group);
+    consumer.attend(tile);
+    if (tile.steps + tile.tail_tiles > 0) consumer.finish(maps, tile.head / p.group);
     store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
     if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
     buffer ^= 1;

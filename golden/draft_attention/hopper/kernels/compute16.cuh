@@ -72,9 +72,10 @@ struct Consumer {
     if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
   }
 
-  // Scores of the slot's keys: all of them, or (kPrivate) of this warpgroup's block alone.
+  // Scores of the slot's keys: all of them, or (kPrivate) of this warpgroup's block alone; on top of what `scores` hold
+  // where they are to accumulate.
   template <bool kPrivate>
-  __device__ __forceinline__ void issue_keys(int slot) {
+  __device__ __forceinline__ void issue_keys(int slot, bool accumulate = false) {
     const uint64_t keys = matrix_descriptor<128>(shared_address(shared.slot[slot]));
 #pragma unroll
     for (int k = 0; k < kDim / 16; ++k) {
@@ -86,7 +87,7 @@ struct Consumer {
         continue;
       }
 #endif
-      multiply_keys(scores, query + 4 * k, piece, k > 0);
+      multiply_keys(scores, query + 4 * k, piece, accumulate || k > 0);
     }
   }
 
@@ -100,28 +101,22 @@ struct Consumer {
   }
 
 #if TAIL
-  // scale/2 * q^2, the left operand of the variance term, over the queries: the tail reads those from shared memory.
-  __device__ __forceinline__ void square_query() {
+  // scale/2 * sum_d q_d^2 profile_d for this thread's two rows, from `profile` of the key head: a unit of spread adds it
+  // to a raw score.
+  __device__ __forceinline__ void weigh_query(const float* profile, float (&gain)[2]) {
+    gain[0] = gain[1] = 0;
 #pragma unroll
     for (int i = 0; i < kDim / 4; ++i) {
+      const float2 weight =
+          *reinterpret_cast<const float2*>(profile + 16 * (i >> 2) + 8 * (i >> 1 & 1) + 2 * (lane & 3));
       const float low = unpack_low(query[i]), high = unpack_high(query[i]);
-      query[i] = pack(0.5f * p.scale * low * low, 0.5f * p.scale * high * high);
-    }
-  }
-
-  // Scores of pooled keys and their variances; `rows`: descriptor of this warpgroup's queries.
-  __device__ __forceinline__ void issue_pooled(int mean_slot, int variance_slot, uint64_t rows) {
-    const uint64_t means = matrix_descriptor<128>(shared_address(shared.slot[mean_slot]));
-    const uint64_t variances = matrix_descriptor<128>(shared_address(shared.slot[variance_slot]));
-#pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const uint32_t at = (k & 3) * 2 + (k >> 2) * (kChunkBytes >> 4);
-      multiply_pooled(scores, rows + at, means + at, true);
+      gain[i & 1] += low * low * weight.x + high * high * weight.y;
     }
 #pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const uint32_t at = (k & 3) * 2 + (k >> 2) * (kChunkBytes >> 4);
-      multiply_keys(scores, query + 4 * k, variances + at, true);
+    for (int r = 0; r < 2; ++r) {
+      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 1);
+      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 2);
+      gain[r] *= 0.5f * p.scale;
     }
   }
 
@@ -137,33 +132,38 @@ struct Consumer {
     return x;
   }
 
-  // The scores start at log n, in units of raw scores; those of chosen blocks and padding at -infinity.
-  __device__ __forceinline__ void start_at_counts(int slot) {
-    const float* logs = reinterpret_cast<const float*>(shared.tail[slot]);
+  // The scores start at log n and the variance term, in units of raw scores; those of chosen blocks and padding at
+  // -infinity.
+  __device__ __forceinline__ void start_at_counts(int slot, const float (&gain)[2]) {
+    const uint32_t* pooled = reinterpret_cast<const uint32_t*>(shared.tail[slot]);
     const uint32_t* words = reinterpret_cast<const uint32_t*>(
-        shared.tail[slot] + kLogBytes + (kQueryParts == 2 ? warpgroup * kChosenBytes : 0));
+        shared.tail[slot] + kPooledBytes + (kQueryParts == 2 ? warpgroup * kChosenBytes : 0));
     const int column = 2 * (lane & 3);
     const float per_scale = 1.0f / p.scale;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
       const uint32_t word = words[j >> 2] >> (8 * (j & 3) + column);
-      const float2 log_count = *reinterpret_cast<const float2*>(logs + 8 * j + column);
-      scores[4 * j] = scores[4 * j + 2] = word & 1 ? kNegativeInfinity : log_count.x * per_scale;
-      scores[4 * j + 1] = scores[4 * j + 3] = word & 2 ? kNegativeInfinity : log_count.y * per_scale;
+      const uint2 pair = *reinterpret_cast<const uint2*>(pooled + 8 * j + column);
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const uint32_t token = e == 0 ? pair.x : pair.y;
+        const float log_count = (half_low(token) + kLogBlock) * per_scale, spread = half_high(token);
+#pragma unroll
+        for (int r = 0; r < 2; ++r)
+          scores[4 * j + 2 * r + e] = word >> e & 1 ? kNegativeInfinity : fmaf(gain[r], spread, log_count);
+      }
     }
   }
 #endif
 
-  // The ring positions of a step's keys, their variances (of the tail) and the values of the step before.
+  // The ring positions of a step's keys and the values of the step before.
   struct Slots {
-    Ring<kSlots> keys, variances, values;
+    Ring<kSlots> keys, values;
   };
 
-  __device__ __forceinline__ Slots next_slots(bool tail, bool first) {
-    Slots at{ring, {}, {}};
+  __device__ __forceinline__ Slots next_slots(bool first) {
+    Slots at{ring, {}};
     ring.advance();
-    at.variances = ring;
-    if (tail) ring.advance();
     at.values = ring;
     if (!first) ring.advance();
     return at;
@@ -172,21 +172,15 @@ struct Consumer {
   // One step of the software pipeline: scores of this step while the values of the step before, of the same kind, are
   // multiplied. kFirst: there are none.
   template <bool kTail, bool kPrivate, bool kFirst>
-  __device__ __forceinline__ void step(const Slots at, [[maybe_unused]] uint64_t rows = 0) {
+  __device__ __forceinline__ void step(const Slots at, [[maybe_unused]] const float (&gain)[2]) {
     wait(at.keys);
 #if TAIL
-    if constexpr (kTail) {
-      wait(at.variances);
-      start_at_counts(at.keys.slot);
-    }
+    if constexpr (kTail) start_at_counts(at.keys.slot, gain);
 #endif
     pin(scores);
     pin(out);
     wgmma_fence();
-#if TAIL
-    if constexpr (kTail) issue_pooled(at.keys.slot, at.variances.slot, rows);
-#endif
-    if constexpr (!kTail) issue_keys<kPrivate>(at.keys.slot);
+    issue_keys<kPrivate>(at.keys.slot, kTail);
     wgmma_commit();
     if constexpr (!kFirst) {
       wait(at.values);
@@ -196,12 +190,7 @@ struct Consumer {
     }
     wgmma_wait<kFirst ? 0 : 1>();
     pin(scores);
-#if TAIL
-    if constexpr (kTail) {
-      release(at.variances.slot);
-      release(at.keys.slot);
-    }
-#endif
+    if constexpr (kTail) release(at.keys.slot);
     if constexpr (!kTail) mask_and_release<kPrivate>(at.keys.slot);
     float factor[2];
     softmax.template step<kPrivate ? 64 : kBlock>(scores, p.scale_log2, factor);
@@ -258,7 +247,7 @@ struct Consumer {
 
   // Multiplies values of a step that was of kind `kind` for this warpgroup.
   __device__ __forceinline__ void finish([[maybe_unused]] Kind kind, const Ring<kSlots>& at) {
-#if QUERY_BLOCK == 128
+#if SHARED_ROWS
     finish_values<false>(at);
 #else
     if (kind == Kind::kShared) {
@@ -271,32 +260,27 @@ struct Consumer {
 #endif
   }
 
-#if QUERY_BLOCK == 64
-  // The key tiles. Steps of one kind in a row overlap; at a change the values of the step before come to their end
-  // first. Returns the kind of the last step.
+#if !SHARED_ROWS
+  // The key tiles. Shared steps in a row overlap; otherwise the values of the step before come to their end first (for
+  // an overlap of private steps ptxas has too few registers, and serialises all products). Returns the kind of the last step.
   __device__ __forceinline__ Kind attend_blocks(int steps) {
+    const float none[2] = {0, 0};
     Kind before = Kind::kNone;
 #pragma unroll 1
     for (int n = 0; n < steps; ++n) {
-      const Slots at = next_slots(false, n == 0);
+      const Slots at = next_slots(n == 0);
       wait(at.keys);
       const int told = __shfl_sync(kAllLanes, shared.kind[at.keys.slot], 0);
       const Kind kind = told & (warpgroup == 0 ? 4 : 2) ? Kind::kNone : Kind(told & 1);
       if (kind == before && kind == Kind::kShared) {
-        step<false, false, false>(at);
+        step<false, false, false>(at, none);
         continue;
-      }
-      if constexpr (kDim == 128) {  // with 64 columns ptxas would serialise all products for it
-        if (kind == before && kind == Kind::kPrivate) {
-          step<false, true, false>(at);
-          continue;
-        }
       }
       if (n > 0) finish(before, at.values);
       if (kind == Kind::kShared) {
-        step<false, false, true>(at);
+        step<false, false, true>(at, none);
       } else if (kind == Kind::kPrivate) {
-        step<false, true, true>(at);
+        step<false, true, true>(at, none);
       } else {
         release(at.keys.slot);
       }
@@ -306,38 +290,37 @@ struct Consumer {
   }
 #endif
 
-  // `rows`: shared-memory address of this warpgroup's queries.
-  __device__ __forceinline__ void attend(const Tile& tile, [[maybe_unused]] uint32_t rows) {
+  __device__ __forceinline__ void attend(const Tile& tile) {
+    [[maybe_unused]] float gain[2] = {0, 0};  // of the tail
 #pragma unroll
     for (int i = 0; i < kDim / 2; ++i) out[i] = 0;
     softmax = {{kNegativeInfinity, kNegativeInfinity}, {0, 0}};
     const int steps = tile.steps;
     if (steps + tile.tail_tiles == 0) return;
     [[maybe_unused]] Kind last = Kind::kNone;
-#if QUERY_BLOCK == 64
+#if !SHARED_ROWS
     last = attend_blocks(steps);
 #else
     if (steps > 0) {
-      step<false, false, true>(next_slots(false, true));
+      step<false, false, true>(next_slots(true), gain);
 #pragma unroll 1
-      for (int n = 1; n < steps; ++n) step<false, false, false>(next_slots(false, false));
+      for (int n = 1; n < steps; ++n) step<false, false, false>(next_slots(false), gain);
     }
 #endif
 #if TAIL
     if (tile.tail_tiles > 0) {
-      square_query();
-      const uint64_t queries = matrix_descriptor<128>(rows);
-      const Slots at = next_slots(true, steps == 0);
+      weigh_query(p.profile + tile.head / p.group * kDim, gain);
+      const Slots at = next_slots(steps == 0);
       if (steps > 0) finish(last, at.values);
-      step<true, false, true>(at, queries);
+      step<true, false, true>(at, gain);
 #pragma unroll 1
       for (int n = 1; n < tile.tail_tiles; ++n) {
-        const Slots next = next_slots(true, false);
-#if QUERY_BLOCK == 64
+        const Slots next = next_slots(false);
+#if !SHARED_ROWS
         finish_values<false>(next.values);  // ptxas runs out of registers for the overlap and serialises all products
-        step<true, false, true>(next, queries);
+        step<true, false, true>(next, gain);
 #else
-        step<true, false, false>(next, queries);
+        step<true, false, false>(next, gain);
 #endif
       }
       last = Kind::kShared;

@@ -1,5 +1,5 @@
-// The loading warp of attention16.cu. The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1); in
-// the tail each K is followed by its variances.
+// The loading warp of attention16.cu. The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1), pooled
+// tokens last.
 #pragma once
 
 #include "operands16.cuh"
@@ -34,7 +34,7 @@ struct Loader {
       if (box == 0) {
         shared.valid[to.slot][0] = place.valid;
         if constexpr (kKeyParts == 2) shared.valid[to.slot][1] = valid_of_next;
-        if constexpr (kQueryParts == 2) shared.kind[to.slot] = kind;
+        if constexpr (!kSharedRows) shared.kind[to.slot] = kind;
         barrier_arrive_expect(full, kTileBytes);
       }
       const uint32_t slot = shared_address(shared.slot[to.slot]) + chunk * kChunkBytes + box / kChunks * kBlockBytes;
@@ -115,6 +115,59 @@ struct Steps {
   __device__ __forceinline__ void finish(Loader& loader, int head) { bring(loader, head, false, previous); }
 };
 
+#elif SHARED_ROWS
+
+// The steps of a tile: two blocks each. An absent second block is replaced by the first, so that a slot never holds
+// what nobody wrote.
+struct Steps {
+  Walk walk;
+  int steps;
+  Place previous{};      // of this lane's box of values
+  Place waiting{};       // a block that has no partner yet
+  bool waits = false, follows = false;
+
+  __device__ __forceinline__ Steps(const Problem& p, long long row, int parts, int lane)
+      : walk(p, row, lane), steps((p.counts[row] + 1) / 2) {}
+
+  // `place`: of this lane's half of the key tile.
+  __device__ __forceinline__ void bring(Loader& loader, int head, const Place& place) {
+    const bool is_value = loader.lane >= 2 * kChunks;
+    loader.load_blocks(true, follows, either(is_value, previous, place), 0, head);
+    previous = place;
+    follows = true;
+  }
+
+  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+    const int lower = loader.lane / kChunks % 2;  // this lane's half
+    while (walk.more()) {
+      const Chunk chunk = walk.next();
+      for (int base = 0; base < chunk.count; base += 32) {
+        const int blocks = chunk.block(min(base + loader.lane, chunk.count - 1));
+        const Place mine = place_of<kKeyBlock>(loader.p.keys, blocks);
+        const int entries = min(32, chunk.count - base);
+        int i = waits ? -1 : 0;
+        for (; i + 1 < entries; i += 2) {
+          const Place place = broadcast(mine, max(i + lower, 0));
+          const int block = __shfl_sync(kAllLanes, blocks, max(i, 0));
+          if (loader.lane == 0) publish_hand(loader.p, tile, block);
+          bring(loader, head, either(i + lower < 0, waiting, place));
+        }
+        waits = i < entries;
+        if (waits) waiting = broadcast(mine, i);
+      }
+    }
+    if (waits) {
+      Place place = waiting;
+      if (lower) place.valid = kNoTokens;
+      bring(loader, head, place);
+    }
+  }
+
+  __device__ __forceinline__ void finish(Loader& loader, int head) {
+    loader.load_blocks(false, follows, previous, 0, head);
+  }
+};
+
 #else
 
 // The steps of a tile: two blocks that both warpgroups read, or one block for each warpgroup. A block that is not there
@@ -122,26 +175,16 @@ struct Steps {
 struct Steps {
   Rows rows;
   Entries<0> shared;
-#if QUERY_BLOCK == 64
   Entries<1> first;
   Entries<2> second;
-#endif
   int steps;
+  int waiting = -1;  // a shared block that has no partner yet
   Place previous{};  // of this lane's box of values
   bool follows = false;
 
   __device__ __forceinline__ Steps(const Problem& p, long long row, int parts, int lane)
-      : rows(p, row, parts, lane), shared(rows)
-#if QUERY_BLOCK == 64
-        ,
-        first(rows), second(rows)
-#endif
-  {
-    steps = (shared.left + 1) / 2;
-#if QUERY_BLOCK == 64
-    steps += max(first.left, second.left);
-#endif
-  }
+      : rows(p, row, parts, lane), shared(rows), first(rows), second(rows),
+        steps((shared.left + 1) / 2 + max(first.left, second.left)) {}
 
   // One step of two blocks, either -1 where it is not there.
   __device__ __forceinline__ void bring(Loader& loader, const Tile& tile, int head, int upper, int lower, int kind) {
@@ -157,32 +200,46 @@ struct Steps {
     follows = true;
   }
 
+  // Shared blocks, a batch at a time, and after each the private ones that the sweep has passed.
   __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
-    constexpr int kSegment = 256;  // blocks in which shared and private ones are read one after the other
-    for (int end = kSegment; shared.left > 0 || privates() > 0; end += kSegment) {
-      while (shared.left > 0 && rows.place(shared.peek(rows)) < end) {
-        const int upper = shared.take(rows);
-        const int lower = shared.left > 0 ? shared.take(rows) : -1;
-        bring(loader, tile, head, upper, lower, int(Kind::kShared));
+    while (shared.left + privates() > 0) {
+      int passed = 64 * rows.words;  // beyond every place
+      if (shared.left > 0) {
+        shared.refill(rows);
+        passed = rows.place(__shfl_sync(kAllLanes, shared.batch, shared.size - 1));
+        for (int entries = shared.size - shared.at; entries > 0;) {
+          int upper = waiting;
+          if (upper < 0) {
+            upper = shared.take();
+            --entries;
+          }
+          waiting = -1;
+          if (entries > 0) {
+            --entries;
+            bring(loader, tile, head, upper, shared.take(), int(Kind::kShared));
+          } else if (shared.left > 0) {
+            waiting = upper;
+          } else {
+            bring(loader, tile, head, upper, -1, int(Kind::kShared));
+          }
+        }
       }
-#if QUERY_BLOCK == 64
-      while (privates() > 0 && (first.left == 0 || rows.place(first.peek(rows)) < end) &&
-             (second.left == 0 || rows.place(second.peek(rows)) < end)) {
-        const int upper = first.left > 0 ? first.take(rows) : -1;
-        const int lower = second.left > 0 ? second.take(rows) : -1;
-        bring(loader, tile, head, upper, lower, int(Kind::kPrivate) + (lower < 0 ? 2 : upper < 0 ? 4 : 0));
+      while (privates() > 0 && (first.left == 0 || rows.place(first.peek(rows)) < passed) &&
+             (second.left == 0 || rows.place(second.peek(rows)) < passed)) {
+        const int uppers = first.left > 0 ? first.size - first.at : 32;
+        const int lowers = second.left > 0 ? second.size - second.at : 32;
+        const bool both = first.left > 0 && second.left > 0;
+        const int kind = int(Kind::kPrivate) + (both ? 0 : first.left > 0 ? 2 : 4);
+        for (int n = min(uppers, lowers); n > 0; --n) {
+          const int upper = kind == int(Kind::kPrivate) + 4 ? -1 : first.take();
+          const int lower = kind == int(Kind::kPrivate) + 2 ? -1 : second.take();
+          bring(loader, tile, head, upper, lower, kind);
+        }
       }
-#endif
     }
   }
 
-  __device__ __forceinline__ int privates() const {
-#if QUERY_BLOCK == 64
-    return first.left + second.left;
-#else
-    return 0;
-#endif
-  }
+  __device__ __forceinline__ int privates() const { return first.left + second.left; }
 
   __device__ __forceinline__ void finish(Loader& loader, int head) { loader.load_blocks(false, follows, previous, 0, head); }
 };
@@ -200,15 +257,13 @@ __device__ __forceinline__ void load_tail(Loader& loader, Steps& steps, const Ti
       const uint32_t full = loader.claim();
       const uint32_t extra = shared_address(loader.shared.tail[loader.ring.slot]);
       loader.load_pooled(maps.k_mean, full, t * kBlock, head, kTailBytes);
-      bulk_load(extra, p.log_counts + t * kBlock, kLogBytes, full);
+      bulk_load(extra, p.pooled + (head * p.tail_tiles + t) * kBlock, kPooledBytes, full);
 #pragma unroll
       for (int part = 0; part < kQueryParts; ++part) {
         const long long of = row + min(part, tile.parts - 1);
-        bulk_load(extra + kLogBytes + part * kChosenBytes, p.bits + of * p.words + t * 4, kChosenBytes, full);
+        bulk_load(extra + kPooledBytes + part * kChosenBytes, p.bits + of * p.words + t * 4, kChosenBytes, full);
       }
     }
-    loader.ring.advance();
-    if (leads) loader.load_pooled(maps.k_var, loader.claim(), t * kBlock, head);
     loader.ring.advance();
     if (t == 0) {
       steps.finish(loader, head);

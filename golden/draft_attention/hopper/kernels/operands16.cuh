@@ -13,18 +13,19 @@ constexpr float kRescaleThreshold = 8.0f;
 
 constexpr uint32_t kBlockBytes = kKeyBlock * 128;  // of one block in a chunk of a slot
 
-constexpr uint32_t kLogBytes = kBlock * 4, kChosenBytes = kBlock / 8;
-constexpr uint32_t kTailBytes = kLogBytes + kQueryParts * kChosenBytes;
+constexpr uint32_t kPooledBytes = kBlock * 4, kChosenBytes = kBlock / 8;
+constexpr uint32_t kTailBytes = kPooledBytes + kQueryParts * kChosenBytes;
+constexpr float kLogBlock = kKeyBlock == 128 ? 4.852030263919617f : 4.158883083359672f;  // natural
 
 struct Operands {
   TensorMap q_video, q_text, k_video, k_text, v_video, v_text;  // boxes of one block, 64 columns
-  TensorMap k_mean, k_var, v_mean;                              // tail: 128 pooled tokens, 64 columns
+  TensorMap k_mean, v_mean;                                     // tail: 128 pooled tokens, 64 columns
 };
 
 struct __align__(1024) Shared {
   uint8_t query[kQueryBuffers][kTileBytes];
   uint8_t slot[kSlots][kTileBytes];
-  uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // of a k_mean slot: log counts, then bits of the rows
+  uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // of a k_mean slot: Problem::pooled, then bits of the rows
   uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
@@ -34,9 +35,6 @@ struct __align__(1024) Shared {
 };
 
 DEFINE_WGMMA_RS(multiply_keys, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0", 64, "%64", "%65", "%66", "%67", "%68", "%69")
-#if TAIL
-DEFINE_WGMMA_SS(multiply_pooled, float, "+f", "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0, 0", 64, "%64", "%65", "%66")
-#endif
 #if KEY_BLOCK == 64
 DEFINE_WGMMA_RS(multiply_half_keys, "m64n64k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 0", 32, "%32", "%33", "%34", "%35", "%36", "%37")
 #endif

@@ -12,8 +12,13 @@
 #endif
 
 constexpr int kBlock = 128;           // rows of a query tile, columns of a key tile
+#ifndef SHARED_ROWS
+#define SHARED_ROWS (QUERY_BLOCK == 128)
+#endif
+
 constexpr int kQueryBlock = QUERY_BLOCK, kKeyBlock = KEY_BLOCK;  // tokens in a block of the mask
 constexpr int kQueryParts = kBlock / kQueryBlock, kKeyParts = kBlock / kKeyBlock;
+constexpr bool kSharedRows = SHARED_ROWS;  // the query blocks of a tile have one set: its first row is read for all
 static_assert((kQueryBlock == 64 || kQueryBlock == 128) && (kKeyBlock == 64 || kKeyBlock == 128));
 static_assert(kQueryBlock == 128 || kKeyBlock == 64, "64-token query blocks come with 64-token key blocks");
 constexpr int kThreads = 384;         // one loading warpgroup, two computing warpgroups of 64 rows each
@@ -32,6 +37,7 @@ struct Blocks {
   int frames, height, width, text_length;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
+  uint32_t per_row, per_frame;  // 2^32 / blocks_wide and / (blocks_wide * blocks_high), rounded up; 0 for a divisor of 1
   int unused;
 
   __device__ __forceinline__ int count() const { return n_video + n_text; }
@@ -45,7 +51,9 @@ struct Problem {
   const int* counts;        // [query_heads, query blocks]: set bits
   int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
   int* hand;                // zero at launch, or null: see Walk
-  const float* log_counts;  // tail: [128 * tail_tiles], -infinity where there is no video block
+  const uint32_t* pooled;   // tail: [key heads, 128 * tail_tiles], two fp16 for a pooled token: log(tokens / block), which
+                            // is -infinity where there is no video block, and in the upper half its spread
+  const float* profile;     // tail: [key heads, head dim], the key variance of a token of spread 1
   Blocks queries, keys;
   int query_heads, group;     // group: query heads that share a key head
   int tail_tiles, words;      // words: a multiple of four
@@ -62,6 +70,11 @@ struct Place {
 constexpr uint32_t kTextFlag = 1u << 31;
 constexpr uint32_t kNoTokens = kTextFlag | (1u << 16) | (1u << 8);  // `valid` of a block that is not there
 
+// `number` over the divisor of which `inverse` tells (see Blocks): exact while number * divisor is below 2^32.
+__device__ __forceinline__ int quotient(int number, uint32_t inverse) {
+  return inverse == 0 ? number : int(__umulhi(uint32_t(number), inverse));
+}
+
 template <int kSize>
 __device__ __forceinline__ Place place_of(const Blocks& b, int block) {
   if (block >= b.n_video) {
@@ -69,9 +82,10 @@ __device__ __forceinline__ Place place_of(const Blocks& b, int block) {
     const int tokens = min(kSize, b.text_length - row);
     return {row, 0, -1, tokens == kSize ? 0u : kNoTokens | uint32_t(tokens)};
   }
-  const int j = block % b.blocks_wide;
-  const int i = block / b.blocks_wide % b.blocks_high;
-  const int t = block / (b.blocks_wide * b.blocks_high);
+  const int t = quotient(block, b.per_frame);
+  const int row = quotient(block, b.per_row);
+  const int i = row - t * b.blocks_high;
+  const int j = block - row * b.blocks_wide;
   const Place place{j << b.log_pw, i << b.log_ph, t << b.log_pt, 0};
   const int wide = min(1 << b.log_pw, b.width - place.x);
   const int high = min(1 << b.log_ph, b.height - place.y);

@@ -158,3 +158,16 @@ __device__ __forceinline__ float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+
+// The two fp16 of a word.
+__device__ __forceinline__ float half_low(uint32_t pair) {
+  float x;
+  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32.f16 %0, l;\n}" : "=f"(x) : "r"(pair));
+  return x;
+}
+
+__device__ __forceinline__ float half_high(uint32_t pair) {
+  float x;
+  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32.f16 %0, h;\n}" : "=f"(x) : "r"(pair));
+  return x;
+}

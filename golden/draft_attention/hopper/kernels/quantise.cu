@@ -8,6 +8,8 @@
 //   quantise_values   e4m3 of v - mean, transposed to [dim][token]; within each 16 tokens the order
 //                     is the one in which a wgmma accumulator feeds the left operand of the next product, so that
 //                     the softmax weights need no exchange between threads
+//
+// Pooled tokens (the tail's) follow a head's blocks, 128 to a block: they come in a second launch, as text.
 using uint8_t = unsigned char;
 using uint16_t = unsigned short;
 using uint32_t = unsigned int;
@@ -28,8 +30,9 @@ struct Source {
   int frames, height, width, text_length, video_offset, text_offset;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
+  int out_blocks, out_first;  // blocks of a head in the result, and the first that this source writes
 };
-static_assert(sizeof(Source) == 88, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
+static_assert(sizeof(Source) == 96, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
 
 __device__ __forceinline__ float widen(uint32_t bits) {
   float x;
@@ -41,10 +44,12 @@ __device__ __forceinline__ float widen(uint32_t bits) {
 struct Part {
   float value[kPasses][8];
   int head, block, column, row;  // row of pass 0; pass i is row + i * kRows
+  long long target;              // the block's number in the result
 
   __device__ __forceinline__ Part(const Source& s) {
     head = blockIdx.x / s.n_blocks;
     block = blockIdx.x % s.n_blocks;
+    target = (long long)head * s.out_blocks + s.out_first + block;
     column = threadIdx.x % kLanes * 8;
     row = threadIdx.x / kLanes;
     const bool text = block >= s.n_video_blocks;
@@ -111,7 +116,7 @@ struct Part {
     const uint32_t got = __shfl_xor_sync(~0u, sent, 1);
     const uint2 words = upper ? uint2{got & 0xFFFF | pairs[2] << 16, got >> 16 | pairs[3] << 16}
                               : uint2{pairs[0] | got << 16, pairs[1] | got & 0xFFFF0000u};
-    const long long at = (long long)blockIdx.x * kBlock + row + pass * kRows;
+    const long long at = target * kBlock + row + pass * kRows;
     *reinterpret_cast<uint2*>(out + at * kDim + column) = words;
   }
 };
@@ -121,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) quantise_keys(const Sourc
   const float top = part.largest_of_block();
 #pragma unroll
   for (int i = 0; i < kPasses; ++i) part.write_int8(out, i, 127.0f / top);
-  if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
+  if (threadIdx.x == 0) scales[part.target] = top / 127.0f;
 }
 
 // `largest` [heads], zero at launch: the largest magnitude of v - mean in each head.
@@ -153,7 +158,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     }
   }
   __syncthreads();
-  uint32_t* rows = reinterpret_cast<uint32_t*>(out) + (long long)blockIdx.x * kDim * (kBlock / 4);
+  uint32_t* rows = reinterpret_cast<uint32_t*>(out) + part.target * kDim * (kBlock / 4);
   const uint32_t* words = reinterpret_cast<const uint32_t*>(turned);
   for (int i = threadIdx.x; i < kDim * (kBlock / 4); i += kThreads)
     rows[i] = words[i / (kBlock / 4) * (kPitch / 4) + i % (kBlock / 4)];

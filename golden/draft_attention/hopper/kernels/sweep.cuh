@@ -101,9 +101,9 @@ __device__ __forceinline__ void publish_hand(const Problem& p, const Tile& tile,
     *reinterpret_cast<volatile int*>(p.hand) = block;
 }
 
-#if KEY_BLOCK == 64
+#if !SHARED_ROWS
 
-// The two bit rows of a tile (one and the same row where a tile is one query block).
+// The two bit rows of a tile; the second may not be there.
 struct Rows {
   const uint32_t *first, *second;
   int words, lane, start, chunks;
@@ -117,7 +117,6 @@ struct Rows {
   __device__ __forceinline__ uint32_t word(int at) const {
     if (at >= words) return 0;
     const uint32_t a = first[at];
-    if constexpr (kQueryBlock == 128) return a;
     const uint32_t b = second == nullptr ? 0 : second[at];
     return kWhich == 0 ? a & b : kWhich == 1 ? a & ~b : b & ~a;
   }
@@ -141,26 +140,28 @@ struct Entries {
 
   __device__ __forceinline__ Entries(const Rows& rows) : chunk(0, 0, 0), left(rows.total<kWhich>()) {}
 
-  // The next block, which must be there.
-  __device__ __forceinline__ int peek(const Rows& rows) {
-    if (at == size) {
-      base += size;
-      while (base >= chunk.count) {
-        base = 0;
-        chunk = read(rows, visit++);
-      }
-      size = min(32, chunk.count - base);
-      at = 0;
-      batch = chunk.block(min(base + rows.lane, chunk.count - 1));
+  // Sees to it that the next block, which must be there, is in the batch.
+  __device__ __forceinline__ void refill(const Rows& rows) {
+    if (at < size) return;
+    base += size;
+    while (base >= chunk.count) {
+      base = 0;
+      chunk = read(rows, visit++);
     }
+    size = min(32, chunk.count - base);
+    at = 0;
+    batch = chunk.block(min(base + rows.lane, chunk.count - 1));
+  }
+
+  __device__ __forceinline__ int peek(const Rows& rows) {
+    refill(rows);
     return __shfl_sync(kAllLanes, batch, at);
   }
 
-  __device__ __forceinline__ int take(const Rows& rows) {
-    const int block = peek(rows);
-    ++at;
+  // The next block of the batch.
+  __device__ __forceinline__ int take() {
     --left;
-    return block;
+    return __shfl_sync(kAllLanes, batch, at++);
   }
 
   __device__ __forceinline__ Chunk read(const Rows& rows, int which) const {
@@ -174,4 +175,4 @@ struct Entries {
   }
 };
 
-#endif  // KEY_BLOCK == 64
+#endif  // !SHARED_ROWS
