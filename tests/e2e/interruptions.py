@@ -50,17 +50,18 @@ class Room:
             start_new_session=True, preexec_fn=listening,
         )  # fmt: skip
 
-    def processes(self) -> list[str]:
+    def processes(self) -> dict[int, str]:
         """Command lines of the processes that live in this room."""
         mark = f"TMPDIR={self.temporary}".encode()
-        found = []
+        found = {}
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    words = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                    found[int(entry.name)] = words.decode(errors="replace")
             except OSError:
                 continue
-        return [line for line in found if line]
+        return {pid: line for pid, line in found.items() if line}
 
     def leftovers(self) -> list[str]:
         """Files that only a command at work may have."""
@@ -71,19 +72,24 @@ class Room:
 
 
 def interrupt(room: Room, words: list[str], seconds: float, number: signal.Signals) -> str:
-    """Starts the command, sends the signal after so many seconds (Ctrl-C goes to the whole group, the others to the
-    command alone) and says what came of it. Raises AssertionError when it lives on or leaves processes."""
+    """Starts the command, sends the signal after so many seconds (Ctrl-C to the whole group, SIGTERM to the command,
+    SIGKILL to triptych, which may be its child) and says what came of it. Raises AssertionError when it lives on or
+    leaves processes."""
     process = room.start(words)
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         begin = time.monotonic()
+        ours = [pid for pid, line in room.processes().items() if "triptych" in line and " -c " not in line]
         if number is signal.SIGINT:
             os.killpg(process.pid, number)
+        elif number is signal.SIGKILL and ours:
+            os.kill(min(ours), number)
         else:
+            number = signal.SIGTERM  # make, killed so, could not end pip
             process.send_signal(number)
         output, _ = process.communicate(timeout=60)
-        while (left := room.processes()) and time.monotonic() - begin < 20:
+        while (left := room.processes()) and time.monotonic() - begin < 30:
             time.sleep(0.1)
         assert not left, f"{number.name} after {seconds:.0f} s left {left}"
         took = time.monotonic() - begin
