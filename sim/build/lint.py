@@ -12,7 +12,8 @@ from rich.console import Console
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
-from triptych.sim.build import children
+from triptych.golden.quartdepth.network import generate as operations_page
+from triptych.sim.build import children, circles
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl import generate_decode, generate_registers
@@ -88,6 +89,8 @@ CHECKS: dict[str, Callable[[], str]] = {
     "instruction table drift": lambda: "drifted" if generate.main(["--check"]) else "",
     "function table drift": lambda: "drifted" if functions.main(["--check"]) else "",
     "decode table drift": lambda: "drifted" if generate_decode.main(["--check"]) else "",
+    "operations page drift": lambda: "drifted" if operations_page.main(["--check"]) else "",
+    "import circles": circles.findings,
     "register drift": lambda: "drifted" if generate_registers.main(["--check"]) else "",
     "verible": verible,
     "slang": slang,

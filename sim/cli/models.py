@@ -26,7 +26,7 @@ from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.ptq.recipe import Recipe
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, resized
-from triptych.golden.quartdepth.zoo import meter, vit, vit_graph
+from triptych.golden.quartdepth.zoo import meter, vit
 from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 from triptych.sim.errors import TriptychError
 
@@ -53,9 +53,9 @@ class Kind(ABC):
         """The same network as it is quantised."""
         return module
 
-    @abstractmethod
     def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
         """The layers of the plain network for photos of this size."""
+        return capture(module, torch.zeros(1, 3, *size))
 
     def resize(self, rgb: Photos) -> Photos:
         """Frames of the data sets [N,H,W,3] at the network's own size."""
@@ -77,16 +77,12 @@ class Meter(Kind):
     def plain(self, module: nn.Module) -> nn.Module:
         return meter.fuse(cast(meter.METER, module))
 
-    def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
-        with torch.no_grad():
-            return capture(module, torch.zeros(1, 3, *size))
-
 
 class Vit(Kind):
     """ViT-S/14 + DPT; weights: the head's."""
 
     step = 14
-    sources = (vit, vit_graph)
+    sources = (vit,)
 
     def load(self, weights: Path | None, backbone: Path | None) -> nn.Module:
         named = backbone or (Path(os.environ[BACKBONE]) if BACKBONE in os.environ else None)
@@ -102,9 +98,6 @@ class Vit(Kind):
                 f"--help`, and {HEAD_WEIGHTS.with_suffix('.md')} says how ours were"
             )
         return load_vit(named, head)
-
-    def graph(self, module: nn.Module, size: tuple[int, int]) -> FloatGraph:
-        return vit_graph.build_graph(cast(vit.DepthVit, module), size[0] // self.step, size[1] // self.step)
 
     def resize(self, rgb: Photos) -> Photos:
         parts = [(resized(to_input(frame[None])) * 255).round().to(torch.uint8) for frame in rgb]

@@ -15,12 +15,12 @@ from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
-from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 from triptych.sim.cli.depth import compare, to_tensor
 from triptych.sim.rtl.run import run_program
 
@@ -61,7 +61,7 @@ def test_vit_s(bits: Widths) -> None:
         for name, p in model.named_parameters():
             if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
                 p.copy_(torch.randn_like(p) * 0.5)
-    graph = build_graph(model)
+    graph = capture(model, torch.zeros(1, 3, 196, 252))
     assert graph.patches is not None
     rgb = fit_photo(shipped_photo("motorcycle_left.png"), (196, 252)).rgb
     network = quantize(graph, [graph.patches.arrange(to_tensor(rgb))], bits)

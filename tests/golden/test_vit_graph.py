@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kit.vit import COLS, ROWS, SMALL, photo, tiny_vit
+from tests.kit.vit import SMALL, captured, photo, tiny_vit
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
@@ -14,12 +14,11 @@ from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.shapes import Patches, Shape
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig
-from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 
 def test_graph_is_the_network() -> None:
     model, x = tiny_vit(), photo()
-    graph = build_graph(model, ROWS, COLS)
+    graph = captured(model)
     assert graph.patches is not None
     with torch.no_grad():
         wanted = model(x)
@@ -30,12 +29,12 @@ def test_graph_is_the_network() -> None:
 
 def test_published_head_is_refused() -> None:
     with pytest.raises(ValueError, match="resizes by two"):
-        build_graph(DepthVit(SMALL, DptConfig.published()), ROWS, COLS)
+        captured(DepthVit(SMALL, DptConfig.published()).eval())
 
 
 @pytest.mark.parametrize(("widths", "bound"), [(Widths.W8A8, 0.08), (Widths.W4A4, 1.5)])
 def test_integers_follow_the_float_network(widths: Widths, bound: float) -> None:
-    graph = build_graph(tiny_vit(), ROWS, COLS)
+    graph = captured(tiny_vit())
     assert graph.patches is not None
     pixels = (photo()[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
     x = graph.patches.arrange(pixels.permute(2, 0, 1)[None].float() / 255)
@@ -97,7 +96,7 @@ def test_patches_of_a_photo() -> None:
 
 
 def test_photo_of_another_size_is_refused() -> None:
-    graph = build_graph(tiny_vit(), ROWS, COLS)
+    graph = captured(tiny_vit())
     assert graph.patches is not None
     network = quantize(graph, [graph.patches.arrange(photo())])
     with pytest.raises(QuantizeError, match="56 x 84 x 3"):

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kit.vit import COLS, ROWS, photo, tiny_vit
+from tests.kit.vit import captured, photo, tiny_vit
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.attention import Attention
 from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale, QChannelScale
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import fold, groups, with_gains, without_idle_gains
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
-from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=20, alphas=(0.0, 1.0))
 
@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def graph() -> FloatGraph:
-    return build_graph(tiny_vit(), ROWS, COLS)
+    return captured(tiny_vit())
 
 
 def _pixels(seeds: range) -> list[np.ndarray]:
@@ -63,7 +63,7 @@ def test_gains_change_nothing_until_they_are_folded(graph: FloatGraph) -> None:
     for i, members in enumerate(groups(polished)):
         w = torch.rand(polished.shapes[members[0]].channels, generator=torch.Generator().manual_seed(i)) + 0.5
         gains.update(dict.fromkeys(members, w))
-    assert {layer.name for layer in graph.layers if layer.name.endswith("attn")} <= set(gains)
+    assert {layer.name for layer in graph.layers if isinstance(layer, Attention)} <= set(gains)
     folded = fold(polished, gains)
     seen: dict[str, torch.Tensor] = {}
     torch.testing.assert_close(folded.run(x, seen.__setitem__), graph.run(x), rtol=1e-4, atol=1e-5)
@@ -99,12 +99,12 @@ def test_fisher_sees_the_sum_before_gelu(graph: FloatGraph) -> None:
     """A gradient at the sum is that at the map times GELU's slope: where the bias is far below zero, nothing."""
     layers = []
     for layer in graph.layers:
-        if layer.name == "blocks.1.mlp.fc1":
+        if layer.name == "pretrained.blocks.1.mlp.fc1":
             layer = dataclasses.replace(layer, bias=layer.bias - 100)  # type: ignore[attr-defined]
         layers.append(layer)
     dead = dataclasses.replace(graph, layers=layers)
     inputs = torch.cat([_input(graph, pixels) for pixels in _pixels(range(2))])
     fisher = estimate(dead, inputs, 1, 0, lambda: None)
-    assert float(fisher.layers["blocks.1.mlp.fc1"].abs().max()) == 0
-    assert float(fisher.maps["blocks.1.mlp.fc1"].max()) > 0
-    assert float(fisher.layers["blocks.0.mlp.fc1"].abs().max()) > 0
+    assert float(fisher.layers["pretrained.blocks.1.mlp.fc1"].abs().max()) == 0
+    assert float(fisher.maps["pretrained.blocks.1.mlp.fc1"].max()) > 0
+    assert float(fisher.layers["pretrained.blocks.0.mlp.fc1"].abs().max()) > 0

@@ -2,6 +2,8 @@
 
 import torch
 
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 
 ROWS, COLS = 4, 6
@@ -24,3 +26,8 @@ def tiny_vit(seed: int = 3) -> DepthVit:
 
 def photo(seed: int = 1) -> torch.Tensor:
     return torch.rand(1, 3, 14 * ROWS, 14 * COLS, generator=torch.Generator().manual_seed(seed))
+
+
+def captured(model: DepthVit) -> FloatGraph:
+    """Its layers for photos of ROWS x COLS patches."""
+    return capture(model, torch.zeros(1, 3, 14 * ROWS, 14 * COLS))

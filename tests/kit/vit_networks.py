@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from tests.kit.vit import COLS, ROWS, photo, tiny_vit
+from tests.kit.vit import captured, photo, tiny_vit
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.layer import QLayer
@@ -20,13 +20,12 @@ from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
-from triptych.golden.quartdepth.zoo.vit_graph import build_graph
 
 
 @cache
 def small_vit(bits: Widths) -> tuple[Network, Ints]:
     """The integer network of a small ViT and the codes of a photo."""
-    graph = build_graph(tiny_vit(), ROWS, COLS)
+    graph = captured(tiny_vit())
     assert graph.patches is not None
     network = quantize(graph, [graph.patches.arrange(photo())], bits)
     pixels = (photo(2)[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()

@@ -28,12 +28,13 @@ def example(operation: str, seed: int) -> nn.Module:
 
 @cache
 def _example_size(operation: str, seed: int) -> tuple[Size, Size | None]:
-    """Sizes of what an example takes and makes; None if that is no map."""
+    """Sizes of what an example takes and makes; None if that is no map, or if it has to read the photo itself."""
     module = example(operation, seed)
     wanted: Size = module.wanted  # type: ignore[assignment]
     with torch.no_grad():
         made = module(torch.zeros(1, *wanted))
-    return wanted, Size(*made.shape[1:]) if made.ndim == 4 and len(made) == 1 else None
+    within = not operations()[operation].photo and made.ndim == 4 and len(made) == 1
+    return wanted, Size(*made.shape[1:]) if within else None
 
 
 class Registered(Kind):

@@ -22,11 +22,10 @@ class Declined(GraphError):
 
 
 class Stage(IntEnum):
-    """When a rewrite of captured layers runs."""
+    """When a rewrite of captured layers runs; those of one stage go by their files' names."""
 
-    INPUT = 0  # the photo's own normalisation and patches
-    AFFINE = 1  # factors by channel into the layers around them
-    SPLIT = 2  # one layer into several; what nothing reads any more is dropped behind it
+    AFFINE = 1  # factors by channel into the layers around them; then the photo's patches
+    SPLIT = 2  # one layer into several, or two into one that is no layer of its own
     MERGE = 3  # what a layer takes over from those behind it: `FloatLayer.into`, not a rewrite
     FOLD = 4  # gains of normalisation into the layers behind it
     JOIN = 5  # concatenations of concatenations
@@ -43,7 +42,8 @@ class Example:
 @dataclass(frozen=True)
 class Operation:
     """An operation. title, forms, widths, mapping, limits, cost: its part of docs/ops.md. aten: what its operators
-    become. floats, integers: its layers. rewrites: of captured graphs. example: a random module, for tests."""
+    become. floats, integers: its layers. rewrites: of captured graphs. example: a random module, for tests. photo: it has
+    to read the photo itself."""
 
     title: str
     forms: str
@@ -56,3 +56,4 @@ class Operation:
     floats: tuple[type[FloatLayer], ...] = ()
     integers: tuple[type[QLayer], ...] = ()
     rewrites: tuple[tuple[Stage, Rewrite], ...] = ()
+    photo: bool = False

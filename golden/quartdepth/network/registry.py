@@ -16,7 +16,8 @@ PACKAGE = "triptych.golden.quartdepth.network.ops"
 @cache
 def operations() -> dict[str, Operation]:
     """By name, in alphabetical order."""
-    package = importlib.import_module(PACKAGE)
+    from triptych.golden.quartdepth.network import ops as package
+
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
     return {name: importlib.import_module(f"{PACKAGE}.{name}").OPERATION for name in names}
 

@@ -17,7 +17,7 @@ from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
 from triptych.golden.quartdepth.network.layer import (
     Activation,
     FloatLayer,
@@ -30,7 +30,7 @@ from triptych.golden.quartdepth.network.layer import (
     finish,
     read,
 )
-from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
+from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops.requantise import rescaling
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Residual, Scale, fixed_point
 
@@ -139,6 +139,23 @@ def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:
     return c.add_alike(Add(name, view.fmap, constant), view)
 
 
+def join_constants(graph: FloatGraph) -> FloatGraph:
+    """Two constants that are added one after the other are one."""
+    constants, readers = dict(graph.constants), graph.readers()
+    made: dict[str, FloatLayer] = {}
+    layers: list[FloatLayer] = []
+    for layer in graph.layers:
+        before = made.get(layer.source) if isinstance(layer, Add) and layer.other in constants else None
+        free = isinstance(before, Add) and before.other in constants and not before.relu and readers[before.name] == 1
+        if free and isinstance(before, Add) and isinstance(layer, Add):
+            constants[layer.other] = constants[layer.other] + constants.pop(before.other)
+            layers.remove(before)
+            layer = replace(layer, source=before.source)
+        made[layer.name] = layer
+        layers.append(layer)
+    return replace(graph, layers=layers, constants=constants)
+
+
 class _Sum(nn.Module):
     def __init__(self, channels: int, shape: tuple[int, int], kind: int) -> None:
         super().__init__()
@@ -173,4 +190,5 @@ OPERATION = Operation(
     aten={aten.add.Tensor: capture, aten.add_.Tensor: capture},
     floats=(Add,),
     integers=(QAdd,),
+    rewrites=((Stage.SPLIT, join_constants),),
 )

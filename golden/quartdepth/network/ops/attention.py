@@ -40,6 +40,7 @@ from triptych.golden.quartdepth.network.shapes import Shape
 
 aten = torch.ops.aten
 LOG2_E = math.log2(math.e)
+NARROW_HEAD = 16  # of the head size up to which four-bit keys save time: they lie in one word of a scratchpad
 MEAN_FRACTION = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
 
 
@@ -249,7 +250,8 @@ def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float)
     if not once or not torch.equal(sequences.flatten().sort().values, torch.arange(len(shape))):
         raise GraphError("every pixel must be in one sequence, and in all heads")
     patch, channels = _patch(sequences, shape), (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
-    layer = Attention(c.name(node), q.fmap, k.fmap, v.fmap, count, dim, factor, patch, channels)
+    narrow = dim <= NARROW_HEAD
+    layer = Attention(c.name(node), q.fmap, k.fmap, v.fmap, count, dim, factor, patch, channels, narrow)
     c.add(layer)
     index = q_pix[:, :, None] * (count * dim) + heads[:, None, None] * dim + torch.arange(dim)
     return View(layer.name, index.reshape(q.index.shape))

@@ -263,7 +263,9 @@ def capture(c: Capture, node: Node) -> View:
     weight, bias = c.constant(node, 1), c.constant(node, 2)
     stride, padding = pair(c.arg(node, 3, [1, 1])), pair(c.arg(node, 4, [0, 0]))
     dilation, groups = pair(c.arg(node, 5, [1, 1])), c.arg(node, 6, 1)
-    source, regrid = c.whole_map(c.arg(node, 0)), None
+    one = tuple(weight.shape[2:]) == (1, 1) and stride == (1, 1) and padding == (0, 0) and groups == 1
+    regrid = _regrid(c, c.view(c.arg(node, 0))) if one else None
+    source = c.whole_map(c.arg(node, 0)) if regrid is None else c.view(c.arg(node, 0)).fmap
     shape = c.shapes[source]
     depthwise = groups > 1
     if dilation != (1, 1):
@@ -279,6 +281,18 @@ def capture(c: Capture, node: Node) -> View:
         c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=regrid
     )
     return c.add(layer)
+
+
+def _regrid(c: Capture, view: View) -> Regrid | None:
+    """The map that pixels of a row, but for the first, make; None if the view is none."""
+    shape = c.shapes[view.fmap]
+    if view.index.ndim != 4 or view.index.shape[1] != shape.channels or shape.height != 1:
+        return None
+    _, channels, height, width = view.index.shape
+    skip = int(view.index[0, 0, 0, 0]) // channels
+    wanted = (skip * channels + torch.arange(height * width * channels)).reshape(1, height, width, channels)
+    shown = torch.equal(view.index, wanted.permute(0, 3, 1, 2))
+    return Regrid(skip, height, width) if shown and (skip, height, width) != (0, 1, shape.width) else None
 
 
 def example(rng: random.Random) -> Example:

@@ -74,16 +74,18 @@ def requantised(name: str, source: str, q: Quantising, relu: bool = False) -> Re
 class _Beside(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layer = nn.Conv2d(channels, 8, 1)
+        self.first, self.joined = nn.Conv2d(3, channels, 1), nn.Conv2d(channels + 3, 4, 1)
+        self.beside = nn.Conv2d(channels, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layer(x)
-        return torch.cat([y, x], 1) + torch.cat([y, x], 1).relu()
+        y = self.first(x)
+        z: Tensor = self.joined(torch.cat([y, x], 1)) + self.beside(y.relu())
+        return z
 
 
 def example(rng: random.Random) -> Example:
     """A part of a concatenation that something else reads too."""
-    return Example(_Beside(8), (8, rng.randint(1, 7), rng.randint(1, 7)))
+    return Example(_Beside(rng.choice([3, 8, 17])), (3, rng.randint(1, 7), rng.randint(1, 7)))
 
 
 OPERATION = Operation(
