@@ -42,8 +42,8 @@ class Example:
 @dataclass(frozen=True)
 class Operation:
     """An operation. title, forms, widths, mapping, limits, cost: its part of docs/ops.md. aten: what its operators
-    become. floats, integers: its layers. rewrites: of captured graphs. example: a random module, for tests. photo: it has
-    to read the photo itself."""
+    become. floats, integers: its layers. rewrites: of captured graphs. example: a random module, for tests. photo: it
+    has to read the photo itself."""
 
     title: str
     forms: str
