@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Assertions that every handshake carries; synthesis does not see them. Clock and reset are `clk_i`, `rst_ni`.
 
 `ifndef TRIPTYCH_ASSERTIONS_SVH

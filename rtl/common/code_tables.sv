@@ -1,15 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code tables: 16 decode entries and 15 rising thresholds each, written by LOAD in whole words, read in parallel.
+// Their clock runs only when a word is written.
 // Table t starts at byte 64 t: 16 int8 entries, then 15 int16 thresholds (little-endian); the rest is ignored.
 
-`include "registers.svh"
+`default_nettype none
+`include "assertions.svh"
 
 module code_tables #(
     parameter int unsigned Depth  = 16,  // bytes of a word
     parameter int unsigned Tables = 8,   // tables
-    localparam int unsigned AddrW = $clog2((Tables * 64 + Depth - 1) / Depth)
+    localparam int unsigned AddrW = chip_pkg::index_width(Tables * isa_pkg::TableBytes / Depth)
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  logic                      test_en_i,
     input  logic                      tab_we_i,
     input  logic        [  AddrW-1:0] tab_addr_i,  // word
     input  logic        [8*Depth-1:0] tab_wdata_i,
@@ -35,15 +39,31 @@ module code_tables #(
     end
   end
 
-  for (genvar t = 0; t < Tables; t++) begin : gen_table
-    for (genvar i = 0; i < 16; i++) begin : gen_decode
-      `FFL(decode_q[t][i], decode_d[t][i], tab_we_i, '0)
-    end
-    for (genvar i = 0; i < 15; i++) begin : gen_threshold
-      `FFL(threshold_q[t][i], threshold_d[t][i], tab_we_i, '0)
+  logic clk_tables;
+
+  clock_gate u_gate (
+      .clk_i,
+      .en_i(tab_we_i),
+      .test_en_i,
+      .clk_o(clk_tables)
+  );
+
+  // In test the clock runs on: the flops hold by themselves.
+  always_ff @(posedge clk_tables or negedge rst_ni) begin
+    if (!rst_ni) begin
+      decode_q    <= '{default: '{default: '0}};
+      threshold_q <= '{default: '{default: '0}};
+    end else begin
+      decode_q    <= decode_d;
+      threshold_q <= threshold_d;
     end
   end
 
   assign decode_o    = decode_q;
   assign threshold_o = threshold_q;
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

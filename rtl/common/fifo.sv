@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // First-word fall-through FIFO: an entry is offered in the cycle after it was taken, in order, until it is accepted.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -43,3 +45,5 @@ module fifo #(
   `ASSERT_ALWAYS(OutputStable,
                  valid_o && !ready_i && !flush_i |=> valid_o && $stable(data_o))
 endmodule
+
+`default_nettype wire

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one way to write a register. Clock and reset are always `clk_i` and `rst_ni`.
 
 `ifndef TRIPTYCH_REGISTERS_SVH

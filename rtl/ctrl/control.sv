@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // State of the chip: start, HALT, traps, watchdog, clear.
 // A start waits until nothing is outstanding. `running_o` low stops and empties fetch, decode, queues and engines.
 // A fault of an engine traps at once, the oldest instruction first; what decode reports waits for `quiet_i`.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -130,3 +132,5 @@ module control (
 
   `ASSERT_ALWAYS(OnlyTheBusyFault, !running_o || (fault_i & ~queue_busy_i) == '0)
 endmodule
+
+`default_nettype wire

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cycle counters: all cycles of a run, and for every engine the cycles of each of its classes. Read through the
 // external port of the register block: two 32-bit halves a counter, in the order of the map. A read of a low half keeps
 // the high one of that moment, which every read of a high half returns until the next low one.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -60,3 +62,5 @@ module counters (
                  !running_i || ($onehot(load_class_i) && $onehot(mxu_class_i) &&
                                 $onehot(vpu_class_i) && $onehot(store_class_i)))
 endmodule
+
+`default_nettype wire

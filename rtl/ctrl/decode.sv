@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks instructions and hands them to their engines' queues in program order, one register stage behind fetch.
 // An instruction that is not legal, or HALT, stays at the head: `trap_o` or `halt_o` until the chip stops.
 // Order of causes: BUS_FETCH, ILLEGAL_OPCODE, ILLEGAL_FIELD, ALIGNMENT.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -9,7 +11,8 @@ module decode #(
     parameter int unsigned Depth     = 16,  // bytes of a scratchpad word
     parameter int unsigned Cols      = 8,   // columns of the MXU
     parameter int unsigned Rows      = 16,  // rows of an accumulator bank
-    parameter int unsigned ProgWords = 32   // microwords in the program store
+    parameter int unsigned ProgWords = 32,  // microwords in the program store
+    parameter int unsigned Tables    = 8    // code tables, 1 to 8
 ) (
     input  logic                             clk_i,
     input  logic                             rst_ni,
@@ -38,6 +41,8 @@ module decode #(
   engine_e engine_q;
   logic valid_d, valid_q, halt_q, take, leave, illegal, misaligned;
   pc_t pc_d, pc_q;
+  engine_e engine;
+  token_t [Engines-1:0] sent_d, sent_q;  // instructions taken for each engine
 
   assign header = instr_i;
   assign matmul = instr_i;
@@ -66,7 +71,8 @@ module decode #(
           illegal = matmul_outside(matmul) || 32'(matmul.block) > Rows ||
               32'(matmul.last_elems) > Depth ||
               (matmul.weight_format == WeightFormatInt8 && matmul.act_format == ActFormatUint4) ||
-              (matmul.weight_format == WeightFormatInt4 && matmul.transpose);
+              (matmul.weight_format == WeightFormatInt4 && matmul.transpose) ||
+              (matmul.act_format == ActFormatTable4 && 4'(matmul.code_table) >= 4'(Tables));
           if (matmul.depthwise) begin
             illegal = illegal || matmul.weight_format != WeightFormatInt4 ||
                 matmul.kernel_h != 4'd3 || matmul.kernel_w != 4'd3 ||
@@ -86,6 +92,8 @@ module decode #(
         end
         default: ;
       endcase
+      // A token count holds no more of its engine's instructions.
+      illegal = illegal || (header.opcode != OpcodeHalt && sent_q[engine] == '1);
       if (error_i) cause = TrapBusFetch;
       else if (!known(header.opcode)) cause = TrapIllegalOpcode;
       else if (illegal) cause = TrapIllegalField;
@@ -95,11 +103,19 @@ module decode #(
 
   assign pc_d = stop_i ? '0 : (valid_q && leave) ? pc_q + 1'b1 : pc_q;
 
+  assign engine = engine_of(header.opcode);
+  always_comb begin
+    sent_d = sent_q;
+    if (take && header.opcode != OpcodeHalt && cause == TrapNone) sent_d[engine] = sent_q[engine] + 1'b1;
+    if (stop_i) sent_d = '0;
+  end
+  `FFL(sent_q, sent_d, take || stop_i, '0)
+
   `FF(valid_q, valid_d, 1'b0)
   `FF(pc_q, pc_d, '0)
   `FFLNR(instr_q, header, take)
   `FFLNR(cause_q, cause, take)
-  `FFLNR(engine_q, engine_of(header.opcode), take)
+  `FFLNR(engine_q, engine, take)
   `FFLNR(halt_q, header.opcode == OpcodeHalt, take)
 
   assign busy_o  = valid_q;
@@ -113,4 +129,11 @@ module decode #(
     push_valid_o = '0;
     push_valid_o[engine_q] = valid_q && cause_q == TrapNone && !halt_q;
   end
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
+  `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

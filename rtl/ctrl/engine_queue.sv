@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // The queue in front of an engine: holds instructions until their tokens are there, hands them over in order, and
 // remembers the place in the program of each that the engine has taken but not retired.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
 module engine_queue #(
-    parameter int unsigned Queue = 4,  // instructions that wait
-    parameter int unsigned InFlight = 4  // instructions that the engine may hold
+    parameter int unsigned Queue = 4,  // instructions that wait, a power of two
+    parameter int unsigned InFlight = chip_pkg::InFlight  // that the engine may hold, a power of two
 ) (
     input  logic                               clk_i,
     input  logic                               rst_ni,
@@ -78,4 +80,8 @@ module engine_queue #(
   assign oldest_pc_o = flight_valid ? flight_pc : head_pc;
 
   `ASSERT_ALWAYS(RetireWhatWasIssued, !retire_i || flight_valid || stop_i)
+
+  `CHECK_PARAMETER(QueueInRange, chip_pkg::legal_queue(Queue))
 endmodule
+
+`default_nettype wire

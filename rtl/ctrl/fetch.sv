@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fetches the program in order, ahead of decode by up to `Prefetch` instructions, one AXI burst each. Offers every
 // instruction with the question whether its read failed. When stopped, it drops what it has and what still comes.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
 module fetch #(
-    parameter int unsigned Depth    = 16,  // bytes of a beat, 64 at most
-    parameter int unsigned Prefetch = 4    // instructions fetched ahead
+    parameter int unsigned Depth    = 16,  // bytes of a beat: 16, 32 or 64
+    parameter int unsigned Prefetch = 4    // instructions fetched ahead, a power of two
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
@@ -21,13 +23,10 @@ module fetch #(
     output logic          [    511:0] instr_o,
     output logic                      error_o,
     // AXI4 read channels; the address offer may be withdrawn when stopped; what was asked for has room
-    output logic                      ar_valid_o,
+    output port_pkg::ar_t             ar_o,
     input  logic                      ar_ready_i,
-    output logic          [     31:0] ar_addr_o,
-    output logic          [      7:0] ar_len_o,
-    input  logic                      r_valid_i,     // always taken
-    input  logic          [8*Depth-1:0] r_data_i,
-    input  logic                      r_error_i
+    input  port_pkg::r_t              r_i,           // always taken
+    input  logic          [8*Depth-1:0] r_data_i
 );
   import chip_pkg::*;
 
@@ -46,14 +45,14 @@ module fetch #(
   `FFL(base_q, prog_base_i, accept_i, '0)
   `FFL(count_q, prog_count_i, accept_i, '0)
 
-  assign ar_valid_o = !stop_i && next_q != count_q && 32'(reserved_q) != Prefetch;
-  assign ar_addr_o  = {base_q + 26'(next_q), 6'd0};
-  assign ar_len_o   = 8'(Beats - 1);
-  assign issue      = ar_valid_o && ar_ready_i;
+  assign ar_o.valid = !stop_i && next_q != count_q && 32'(reserved_q) != Prefetch;
+  assign ar_o.addr  = {base_q + 26'(next_q), 6'd0};
+  assign ar_o.len   = 8'(Beats - 1);
+  assign issue      = ar_o.valid && ar_ready_i;
 
-  assign arrive   = r_valid_i;
+  assign arrive   = r_i.valid;
   assign complete = arrive && 32'(beat_q) == Beats - 1;
-  assign failed   = r_error_i || (failed_q && beat_q != '0);
+  assign failed   = r_i.error || (failed_q && beat_q != '0);
 
   always_comb begin
     next_d        = next_q;
@@ -113,9 +112,9 @@ module fetch #(
   assign exhausted_o = next_q == count_q && reserved_q == '0;
 
   `ASSERT_ALWAYS(BufferRoom, !complete || buffer_ready || stop_i)
-  `ASSERT_ALWAYS(Expected, !r_valid_i || outstanding_q != '0)
+  `ASSERT_ALWAYS(Expected, !r_i.valid || outstanding_q != '0)
 
-  if (Depth > 64) begin : gen_bad_size
-    $fatal(1, "a beat holds 64 bytes at most");
-  end
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
 endmodule
+
+`default_nettype wire

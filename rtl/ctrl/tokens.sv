@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token counts: the instructions that each engine has retired since the start, modulo 2^16.
 
+`default_nettype none
 `include "registers.svh"
 
 module tokens (
@@ -23,3 +25,5 @@ module tokens (
 
   `FFL(tokens_o, tokens_d, begin_i || retire_i != '0, '0)
 endmodule
+
+`default_nettype wire

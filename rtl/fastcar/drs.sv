@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dynamic resource scheduling: the mapping registers of a batch. A load takes an index register, and two cycles later
 // the compaction table and the plan of the passes stand, until the next load.
 
+`default_nettype none
 `include "registers.svh"
 
 module drs
@@ -57,3 +59,5 @@ module drs
   `FFLNR(share_o, share_d, !age_q[1])
   assign ready_o = age_q[1];
 endmodule
+
+`default_nettype wire

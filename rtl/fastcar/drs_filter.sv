@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drops the commands of replayed rows and sends the others, in order, to the lanes that work for their row.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -55,3 +57,5 @@ module drs_filter
 
   `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
 endmodule
+
+`default_nettype wire

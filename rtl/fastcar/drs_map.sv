@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compaction: the computing rows of an index register in order, and the place of each row among them.
+
+`default_nettype none
 
 module drs_map
   import fastcar_pkg::*;
@@ -24,3 +27,5 @@ module drs_map
     end
   end
 endmodule
+
+`default_nettype wire

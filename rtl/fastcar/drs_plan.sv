@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // The passes over a window of Words weight words for `count_i` computing rows on Lanes lanes: full passes, in which lane
 // k takes every word for the k-th row of the pass, and a last one in which the rows left are split over the lanes:
 // lane k works for row `k mod left`, and a row's lanes divide the window's words among them, in order.
 
+`default_nettype none
 `include "assertions.svh"
 
 module drs_plan
@@ -45,3 +47,5 @@ module drs_plan
   `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
   `CHECK_PARAMETER(WordsInRange, Words >= 1 && Words <= MaxWords)
 endmodule
+
+`default_nettype wire

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decides, from the scores of a batch in row order, who computes: the index register (0 replays, 1 computes).
 // A group (a row, a guidance pair, the batch) replays when each of its rows may and its mean score exceeds the
 // threshold; with PolicyAll, when each score does. The decision is offered in the cycle after the last score.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -72,3 +74,5 @@ module drs_policy
 
   `ASSERT_STABLE(DecisionStable, valid_o, ready_i, index_o)
 endmodule
+
+`default_nettype wire

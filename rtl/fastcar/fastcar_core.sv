@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // One cluster of FastCar: the streamer of its weights, the matrix-vector engine, the temporal attention score and the
 // decision who computes, which both of them follow. Scores of a batch arrive in row order.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -233,3 +235,5 @@ module fastcar_core
   `FFL(rows_computed_o, rows_computed_o + 32'(computing), decided_o, '0)
   `FFL(rows_replayed_o, rows_replayed_o + 32'(rows_i - computing), decided_o, '0)
 endmodule
+
+`default_nettype wire

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Types of the FastCar blocks, and the arithmetic of two W4A8 products in one DSP48E2.
 
 package fastcar_pkg;

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // One lane: the dot product of Width inputs of its row with two outputs' weights, a DSP48E2 for both, accumulated.
 // Holds its own copies of the window's words and of the inputs of its rows, so that each lane may take another word for
 // another row. Products run down chains of DSPs, whose inputs are skewed by a cycle each.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -50,12 +52,15 @@ module lane
   logic [Latency-1:0] busy_q;
   tag_t tag_q[Latency];
   logic active;
+  sram_pkg::status_t [1:0] unused_status;  // block RAM of a device: no pins
 
   ram_1r1w #(
       .Words(2 * Words),
       .Bytes(9 * Width / 8)
   ) u_words (
       .clk_i,
+      .pins_i  ('0),
+      .status_o(unused_status[0]),
       .re_i   (valid_i),
       .raddr_i(word_addr_i),
       .rdata_o(word),
@@ -70,6 +75,8 @@ module lane
       .Bytes(Width)
   ) u_inputs (
       .clk_i,
+      .pins_i  ('0),
+      .status_o(unused_status[1]),
       .re_i   (valid_i),
       .raddr_i(input_addr_i),
       .rdata_o(inputs),
@@ -142,3 +149,5 @@ module lane
   `CHECK_PARAMETER(TwoWindows, Words >= 1 && Words <= MaxWords)
   `CHECK_PARAMETER(SomeRoom, Inputs >= 1 && Entries >= 1)
 endmodule
+
+`default_nettype wire

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two outputs' weights, a byte an input, turned into the packed form that every lane multiplies with: once a word.
+
+`default_nettype none
 
 module lane_pack
   import fastcar_pkg::*;
@@ -12,3 +15,5 @@ module lane_pack
     for (int unsigned i = 0; i < Width; i++) packed_o[9*i+:9] = pack_pair(word_i[8*i+:8]);
   end
 endmodule
+
+`default_nettype wire

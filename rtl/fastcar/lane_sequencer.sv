@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Walks the lanes through a job: tile by tile, segment by segment, each window of words in the passes of the plan. Waits
 // for the window to be filled and, at a tile's beginning, for one of the two sets of accumulators.
 
+`default_nettype none
 `include "registers.svh"
 
 module lane_sequencer
@@ -74,3 +76,5 @@ module lane_sequencer
   `FFL(segment_o, segment_d, issue_o, '0)
   `FFL(tile_q, tile_d, issue_o, '0)
 endmodule
+
+`default_nettype wire

@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int4 weight matrices with the int8 rows that compute. A job loads the rows' inputs, of which those of
 // replayed rows are dropped, then takes the weights as they stream in, whole tiles of Words pairs of outputs by segments
 // of Width inputs: tile, segment, word. Sums of a tile leave row by row while the next tile is computed.
 // A job whose rows' inputs do not fit in the lanes is refused: `no_room_o`, and nothing moves until reset.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -317,3 +319,5 @@ module matvec_engine
   `CHECK_PARAMETER(WordsInRange, Words >= 1 && Words <= MaxWords)
   `CHECK_PARAMETER(ASegmentOfEveryPass, Inputs >= Passes)
 endmodule
+
+`default_nettype wire

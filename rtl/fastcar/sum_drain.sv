@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads a finished tile's sums out of the lanes, row by row in the order of the rows, a pair of outputs a cycle.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -92,3 +94,5 @@ module sum_drain
 
   `ASSERT_STABLE(SumStable, valid_o, ready_i, {row_o, pair_o, even_o, odd_o})
 endmodule
+
+`default_nettype wire

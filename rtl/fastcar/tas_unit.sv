@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Temporal attention score: the sum of q.k' over all heads of a row, Width products a beat, one sum a row.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -53,3 +55,5 @@ module tas_unit #(
 
   `ASSERT_STABLE(ScoreStable, valid_o, ready_i, tas_o)
 endmodule
+
+`default_nettype wire

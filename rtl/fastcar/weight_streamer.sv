@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Streams regions of weights from memory in order, as AXI4 read bursts that never cross 4 KiB. A burst is asked for only
 // when the FIFO has room for it, so the bus never waits. Regions of the MLP wait for the batch's decision and are dropped
 // without a read when the whole batch replays; the regions behind them are then prefetched. A beat that comes with an
 // error ends the stream: it and all behind it are dropped, and nothing more is asked for.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -140,3 +142,5 @@ module weight_streamer
   `ASSERT_STABLE(AddressStable, arvalid_o, arready_i, {araddr_o, arlen_o})
   `ASSERT_ALWAYS(NotEmpty, !arvalid_o || burst != '0)
 endmodule
+
+`default_nettype wire

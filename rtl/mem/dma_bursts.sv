@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cuts a stream of runs into AXI bursts, one a cycle: none longer than MaxBurst beats, none across a 4 KiB boundary.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -84,4 +86,9 @@ module dma_bursts #(
   `ASSERT_ALWAYS(WithinPage,
                  !valid_o || 32'(addr_o[11:0]) + 32'(beats_o) * 32'(Depth) <= 32'd4096)
   `ASSERT_ALWAYS(NotEmpty, !valid_o || beats_o != '0)
+  `CHECK_PARAMETER(BurstInRange, MaxBurst >= 1 && MaxBurst <= 256)
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
 endmodule
+
+`default_nettype wire

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // LOAD engine: copies a box of words from memory to the scratchpad, the program store or the code tables.
 // Reads of the next instruction are issued while data of the previous one still arrive; words are written and
 // instructions retire in order. A word that came with an error response is not written: fault BUS_LOAD.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -12,35 +14,21 @@ module dma_load #(
     parameter int unsigned Tables = 8,  // code tables of 64 bytes
     parameter int unsigned MaxBurst = 256,  // beats of a burst, 256 at most
     parameter int unsigned MaxBeats = 256,  // beats under way at most, MaxBurst or more
-    localparam int unsigned AddrW = $clog2(SpadWords),
     localparam int unsigned ProgAddrW = $clog2(ProgWords * isa_pkg::MicrowordBytes / Depth),
-    localparam int unsigned TabAddrW = $clog2((Tables * isa_pkg::TableBytes + Depth - 1) / Depth)
+    localparam int unsigned TabAddrW = chip_pkg::index_width(Tables * isa_pkg::TableBytes / Depth)
 ) (
     input  logic                                   clk_i,
     input  logic                                   rst_ni,
-    input  logic                                   stop_i,
-    input  logic                                   instr_valid_i,
-    output logic                                   instr_ready_o,
-    input  isa_pkg::load_t                         instr_i,
-    input  logic                                   token_wait_i,
-    output logic                                   retire_o,
-    output logic             [               31:0] retire_sig_o,
-    output logic                                   fault_o,
-    output isa_pkg::trap_e                         fault_cause_o,
-    output logic                                   idle_o,
-    output logic             [chip_pkg::DmaClasses-1:0] class_o,
+    input  port_pkg::engine_req_t                  engine_i,
+    output port_pkg::engine_rsp_t                  engine_o,
     // AXI4 read channels; the address offer may be withdrawn when stopped
-    output logic                                   ar_valid_o,
+    output port_pkg::ar_t                          ar_o,
     input  logic                                   ar_ready_i,
-    output logic             [               31:0] ar_addr_o,
-    output logic             [                7:0] ar_len_o,
-    input  logic                                   r_valid_i,
-    output logic                                   r_ready_o,
+    input  port_pkg::r_t                           r_i,
     input  logic             [        8*Depth-1:0] r_data_i,
-    input  logic                                   r_error_i,
+    output logic                                   r_ready_o,   // from registers alone
     // scratchpad, program store, code tables
-    output logic                                   wreq_o,
-    output logic             [          AddrW-1:0] waddr_o,
+    output port_pkg::spad_req_t                    write_o,
     output logic             [          Depth-1:0] wbe_o,
     output logic             [        8*Depth-1:0] wdata_o,
     input  logic                                   wgnt_i,
@@ -56,87 +44,85 @@ module dma_load #(
   localparam int unsigned Lanes = Depth / 4;  // 32-bit words of a word
   localparam int unsigned BeatsW = $clog2(MaxBeats + 1);
 
-  // Instruction: range, geometry.
-  logic setup_valid, setup_ready, setup_fault, setup_idle;
-  logic [1:0] setup_space;
+  load_t instr;
+  copy_t copy;
+  logic stop, setup_fault, setup_idle;
+  logic [1:0] checked;
   logic [23:0] limit;
-  stream_t stream;
-  box_t box;
+
+  assign instr = engine_i.instr;
+  assign stop  = engine_i.stop;
+  assign copy  = '{
+          dram: instr.dram,
+          dram_row: instr.dram_row,
+          spad: instr.spad,
+          spad_row: instr.spad_row,
+          rows: instr.rows,
+          row_bytes: instr.row_bytes,
+          space: instr.space
+      };
 
   always_comb begin
-    unique case (setup_space)
+    unique case (checked)
       SpaceProg:  limit = 24'(ProgWords * MicrowordBytes / Depth);
       SpaceTable: limit = 24'(Tables * TableBytes / Depth);
       default:    limit = 24'(SpadWords);
     endcase
   end
 
-  dma_setup #(
-      .Depth(Depth)
-  ) u_setup (
+  // Both sides of the copy. One box is written, one waits.
+  logic bursts_valid, unused_last, issue, credit, walk_valid, walk_first, walk_last, next_valid, take;
+  logic [8:0] beats;
+  logic [1:0] space;
+  word_t word;
+  logic [BeatsW-1:0] outstanding_d, outstanding_q;
+
+  dma_front #(
+      .Depth   (Depth),
+      .MaxBurst(MaxBurst)
+  ) u_front (
       .clk_i,
       .rst_ni,
-      .stop_i,
-      .instr_valid_i,
-      .instr_ready_o,
-      .dram_i       (instr_i.dram),
-      .dram_row_i   (instr_i.dram_row),
-      .spad_i       (instr_i.spad),
-      .spad_row_i   (instr_i.spad_row),
-      .rows_i       (instr_i.rows),
-      .row_bytes_i  (instr_i.row_bytes),
-      .space_i      (instr_i.space),
-      .space_o      (setup_space),
+      .stop_i       (stop),
+      .instr_valid_i(engine_i.valid),
+      .instr_ready_o(engine_o.ready),
+      .copy_i       (copy),
+      .checked_o    (checked),
       .limit_i      (limit),
-      .valid_o      (setup_valid),
-      .ready_i      (setup_ready),
-      .stream_o     (stream),
-      .box_o        (box),
+      .burst_valid_o(bursts_valid),
+      .burst_ready_i(issue),
+      .addr_o       (ar_o.addr),
+      .beats_o      (beats),
+      .burst_last_o (unused_last),
+      .word_valid_o (walk_valid),
+      .word_step_i  (take),
+      .space_o      (space),
+      .word_o       (word),
+      .word_first_o (walk_first),
+      .word_last_o  (walk_last),
+      .box_waits_o  (next_valid),
       .range_fault_o(setup_fault),
       .idle_o       (setup_idle)
   );
 
   // Memory side.
-  logic bursts_ready, bursts_valid, bursts_last, box_ready, issue, credit;
-  logic [8:0] beats;
-  logic [BeatsW-1:0] outstanding_d, outstanding_q;
-
-  assign setup_ready = bursts_ready && box_ready;
-
-  dma_bursts #(
-      .Depth   (Depth),
-      .MaxBurst(MaxBurst)
-  ) u_bursts (
-      .clk_i,
-      .rst_ni,
-      .stop_i,
-      .valid_i (setup_valid && box_ready),
-      .ready_o (bursts_ready),
-      .stream_i(stream),
-      .valid_o (bursts_valid),
-      .ready_i (issue),
-      .addr_o  (ar_addr_o),
-      .beats_o (beats),
-      .last_o  (bursts_last)
-  );
-
   assign credit     = 32'(outstanding_q) + 32'(beats) <= MaxBeats;
-  assign ar_valid_o = bursts_valid && credit && !stop_i;
-  assign ar_len_o   = 8'(beats - 1'b1);
-  assign issue      = ar_valid_o && ar_ready_i;
+  assign ar_o.valid = bursts_valid && credit && !stop;
+  assign ar_o.len   = 8'(beats - 1'b1);
+  assign issue      = ar_o.valid && ar_ready_i;
 
   always_comb begin
     outstanding_d = outstanding_q;
     if (issue) outstanding_d = outstanding_d + BeatsW'(beats);
-    if (r_valid_i && r_ready_o) outstanding_d = outstanding_d - 1'b1;
+    if (r_i.valid && r_ready_o) outstanding_d = outstanding_d - 1'b1;
   end
 
   `FF(outstanding_q, outstanding_d, '0)
 
   // Data.
-  logic data_ready, data_valid, data_error, take;
+  logic data_ready, data_valid, data_error;
 
-  assign r_ready_o = data_ready || stop_i;
+  assign r_ready_o = data_ready || stop;
 
   fifo #(
       .Width(8 * Depth + 1),
@@ -144,56 +130,20 @@ module dma_load #(
   ) u_data (
       .clk_i,
       .rst_ni,
-      .flush_i(stop_i),
-      .valid_i(r_valid_i),
+      .flush_i(stop),
+      .valid_i(r_i.valid),
       .ready_o(data_ready),
-      .data_i ({r_error_i, r_data_i}),
+      .data_i ({r_i.error, r_data_i}),
       .valid_o(data_valid),
       .ready_i(take),
       .data_o ({data_error, wdata_o})
   );
 
-  // Scratchpad side: one box is written, one waits.
-  logic walk_valid, walk_ready, walk_first, walk_last, next_valid;
-  logic [1:0] space;
-  word_t word;
-  box_t next;
-
-  fifo #(
-      .Width($bits(box_t)),
-      .Depth(2)
-  ) u_boxes (
-      .clk_i,
-      .rst_ni,
-      .flush_i(stop_i),
-      .valid_i(setup_valid && bursts_ready),
-      .ready_o(box_ready),
-      .data_i (box),
-      .valid_o(next_valid),
-      .ready_i(walk_ready),
-      .data_o (next)
-  );
-
-  dma_walk u_walk (
-      .clk_i,
-      .rst_ni,
-      .stop_i,
-      .valid_i(next_valid),
-      .ready_o(walk_ready),
-      .box_i  (next),
-      .valid_o(walk_valid),
-      .step_i (take),
-      .space_o(space),
-      .word_o (word),
-      .first_o(walk_first),
-      .last_o (walk_last)
-  );
-
+  // Side of the chip.
   logic present;
-  assign present     = walk_valid && data_valid && !data_error && !stop_i;
-  assign wreq_o      = present && space == SpaceSpad;
+  assign present     = walk_valid && data_valid && !data_error && !stop;
+  assign write_o     = '{valid: present && space == SpaceSpad, addr: word};
   assign take        = present && (space != SpaceSpad || wgnt_i);
-  assign waddr_o     = AddrW'(word);
   assign wbe_o       = '1;
   assign prog_we_o   = present && space == SpaceProg;
   assign prog_addr_o = ProgAddrW'(word);
@@ -202,7 +152,7 @@ module dma_load #(
 
   // Signature, retirement, faults.
   logic [31:0] sig_d, sig_q;
-  logic bus_fault_q;
+  logic retire_q, bus_fault_q;
 
   always_comb begin
     sig_d = sig_q;
@@ -215,36 +165,43 @@ module dma_load #(
   end
 
   `FFLNR(sig_q, sig_d, take)
-  `FF(retire_o, take && walk_last, 1'b0)
-  `FF(bus_fault_q, !stop_i && (bus_fault_q || (walk_valid && data_valid && data_error)), 1'b0)
+  `FF(retire_q, take && walk_last, 1'b0)
+  `FF(bus_fault_q, !stop && (bus_fault_q || (walk_valid && data_valid && data_error)), 1'b0)
 
   // An instruction out of range faults when the earlier ones have retired.
-  logic range_fault;
-  assign range_fault   = setup_fault && !walk_valid && !next_valid && !retire_o;
-  assign retire_sig_o  = sig_q;
-  assign fault_o       = bus_fault_q || range_fault;
-  assign fault_cause_o = bus_fault_q ? TrapBusLoad : range_fault ? TrapRange : TrapNone;
-  assign idle_o        = setup_idle && !bursts_valid && !next_valid && !walk_valid && !retire_o &&
-                         outstanding_q == '0;
+  logic range_fault, idle;
+  assign range_fault        = setup_fault && !walk_valid && !next_valid && !retire_q;
+  assign engine_o.retire    = retire_q;
+  assign engine_o.signature = sig_q;
+  assign engine_o.fault     = bus_fault_q || range_fault;
+  assign engine_o.cause     = bus_fault_q ? TrapBusLoad : range_fault ? TrapRange : TrapNone;
+  assign idle               = setup_idle && !bursts_valid && !next_valid && !walk_valid && !retire_q &&
+                              outstanding_q == '0;
+  assign engine_o.idle      = idle;
 
   always_comb begin
-    class_o = '0;
-    if (take) class_o[ClassActive] = 1'b1;
-    else if (wreq_o) class_o[DmaClassSpad] = 1'b1;
-    else if (outstanding_q != '0 || ar_valid_o) class_o[DmaClassBus] = 1'b1;
-    else if (!idle_o || instr_valid_i) class_o[DmaClassFill] = 1'b1;
-    else if (token_wait_i) class_o[ClassToken] = 1'b1;
-    else class_o[ClassEmpty] = 1'b1;
+    engine_o.cycle_class = '0;
+    if (take) engine_o.cycle_class[ClassActive] = 1'b1;
+    else if (write_o.valid) engine_o.cycle_class[DmaClassSpad] = 1'b1;
+    else if (outstanding_q != '0 || ar_o.valid) engine_o.cycle_class[DmaClassBus] = 1'b1;
+    else if (!idle || engine_i.valid) engine_o.cycle_class[DmaClassFill] = 1'b1;
+    else if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
+    else engine_o.cycle_class[ClassEmpty] = 1'b1;
   end
 
   logic unused_ok;
-  assign unused_ok = ^{instr_i.unused, instr_i.opcode, instr_i.wait_load, instr_i.wait_mxu, instr_i.wait_vpu,
-                       instr_i.wait_store, bursts_last};
+  assign unused_ok = ^{instr.unused, instr.opcode, instr.wait_load, instr.wait_mxu, instr.wait_vpu,
+                       instr.wait_store, unused_last};
 
-  `ASSERT_ALWAYS(OneClass, $onehot(class_o))
-  `ASSERT_ALWAYS(Expected, !r_valid_i || outstanding_q != '0)
+  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
+  `ASSERT_ALWAYS(Expected, !r_i.valid || outstanding_q != '0)
 
-  if (MaxBurst > 256 || MaxBeats < MaxBurst) begin : gen_bad_size
-    $fatal(1, "MaxBurst: 256 beats at most, MaxBeats: MaxBurst or more");
-  end
+  `CHECK_PARAMETER(BeatsInRange, MaxBeats >= MaxBurst)
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
+  `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

@@ -1,25 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
 // First stage of a copy: checks its range and, where rows lie end to end in memory, joins them into one run.
 // Takes an instruction when it is free and offers the two geometries three cycles later; a copy beyond `limit_i`
 // words is never offered but held as `range_fault_o` until `stop_i`.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
 module dma_setup #(
-    parameter int unsigned Depth = 16  // bytes of a word
+    parameter int unsigned Depth = 16  // bytes of a word: 16, 32 or 64
 ) (
     input  logic                    clk_i,
     input  logic                    rst_ni,
     input  logic                    stop_i,
     input  logic                    instr_valid_i,
     output logic                    instr_ready_o,
-    input  logic             [31:0] dram_i,         // the fields of a LOAD or STORE, in bytes
-    input  logic             [31:0] dram_row_i,
-    input  logic             [23:0] spad_i,
-    input  logic             [23:0] spad_row_i,
-    input  logic             [15:0] rows_i,
-    input  logic             [23:0] row_bytes_i,
-    input  logic             [ 1:0] space_i,
+    input  dma_pkg::copy_t          copy_i,
     output logic             [ 1:0] space_o,        // of the copy that is checked
     input  logic             [23:0] limit_i,        // words in that space
     output logic                    valid_o,
@@ -56,11 +52,11 @@ module dma_setup #(
   assign take          = instr_valid_i && instr_ready_o && !stop_i;
 
   always_comb begin
-    box_d.space    = space_i;
-    box_d.spad     = word_t'(spad_i >> Shift);
-    box_d.spad_row = word_t'(spad_row_i >> Shift);
-    box_d.rows     = rows_i;
-    box_d.words    = word_t'(row_bytes_i >> Shift);
+    box_d.space    = copy_i.space;
+    box_d.spad     = word_t'(copy_i.spad >> Shift);
+    box_d.spad_row = word_t'(copy_i.spad_row >> Shift);
+    box_d.rows     = copy_i.rows;
+    box_d.words    = word_t'(copy_i.row_bytes >> Shift);
   end
 
   // One multiplier for both products.
@@ -82,8 +78,8 @@ module dma_setup #(
   end
 
   `FF(state_q, state_d, Idle)
-  `FFLNR(dram_q, dram_i, take)
-  `FFLNR(dram_row_q, dram_row_i, take)
+  `FFLNR(dram_q, copy_i.dram, take)
+  `FFLNR(dram_row_q, copy_i.dram_row, take)
   `FFLNR(box_q, box_d, take)
   `FFLNR(product_q, run_t'(factor) * run_t'(other), state_q == Extent || state_q == Check)
 
@@ -99,7 +95,7 @@ module dma_setup #(
   assign range_fault_o     = state_q == Fault;
   assign idle_o            = state_q == Idle;
 
-  if (Depth < 16) begin : gen_bad_size
-    $fatal(1, "a word has 16 bytes or more");
-  end
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
 endmodule
+
+`default_nettype wire

@@ -1,35 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
 // STORE engine: copies a box of words from the scratchpad to memory.
 // The next instruction starts while responses of the previous one are awaited; instructions retire in order, each when
 // its last response came. An error response faults BUS_STORE. When stopped, bursts whose address was offered are
 // finished without strobes. Addresses and data are offered apart: neither waits for the other's ready, so that a
 // subordinate may take them in any order.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
 module dma_store #(
     parameter int unsigned Depth = 16,  // bytes of a word = of a beat
     parameter int unsigned SpadWords = 1024,  // words of the scratchpad
-    parameter int unsigned MaxBurst = 256,  // beats of a burst, 256 at most
-    parameter int unsigned MaxBursts = 8,  // bursts without a response at most
-    localparam int unsigned AddrW = $clog2(SpadWords)
+    parameter int unsigned MaxBurst = 256,  // beats of a burst, 1 to 256
+    parameter int unsigned MaxBursts = 8,  // bursts without a response at most, a power of two
+    // instructions that the queue lets it hold, a power of two
+    parameter int unsigned InFlight = chip_pkg::InFlight
 ) (
     input  logic                                        clk_i,
     input  logic                                        rst_ni,
-    input  logic                                        stop_i,
-    input  logic                                        instr_valid_i,
-    output logic                                        instr_ready_o,
-    input  isa_pkg::store_t                             instr_i,
-    input  logic                                        token_wait_i,
-    output logic                                        retire_o,
-    output logic             [                    31:0] retire_sig_o,
-    output logic                                        fault_o,
-    output isa_pkg::trap_e                              fault_cause_o,
-    output logic                                        idle_o,
-    output logic             [chip_pkg::DmaClasses-1:0] class_o,
+    input  port_pkg::engine_req_t                       engine_i,
+    output port_pkg::engine_rsp_t                       engine_o,
     // scratchpad
-    output logic                                        rreq_o,
-    output logic             [               AddrW-1:0] raddr_o,
+    output port_pkg::spad_req_t                         read_o,
     input  logic                                        rgnt_i,
     input  logic             [             8*Depth-1:0] rdata_i,
     // AXI4 write channels
@@ -60,61 +53,60 @@ module dma_store #(
     logic        last;  // of its instruction
   } burst_t;
 
-  // Instruction: range, geometry.
-  logic setup_valid, setup_ready, setup_fault, setup_idle;
-  logic [1:0] unused_space;
-  stream_t stream;
-  box_t box;
+  store_t instr;
+  copy_t copy;
+  logic stop, setup_fault, setup_idle;
+  logic [1:0] unused_checked;
 
-  dma_setup #(
-      .Depth(Depth)
-  ) u_setup (
+  assign instr = engine_i.instr;
+  assign stop  = engine_i.stop;
+  assign copy  = '{
+          dram: instr.dram,
+          dram_row: instr.dram_row,
+          spad: instr.spad,
+          spad_row: instr.spad_row,
+          rows: instr.rows,
+          row_bytes: instr.row_bytes,
+          space: SpaceSpad
+      };
+
+  // Both sides of the copy. One box is read, one waits.
+  logic bursts_valid, issue, next_valid, walk_valid, unused_first, unused_last, aw_valid_d;
+  logic [1:0] unused_space;
+  burst_t burst;
+  word_t word;
+  logic [BurstsW-1:0] outstanding_d, outstanding_q;
+
+  dma_front #(
+      .Depth   (Depth),
+      .MaxBurst(MaxBurst)
+  ) u_front (
       .clk_i,
       .rst_ni,
-      .stop_i,
-      .instr_valid_i,
-      .instr_ready_o,
-      .dram_i       (instr_i.dram),
-      .dram_row_i   (instr_i.dram_row),
-      .spad_i       (instr_i.spad),
-      .spad_row_i   (instr_i.spad_row),
-      .rows_i       (instr_i.rows),
-      .row_bytes_i  (instr_i.row_bytes),
-      .space_i      (SpaceSpad),
-      .space_o      (unused_space),
+      .stop_i       (stop),
+      .instr_valid_i(engine_i.valid),
+      .instr_ready_o(engine_o.ready),
+      .copy_i       (copy),
+      .checked_o    (unused_checked),
       .limit_i      (24'(SpadWords)),
-      .valid_o      (setup_valid),
-      .ready_i      (setup_ready),
-      .stream_o     (stream),
-      .box_o        (box),
+      .burst_valid_o(bursts_valid),
+      .burst_ready_i(issue),
+      .addr_o       (burst.addr),
+      .beats_o      (burst.beats),
+      .burst_last_o (burst.last),
+      .word_valid_o (walk_valid),
+      .word_step_i  (read_o.valid && rgnt_i),
+      .space_o      (unused_space),
+      .word_o       (word),
+      .word_first_o (unused_first),
+      .word_last_o  (unused_last),
+      .box_waits_o  (next_valid),
       .range_fault_o(setup_fault),
       .idle_o       (setup_idle)
   );
 
   // Write addresses: a burst moves to the register of the bus and to the queue of data bursts at once.
-  logic bursts_ready, bursts_valid, issue;
-  logic aw_valid_d;
-  burst_t burst;
-  logic [BurstsW-1:0] outstanding_d, outstanding_q;
-
-  dma_bursts #(
-      .Depth   (Depth),
-      .MaxBurst(MaxBurst)
-  ) u_bursts (
-      .clk_i,
-      .rst_ni,
-      .stop_i,
-      .valid_i (setup_valid && setup_ready),
-      .ready_o (bursts_ready),
-      .stream_i(stream),
-      .valid_o (bursts_valid),
-      .ready_i (issue),
-      .addr_o  (burst.addr),
-      .beats_o (burst.beats),
-      .last_o  (burst.last)
-  );
-
-  assign issue      = bursts_valid && (!aw_valid_o || aw_ready_i) && !stop_i &&
+  assign issue      = bursts_valid && (!aw_valid_o || aw_ready_i) && !stop &&
                       32'(outstanding_q) != MaxBursts;
   assign aw_valid_d = issue || (aw_valid_o && !aw_ready_i);
 
@@ -129,60 +121,22 @@ module dma_store #(
   `FFLNR(aw_len_o, 8'(burst.beats - 1'b1), issue)
   `FF(outstanding_q, outstanding_d, '0)
 
-  // Scratchpad side: one box is read, one waits.
-  logic box_ready, next_valid, walk_valid, walk_ready, granted_q, data_valid, load, unused_walk;
-  logic [1:0] unused_walk_space;
+  // Scratchpad side.
+  logic granted_q, data_valid, load;
   logic [2:0] reserved_d, reserved_q;  // words in the buffer and on the way to it
   logic [8*Depth-1:0] data;
-  word_t word;
-  box_t next;
 
-  assign setup_ready = bursts_ready && box_ready;
-
-  fifo #(
-      .Width($bits(box_t)),
-      .Depth(2)
-  ) u_boxes (
-      .clk_i,
-      .rst_ni,
-      .flush_i(stop_i),
-      .valid_i(setup_valid && bursts_ready),
-      .ready_o(box_ready),
-      .data_i (box),
-      .valid_o(next_valid),
-      .ready_i(walk_ready),
-      .data_o (next)
-  );
-
-  logic walk_first, walk_last;
-  dma_walk u_walk (
-      .clk_i,
-      .rst_ni,
-      .stop_i,
-      .valid_i(next_valid),
-      .ready_o(walk_ready),
-      .box_i  (next),
-      .valid_o(walk_valid),
-      .step_i (rreq_o && rgnt_i),
-      .space_o(unused_walk_space),
-      .word_o (word),
-      .first_o(walk_first),
-      .last_o (walk_last)
-  );
-  assign unused_walk = walk_first ^ walk_last;
-
-  assign rreq_o  = walk_valid && 32'(reserved_q) != Buffer && !stop_i;
-  assign raddr_o = AddrW'(word);
+  assign read_o = '{valid: walk_valid && 32'(reserved_q) != Buffer && !stop, addr: word};
 
   always_comb begin
     reserved_d = reserved_q;
-    if (rreq_o && rgnt_i) reserved_d = reserved_d + 1'b1;
-    if (load && !stop_i) reserved_d = reserved_d - 1'b1;
-    if (stop_i) reserved_d = '0;
+    if (read_o.valid && rgnt_i) reserved_d = reserved_d + 1'b1;
+    if (load && !stop) reserved_d = reserved_d - 1'b1;
+    if (stop) reserved_d = '0;
   end
 
   `FF(reserved_q, reserved_d, '0)
-  `FF(granted_q, rreq_o && rgnt_i, 1'b0)
+  `FF(granted_q, read_o.valid && rgnt_i, 1'b0)
 
   logic data_ready;
   fifo #(
@@ -191,7 +145,7 @@ module dma_store #(
   ) u_data (
       .clk_i,
       .rst_ni,
-      .flush_i(stop_i),
+      .flush_i(stop),
       .valid_i(granted_q),
       .ready_o(data_ready),
       .data_i (rdata_i),
@@ -220,19 +174,19 @@ module dma_store #(
       .data_o (head)
   );
 
-  assign load      = head_valid && (data_valid || stop_i) && (!w_valid_o || w_ready_i);
+  assign load      = head_valid && (data_valid || stop) && (!w_valid_o || w_ready_i);
   assign head_done = beat_q == head.beats - 1'b1;
   assign beat_d    = head_done ? '0 : beat_q + 1'b1;
 
   `FF(w_valid_o, load || (w_valid_o && !w_ready_i), 1'b0)
-  `FFLNR(w_data_o, data, load && !stop_i)
-  `FFLNR(w_strb_o, {Depth{!stop_i}}, load)
+  `FFLNR(w_data_o, data, load && !stop)
+  `FFLNR(w_strb_o, {Depth{!stop}}, load)
   `FFLNR(w_last_o, head_done, load)
   `FFL(beat_q, beat_d, load, '0)
 
   // Signature: complete in the cycle after an instruction's last word was loaded, before its response can come.
   logic [31:0] sig_d, sig_q, first_index;
-  logic fresh_q, ends_q, sig_ready, sig_valid;
+  logic fresh_q, ends_q, sig_ready, sig_valid, retire;
 
   assign first_index = (head.addr >> 2) + 32'(beat_q) * Lanes;
 
@@ -248,21 +202,21 @@ module dma_store #(
 
   `FFLNR(sig_q, sig_d, load)
   `FF(ends_q, load && head_done && head.last, 1'b0)
-  `FFL(fresh_q, stop_i || (head_done && head.last), load || stop_i, 1'b1)
+  `FFL(fresh_q, stop || (head_done && head.last), load || stop, 1'b1)
 
   fifo #(
       .Width(32),
-      .Depth(4)
+      .Depth(InFlight)
   ) u_signatures (
       .clk_i,
       .rst_ni,
-      .flush_i(stop_i),
+      .flush_i(stop),
       .valid_i(ends_q),
       .ready_o(sig_ready),
       .data_i (sig_q),
       .valid_o(sig_valid),
-      .ready_i(retire_o),
-      .data_o (retire_sig_o)
+      .ready_i(retire),
+      .data_o (engine_o.signature)
   );
 
   // Responses: one bit for every burst that awaits one.
@@ -284,46 +238,47 @@ module dma_store #(
   );
 
   assign b_ready_o = 1'b1;
-  assign retire_o  = b_valid_i && !b_error_i && response_last && !bus_fault_q && !stop_i;
-  `FF(bus_fault_q, !stop_i && (bus_fault_q || (b_valid_i && b_error_i)), 1'b0)
+  assign retire    = b_valid_i && !b_error_i && response_last && !bus_fault_q && !stop;
+  `FF(bus_fault_q, !stop && (bus_fault_q || (b_valid_i && b_error_i)), 1'b0)
 
-  logic range_fault, busy;
-  assign busy          = bursts_valid || aw_valid_o || outstanding_q != '0 || next_valid || walk_valid;
-  assign range_fault   = setup_fault && !busy;
-  assign fault_o       = bus_fault_q || range_fault;
-  assign fault_cause_o = bus_fault_q ? TrapBusStore : range_fault ? TrapRange : TrapNone;
-  assign idle_o        = setup_idle && !busy;
+  logic range_fault, busy, idle;
+  assign busy            = bursts_valid || aw_valid_o || outstanding_q != '0 || next_valid || walk_valid;
+  assign range_fault     = setup_fault && !busy;
+  assign idle            = setup_idle && !busy;
+  assign engine_o.retire = retire;
+  assign engine_o.fault  = bus_fault_q || range_fault;
+  assign engine_o.cause  = bus_fault_q ? TrapBusStore : range_fault ? TrapRange : TrapNone;
+  assign engine_o.idle   = idle;
 
   always_comb begin
-    class_o = '0;
-    if (w_valid_o && w_ready_i) class_o[ClassActive] = 1'b1;
-    else if (w_valid_o) class_o[DmaClassBus] = 1'b1;
-    else if (rreq_o && !rgnt_i) class_o[DmaClassSpad] = 1'b1;
-    else if (aw_valid_o && !aw_ready_i) class_o[DmaClassBus] = 1'b1;
-    else if (rreq_o || granted_q) class_o[DmaClassFill] = 1'b1;
-    else if (outstanding_q != '0) class_o[DmaClassBus] = 1'b1;
-    else if (!idle_o || instr_valid_i) class_o[DmaClassFill] = 1'b1;
-    else if (token_wait_i) class_o[ClassToken] = 1'b1;
-    else class_o[ClassEmpty] = 1'b1;
+    engine_o.cycle_class = '0;
+    if (w_valid_o && w_ready_i) engine_o.cycle_class[ClassActive] = 1'b1;
+    else if (w_valid_o) engine_o.cycle_class[DmaClassBus] = 1'b1;
+    else if (read_o.valid && !rgnt_i) engine_o.cycle_class[DmaClassSpad] = 1'b1;
+    else if (aw_valid_o && !aw_ready_i) engine_o.cycle_class[DmaClassBus] = 1'b1;
+    else if (read_o.valid || granted_q) engine_o.cycle_class[DmaClassFill] = 1'b1;
+    else if (outstanding_q != '0) engine_o.cycle_class[DmaClassBus] = 1'b1;
+    else if (!idle || engine_i.valid) engine_o.cycle_class[DmaClassFill] = 1'b1;
+    else if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
+    else engine_o.cycle_class[ClassEmpty] = 1'b1;
   end
 
   logic unused_ok;
-  assign unused_ok = ^{instr_i.unused, instr_i.opcode, instr_i.wait_load, instr_i.wait_mxu,
-                       instr_i.wait_vpu, instr_i.wait_store, unused_walk, unused_walk_space,
-                       unused_space, word, data_ready, queue_ready, sig_ready, sig_valid,
-                       response_valid};
+  assign unused_ok = ^{instr.unused, instr.opcode, instr.wait_load, instr.wait_mxu, instr.wait_vpu,
+                       instr.wait_store, unused_first, unused_last, unused_space, unused_checked, data_ready,
+                       queue_ready, sig_ready, sig_valid, response_valid};
 
-  `ASSERT_ALWAYS(OneClass, $onehot(class_o))
-  `ASSERT_ALWAYS(BufferRoom, !granted_q || data_ready || stop_i)
+  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
+  `ASSERT_ALWAYS(BufferRoom, !granted_q || data_ready || stop)
   `ASSERT_ALWAYS(QueueRoom, (!issue || queue_ready) && (!(load && head_done) || response_ready))
   `ASSERT_ALWAYS(SignatureRoom, !ends_q || sig_ready)
-  `ASSERT_ALWAYS(SignatureThere, !retire_o || sig_valid)
+  `ASSERT_ALWAYS(SignatureThere, !retire || sig_valid)
   `ASSERT_ALWAYS(Expected, !b_valid_i || response_valid)
   `ASSERT_STABLE(AddressStable, aw_valid_o, aw_ready_i, {aw_addr_o, aw_len_o})
   `ASSERT_STABLE(DataStable, w_valid_o, w_ready_i, {w_data_o, w_strb_o, w_last_o})
 
-  if (MaxBurst > 256) begin : gen_bad_size
-    $fatal(1, "MaxBurst: 256 beats at most");
-  end
-
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Walks the words of a box, row by row, one a step. Takes the next box in the cycle after the last word.
 
+`default_nettype none
 `include "registers.svh"
 
 module dma_walk (
@@ -71,3 +73,5 @@ module dma_walk (
   `FFLNR(left_q, left_d, step_i || load)
   `FFLNR(rows_q, rows_d, step_i || load)
 endmodule
+
+`default_nettype wire

@@ -1,35 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scratchpad of four banks, each serving one read and one write a cycle. Grants are combinational; the lower port number
 // wins a bank. Read data come in the cycle after the grant. A word that a port wants to write is not read in that cycle:
 // the read waits, and sees what was written. A word's bank: arith_pkg::spad_bank; its row: word / 4.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
 module spad #(
     parameter int unsigned Depth = 16,  // bytes of a word
-    parameter int unsigned SpadWords = 1024,  // words, a multiple of four
-    parameter int unsigned Banks = 4,  // four: the hash is made for it
+    parameter int unsigned SpadWords = 1024,  // words: 64 or more, a multiple of four, 2^24 bytes at most
     parameter int unsigned ReadPorts = 6,  // read ports, by priority
-    parameter int unsigned WritePorts = 2,  // write ports, by priority
-    localparam int unsigned AddrW = $clog2(SpadWords)
+    parameter int unsigned WritePorts = 2  // write ports, by priority
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
-    input  logic               rreq_i [ReadPorts],
-    input  logic [  AddrW-1:0] raddr_i[ReadPorts],
+    input  sram_pkg::pins_t   sram_pins_i,
+    output sram_pkg::status_t sram_status_o,
+    input  port_pkg::spad_req_t read_i [ReadPorts],
     output logic               rgnt_o [ReadPorts],
     output logic [8*Depth-1:0] rdata_o[ReadPorts],
-    input  logic               wreq_i [WritePorts],
-    input  logic [  AddrW-1:0] waddr_i[WritePorts],
+    input  port_pkg::spad_req_t write_i[WritePorts],
     input  logic [  Depth-1:0] wbe_i  [WritePorts],
     input  logic [8*Depth-1:0] wdata_i[WritePorts],
     output logic               wgnt_o [WritePorts]
 );
+  localparam int unsigned Banks = chip_pkg::SpadBanks;
+  localparam int unsigned AddrW = $clog2(SpadWords);
   localparam int unsigned RowW = AddrW - 2;
-
-  if (Banks != 4 || SpadWords % 4 != 0 || SpadWords < 64) begin : gen_bad_size
-    $fatal(1, "the scratchpad has four banks and a multiple of four words, 64 or more");
-  end
 
   logic               re    [Banks];
   logic [   RowW-1:0] rrow  [Banks];
@@ -40,13 +38,14 @@ module spad #(
   logic [8*Depth-1:0] wdata [Banks];
   logic [        1:0] rbank [ReadPorts];
   logic [        1:0] rbank_q[ReadPorts];
+  logic [        1:0] wbank [WritePorts];
   logic               clash [ReadPorts];
 
   always_comb begin
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       clash[p] = 1'b0;
       for (int unsigned w = 0; w < WritePorts; w++) begin
-        if (wreq_i[w] && waddr_i[w] == raddr_i[p]) clash[p] = 1'b1;
+        if (write_i[w].valid && write_i[w].addr == read_i[p].addr) clash[p] = 1'b1;
       end
     end
   end
@@ -58,11 +57,11 @@ module spad #(
     end
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       rgnt_o[p] = 1'b0;
-      rbank[p]  = arith_pkg::spad_bank(raddr_i[p][5:0]);
-      if (rreq_i[p] && !clash[p] && !re[rbank[p]]) begin
+      rbank[p]  = arith_pkg::spad_bank(read_i[p].addr[5:0]);
+      if (read_i[p].valid && !clash[p] && !re[rbank[p]]) begin
         rgnt_o[p]      = 1'b1;
         re[rbank[p]]   = 1'b1;
-        rrow[rbank[p]] = raddr_i[p][AddrW-1:2];
+        rrow[rbank[p]] = read_i[p].addr[AddrW-1:2];
       end
     end
   end
@@ -76,14 +75,21 @@ module spad #(
     end
     for (int unsigned p = 0; p < WritePorts; p++) begin
       wgnt_o[p] = 1'b0;
-      if (wreq_i[p] && !we[arith_pkg::spad_bank(waddr_i[p][5:0])]) begin
-        wgnt_o[p] = 1'b1;
-        we[arith_pkg::spad_bank(waddr_i[p][5:0])] = 1'b1;
-        wrow[arith_pkg::spad_bank(waddr_i[p][5:0])] = waddr_i[p][AddrW-1:2];
-        wbe[arith_pkg::spad_bank(waddr_i[p][5:0])] = wbe_i[p];
-        wdata[arith_pkg::spad_bank(waddr_i[p][5:0])] = wdata_i[p];
+      wbank[p]  = arith_pkg::spad_bank(write_i[p].addr[5:0]);
+      if (write_i[p].valid && !we[wbank[p]]) begin
+        wgnt_o[p]       = 1'b1;
+        we[wbank[p]]    = 1'b1;
+        wrow[wbank[p]]  = write_i[p].addr[AddrW-1:2];
+        wbe[wbank[p]]   = wbe_i[p];
+        wdata[wbank[p]] = wdata_i[p];
       end
     end
+  end
+
+  sram_pkg::status_t [Banks-1:0] status;
+  always_comb begin
+    sram_status_o = '0;
+    for (int unsigned b = 0; b < Banks; b++) sram_status_o |= status[b];
   end
 
   for (genvar b = 0; b < Banks; b++) begin : gen_bank
@@ -92,6 +98,8 @@ module spad #(
         .Bytes(Depth)
     ) u_ram (
         .clk_i,
+        .pins_i  (sram_pins_i),
+        .status_o(status[b]),
         .re_i   (re[b]),
         .raddr_i(rrow[b]),
         .rdata_o(rdata[b]),
@@ -105,10 +113,17 @@ module spad #(
   for (genvar p = 0; p < ReadPorts; p++) begin : gen_read
     `FFL(rbank_q[p], rbank[p], rgnt_o[p], '0)
     assign rdata_o[p] = rdata[rbank_q[p]];
-    `ASSERT_STEADY(ReadSteady, rreq_i[p], rgnt_o[p], raddr_i[p])
+    `ASSERT_ALWAYS(ReadInside, !read_i[p].valid || 32'(read_i[p].addr) < SpadWords)
+    `ASSERT_STEADY(ReadSteady, read_i[p].valid, rgnt_o[p], read_i[p].addr)
   end
 
   for (genvar p = 0; p < WritePorts; p++) begin : gen_write
-    `ASSERT_STEADY(WriteSteady, wreq_i[p], wgnt_o[p], {waddr_i[p], wbe_i[p], wdata_i[p]})
+    `ASSERT_ALWAYS(WriteInside, !write_i[p].valid || 32'(write_i[p].addr) < SpadWords)
+    `ASSERT_STEADY(WriteSteady, write_i[p].valid, wgnt_o[p], {write_i[p].addr, wbe_i[p], wdata_i[p]})
   end
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

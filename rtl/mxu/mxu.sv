@@ -1,45 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
 // The matrix engine: executes MATMUL as docs/numerics.md defines it and hands rows of C accumulators to the VPU.
 //
 // Pipeline of a beat: issue (scratchpad grant) | word arrives, edge | products, column sums | accumulate | signature.
 // A second instruction is taken while the first still streams, so that its first tile is loaded early; a fault is
 // raised only when it belongs to the oldest unretired instruction. `stop_i` drops everything, accumulators included.
 
+`default_nettype none
 `include "registers.svh"
 `include "assertions.svh"
 
 module mxu
   import mxu_pkg::*;
 #(
-    parameter int unsigned Depth = 16,  // bytes of a scratchpad word, length of a dot product
-    parameter int unsigned Cols = 8,  // columns
-    parameter int unsigned Rows = 64,  // rows of an accumulator bank
+    parameter int unsigned Depth = 16,  // bytes of a scratchpad word, length of a dot product: 16, 32 or 64
+    parameter int unsigned Cols = 8,  // columns: Depth or half of it
+    parameter int unsigned Rows = 64,  // rows of an accumulator bank, 2 to 255
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
-    parameter int unsigned Tables = 8,  // code tables
-    localparam int unsigned AddrW = $clog2(SpadWords)
+    parameter int unsigned Tables = 8  // code tables, 1 to 8
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
-    input  logic                          stop_i,               // level: drop everything, start nothing
-    // queue
-    input  logic                          instr_valid_i,
-    output logic                          instr_ready_o,
-    input  isa_pkg::matmul_t              instr_i,
-    input  logic                          token_wait_i,         // the queue's head waits for tokens
-    output logic                          retire_o,             // pulse
-    output logic            [       31:0] retire_sig_o,         // with retire_o
-    output logic                          fault_o,              // level until stop_i
-    output isa_pkg::trap_e                fault_cause_o,
-    output logic                          idle_o,               // nothing is unretired, the banks are drained
-    output logic            [Classes-1:0] class_o,              // one-hot, by class_e
+    input  sram_pkg::pins_t               sram_pins_i,
+    output sram_pkg::status_t             sram_status_o,
+    input  port_pkg::engine_req_t         engine_i,
+    output port_pkg::engine_rsp_t         engine_o,
     // scratchpad: streamed and stationary operand
-    output logic                          stream_rreq_o,
-    output logic            [  AddrW-1:0] stream_raddr_o,
-    input  logic                          stream_rgnt_i,
-    input  logic            [8*Depth-1:0] stream_rdata_i,
-    output logic                          weight_rreq_o,
-    output logic            [  AddrW-1:0] weight_raddr_o,
-    input  logic                          weight_rgnt_i,
-    input  logic            [8*Depth-1:0] weight_rdata_i,
+    output port_pkg::spad_req_t           stream_o,
+    input  logic                          stream_gnt_i,
+    input  logic            [8*Depth-1:0] stream_data_i,
+    output port_pkg::spad_req_t           weight_o,
+    input  logic                          weight_gnt_i,
+    input  logic            [8*Depth-1:0] weight_data_i,
     // accumulator rows
     output logic                          acc_valid_o,
     output logic       [Cols-1:0][  31:0] acc_data_o,
@@ -47,12 +38,17 @@ module mxu
     // code tables
     input  logic signed     [        7:0] decode_i[Tables][16]
 );
+  localparam int unsigned AddrW = $clog2(SpadWords);
+
   // Instruction and the two generators.
-  logic stream_valid, stream_taken, load_valid, loader_done, setup_ahead;
+  logic stop, ready, retire, stream_valid, stream_taken, load_valid, loader_done, setup_ahead;
   stream_job_t stream_job;
   load_job_t load_job;
   logic offered, out_of_range, go, loader_fault, tile_ready, swap;
   beat_t beat;
+  logic [AddrW-1:0] stream_addr, weight_addr;
+
+  assign stop = engine_i.stop;
 
   mxu_setup #(
       .Depth(Depth),
@@ -60,10 +56,10 @@ module mxu
   ) u_setup (
       .clk_i,
       .rst_ni,
-      .stop_i,
-      .instr_valid_i,
-      .instr_i,
-      .instr_ready_o,
+      .stop_i(stop),
+      .instr_valid_i(engine_i.valid),
+      .instr_i(engine_i.instr),
+      .instr_ready_o(ready),
       .stream_valid_o(stream_valid),
       .load_valid_o(load_valid),
       .stream_job_o(stream_job),
@@ -80,13 +76,13 @@ module mxu
   ) u_stream (
       .clk_i,
       .rst_ni,
-      .stop_i,
+      .stop_i(stop),
       .job_valid_i(stream_valid),
       .job_i(stream_job),
       .job_taken_o(stream_taken),
       .beat_valid_o(offered),
       .beat_o(beat),
-      .beat_addr_o(stream_raddr_o),
+      .beat_addr_o(stream_addr),
       .beat_range_o(out_of_range),
       .beat_ready_i(go)
   );
@@ -100,11 +96,11 @@ module mxu
   assign wait_acc = beat.last && !row_free;
   assign wait_row = beat.last && !beat.step.target.first && step_q && row_q == beat.step.target.row;
   assign clear = offered && !out_of_range && !wait_tile && !wait_acc && !wait_row;
-  assign stream_rreq_o = clear && !beat.feed.pad;
-  assign go = clear && (beat.feed.pad || stream_rgnt_i);
+  assign stream_o = '{valid: clear && !beat.feed.pad, addr: 20'(stream_addr)};
+  assign go = clear && (beat.feed.pad || stream_gnt_i);
   assign swap = go && beat.swap;
-  `FF(step_q, go && beat.last && !stop_i, 1'b0)
-  `FF(second_q, go && beat.last && beat.step.more && !stop_i, 1'b0)
+  `FF(step_q, go && beat.last && !stop, 1'b0)
+  `FF(second_q, go && beat.last && beat.step.more && !stop, 1'b0)
   `FFLNR(row_q, beat.step.target.row, go)
 
   // The word arrives.
@@ -112,7 +108,7 @@ module mxu
   beat_t word_q;
   logic [7:0] operand[Depth], window[9][Depth], weight[Cols][Depth];
 
-  `FF(word_valid_q, go && !stop_i, 1'b0)
+  `FF(word_valid_q, go && !stop, 1'b0)
   `FFLNR(word_q, beat, go)
 
   mxu_edge #(
@@ -122,7 +118,7 @@ module mxu
       .clk_i,
       .valid_i(word_valid_q),
       .feed_i(word_q.feed),
-      .word_i(stream_rdata_i),
+      .word_i(stream_data_i),
       .decode_i,
       .operand_o(operand),
       .window_o(window)
@@ -138,16 +134,16 @@ module mxu
   ) u_loader (
       .clk_i,
       .rst_ni,
-      .stop_i,
+      .stop_i(stop),
       .job_valid_i(load_valid),
       .job_i(load_job),
       .done_o(loader_done),
       .fault_o(loader_fault),
       .swap_i(swap),
       .ready_o(tile_ready),
-      .rreq_o(weight_rreq_o),
-      .raddr_o(weight_raddr_o),
-      .rgnt_i(weight_rgnt_i),
+      .rreq_o(weight_o.valid),
+      .raddr_o(weight_addr),
+      .rgnt_i(weight_gnt_i),
       .write_o(write),
       .transpose_o(write_transpose),
       .upper_o(write_upper),
@@ -156,6 +152,8 @@ module mxu
       .index_o(write_index),
       .columns_o(write_columns)
   );
+
+  assign weight_o.addr = 20'(weight_addr);
 
   mxu_tile #(
       .Depth(Depth),
@@ -170,7 +168,7 @@ module mxu
       .keep_high_i(write_keep_high),
       .index_i(write_index),
       .columns_i(write_columns),
-      .word_i(weight_rdata_i),
+      .word_i(weight_data_i),
       .weight_o(weight)
   );
 
@@ -191,7 +189,7 @@ module mxu
       run_d.phase = 1'b1;
       upper_d = 1'b1;
     end
-    if (stop_i) step_valid_d = 1'b0;
+    if (stop) step_valid_d = 1'b0;
   end
   `FF(step_valid_q, step_valid_d, 1'b0)
   `FF(upper_q, step_valid_d && upper_d, 1'b0)
@@ -232,7 +230,9 @@ module mxu
   ) u_acc (
       .clk_i,
       .rst_ni,
-      .stop_i,
+      .stop_i(stop),
+      .sram_pins_i,
+      .sram_status_o,
       .ask_group_i(beat.step.target.group),
       .ask_first_i(beat.step.target.first),
       .ask_row_i(highest_row),
@@ -257,25 +257,29 @@ module mxu
   ) u_signature (
       .clk_i,
       .rst_ni,
-      .stop_i,
+      .stop_i(stop),
       .valid_i(row_valid),
       .row_i(row),
       .index_i(row_index),
       .group_last_i(row_group_last),
       .job_last_i(row_job_last),
-      .retire_o,
-      .signature_o(retire_sig_o)
+      .retire_o(retire),
+      .signature_o(engine_o.signature)
   );
 
   // Instructions in flight: setup and loader hold the youngest, the stream the same one or the one before.
   logic [2:0] unretired_d, unretired_q;
-  assign unretired_d = stop_i ? '0 : unretired_q + 3'(instr_valid_i && instr_ready_o) - 3'(retire_o);
+  assign unretired_d = stop ? '0 : unretired_q + 3'(engine_i.valid && ready) - 3'(retire);
   `FF(unretired_q, unretired_d, '0)
 
-  assign fault_o = !stop_i && ((loader_fault && unretired_q == 3'd1) ||
-                               (offered && out_of_range && unretired_q == (setup_ahead ? 3'd2 : 3'd1)));
-  assign fault_cause_o = fault_o ? isa_pkg::TrapRange : isa_pkg::TrapNone;
-  assign idle_o = unretired_q == '0 && acc_empty;
+  logic fault;
+  assign fault = !stop && ((loader_fault && unretired_q == 3'd1) ||
+                           (offered && out_of_range && unretired_q == (setup_ahead ? 3'd2 : 3'd1)));
+  assign engine_o.ready = ready;
+  assign engine_o.retire = retire;
+  assign engine_o.fault = fault;
+  assign engine_o.cause = fault ? isa_pkg::TrapRange : isa_pkg::TrapNone;
+  assign engine_o.idle = unretired_q == '0 && acc_empty;
 
   // Why this cycle issued no step.
   class_e cycle_class;
@@ -284,13 +288,20 @@ module mxu
     else if (offered && wait_tile) cycle_class = ClassWeights;
     else if (offered && wait_acc) cycle_class = ClassAcc;
     else if (offered && clear && !go) cycle_class = ClassSpad;
-    else if (unretired_q != '0 || (instr_valid_i && instr_ready_o)) cycle_class = ClassFill;
-    else if (token_wait_i) cycle_class = ClassToken;
+    else if (unretired_q != '0 || (engine_i.valid && ready)) cycle_class = ClassFill;
+    else if (engine_i.token_wait) cycle_class = ClassToken;
     else cycle_class = ClassEmpty;
-    class_o = '0;
-    class_o[cycle_class] = 1'b1;
+    engine_o.cycle_class = '0;
+    engine_o.cycle_class[cycle_class] = 1'b1;
   end
 
   `ASSERT_ALWAYS(WindowKept, !(step_valid_q && run_q.more && !upper_q && word_valid_q && word_q.last))
-  `ASSERT_STABLE(StreamRequestStable, stream_rreq_o, stream_rgnt_i || stop_i, stream_raddr_o)
+  `ASSERT_STABLE(StreamRequestStable, stream_o.valid, stream_gnt_i || stop, stream_o.addr)
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

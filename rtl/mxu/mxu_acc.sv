@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Accumulators: two banks. The first step of a row overwrites, later ones accumulate; a complete group is drained in
 // order through ready/valid while the other bank fills. Groups are numbered modulo 8 and alternate between the banks.
 // A row of the group that drains may be overwritten as soon as it has been read.
 
+`default_nettype none
 `include "registers.svh"
 `include "assertions.svh"
 
@@ -9,11 +11,13 @@ module mxu_acc
   import mxu_pkg::*;
 #(
     parameter int unsigned Cols = 8,  // columns
-    parameter int unsigned Rows = 64  // rows of a bank
+    parameter int unsigned Rows = 64  // rows of a bank, 2 to 255
 ) (
     input  logic                         clk_i,
     input  logic                         rst_ni,
     input  logic                         stop_i,
+    input  sram_pkg::pins_t         sram_pins_i,
+    output sram_pkg::status_t       sram_status_o,
     // may a step that writes this row be issued?
     input  logic        [           2:0] ask_group_i,
     input  logic                         ask_first_i,
@@ -42,7 +46,7 @@ module mxu_acc
   logic add_q;
   target_t target_q;
   logic [31:0] new_row[Cols];
-  logic [31:0] rdata[2][Cols];
+  logic [Cols-1:0][31:0] rdata[2], wdata;
   logic read_old;
 
   assign read_old = valid_i && !target_i.first;
@@ -51,9 +55,11 @@ module mxu_acc
 
   always_comb begin
     new_row = '{default: '0};
+    wdata   = '0;
     if (add_q) begin
       for (int unsigned c = 0; c < Cols; c++) begin
         new_row[c] = sum_i[c] + (target_q.first ? '0 : rdata[target_q.group[0]][c]);
+        wdata[c]   = new_row[c];
       end
     end
   end
@@ -72,7 +78,7 @@ module mxu_acc
   logic [7:0] rows_q[4];  // last row of the groups between fill and drain
   logic [7:0] row_d, row_q;
   logic out_valid_d, out_valid_q;
-  logic [Cols-1:0][31:0] out_d, out_q;
+  logic [Cols-1:0][31:0] out_q;
 
   assign hand_over = add_q && target_q.group_last;
   `FFLNR(rows_q[target_q.group[1:0]], target_q.row, hand_over)
@@ -110,13 +116,7 @@ module mxu_acc
   `FFLNR(fetched_last_q, last_row, read_row)
   `FF(out_valid_q, out_valid_d, 1'b0)
 
-  always_comb begin
-    out_d = '0;
-    if (move) begin
-      for (int unsigned c = 0; c < Cols; c++) out_d[c] = rdata[fetched_bank_q][c];
-    end
-  end
-  `FFLNR(out_q, out_d, move)
+  `FFLNR(out_q, rdata[fetched_bank_q], move)
   `FFLNR(out_last_q, fetched_last_q, move)
 
   assign acc_valid_o = out_valid_q;
@@ -133,20 +133,26 @@ module mxu_acc
   assign free_o = (!ask_last_i || ungone <= 3'd1) &&
       (ask_first_i ? (unread <= 3'd1 || (unread == 3'd2 && ask_row_i < row_q)) : unleft <= 3'd1);
 
+  sram_pkg::status_t [1:0] status;
+  assign sram_status_o = status[0] | status[1];
+
   for (genvar b = 0; b < 2; b++) begin : gen_bank
     logic drain;
     assign drain = read_row && read_q[0] == 1'(b);
-    mxu_acc_bank #(
-        .Cols(Cols),
-        .Rows(Rows)
-    ) u_bank (
+    ram_1r1w #(
+        .Words(Rows),
+        .Bytes(4 * Cols)
+    ) u_ram (
         .clk_i,
+        .pins_i(sram_pins_i),
+        .status_o(status[b]),
         .re_i(drain || (read_old && target_i.group[0] == 1'(b))),
         .raddr_i(RowW'(drain ? row_q : target_i.row)),
         .rdata_o(rdata[b]),
         .we_i(add_q && target_q.group[0] == 1'(b)),
         .waddr_i(RowW'(target_q.row)),
-        .wdata_i(new_row)
+        .wbe_i('1),
+        .wdata_i(wdata)
     );
   end
 
@@ -156,4 +162,9 @@ module mxu_acc
                              target_q.row == target_i.row))
   `ASSERT_ALWAYS(InOrder, !hand_over || target_q.group == handed_q)
   `ASSERT_STABLE(OutputStable, acc_valid_o, acc_ready_i || stop_i, acc_data_o)
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_lanes(Cols))
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
 endmodule
+
+`default_nettype wire

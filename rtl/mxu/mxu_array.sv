@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // The array: C columns, each the dot product of D operand bytes with its D stationary bytes, registered.
 // Dense steps give every column the same operand; depthwise steps give column c the nine window bytes of its channel.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module mxu_array
@@ -102,4 +105,8 @@ module mxu_array
 
   `FFLNR(sum_q, sum_d, en_i)
   assign sum_o = sum_q;
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
 endmodule
+
+`default_nettype wire

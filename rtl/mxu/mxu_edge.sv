@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // Edge of the array: turns an arriving word into D operand bytes, decoding table codes once a row, filling in padding
 // and clearing the lanes that do not count. Depthwise words build the 3x3 window of D channels instead:
 // rows 0 and 1 of a column wait until row 2 has come, then the window shifts by one column and stands for at
 // least three cycles.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module mxu_edge
@@ -19,7 +22,7 @@ module mxu_edge
     output logic        [        7:0] operand_o[Depth],
     output logic        [        7:0] window_o [9][Depth]
 );
-  localparam int unsigned TableW = $clog2(Tables);
+  localparam int unsigned TableW = chip_pkg::index_width(Tables);  // decode lets no other table pass
   localparam int unsigned HalfW = 4 * Depth;
 
   logic [7:0] bytes[Depth], operand_q[Depth];
@@ -82,4 +85,9 @@ module mxu_edge
   `FFLNR(column_q[1], bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd1)
   `FFLNR(window_q, window_d, shift)
   assign window_o = window_q;
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stationary loader: requests the words of every tile in the order of use, a tile ahead of the stream, and hands each
 // word to the tile registers in the cycle after its grant. Only columns and rows that exist are read.
 
+`default_nettype none
 `include "registers.svh"
 `include "assertions.svh"
 
@@ -172,4 +174,9 @@ module mxu_loader
 
   `ASSERT_ALWAYS(SwapNeedsTile, !swap_i || ready_q)
   `ASSERT_STABLE(RequestStable, rreq_o, rgnt_i || stop_i, raddr_o)
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

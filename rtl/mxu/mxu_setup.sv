@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes a MATMUL and works out what the address generators need: products of strides, the origin, tile and pixel
 // counts. The job stands three cycles after the instruction was taken, until both generators are done with it.
 
+`default_nettype none
 `include "registers.svh"
 `include "assertions.svh"
 
@@ -139,4 +141,8 @@ module mxu_setup
   assign unused_misaligned = word_fields % 24'(Depth) != '0 ||
       tile_fields % 24'(instr_i.transpose ? Cols : Depth) != '0;
   `ASSERT_ALWAYS(Aligned, !take || !unused_misaligned)
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
 endmodule
+
+`default_nettype wire

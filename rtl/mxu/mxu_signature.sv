@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Signature of the rows that became final, and the retirement that carries it: sum over 32-bit words of
 // rotl(word ^ a, a), a the word's running index since the instruction's start in drain order.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module mxu_signature #(
@@ -53,4 +56,8 @@ module mxu_signature #(
   `FF(sum_q, sum_d, '0)
   assign retire_o = last_q[2];
   assign signature_o = sum_q;
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_lanes(Cols))
 endmodule
+
+`default_nettype wire

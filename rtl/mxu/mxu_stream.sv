@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Address generator of the stream: walks block, column tile, step, phase and pixel (depthwise: block, group, pixel,
 // window column, window row) and offers one beat a cycle, with no gap between passes, tiles or blocks.
 // Every address is a sum of two registers; a beat whose word lies beyond the scratchpad is marked, not requested.
 
+`default_nettype none
 `include "registers.svh"
 `include "assertions.svh"
 
@@ -293,4 +295,9 @@ module mxu_stream
   assign beat_range_o = range_q;
 
   `ASSERT_STABLE(BeatStable, valid_q, beat_ready_i || stop_i, {beat_q, addr_q, range_q})
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // The stationary tile, double-buffered: words fill the shadow, `swap_i` copies it to the active tile.
 // Columns that do not exist are cleared. A write clocks the flops of the columns that it changes. Bytes are kept as `stored_weight` makes them.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module mxu_tile
@@ -58,4 +61,8 @@ module mxu_tile
 
   `FFLNR(active_q, shadow_q, swap_i)
   assign weight_o = active_q;
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
 endmodule
+
+`default_nettype wire

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arithmetic that several modules share, defined to the bit in docs/numerics.md.
 
 package arith_pkg;

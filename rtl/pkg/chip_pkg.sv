@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sizes and types that the control blocks share.
 
 package chip_pkg;
@@ -25,5 +26,46 @@ package chip_pkg;
   localparam int unsigned VpuClasses = 7;
 
   localparam int unsigned CounterW = 48;  // bits of a cycle counter
+
+  localparam int unsigned SpadBanks = 4;  // banks of the scratchpad: the hash of words is made for four
+  localparam int unsigned InFlight = 4;  // instructions that an engine may hold, a power of two
+
+  // Bits of an index into so many.
+  function automatic int unsigned index_width(input int unsigned count);
+    return (count > 1) ? $clog2(count) : 1;
+  endfunction
+
+  // The range of each size of the chip. Every module checks what it is given when it is elaborated.
+  function automatic bit legal_depth(input int unsigned depth);  // bytes of a word
+    return depth == 16 || depth == 32 || depth == 64;
+  endfunction
+
+  function automatic bit legal_cols(input int unsigned cols, input int unsigned depth);
+    return legal_depth(depth) && (cols == depth || 2 * cols == depth);
+  endfunction
+
+  function automatic bit legal_lanes(input int unsigned cols);  // of what does not know the depth
+    return cols == 8 || cols == 16 || cols == 32 || cols == 64;
+  endfunction
+
+  function automatic bit legal_rows(input int unsigned rows);  // of an accumulator bank
+    return rows >= 2 && rows <= 255;
+  endfunction
+
+  function automatic bit legal_spad(input int unsigned words, input int unsigned depth);
+    return words >= 64 && words % 4 == 0 && words <= (1 << 24) / depth;  // 24-bit byte addresses
+  endfunction
+
+  function automatic bit legal_program(input int unsigned words);  // microwords
+    return words >= 4 && words <= 256 && words % 2 == 0;
+  endfunction
+
+  function automatic bit legal_tables(input int unsigned tables);
+    return tables >= 1 && tables <= 8;
+  endfunction
+
+  function automatic bit legal_queue(input int unsigned queue);
+    return queue == 2 || queue == 4 || queue == 8;
+  endfunction
 
 endpackage

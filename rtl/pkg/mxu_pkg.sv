@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Types of the matrix engine and the arithmetic of one cell of its array.
 
 package mxu_pkg;

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Vector engine: runs VECTOR instructions (docs/numerics.md, VECTOR), a group of C elements a cycle.
 // Sources are accumulator rows, the scratchpad (two streams) and the lanes' parameters; results go to the
 // scratchpad and to the row scalars. See docs/architecture.md for retirement, traps, cycle classes and the signature.
-// Over 400 lines because it wires a dozen parts, each in a file of its own; a level between would pass the same ports.
 
+`default_nettype none
 `include "assertions.svh"
 `include "registers.svh"
 
@@ -11,44 +12,25 @@ module vpu
   import isa_pkg::*;
   import vpu_pkg::*;
 #(
-    parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D)
-    parameter int unsigned Cols      = 8,      // lanes (C)
-    parameter int unsigned Rows      = 64,     // most pixels of a block (R)
+    parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D): 16, 32 or 64
+    parameter int unsigned Cols      = 8,      // lanes (C): D or half of it
+    parameter int unsigned Rows      = 64,     // most pixels of a block (R), 2 to 255
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
-    parameter int unsigned ProgWords = 64,     // microwords of the program store
-    parameter int unsigned Tables    = 8,      // code tables
-    localparam int unsigned AddrW    = $clog2(SpadWords),
+    parameter int unsigned ProgWords = 64,     // microwords of the program store: 4 to 256, even
+    parameter int unsigned Tables    = 8,      // code tables, 1 to 8
     localparam int unsigned ProgAddrW = $clog2(ProgWords * MicrowordBytes / Depth)
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
-    // engine port
-    input  logic                          instr_valid_i,
-    input  vector_t                       instr_i,
-    output logic                          instr_ready_o,
-    input  logic                          token_wait_i,
-    output logic                          retire_o,
-    output logic        [           31:0] retire_sig_o,
-    output logic                          fault_o,
-    output trap_e                         fault_cause_o,
-    input  logic                          stop_i,
-    output logic                          idle_o,
-    output logic        [ VpuClasses-1:0] class_o,
-    // scratchpad: streams A and B, parameters, destination
-    output logic                          a_rreq_o,
-    output logic        [      AddrW-1:0] a_raddr_o,
-    input  logic                          a_rgnt_i,
-    input  logic        [    8*Depth-1:0] a_rdata_i,
-    output logic                          b_rreq_o,
-    output logic        [      AddrW-1:0] b_raddr_o,
-    input  logic                          b_rgnt_i,
-    input  logic        [    8*Depth-1:0] b_rdata_i,
-    output logic                          p_rreq_o,
-    output logic        [      AddrW-1:0] p_raddr_o,
-    input  logic                          p_rgnt_i,
-    input  logic        [    8*Depth-1:0] p_rdata_i,
-    output logic                          wreq_o,
-    output logic        [      AddrW-1:0] waddr_o,
+    input  sram_pkg::pins_t               sram_pins_i,
+    output sram_pkg::status_t             sram_status_o,
+    input  port_pkg::engine_req_t         engine_i,
+    output port_pkg::engine_rsp_t         engine_o,
+    // scratchpad: streams A and B, parameters; destination
+    output port_pkg::spad_req_t           read_o [3],
+    input  logic                          rgnt_i [3],
+    input  logic        [    8*Depth-1:0] rdata_i[3],
+    output port_pkg::spad_req_t           write_o,
     output logic        [      Depth-1:0] wbe_o,
     output logic        [    8*Depth-1:0] wdata_o,
     input  logic                          wgnt_i,
@@ -64,18 +46,19 @@ module vpu
     input  logic        [  ProgAddrW-1:0] prog_addr_i,
     input  logic        [    8*Depth-1:0] prog_wdata_i
 );
+  localparam int unsigned AddrW = $clog2(SpadWords);
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned ProgW = $clog2(ProgWords);
   localparam int unsigned WordShift = $clog2(Depth);
   localparam int unsigned LaneW = $clog2(Cols);
 
-  typedef logic signed [7:0] decode_t[16];
-  typedef logic signed [15:0] threshold_t[15];
-
   // -- Sequencer -----------------------------------------------------------------------------------
 
-  vector_t instr;
+  vector_t offered, instr;
   microword_t word, fetched;
+  logic stop;
+  assign offered = engine_i.instr;
+  assign stop    = engine_i.stop;
   logic start, waiting, stopped, setup, prog_read, drained, issue;
   logic [ProgW-1:0] prog_index;
   logic [7:0] row;
@@ -86,18 +69,19 @@ module vpu
 
   vpu_sequencer #(
       .Cols(Cols),
-      .ProgWords(ProgWords)
+      .ProgWords(ProgWords),
+      .Tables(Tables)
   ) u_sequencer (
       .clk_i,
       .rst_ni,
-      .instr_valid_i,
-      .instr_i,
-      .instr_ready_o,
-      .stop_i,
+      .instr_valid_i(engine_i.valid),
+      .instr_i(offered),
+      .instr_ready_o(engine_o.ready),
+      .stop_i(stop),
       .start_o(start),
-      .retire_o,
-      .fault_o,
-      .fault_cause_o,
+      .retire_o(engine_o.retire),
+      .fault_o(engine_o.fault),
+      .fault_cause_o(engine_o.cause),
       .waiting_o(waiting),
       .stopped_o(stopped),
       .instr_o(instr),
@@ -127,6 +111,8 @@ module vpu
       .ProgWords(ProgWords)
   ) u_program_store (
       .clk_i,
+      .sram_pins_i,
+      .sram_status_o,
       .prog_we_i,
       .prog_addr_i,
       .prog_wdata_i,
@@ -138,8 +124,8 @@ module vpu
   // -- What the microword in hand needs ------------------------------------------------------------
 
   logic vector_kind, use_acc, use_a, use_b, use_d, use_param;
-  decode_t decode_a_q, decode_b_q, decode_e_q;
-  threshold_t threshold_q;
+  logic signed [7:0] decode_a[16], decode_b[16], decode_e[16];
+  logic signed [15:0] threshold[15];
   logic [Cols-1:0] tail;
 
   assign vector_kind = word.kind == KindVector;
@@ -150,105 +136,64 @@ module vpu
   assign use_param   = vector_kind &&
                        (word.addend == AddendBias || word.mul == MultiplyParam || word.zp_param);
 
-  // Plain codes stand for themselves.
-  function automatic decode_t next_decode(input logic [1:0] format, input logic [2:0] code_table);
-    for (int unsigned i = 0; i < 16; i++) begin
-      next_decode[i] = format == FormatUint4 ? 8'(i) : decode_i[code_table][i];
-    end
-  endfunction
-
-  `FFLNR(decode_a_q, next_decode(word.fmt_a, word.table_a), setup)
-  `FFLNR(decode_b_q, next_decode(word.fmt_b, word.table_b), setup)
-  `FFLNR(decode_e_q, next_decode(FormatTable4, word.table_e), setup)
-  `FFLNR(threshold_q, threshold_i[word.table_e], setup)
+  vpu_tables #(
+      .Tables(Tables)
+  ) u_tables (
+      .clk_i,
+      .setup_i(setup),
+      .word_i(word),
+      .decode_i,
+      .threshold_i,
+      .decode_a_o(decode_a),
+      .decode_b_o(decode_b),
+      .decode_e_o(decode_e),
+      .threshold_o(threshold)
+  );
 
   // Lanes of the last group that count.
   assign tail = instr.n[LaneW-1:0] == '0 ? '1 : ~({Cols{1'b1}} << instr.n[LaneW-1:0]);
 
   // -- Addresses -----------------------------------------------------------------------------------
 
-  logic [ByteW-1:0] a_addr, b_addr, d_addr;
+  logic [ByteW-1:0] addr[3];
   logic [2:0] misaligned, outside;
 
-  vpu_stream_address #(
+  vpu_addresses #(
       .Cols(Cols),
       .Depth(Depth),
       .SpadWords(SpadWords)
-  ) u_a_address (
+  ) u_addresses (
       .clk_i,
       .rst_ni,
       .start_i(start),
-      .base_i(instr_i.a),
-      .row_stride_i(instr.a_row),
-      .pix_stride_i(instr.a_pix),
-      .half_i(word.fmt_a != FormatInt8),
-      .double_i(1'b0),
+      .begins_i(offered),
+      .instr_i(instr),
+      .word_i(word),
       .step_i(issue),
       .row_end_i(row_end),
       .block_end_i(block_end),
       .first_group_i(first_group),
       .last_group_i(last_group),
       .advance_i(next_block),
-      .addr_o(a_addr),
-      .misaligned_o(misaligned[0]),
-      .outside_o(outside[0])
-  );
-
-  vpu_stream_address #(
-      .Cols(Cols),
-      .Depth(Depth),
-      .SpadWords(SpadWords)
-  ) u_b_address (
-      .clk_i,
-      .rst_ni,
-      .start_i(start),
-      .base_i(instr_i.b),
-      .row_stride_i(instr.b_row),
-      .pix_stride_i(instr.b_pix),
-      .half_i(word.fmt_b != FormatInt8),
-      .double_i(1'b0),
-      .step_i(issue),
-      .row_end_i(row_end),
-      .block_end_i(block_end),
-      .first_group_i(first_group),
-      .last_group_i(last_group),
-      .advance_i(next_block),
-      .addr_o(b_addr),
-      .misaligned_o(misaligned[1]),
-      .outside_o(outside[1])
-  );
-
-  vpu_stream_address #(
-      .Cols(Cols),
-      .Depth(Depth),
-      .SpadWords(SpadWords)
-  ) u_d_address (
-      .clk_i,
-      .rst_ni,
-      .start_i(start),
-      .base_i(instr_i.d),
-      .row_stride_i(instr.d_row),
-      .pix_stride_i(instr.d_pix),
-      .half_i(word.dst == DestinationNibble),
-      .double_i(word.dst == DestinationInt16),
-      .step_i(issue),
-      .row_end_i(row_end),
-      .block_end_i(block_end),
-      .first_group_i(first_group),
-      .last_group_i(last_group),
-      .advance_i(next_block),
-      .addr_o(d_addr),
-      .misaligned_o(misaligned[2]),
-      .outside_o(outside[2])
+      .addr_o(addr),
+      .misaligned_o(misaligned),
+      .outside_o(outside)
   );
 
   // -- Operands ------------------------------------------------------------------------------------
 
-  logic enable, a_ready, b_ready, param_ready, param_outside, param_idle, address_fault, sound, operands;
-  logic [1:0] bank_busy;
+  logic enable, param_ready, param_outside, param_idle, address_fault, sound, operands;
+  logic [1:0] bank_busy, port_ready;
   logic [2:0] used;
-  logic [8*Depth-1:0] a_word, b_word;
+  logic [8*Depth-1:0] source[2];
   parameter_t parameters[2][Cols];
+  logic [AddrW-1:0] raddr[3], waddr;
+
+  for (genvar p = 0; p < 3; p++) begin : gen_read
+    assign read_o[p].addr = 20'(raddr[p]);
+    `ASSERT_STABLE(ReadStable, read_o[p].valid, rgnt_i[p] || (p < 2 && stop), read_o[p].addr)
+  end
+  assign write_o.addr  = 20'(waddr);
 
   assign used          = {use_d, use_b, use_a};
   assign address_fault = |(used & (misaligned | outside));
@@ -256,41 +201,25 @@ module vpu
   assign sound         = !address_fault && (!use_param || (param_ready && !param_outside));
   assign element_cause = |(used & misaligned) ? TrapAlignment : TrapRange;
 
-  vpu_read_port #(
-      .Depth(Depth),
-      .AddrW(AddrW)
-  ) u_a_port (
-      .clk_i,
-      .rst_ni,
-      .need_i(waiting && use_a && sound),
-      .addr_i(a_addr[WordShift+:AddrW]),
-      .ready_o(a_ready),
-      .issue_i(issue),
-      .enable_i(enable),
-      .word_o(a_word),
-      .rreq_o(a_rreq_o),
-      .raddr_o(a_raddr_o),
-      .rgnt_i(a_rgnt_i),
-      .rdata_i(a_rdata_i)
-  );
-
-  vpu_read_port #(
-      .Depth(Depth),
-      .AddrW(AddrW)
-  ) u_b_port (
-      .clk_i,
-      .rst_ni,
-      .need_i(waiting && use_b && sound),
-      .addr_i(b_addr[WordShift+:AddrW]),
-      .ready_o(b_ready),
-      .issue_i(issue),
-      .enable_i(enable),
-      .word_o(b_word),
-      .rreq_o(b_rreq_o),
-      .raddr_o(b_raddr_o),
-      .rgnt_i(b_rgnt_i),
-      .rdata_i(b_rdata_i)
-  );
+  for (genvar s = 0; s < 2; s++) begin : gen_port
+    vpu_read_port #(
+        .Depth(Depth),
+        .AddrW(AddrW)
+    ) u_port (
+        .clk_i,
+        .rst_ni,
+        .need_i(waiting && used[s] && sound),
+        .addr_i(addr[s][WordShift+:AddrW]),
+        .ready_o(port_ready[s]),
+        .issue_i(issue),
+        .enable_i(enable),
+        .word_o(source[s]),
+        .rreq_o(read_o[s].valid),
+        .raddr_o(raddr[s]),
+        .rgnt_i(rgnt_i[s]),
+        .rdata_i(rdata_i[s])
+    );
+  end
 
   vpu_parameters #(
       .Depth(Depth),
@@ -311,42 +240,35 @@ module vpu
       .outside_o(param_outside),
       .idle_o(param_idle),
       .parameter_o(parameters),
-      .rreq_o(p_rreq_o),
-      .raddr_o(p_raddr_o),
-      .rgnt_i(p_rgnt_i),
-      .rdata_i(p_rdata_i)
+      .rreq_o(read_o[2].valid),
+      .raddr_o(raddr[2]),
+      .rgnt_i(rgnt_i[2]),
+      .rdata_i(rdata_i[2])
   );
 
   // -- Issue ---------------------------------------------------------------------------------------
 
   element_t element;
-  assign element = '{
-          row: row,
-          first: first_group,
-          last: last_group,
-          bank: bank,
-          a_offset: 8'(a_addr[WordShift-1:0]),
-          b_offset: 8'(b_addr[WordShift-1:0]),
-          dest: d_addr
-      };
+  assign element = '{row: row, first: first_group, last: last_group, bank: bank, dest: addr[2],
+                     a_offset: 8'(addr[0][WordShift-1:0]), b_offset: 8'(addr[1][WordShift-1:0])};
 
-  assign operands = waiting && sound && !stop_i && enable && a_ready && b_ready;
+  assign operands = waiting && sound && !stop && enable && port_ready == '1;
   assign issue = operands && (!use_acc || acc_valid_i);
   assign acc_ready_o = operands && use_acc;
 
   always_comb begin
-    class_o = '0;
+    engine_o.cycle_class = '0;
     if (waiting) begin
-      if (issue) class_o[ClassActive] = 1'b1;
-      else if (use_param && !param_ready) class_o[VpuClassParam] = 1'b1;
-      else if (use_acc && !acc_valid_i) class_o[VpuClassAcc] = 1'b1;
-      else if (element_fault || stop_i) class_o[VpuClassFill] = 1'b1;
-      else class_o[VpuClassSpad] = 1'b1;
+      if (issue) engine_o.cycle_class[ClassActive] = 1'b1;
+      else if (use_param && !param_ready) engine_o.cycle_class[VpuClassParam] = 1'b1;
+      else if (use_acc && !acc_valid_i) engine_o.cycle_class[VpuClassAcc] = 1'b1;
+      else if (element_fault || stop) engine_o.cycle_class[VpuClassFill] = 1'b1;
+      else engine_o.cycle_class[VpuClassSpad] = 1'b1;
     end else if (stopped && drained && !start) begin
-      if (token_wait_i) class_o[ClassToken] = 1'b1;
-      else class_o[ClassEmpty] = 1'b1;
+      if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
+      else engine_o.cycle_class[ClassEmpty] = 1'b1;
     end else begin
-      class_o[VpuClassFill] = 1'b1;
+      engine_o.cycle_class[VpuClassFill] = 1'b1;
     end
   end
 
@@ -368,14 +290,14 @@ module vpu
       .rst_ni,
       .enable_i(enable),
       .word_i(word),
-      .decode_a_i(decode_a_q),
-      .decode_b_i(decode_b_q),
-      .threshold_i(threshold_q),
+      .decode_a_i(decode_a),
+      .decode_b_i(decode_b),
+      .threshold_i(threshold),
       .issue_i(issue),
       .element_i(element),
       .acc_i(acc_data_i),
-      .a_word_i(a_word),
-      .b_word_i(b_word),
+      .a_word_i(source[0]),
+      .b_word_i(source[1]),
       .parameter_i(parameters),
       .add_row_o(add_row),
       .add_value_i(add_value),
@@ -405,7 +327,7 @@ module vpu
       .enable_i(reduce_valid),
       .reduce_i(reduce_e'(word.reduce)),
       .encode_i(word.encode),
-      .decode_i(decode_e_q),
+      .decode_i(decode_e),
       .valid_i (result_lanes),
       .lanes_i (result),
       .result_o(reduced)
@@ -446,28 +368,31 @@ module vpu
       .lanes_valid_i(result_lanes),
       .lanes_i(result),
       .idle_o(write_idle),
-      .signature_o(retire_sig_o),
-      .wreq_o,
-      .waddr_o,
+      .signature_o(engine_o.signature),
+      .wreq_o(write_o.valid),
+      .waddr_o(waddr),
       .wbe_o,
       .wdata_o,
       .wgnt_i
   );
 
   assign drained = lanes_idle && scalars_idle && write_idle && param_idle;
-  assign idle_o  = stopped && drained;
+  assign engine_o.idle = stopped && drained;
 
-  `ASSERT_STABLE(WriteStable, wreq_o, wgnt_i, {waddr_o, wbe_o, wdata_o})
-  `ASSERT_STABLE(ReadAStable, a_rreq_o, a_rgnt_i || stop_i, a_raddr_o)
-  `ASSERT_STABLE(ReadBStable, b_rreq_o, b_rgnt_i || stop_i, b_raddr_o)
-  `ASSERT_STABLE(ReadPStable, p_rreq_o, p_rgnt_i, p_raddr_o)
-  `ASSERT_ALWAYS(OneClass, $onehot(class_o))
+  `ASSERT_STABLE(WriteStable, write_o.valid, wgnt_i, {write_o.addr, wbe_o, wdata_o})
+  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
 
   logic unused_instr;
   assign unused_instr = ^{
-    instr.unused, instr.opcode, instr.wait_load, instr.wait_mxu, instr.wait_vpu, instr.wait_store,
-    instr.a, instr.b, instr.d, instr.prog, instr.prog_len, instr.h, instr.w, instr.block, word.unused,
-    a_addr[ByteW-1:WordShift+AddrW], b_addr[ByteW-1:WordShift+AddrW],
+    instr, word.unused, addr[0][ByteW-1:WordShift+AddrW], addr[1][ByteW-1:WordShift+AddrW],
     result_element.bank, result_element.a_offset, result_element.b_offset, result_element.row
   };
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
+  `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

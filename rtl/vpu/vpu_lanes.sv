@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // The pipeline of all lanes: what VECTOR and SCALAR microwords compute, one group of C elements a cycle.
 // It moves as a whole (`enable_i`) under one microword; stages without use for that microword are skipped.
 // Every stage's arithmetic is a function that is evaluated only when the stage holds something; simulators clear a
 // function's variables in every cycle, so that its result is the only array in it.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_lanes
@@ -330,4 +333,9 @@ module vpu_lanes
   assign result_valid_o   = advance[StagePack];
   assign result_element_o = element_q[StagePack];
   assign result_o         = e_q;
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
 endmodule
+
+`default_nettype wire

@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fetches the lanes' parameters a group ahead: two buffers, each tagged with the group that it holds.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_parameters
@@ -110,4 +113,9 @@ module vpu_parameters
       end
     end
   end
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

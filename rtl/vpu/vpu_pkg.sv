@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Types of the vector engine and the arithmetic of one lane's function unit (docs/numerics.md, Functions).
 
 package vpu_pkg;

@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads one word for the element that waits to be issued, and offers it while that element is in the decode stage.
 // A word that was granted before its element could go is kept, so that a request stands until it is granted.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_read_port #(
@@ -47,4 +50,8 @@ module vpu_read_port #(
   `FFLNR(decode_q, decode_d, keep_now || hand_over)
 
   assign word_o = live_q ? rdata_i : decode_q;
+
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
 endmodule
+
+`default_nettype wire

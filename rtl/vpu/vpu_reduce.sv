@@ -1,4 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sum or maximum of the valid lanes of one group.
+
+`default_nettype none
+`include "assertions.svh"
 
 module vpu_reduce
   import isa_pkg::*;
@@ -37,4 +41,8 @@ module vpu_reduce
     result_o = '0;
     if (enable_i) result_o = reduced();
   end
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_lanes(Cols))
 endmodule
+
+`default_nettype wire

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // RECIP and RSQRT of one int32 (docs/numerics.md, Functions): packed {exponent, mantissa}, four enabled cycles later.
 
+`default_nettype none
 `include "registers.svh"
 
 module vpu_row_function
@@ -77,3 +79,5 @@ module vpu_row_function
   logic unused_normal;
   assign unused_normal = ^{normal_q[31], normal_q[12:0]};
 endmodule
+
+`default_nettype wire

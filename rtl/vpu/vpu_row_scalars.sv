@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Four row scalars for every pixel of a block: two read ports, and one that sets, adds to or maximises an entry.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_row_scalars
@@ -47,4 +50,8 @@ module vpu_row_scalars
   assign add_value_o = entries_q[add_select_i][add_row_i];
   assign mul_value_o = entries_q[mul_select_i][mul_row_i];
   assign idle_o = !write_q;
+
+  `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
 endmodule
+
+`default_nettype wire

@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs an instruction: block by block, microword by microword, group by group, pixel by pixel. It names the
 // element that waits to be issued and moves on when that is; a microword starts when the one before has left the
 // pipeline. A program of one VECTOR microword streams its blocks back to back.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_sequencer
@@ -10,6 +13,7 @@ module vpu_sequencer
 #(
     parameter int unsigned Cols      = 8,   // lanes
     parameter int unsigned ProgWords = 64,  // microwords in the store
+    parameter int unsigned Tables    = 8,   // code tables, 1 to 8
     localparam int unsigned ProgW    = $clog2(ProgWords)
 ) (
     input  logic                   clk_i,
@@ -200,7 +204,10 @@ module vpu_sequencer
     end else begin
       illegal = illegal || word_o.fn inside {FunctionRecip, FunctionRsqrt} ||
           (word_o.src_a == SourceASpad && word_o.fmt_a == FormatInt16) ||
-          (word_o.side == SideAddB && word_o.fmt_b == FormatInt16);
+          (word_o.side == SideAddB && word_o.fmt_b == FormatInt16) ||
+          (word_o.src_a == SourceASpad && word_o.fmt_a == FormatTable4 && 4'(word_o.table_a) >= 4'(Tables)) ||
+          (word_o.side == SideAddB && word_o.fmt_b == FormatTable4 && 4'(word_o.table_b) >= 4'(Tables)) ||
+          (word_o.encode && 4'(word_o.table_e) >= 4'(Tables));
     end
   end
 
@@ -213,4 +220,10 @@ module vpu_sequencer
   assign row_o         = row_q;
   assign group_o       = group_q;
   assign bank_o        = bank_q;
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_lanes(Cols))
+  `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
+  `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule
+
+`default_nettype wire

@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Walks the byte addresses of one stream: block by block, group by group, pixel by pixel, one element a `step_i`.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_stream_address
@@ -74,4 +77,9 @@ module vpu_stream_address
   assign addr_o = at_q.pixel;
   assign misaligned_o = (addr_o[GranuleW-1:0] & GranuleW'(granule - 1'b1)) != '0;
   assign outside_o = addr_o >= ByteW'(SpadBytes);
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

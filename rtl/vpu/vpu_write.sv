@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packs a group of results into scratchpad words, writes them (INT16 may need two), and keeps the signature.
 // The pipeline may move on only while `ready_o`.
 
+`default_nettype none
+`include "assertions.svh"
 `include "registers.svh"
 
 module vpu_write
@@ -158,4 +161,9 @@ module vpu_write
 
   logic unused_dest;
   assign unused_dest = ^dest_i[ByteW-1:WordShift+AddrW];
+
+  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
+
+`default_nettype wire

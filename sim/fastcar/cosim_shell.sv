@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // The HLS kernels, by DPI, behind ap_ctrl_hs and AXI-Streams: functional co-simulation, not RTL. A beat is taken or given
 // up only in a cycle with valid and ready; after it the kernels run as far as their FIFOs let them.
+
+`default_nettype none
 
 module cosim_shell #(
     parameter int unsigned Inputs  = 3,
@@ -72,3 +75,5 @@ module cosim_shell #(
     end
   end
 endmodule
+
+`default_nettype wire

@@ -1,6 +1,6 @@
 """Area of the chip by hierarchy, from Yosys: mapped to a cell library, or estimated in transistors without one.
 
-Memories (`ram_1r1w`, `mxu_acc_bank`) are black boxes: their bits are counted, not their area.
+Memories (`ram_1r1w`) and clock gates are black boxes: the memories' bits are counted, not their area.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from matplotlib.figure import Figure
 
 from triptych.golden.files import scratch, write
 from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES
 from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.liberty import read_liberty
 from triptych.sim.rtl.sources import INCLUDES, parameters, sources
 
-MEMORIES = ("ram_1r1w", "mxu_acc_bank")
+MEMORIES = ("ram_1r1w",)
 """Modules in whose place a memory compiler puts macros."""
+
+CELLS = ("clock_gate",)
+"""Modules in whose place the library has a cell."""
 
 MEMORY_BITS: dict[str, Callable[[ChipConfig], int]] = {
     "spad": lambda c: 8 * c.spad_bytes,
     "mxu_acc": lambda c: 2 * 32 * c.rows * c.cols,
+    "vpu_program_store": lambda c: 8 * MICROWORD_BYTES * c.prog_words,
 }
 """Bits of the memories inside a module that holds some."""
 
@@ -76,9 +81,11 @@ def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
     includes = " ".join(f"-I {p}" for p in INCLUDES)
     sizes = " ".join(f"-G {k}={v}" for k, v in parameters(config).items())
     files = " ".join(str(p) for p in sources())
-    boxes = " ".join(f"--blackboxed-module {name}" for name in MEMORIES)
-    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy {boxes} {includes} {sizes}"
-    commands = [f"{read} --top quartdepth {files}", "hierarchy -top quartdepth", "synth -noabc -top quartdepth"]
+    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy {includes} {sizes}"
+    # Read first, so that a memory of each size is a box with its own ports.
+    boxes = " ".join(f"{name}*" for name in (*MEMORIES, *CELLS))
+    commands = [f"{read} --top quartdepth {files}", "hierarchy -top quartdepth", f"blackbox {boxes}"]
+    commands.append("synth -noabc -top quartdepth")
     if library is not None:
         commands += [f"dfflibmap -liberty {library}", f"abc -liberty {library} -script {MAP_TO_LIBRARY}"]
         stat = f"stat -json -liberty {library}"
@@ -125,7 +132,7 @@ def _walk(
     flops = 0
     for cell, count in sorted(cells.items()):
         child = f"\\{cell}" if f"\\{cell}" in modules else cell
-        if child in modules and cell.split("$")[0] not in MEMORIES:
+        if child in modules and cell.split("$")[0] not in (*MEMORIES, *CELLS):
             area, inner = _walk(modules, child, f"{path}/{cell.split('.')[-1]}", config, mapped, out)
             own -= int(count) * _stated(modules[child], mapped)
             below += int(count) * area

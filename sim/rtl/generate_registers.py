@@ -24,6 +24,7 @@ from triptych.golden.files import scratch, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = Path("rtl/regs/quartdepth.rdl")
+LICENCE = "// SPDX-License-Identifier: Apache-2.0\n"
 COMMAND = "python -m triptych.sim.rtl.generate_registers"
 
 
@@ -46,7 +47,8 @@ def systemverilog(top: AddrmapNode) -> dict[Path, str]:
             default_reset_activelow=True,
             default_reset_async=True,
         )
-        return {Path("rtl/regs") / file.name: file.read_text() for file in sorted(Path(folder).glob("*.sv"))}
+        made = {Path("rtl/regs") / file.name: file.read_text() for file in sorted(Path(folder).glob("*.sv"))}
+    return {path: LICENCE + text for path, text in made.items()}
 
 
 def page(top: AddrmapNode) -> str:

@@ -46,7 +46,6 @@ def parameters(config: ChipConfig) -> dict[str, int]:
         "Cols": config.cols,
         "Rows": config.rows,
         "SpadWords": config.spad_words,
-        "Banks": config.banks,
         "ProgWords": config.prog_words,
         "Tables": config.tables,
         "Queue": config.queue,
@@ -54,11 +53,11 @@ def parameters(config: ChipConfig) -> dict[str, int]:
 
 
 def fastcar_sources() -> list[Path]:
-    """FastCar's twins (`rtl/fastcar`), their package first, and the two cells that they share with the chip."""
+    """FastCar's twins (`rtl/fastcar`), their packages first, and the two cells that they share with the chip."""
     found = sorted((RTL / "fastcar").glob("*.sv"), key=lambda p: not p.stem.endswith("_pkg"))
     if not found:
         raise TriptychError(f"{RTL / 'fastcar'} is missing: run from a checkout of the repository, which holds rtl/")
-    return [*found, RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv"]
+    return [RTL / "pkg" / "sram_pkg.sv", *found, RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv"]
 
 
 def checker(top: str = "quartdepth") -> list[Path]:

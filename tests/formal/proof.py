@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -34,26 +34,33 @@ class Verdict(Enum):
 
 def prove(
     top: str, *, sequential: bool = False, parameters: Mapping[str, int] | None = None,
-    planted: tuple[str, str, str] | None = None,
+    planted: tuple[str, str, str] | None = None, sources: Sequence[Path] | None = None,
 ) -> Verdict:  # fmt: skip
     """Proves the assertions of `tests/formal/<top>.sv`; the verdict is kept by the content of all that it rests on.
 
-    planted: (file of rtl/fastcar, text, what stands in its place): a bug. Raises AssertionError when Yosys cannot read
+    sources: what it instantiates, the twins of rtl/fastcar unless named. planted: (file of these, text, what stands in
+    its place): a bug. Raises AssertionError when Yosys cannot read
     the design, when the bug's text does not stand in the file exactly once, or when neither verdict is reached.
     """
+    files = sources or fastcar_sources()
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
     key = cache.fingerprint(
-        [*fastcar_sources(), *headers, HERE / f"{top}.sv", Path(__file__)],
+        [*files, *headers, HERE / f"{top}.sv", Path(__file__)],
         sequential, sorted((parameters or {}).items()), planted, metadata.version("pyosys"),
     )  # fmt: skip
-    verdict = cache.value("formal", f"{top}-{key}", lambda: _prove(top, sequential, parameters or {}, planted).value)
+    verdict = cache.value(
+        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted).value
+    )
     return Verdict(verdict)
 
 
-def _prove(top: str, sequential: bool, parameters: Mapping[str, int], planted: tuple[str, str, str] | None) -> Verdict:
+def _prove(
+    top: str, sources: Sequence[Path], sequential: bool, parameters: Mapping[str, int],
+    planted: tuple[str, str, str] | None,
+) -> Verdict:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         files = []
-        for path in fastcar_sources():
+        for path in sources:
             if planted and path.name == planted[0]:
                 text = path.read_text()
                 assert text.count(planted[1]) == 1, f"{path.name} does not hold '{planted[1]}' once"

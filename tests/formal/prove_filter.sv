@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // drs_filter behind map and plan, any stalls, any commands: the commands of computing rows leave, each once, in order
 // and to a lane that works for the row; those of replayed rows never do. The payload is the command's number.
+
+`default_nettype none
 
 module prove_filter
   import fastcar_pkg::*;
@@ -100,3 +103,5 @@ module prove_filter
     end
   end
 endmodule
+
+`default_nettype wire

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // drs_map: every computing row has one place, no replayed row has one, and the order is kept.
+
+`default_nettype none
 
 module prove_map
   import fastcar_pkg::*;
@@ -30,3 +33,5 @@ module prove_map
     assert ((count == '0) == (index_i == '0));
   end
 endmodule
+
+`default_nettype wire

@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two W4A8 products in one multiplication. The wide operand is w1 * 2^18 + w0 for every pair of weights, so that a sum of
 // its products with any inputs is (sum for w1) * 2^18 + (sum for w0); and that comes apart into both sums, whatever they
 // are within 18 bits.
+
+`default_nettype none
 
 module prove_pack
   import fastcar_pkg::*;
@@ -20,3 +23,5 @@ module prove_pack
     assert (parts.odd == odd_i && parts.even == even_i);
   end
 endmodule
+
+`default_nettype wire

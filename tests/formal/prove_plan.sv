@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // drs_plan: the passes take every place, and in the last pass each word of each row is taken by one lane.
+
+`default_nettype none
 
 module prove_plan
   import fastcar_pkg::*;
@@ -44,3 +47,5 @@ module prove_plan
     end
   end
 endmodule
+
+`default_nettype wire

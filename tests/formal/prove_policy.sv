@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // drs_policy: the decision of any row is what the policy says of the scores of its group, the comparison strict.
 // Scores and threshold are free, the batch has `rows` rows; one chosen row and its partner are watched.
+
+`default_nettype none
 
 module prove_policy
   import fastcar_pkg::*;
@@ -114,3 +117,5 @@ module prove_policy
     end
   end
 endmodule
+
+`default_nettype wire

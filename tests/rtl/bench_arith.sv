@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // The functions of arith_pkg as ports.
+
+`default_nettype none
 
 module bench_arith (
     input  logic signed [47:0] value_i,
@@ -16,3 +19,5 @@ module bench_arith (
   assign bank_o      = arith_pkg::spad_bank(index_i[5:0]);
   assign signature_o = arith_pkg::signature_step(value_i[31:0], index_i);
 endmodule
+
+`default_nettype wire

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // LOAD and STORE around a scratchpad, with a busier read and write port beside them that take its banks away.
+
+`default_nettype none
 
 module bench_dma #(
     parameter int unsigned Depth = 16,
@@ -77,22 +80,38 @@ module bench_dma #(
     input  logic                       m_axi_bvalid_i,
     output logic                       m_axi_bready_o
 );
-  logic rreq[2], rgnt[2], wreq[2], wgnt[2];
-  logic [AddrW-1:0] raddr[2], waddr[2];
+  port_pkg::spad_req_t read[2], write[2];
+  logic rgnt[2], wgnt[2];
   logic [8*Depth-1:0] rdata[2], wdata[2];
   logic [Depth-1:0] wbe[2];
-  isa_pkg::trap_e load_cause, store_cause;
-  logic ar_valid, ar_ready, r_valid, r_ready, r_error;
-  logic [31:0] ar_addr;
-  logic [7:0] ar_len;
-  logic [8*Depth-1:0] r_data;
+  port_pkg::engine_req_t to_load, to_store;
+  port_pkg::engine_rsp_t from_load, from_store;
+  port_pkg::ar_t load_ar, bus_ar;
+  port_pkg::r_t load_r;
+  logic ar_ready, r_ready;
+  sram_pkg::status_t unused_status;
 
-  assign rreq[0]  = rreq_i;
-  assign raddr[0] = raddr_i;
+  assign to_load  = '{stop: stop_i, valid: load_valid_i, token_wait: token_wait_i, instr: load_instr_i};
+  assign to_store = '{stop: stop_i, valid: store_valid_i, token_wait: token_wait_i, instr: store_instr_i};
+  assign load_ready_o  = from_load.ready;
+  assign load_retire_o = from_load.retire;
+  assign load_sig_o    = from_load.signature;
+  assign load_fault_o  = from_load.fault;
+  assign load_cause_o  = from_load.cause;
+  assign load_idle_o   = from_load.idle;
+  assign load_class_o  = from_load.cycle_class[5:0];
+  assign store_ready_o  = from_store.ready;
+  assign store_retire_o = from_store.retire;
+  assign store_sig_o    = from_store.signature;
+  assign store_fault_o  = from_store.fault;
+  assign store_cause_o  = from_store.cause;
+  assign store_idle_o   = from_store.idle;
+  assign store_class_o  = from_store.cycle_class[5:0];
+
+  assign read[0]  = '{valid: rreq_i, addr: 20'(raddr_i)};
+  assign write[0] = '{valid: wreq_i, addr: 20'(waddr_i)};
   assign rgnt_o   = rgnt[0];
   assign rdata_o  = rdata[0];
-  assign wreq[0]  = wreq_i;
-  assign waddr[0] = waddr_i;
   assign wdata[0] = wdata_i;
   assign wbe[0]   = '1;
 
@@ -106,27 +125,14 @@ module bench_dma #(
   ) u_load (
       .clk_i,
       .rst_ni,
-      .stop_i,
-      .instr_valid_i(load_valid_i),
-      .instr_ready_o(load_ready_o),
-      .instr_i      (load_instr_i),
-      .token_wait_i,
-      .retire_o     (load_retire_o),
-      .retire_sig_o (load_sig_o),
-      .fault_o      (load_fault_o),
-      .fault_cause_o(load_cause),
-      .idle_o       (load_idle_o),
-      .class_o      (load_class_o),
-      .ar_valid_o   (ar_valid),
+      .engine_i     (to_load),
+      .engine_o     (from_load),
+      .ar_o         (load_ar),
       .ar_ready_i   (ar_ready),
-      .ar_addr_o    (ar_addr),
-      .ar_len_o     (ar_len),
-      .r_valid_i    (r_valid),
+      .r_i          (load_r),
+      .r_data_i     (m_axi_rdata_i),
       .r_ready_o    (r_ready),
-      .r_data_i     (r_data),
-      .r_error_i    (r_error),
-      .wreq_o       (wreq[1]),
-      .waddr_o      (waddr[1]),
+      .write_o      (write[1]),
       .wbe_o        (wbe[1]),
       .wdata_o      (wdata[1]),
       .wgnt_i       (wgnt[1]),
@@ -138,39 +144,29 @@ module bench_dma #(
   assign prog_addr_o[23:$clog2(ProgWords*32/Depth)] = '0;
   assign tab_addr_o[23:$clog2(Tables*64/Depth)] = '0;
 
-  assign load_cause_o  = load_cause;
-  assign store_cause_o = store_cause;
   assign local_wdata_o = wdata[1];
 
-  read_arbiter #(
-      .Depth(Depth)
-  ) u_arbiter (
+  read_arbiter u_arbiter (
       .clk_i,
       .rst_ni,
-      .fetch_ar_valid_i(1'b0),
+      .fetch_ar_i      ('0),
       .fetch_ar_ready_o(),
-      .fetch_ar_addr_i ('0),
-      .fetch_ar_len_i  ('0),
-      .fetch_r_valid_o (),
-      .load_ar_valid_i (ar_valid),
+      .fetch_r_o       (),
+      .load_ar_i       (load_ar),
       .load_ar_ready_o (ar_ready),
-      .load_ar_addr_i  (ar_addr),
-      .load_ar_len_i   (ar_len),
-      .load_r_valid_o  (r_valid),
+      .load_r_o        (load_r),
       .load_r_ready_i  (r_ready),
-      .r_data_o        (r_data),
-      .r_error_o       (r_error),
-      .ar_valid_o      (m_axi_arvalid_o),
+      .ar_o            (bus_ar),
       .ar_ready_i      (m_axi_arready_i),
       .ar_id_o         (m_axi_arid_o),
-      .ar_addr_o       (m_axi_araddr_o),
-      .ar_len_o        (m_axi_arlen_o),
       .r_valid_i       (m_axi_rvalid_i),
       .r_ready_o       (m_axi_rready_o),
       .r_id_i          (m_axi_rid_i),
-      .r_data_i        (m_axi_rdata_i),
       .r_resp_i        (m_axi_rresp_i)
   );
+  assign m_axi_arvalid_o = bus_ar.valid;
+  assign m_axi_araddr_o  = bus_ar.addr;
+  assign m_axi_arlen_o   = bus_ar.len;
 
   dma_store #(
       .Depth(Depth),
@@ -179,19 +175,9 @@ module bench_dma #(
   ) u_store (
       .clk_i,
       .rst_ni,
-      .stop_i,
-      .instr_valid_i(store_valid_i),
-      .instr_ready_o(store_ready_o),
-      .instr_i      (store_instr_i),
-      .token_wait_i,
-      .retire_o     (store_retire_o),
-      .retire_sig_o (store_sig_o),
-      .fault_o      (store_fault_o),
-      .fault_cause_o(store_cause),
-      .idle_o       (store_idle_o),
-      .class_o      (store_class_o),
-      .rreq_o       (rreq[1]),
-      .raddr_o      (raddr[1]),
+      .engine_i     (to_store),
+      .engine_o     (from_store),
+      .read_o       (read[1]),
       .rgnt_i       (rgnt[1]),
       .rdata_i      (rdata[1]),
       .aw_valid_o   (m_axi_awvalid_o),
@@ -215,12 +201,12 @@ module bench_dma #(
   ) u_spad (
       .clk_i,
       .rst_ni,
-      .rreq_i (rreq),
-      .raddr_i(raddr),
+      .sram_pins_i  ('0),
+      .sram_status_o(unused_status),
+      .read_i (read),
       .rgnt_o (rgnt),
       .rdata_o(rdata),
-      .wreq_i (wreq),
-      .waddr_i(waddr),
+      .write_i(write),
       .wbe_i  (wbe),
       .wdata_i(wdata),
       .wgnt_o (wgnt)
@@ -269,3 +255,5 @@ module bench_dma #(
       .b_resp_i  (m_axi_bresp_i)
   );
 endmodule
+
+`default_nettype wire

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Four engine queues and their token counts; the test plays the engines.
+
+`default_nettype none
 
 module bench_queues #(
     parameter int unsigned Queue    = 2,
@@ -56,3 +59,5 @@ module bench_queues #(
     );
   end
 endmodule
+
+`default_nettype wire

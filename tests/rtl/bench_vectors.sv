@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // The arithmetic that golden vectors exist for, as ports: rounding and requantisation, a lane's functions, the packed
 // row functions (four clock cycles later), and the product of a cell as a column of the array sums it.
+
+`default_nettype none
 
 module bench_vectors
   import arith_pkg::*;
@@ -53,3 +56,5 @@ module bench_vectors
              cell_high(32'($signed(operand[8:4])), weight, mode, phase_i), mode),
       joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode), mode, phase_i);
 endmodule
+
+`default_nettype wire

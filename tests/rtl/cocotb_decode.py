@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -38,7 +39,7 @@ def legal(rng: random.Random, opcode: Opcode, config: ChipConfig) -> Instruction
         values[f.name] = max(value, f.minimum * units[f.unit] if f.minimum is not None else 0)
     if opcode is Opcode.MATMUL:
         values |= {"weight_format": rng.randrange(2), "block": rng.randrange(1, config.rows + 1)}
-        values |= {"last_elems": rng.randrange(1, config.depth + 1)}
+        values |= {"last_elems": rng.randrange(1, config.depth + 1), "code_table": rng.randrange(config.tables)}
         values["depthwise"] = 1 - values["weight_format"] and rng.randrange(2)
         values["transpose"] = values["weight_format"] and rng.randrange(2)
         if values["weight_format"]:
@@ -57,7 +58,7 @@ def edges(f: Field, config: ChipConfig) -> Iterator[int]:
     """Values of a field around everything that the decoder compares it with."""
     top = (1 << f.width) - 1
     near = {0, 1, 2, 3, 4, top, top - 1, config.depth, config.cols, config.rows, config.prog_words}
-    near |= {config.cols // 2, config.rows * config.cols // config.depth, 3 * config.depth}
+    near |= {config.cols // 2, config.rows * config.cols // config.depth, 3 * config.depth, config.tables}
     yield from sorted({v + d for v in near for d in (-1, 0, 1) if 0 <= v + d <= top})
 
 
@@ -84,7 +85,7 @@ def stimuli(rng: random.Random, config: ChipConfig) -> Iterator[bytes]:
 @cocotb.test()
 async def same_cause_as_golden(dut: Any) -> None:
     rng = random.Random(cocotb.RANDOM_SEED)
-    config = chip_config(os.environ["CHIP"])
+    config = replace(chip_config(os.environ["CHIP"]), tables=int(os.environ["TABLES"]))
     causes = dict.fromkeys(Trap, 0)
     dut.stop_i.value = 1
     dut.valid_i.value = dut.error_i.value = 0
@@ -118,7 +119,7 @@ async def same_cause_as_golden(dut: Any) -> None:
 @cocotb.test()
 async def order_under_stalls(dut: Any) -> None:
     rng = random.Random(cocotb.RANDOM_SEED)
-    config = chip_config(os.environ["CHIP"])
+    config = replace(chip_config(os.environ["CHIP"]), tables=int(os.environ["TABLES"]))
     program = [legal(rng, rng.choice(list(ENGINE_OF)), config) for _ in range(400)]
     dut.stop_i.value = 1
     dut.error_i.value = 0

@@ -1,12 +1,12 @@
 // Runs jobs on the matrix engine: a scratchpad that grants at random, a taker of rows that is ready at random.
-// Usage: Vmxu JOBS OUT. The files' layout is that of tests/rtl/mxu_jobs.py. DEPTH, COLS, SPAD_WORDS, TABLES are macros.
+// Usage: Vbench_mxu JOBS OUT. The files' layout is that of tests/rtl/mxu_jobs.py. DEPTH, COLS, SPAD_WORDS, TABLES are macros.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
-#include "Vmxu.h"
+#include "Vbench_mxu.h"
 #include "verilated.h"
 
 namespace {
@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
 
   VerilatedContext context;
   context.randReset(2);
-  Vmxu top{&context};
+  Vbench_mxu top{&context};
   top.clk_i = 0;
   top.rst_ni = 1;
   top.eval();

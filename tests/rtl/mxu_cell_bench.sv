@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // One cell of the matrix engine's array as `mxu_array` uses it, for its exhaustive test: what a cell and its share of
 // the column's correction give for the stored form of a weight byte.
+`default_nettype none
+
 module mxu_cell_bench
   import mxu_pkg::*;
 (
@@ -20,3 +23,5 @@ module mxu_cell_bench
              cell_high(32'($signed(operand[8:4])), weight, mode_i, phase_i), mode_i),
       joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode_i), mode_i, phase_i);
 endmodule
+
+`default_nettype wire

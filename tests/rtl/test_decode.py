@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from triptych.golden.quartdepth.chip.config import chip_config
@@ -9,11 +11,15 @@ from triptych.sim.build.cocotb_run import run
 from triptych.sim.rtl import generate_decode, generate_registers
 from triptych.sim.rtl.sources import RTL, packages, parameters
 
+SIZES = ("Depth", "Cols", "Rows", "ProgWords", "Tables")
 
-@pytest.mark.parametrize("chip", ["tiny", pytest.param("paper", marks=pytest.mark.slow)])
-def test_decode(chip: str) -> None:
-    sizes = {k: v for k, v in parameters(chip_config(chip)).items() if k in ("Depth", "Cols", "Rows", "ProgWords")}
-    run("decode", [*packages(), RTL / "ctrl" / "decode.sv"], "tests.rtl.cocotb_decode", sizes, env={"CHIP": chip})
+
+@pytest.mark.parametrize(("chip", "tables"), [("tiny", 5), pytest.param("paper", 8, marks=pytest.mark.slow)])
+def test_decode(chip: str, tables: int) -> None:
+    config = replace(chip_config(chip), tables=tables)
+    sizes = {k: v for k, v in parameters(config).items() if k in SIZES}
+    env = {"CHIP": chip, "TABLES": str(tables)}
+    run("decode", [*packages(), RTL / "ctrl" / "decode.sv"], "tests.rtl.cocotb_decode", sizes, env=env)
 
 
 @pytest.mark.parametrize("generator", [generate_decode, generate_registers])

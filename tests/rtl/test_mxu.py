@@ -14,9 +14,10 @@ from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
 from triptych.sim.build import cocotb_run
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import packages, sources
+from triptych.sim.rtl.sources import RTL, packages, sources
 
 HERE = Path(__file__).parent
+FILES = (*sources("mxu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
 TINY = CONFIGS["tiny"]
 SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1000)
@@ -29,8 +30,8 @@ def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> tuple[list[Out
     sizes = {"Depth": config.depth, "Cols": config.cols, "Rows": config.rows, "SpadWords": config.spad_words}
     macros = {"DEPTH": config.depth, "COLS": config.cols, "SPAD_WORDS": config.spad_words, "TABLES": config.tables}
     build = Build(
-        top="mxu",
-        sources=tuple(sources("mxu")),
+        top="bench_mxu",
+        sources=FILES,
         cpp=(HERE / "mxu_bench.cpp",),
         parameters={**sizes, "Tables": config.tables},
         flags=FLAGS,
@@ -65,7 +66,7 @@ def test_random_matmuls(name: str, count: int, tmp_path: Path) -> None:
 def test_handshakes_in_cocotb() -> None:
     """Random MATMULs with random stalls on every handshake, stop at any moment, faults that stand until stop."""
     parameters = {"Depth": TINY.depth, "Cols": TINY.cols, "Rows": TINY.rows, "SpadWords": TINY.spad_words}
-    assert cocotb_run.run("mxu", sources("mxu"), "tests.rtl.cocotb_mxu", parameters) == 4
+    assert cocotb_run.run("bench_mxu", FILES, "tests.rtl.cocotb_mxu", parameters) == 4
 
 
 def test_every_cell_product() -> None:

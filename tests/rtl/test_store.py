@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import RTL, packages
+from triptych.sim.rtl.sources import ROOT, RTL, packages
 
-MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_store")
+MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_store")
 
 
 def files() -> list[Path]:
     """What dma_store is made of."""
-    return [*packages(), RTL / "common" / "fifo.sv", *(RTL / "mem" / f"{m}.sv" for m in MODULES)]
+    modules = (RTL / "mem" / f"{m}.sv" for m in MODULES)
+    return [*packages(), RTL / "common" / "fifo.sv", *modules, ROOT / "tests" / "rtl" / "bench_store.sv"]
 
 
 @pytest.mark.parametrize("burst", [4, 256])
 def test_every_order_of_address_and_data(burst: int) -> None:
-    assert run("dma_store", files(), "tests.rtl.cocotb_store", {"Depth": 16, "MaxBurst": burst}) == 4
+    assert run("bench_store", files(), "tests.rtl.cocotb_store", {"Depth": 16, "MaxBurst": burst}) == 4

@@ -30,10 +30,11 @@ from triptych.golden.quartdepth.chip.isa import (
 )
 from triptych.sim.build import cocotb_run
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import sources
+from triptych.sim.rtl.sources import RTL, sources
 
 HERE = Path(__file__).parent
 TINY = CONFIGS["tiny"]
+FILES = (*sources("vpu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_vpu.sv")
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
 ACTIVE, EMPTY, TOKEN, ACC, SPAD, PARAM, FILL = range(7)
 
@@ -45,8 +46,8 @@ def bench(config: ChipConfig) -> Path:
     parameters = {"Depth": config.depth, "Cols": config.cols, "Rows": config.rows, "SpadWords": config.spad_words,
                   "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
     build = Build(
-        top="vpu",
-        sources=tuple(sources("vpu")),
+        top="bench_vpu",
+        sources=FILES,
         cpp=(HERE / "vpu_bench.cpp",),
         parameters=parameters,
         flags=FLAGS,
@@ -351,7 +352,7 @@ def test_handshakes_in_cocotb() -> None:
     """Random programs with random stalls on every handshake, stop at any moment, faults that stand until stop."""
     parameters = {"Depth": TINY.depth, "Cols": TINY.cols, "Rows": TINY.rows, "SpadWords": TINY.spad_words,
                   "ProgWords": TINY.prog_words, "Tables": TINY.tables}  # fmt: skip
-    assert cocotb_run.run("vpu", sources("vpu"), "tests.rtl.cocotb_vpu", parameters) == 3
+    assert cocotb_run.run("bench_vpu", FILES, "tests.rtl.cocotb_vpu", parameters) == 3
 
 
 def test_one_group_a_cycle(tmp_path: Path) -> None:

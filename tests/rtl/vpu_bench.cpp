@@ -1,5 +1,5 @@
 // Runs jobs on the vector engine: a scratchpad with random grants, accumulator rows with random gaps.
-// Usage: Vvpu JOBS OUT. The files' layout is that of tests/rtl/vpu_jobs.py. DEPTH, COLS, SPAD_WORDS, PROG_WORDS, TABLES
+// Usage: Vbench_vpu JOBS OUT. The files' layout is that of tests/rtl/vpu_jobs.py. DEPTH, COLS, SPAD_WORDS, PROG_WORDS, TABLES
 // come as macros.
 #include <cstdint>
 #include <cstdio>
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "Vvpu.h"
+#include "Vbench_vpu.h"
 #include "verilated.h"
 
 namespace {
@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
   if (!out) return 2;
 
   VerilatedContext context;
-  Vvpu top{&context};
+  Vbench_vpu top{&context};
   top.clk_i = 0;
   top.rst_ni = 0;
   top.eval();

@@ -197,8 +197,8 @@ class Scoreboard(uvm_component):
             memory: Memory = ConfigDB().get(self, "", "MEMORY_DRIVER").memory
             return memory.data
         if target is Target.PROG:
-            words = self.dut.u_chip.u_vpu.u_program_store.words_q
-            data = [int(words[i].value).to_bytes(self.config.depth, "little") for i in range(len(words))]
+            words = self.dut.u_chip.u_vpu.u_program_store.gen_memory[0].u_ram.mem
+            data = [int(words[i].value).to_bytes(MICROWORD_BYTES, "little") for i in range(len(words))]
             return np.frombuffer(b"".join(data), np.uint8)
         tables = self.dut.u_chip.u_tables
         out = np.zeros((self.config.tables, TABLE_BYTES), np.uint8)

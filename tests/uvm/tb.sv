@@ -1,13 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 // The chip with the signal names that cocotbext-axi looks for, one bit that says when the trace port has news, and logs
 // of the last accumulator rows that left the matrix engine and of the last words that the vector engine wrote, from which
 // the scoreboard names a wrong element, also one that was written over.
+
+`default_nettype none
 
 module tb #(
     parameter int unsigned Depth     = 16,    // as in quartdepth
     parameter int unsigned Cols      = 8,     // as in quartdepth
     parameter int unsigned Rows      = 16,    // as in quartdepth
     parameter int unsigned SpadWords = 1024,  // as in quartdepth
-    parameter int unsigned Banks     = 4,     // as in quartdepth
     parameter int unsigned ProgWords = 32,    // as in quartdepth
     parameter int unsigned Tables    = 8,     // as in quartdepth
     parameter int unsigned Queue     = 2,     // as in quartdepth
@@ -93,11 +95,11 @@ module tb #(
         row_count                  <= row_count + 1'b1;
         row_log[row_count%LogSize] <= u_chip.acc_data;
       end
-      if (u_chip.wreq[0] && u_chip.wgnt[0]) begin
+      if (u_chip.write[0].valid && u_chip.wgnt[0]) begin
         write_count                         <= write_count + 1'b1;
         write_log[write_count%LogSize]      <= u_chip.wdata[0];
         write_log_be[write_count%LogSize]   <= u_chip.wbe[0];
-        write_log_addr[write_count%LogSize] <= 32'(u_chip.waddr[0]);
+        write_log_addr[write_count%LogSize] <= 32'(u_chip.write[0].addr);
       end
     end
   end
@@ -107,13 +109,15 @@ module tb #(
       .Cols     (Cols),
       .Rows     (Rows),
       .SpadWords(SpadWords),
-      .Banks    (Banks),
       .ProgWords(ProgWords),
       .Tables   (Tables),
       .Queue    (Queue)
   ) u_chip (
       .clk_i             (clk),
       .rst_ni            (rst_n),
+      .test_en_i         (1'b0),
+      .sram_pins_i       ('0),
+      .sram_status_o     (),
       .irq_o             (irq),
       .trace_issue_o     (unused_issue),
       .trace_issue_pc_o  (unused_issue_pc),
@@ -175,3 +179,5 @@ module tb #(
       .s_axil_rready_i(s_axil_rready)
   );
 endmodule
+
+`default_nettype wire

@@ -206,6 +206,7 @@ def _tables_text() -> str:
 
 def _package_text() -> str:
     out = [
+        "// SPDX-License-Identifier: Apache-2.0",
         "// Coefficient tables of the vector engine's functions, made by",
         "// `python -m triptych.golden.quartdepth.arithmetic.functions --write`",
         "// from golden/quartdepth/arithmetic/function_tables.py: do not edit.",

@@ -7,7 +7,7 @@ that must be ordered leaves the same bits. Traps, counts and signatures are thos
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from triptych.golden.quartdepth.chip.program import CONTROL, Fetch, ListedProgra
 from triptych.golden.quartdepth.chip.state import ChipState, Rows, RowStream, Target, Write, row_places
 
 TARGETS = {Space.SPAD: Target.SPAD, Space.PROG: Target.PROG, Space.TABLE: Target.TABLE}
-TOKEN_MASK = 0xFFFF
+MOST_INSTRUCTIONS = 0xFFFF  # of an engine: what a token count, and a wait field, can hold
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class Run:
         self._fetch = fetch
         self._engines = {engine: _EngineState() for engine in Engine}
         self._dispatched = 0
+        self._sent: Counter[Engine] = Counter()  # instructions that were put into the queues
         self._waiting: Instruction | TrapError | None = None  # what decode holds
         self._ended: tuple[Trap, int, int, str] | None = None
         self._bank_ends: deque[int] = deque([0, 0, 0], maxlen=3)  # rows handed over when the last three banks are full
@@ -165,7 +166,7 @@ class Run:
         while self._dispatched < self._fetch.count:
             if self._waiting is None:
                 try:
-                    self._waiting = decode(self._fetch.read(self._dispatched), self.state.config)
+                    self._waiting = self._decode(self._fetch.read(self._dispatched))
                 except TrapError as error:
                     self._waiting = error
                 except BusError:
@@ -181,6 +182,15 @@ class Run:
                 self._ended = (Trap.NO_HALT, self._fetch.count, CONTROL, "the program ended without HALT")
         return self._dispatched > first
 
+    def _decode(self, data: bytes) -> Instruction:
+        """The instruction, checked. Raises TrapError."""
+        instruction = decode(data, self.state.config)
+        engine = ENGINE_OF.get(instruction.opcode)
+        if engine is not None and self._sent[engine] == MOST_INSTRUCTIONS:
+            detail = f"more than {MOST_INSTRUCTIONS} {instruction.opcode.name} instructions: no token count holds them"
+            raise TrapError(Trap.ILLEGAL_FIELD, detail)
+        return instruction
+
     def _place(self, item: Instruction | TrapError) -> bool:
         """Put what decode holds where it belongs; False when it must wait. Sets the end for HALT and traps."""
         if isinstance(item, TrapError):
@@ -191,9 +201,11 @@ class Run:
             if self._all_retired() and not self.state.rows.available:
                 self._ended = (Trap.NONE, self._dispatched, CONTROL, "")
             return False
-        queue = self._engines[ENGINE_OF[item.opcode]].queue
+        engine = ENGINE_OF[item.opcode]
+        queue = self._engines[engine].queue
         if len(queue) >= self.state.config.queue:
             return False
+        self._sent[engine] += 1
         queue.append(_Operation(self._dispatched, item, named(item)))
         return True
 
@@ -237,7 +249,7 @@ class Run:
 
     def _tokens_met(self, i: SimpleNamespace) -> bool:
         waits = (i.wait_load, i.wait_mxu, i.wait_vpu, i.wait_store)
-        return all(self._engines[e].retired & TOKEN_MASK >= w for e, w in zip(Engine, waits, strict=True))
+        return all(self._engines[e].retired >= w for e, w in zip(Engine, waits, strict=True))
 
     def _execute(self, engine: Engine, operation: _Operation) -> list[Write] | None:
         """What the operation wrote, None when it cannot retire yet. Raises TrapError."""

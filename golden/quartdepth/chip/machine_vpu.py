@@ -66,7 +66,7 @@ class Stream:
 def microwords(state: ChipState, i: SimpleNamespace) -> list[SimpleNamespace]:
     """The program of a VECTOR. Raises TrapError (ILLEGAL_FIELD)."""
     store = state.prog.reshape(-1, MICROWORD_BYTES)[i.prog : i.prog + i.prog_len]
-    return [decode_microword(word.tobytes()) for word in store]
+    return [decode_microword(word.tobytes(), state.config.tables) for word in store]
 
 
 def turns(words: list[SimpleNamespace]) -> int:

@@ -124,8 +124,9 @@ def decode(data: bytes, config: ChipConfig) -> Instruction:
 
 
 @lru_cache(maxsize=1024)
-def decode_microword(data: bytes) -> SimpleNamespace:
-    """The fields of the microword in 32 bytes, checked. Raises TrapError with what the VPU reports, reaching it."""
+def decode_microword(data: bytes, tables: int) -> SimpleNamespace:
+    """The fields of the microword in 32 bytes, checked, on a chip with so many code tables. Raises TrapError with what
+    the VPU reports, reaching it."""
     word = Microword.decode(data)
     _check_values(_OF_MICROWORD, word, "microword")
     if word["kind"] == Kind.VECTOR:
@@ -133,6 +134,13 @@ def decode_microword(data: bytes) -> SimpleNamespace:
         _illegal(reads_a and word["fmt_a"] == Format.INT16, "source A cannot be INT16")
         _illegal(word["side"] == Side.ADD_B and word["fmt_b"] == Format.INT16, "source B cannot be INT16")
         _illegal(word["fn"] in (Function.RECIP, Function.RSQRT), "RECIP and RSQRT belong to SCALAR microwords")
+        used = {
+            "table_a": reads_a and word["fmt_a"] == Format.TABLE4,
+            "table_b": word["side"] == Side.ADD_B and word["fmt_b"] == Format.TABLE4,
+            "table_e": bool(word["encode"]),
+        }
+        for name in used:
+            _illegal(used[name] and word[name] >= tables, f"{name} = {word[name]} on a chip of {tables} code tables")
     else:
         _illegal(word["addend"] not in (Addend.NONE, Addend.IMM), "a SCALAR microword adds nothing or imm_add")
         _illegal(word["mul"] not in (Multiply.NONE, Multiply.IMM), "a SCALAR microword multiplies by nothing or imm_m")
@@ -153,6 +161,10 @@ def _check_matmul(i: Instruction, config: ChipConfig) -> None:
     int8_weights = i["weight_format"] == WeightFormat.INT8
     _illegal(int8_weights and i["act_format"] == ActFormat.UINT4, "UINT4 activations need INT4 weights")
     _illegal(bool(i["transpose"]) and not int8_weights, "transpose needs INT8 weights")
+    coded = i["act_format"] == ActFormat.TABLE4
+    _illegal(
+        coded and i["code_table"] >= config.tables, f"code_table = {i['code_table']} of {config.tables} code tables"
+    )
     if i["depthwise"]:
         limit = config.rows * config.cols // config.depth
         _illegal(int8_weights, "depthwise needs INT4 weights")

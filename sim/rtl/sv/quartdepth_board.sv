@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // The chip as the C++ memory drives it: what reaches an input in one cycle is at the chip's port in the next, as from
 // registers outside. So every input changes with the clock, and a simulator computes what depends on it once a cycle.
 // The registers have the names of the chip's inputs, and the other ports those of its outputs: `.*` connects them.
 
+`default_nettype none
 `include "registers.svh"
 
 module quartdepth_board #(
@@ -9,7 +11,6 @@ module quartdepth_board #(
     parameter int unsigned Cols      = 8,      // columns of the MXU, lanes of the VPU (C)
     parameter int unsigned Rows      = 64,     // rows of an accumulator bank (R)
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
-    parameter int unsigned Banks     = 4,      // scratchpad banks
     parameter int unsigned ProgWords = 64,     // microwords in the program store
     parameter int unsigned Tables    = 8,      // code tables
     parameter int unsigned Queue     = 4       // instructions that wait in front of each engine
@@ -80,6 +81,9 @@ module quartdepth_board #(
     output logic [  3:0][31:0] trace_retire_sig_o,
     output logic [        6:0] trace_mxu_class_o   // one-hot, the MXU's cycle class
 );
+  logic               test_en_i;
+  sram_pkg::pins_t    sram_pins_i;
+  sram_pkg::status_t  sram_status_o;
   logic               m_axi_arready_i;
   logic [        0:0] m_axi_rid_i;
   logic [8*Depth-1:0] m_axi_rdata_i;
@@ -102,6 +106,12 @@ module quartdepth_board #(
   logic [        2:0] s_axil_arprot_i;
   logic               s_axil_arvalid_i;
   logic               s_axil_rready_i;
+
+  assign test_en_i   = 1'b0;
+  assign sram_pins_i = '0;
+
+  logic unused_status;
+  assign unused_status = ^sram_status_o;
 
   `FFLNR(m_axi_arready_i, m_axi_arready_d, 1'b1)
   `FFLNR(m_axi_rid_i, m_axi_rid_d, 1'b1)
@@ -131,9 +141,10 @@ module quartdepth_board #(
       .Cols(Cols),
       .Rows(Rows),
       .SpadWords(SpadWords),
-      .Banks(Banks),
       .ProgWords(ProgWords),
       .Tables(Tables),
       .Queue(Queue)
   ) u_chip (.*);
 endmodule
+
+`default_nettype wire

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // The blocks whose HLS counterparts the bench holds beside them: mapping, decision, score, one lane.
+
+`default_nettype none
 
 module twins
   import fastcar_pkg::*;
@@ -113,3 +116,5 @@ module twins
       .odd_o
   );
 endmodule
+
+`default_nettype wire

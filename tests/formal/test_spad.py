@@ -1,0 +1,26 @@
+"""The scratchpad's arbitration, formally."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.formal.proof import Verdict, prove
+from triptych.sim.rtl.sources import RTL, packages
+
+FILES = [*packages(), RTL / "mem" / "ram_1r1w.sv", RTL / "mem" / "spad.sv"]
+BUGS = {
+    "a word is read while it is written": ("spad.sv", "read_i[p].valid && !clash[p] && ", "read_i[p].valid && "),
+    "only the first writer is looked at": (
+        "spad.sv", "w < WritePorts; w++) begin\n        if", "w < 1; w++) begin\n        if",
+    ),
+    "two ports read a bank": ("spad.sv", "re[rbank[p]]   = 1'b1;", "re[rbank[p]]   = p != 2;"),
+}  # fmt: skip
+
+
+def test_proof() -> None:
+    assert prove("prove_spad", sources=FILES) is Verdict.PROVEN
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+def test_bug_is_refuted(bug: tuple[str, str, str]) -> None:
+    assert prove("prove_spad", sources=FILES, planted=bug) is Verdict.REFUTED
