@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from collections import Counter
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
@@ -20,6 +23,7 @@ from triptych.golden.quartdepth.fuzz.judge import judge
 from triptych.golden.quartdepth.fuzz.shrink import script, shrink
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.rtl.run import run_program
+from triptych.sim.rtl.sources import ROOT
 
 Progress = Callable[[str, int, int], None]
 MAX_CYCLES = 50_000_000
@@ -34,13 +38,13 @@ class Difference:
     seed: int
     stage: str
     what: str
-    file: Path
+    file: str
 
 
 @dataclass
 class Fuzzed:
     """What came of a run. right: programs by chip. rtl: of them, those that ran on RTL too. refused: by stage and
-    reason, how often."""
+    reason, how often. steps: by kind, how often."""
 
     cases: int
     seed: int
@@ -51,6 +55,15 @@ class Fuzzed:
     differences: list[Difference] = field(default_factory=list)
     seconds: float = 0.0
 
+    def count(self, record: Record) -> None:
+        """Add a network."""
+        self.right.update(record.right)
+        self.rtl.update(record.rtl)
+        self.refused.update(record.refused)
+        self.steps.update(record.steps)
+        self.differences += [Difference(*d) for d in record.differences]
+        self.seconds += record.seconds
+
     def summary(self) -> dict[str, object]:
         """For JSON."""
         return {
@@ -60,11 +73,56 @@ class Fuzzed:
             "rtl": dict(self.rtl),
             "refused": dict(self.refused.most_common()),
             "steps": dict(self.steps.most_common()),
-            "differences": [
-                {"seed": d.seed, "stage": d.stage, "what": d.what, "script": str(d.file)} for d in self.differences
-            ],
+            "differences": [vars(d) for d in self.differences],
             "seconds": round(self.seconds, 1),
         }
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of one network, as it is kept. seconds: that it took."""
+
+    seed: int
+    right: list[str]
+    rtl: list[str]
+    refused: list[str]
+    steps: list[str]
+    differences: list[tuple[int, str, str, str]]
+    seconds: float
+
+
+class Kept:
+    """Records of networks that are done, a line each, for the code that made them: a run that was cut off goes on."""
+
+    def __init__(self, folder: Path, chips: Sequence[str]) -> None:
+        self.file = folder / f"{_fingerprint()}-{'-'.join(chips)}.jsonl"
+        self.records: dict[int, Record] = {}
+        if self.file.exists():
+            for line in self.file.read_text().splitlines():
+                try:
+                    record = Record(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue  # cut off while it was written
+                self.records[record.seed] = record
+
+    def get(self, seed: int, on_rtl: bool) -> Record | None:
+        """The network's record, if there is one, with RTL if that is wanted."""
+        record = self.records.get(seed)
+        return record if record is not None and (record.rtl or not on_rtl) and not record.differences else None
+
+    def put(self, record: Record) -> None:
+        """Keep it."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(json.dumps(vars(record)) + "\n")
+
+
+def _fingerprint() -> str:
+    """Of all that a record depends on: the golden Python, PyTorch."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    for source in sorted((ROOT / "golden" / "quartdepth").rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def fuzz_networks(
@@ -72,21 +130,28 @@ def fuzz_networks(
 ) -> Fuzzed:  # fmt: skip
     """Judges the networks of seeds seed .. seed + count - 1 on all chips, the first `rtl` programs on RTL too, chip by
     chip in turn. Every difference is made small and leaves a script in `out`."""
-    result = Fuzzed(count, seed)
-    begun = time.monotonic()
+    result, kept = Fuzzed(count, seed), Kept(out, chips)
     for number in range(count):
-        case = draw(seed + number)
-        chip = chips[number % len(chips)]
-        on_rtl = _rtl_of(chip, result.rtl) if sum(result.rtl.values()) < rtl else None
         progress(f"network {number + 1} of {count}, {len(result.differences)} differ", number, count)
-        judged = judge(case, chips, on_rtl)
-        result.right.update(judged.right)
-        result.steps.update(step.kind for step in case.steps)
-        result.refused.update(f"{stage}: {_reason(line)}" for stage, line in judged.refused.items())
-        for stage, what in judged.wrong.items():
-            result.differences.append(_difference(case, stage, what, chips, on_rtl, out, progress))
-    result.seconds = time.monotonic() - begun
+        wanted = sum(result.rtl.values()) < rtl
+        record = kept.get(seed + number, wanted)
+        if record is None:
+            record = _judged(draw(seed + number), chips, chips[number % len(chips)] if wanted else None, out, progress)
+            kept.put(record)
+        result.count(record)
     return result
+
+
+def _judged(case: Case, chips: Sequence[str], rtl: str | None, out: Path, progress: Progress) -> Record:
+    begun = time.monotonic()
+    ran: list[str] = []
+    on_rtl = None if rtl is None else _rtl_of(rtl, ran)
+    judged = judge(case, chips, on_rtl)
+    ran = list(dict.fromkeys(ran))
+    differences = [_difference(case, stage, what, chips, on_rtl, out, progress) for stage, what in judged.wrong.items()]
+    refused = [f"{stage}: {_reason(line)}" for stage, line in judged.refused.items()]
+    steps = [step.kind for step in case.steps]
+    return Record(case.seed, judged.right, ran, refused, steps, differences, time.monotonic() - begun)
 
 
 def _reason(line: str) -> str:
@@ -94,7 +159,7 @@ def _reason(line: str) -> str:
     return re.sub(r"\d+", "N", re.sub(r"'[^']*'", "'...'", line))
 
 
-def _rtl_of(chip: str, counted: Counter[str]) -> Callable[[Compiled, Ints, Ints], None]:
+def _rtl_of(chip: str, ran: list[str]) -> Callable[[Compiled, Ints, Ints], None]:
     def run(compiled: Compiled, codes: Ints, wanted: Ints) -> None:
         if compiled.config.name != chip:
             return
@@ -105,7 +170,7 @@ def _rtl_of(chip: str, counted: Counter[str]) -> Callable[[Compiled, Ints, Ints]
         assert done.trap is Trap.NONE, f"RTL trapped: {done.trap.name} at instruction {done.trap_pc}"
         different = int((compiled.read_output(done.memory) != wanted).sum())
         assert not different, f"{different} of {wanted.size} codes of the RTL differ from run_integer's"
-        counted[chip] += 1
+        ran.append(chip)
 
     return run
 
@@ -113,7 +178,7 @@ def _rtl_of(chip: str, counted: Counter[str]) -> Callable[[Compiled, Ints, Ints]
 def _difference(
     case: Case, stage: str, what: str, chips: Sequence[str],
     on_rtl: Callable[[Compiled, Ints, Ints], None] | None, out: Path, progress: Progress,
-) -> Difference:  # fmt: skip
+) -> tuple[int, str, str, str]:  # fmt: skip
     tried = 0
 
     def fails(smaller: Case) -> bool:
@@ -127,7 +192,7 @@ def _difference(
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"seed-{case.seed}-{stage}.py"
     write(file, script(small, chip))
-    return Difference(case.seed, stage, what, file)
+    return case.seed, stage, what, str(file)
 
 
 def publish(result: Fuzzed) -> None:

@@ -342,7 +342,7 @@ def fuzz_networks(
         print(f"{count} networks, programs that are right: {programs}; on RTL: {sum(result.rtl.values())}")
         print(f"refused: {sum(result.refused.values())}; differ: {len(result.differences)} ({result.seconds:.0f} s)")
         for found in result.differences:
-            print(f"seed {found.seed}, {found.stage}: {found.what}\n{found.file.read_text()}")
+            print(f"seed {found.seed}, {found.stage}: {found.what}\n{Path(found.file).read_text()}")
     if result.differences:
         raise TriptychError(f"{len(result.differences)} differences; a script for each is in {out}")
 

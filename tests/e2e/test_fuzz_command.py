@@ -29,7 +29,31 @@ def test_json_and_rtl(tmp_path: Path) -> None:
     assert result["programs"]["tiny"] + sum(result["refused"].values()) == 6
     assert result["rtl"] == {"tiny": 2}
     assert result["differences"] == []
-    assert not list(tmp_path.iterdir())
+    assert [p.suffix for p in tmp_path.iterdir()] == [".jsonl"]
+
+
+def test_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are taken over, but for one that was cut while it was written, and for those of other code."""
+    judged: list[int] = []
+    real = fuzz.judge
+    monkeypatch.setattr(fuzz, "judge", lambda case, *rest: judged.append(case.seed) or real(case, *rest))
+
+    def run(count: int) -> fuzz.Fuzzed:
+        judged.clear()
+        return fuzz.fuzz_networks(count, 3, ["tiny"], 0, tmp_path, lambda *_: None)
+
+    first = run(2)
+    assert judged == [3, 4]
+    again = run(3)
+    assert judged == [5]
+    assert again.right >= first.right
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text()[:-20])
+    assert run(3).right == again.right
+    assert judged == [5]
+    monkeypatch.setattr(fuzz, "_fingerprint", lambda: "other")
+    run(1)
+    assert judged == [3]
 
 
 def test_a_difference_is_shown_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_what_is_found_is_made_small(tmp_path: Path) -> None:
     """One step is left, on few pixels; the script of it shows no difference where nothing is planted."""
     with PLANTED["padding"]:
         case, stage = first_found(["tiny"])
-        small = shrink(case, lambda c: stage in judge(c, [stage]).wrong, attempts=25)
+        small = shrink(case, lambda c: stage in judge(c, [stage]).wrong, attempts=12)
         assert stage in judge(small, [stage]).wrong
     assert len(small.steps) == 1
     assert small.input < case.input

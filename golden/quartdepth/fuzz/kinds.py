@@ -146,7 +146,7 @@ class Relu(Kind):
     )
 
     def numbers(self, rng: random.Random, sizes: Sequence[Size]) -> dict[str, int]:
-        return {"form": rng.choice([0, 0, 0, 1, 2, 3, 4])}
+        return {"form": rng.choice([0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 4])}
 
     def size(self, numbers: Mapping[str, int], sizes: Sequence[Size]) -> Size | None:
         return sizes[0]
@@ -209,7 +209,7 @@ class Add(Kind):
         return (pick, rng.choice(others)) if others else (pick, pick) if rng.random() < 0.1 else None
 
     def numbers(self, rng: random.Random, sizes: Sequence[Size]) -> dict[str, int]:
-        return {"form": rng.choice([0, 0, 0, 1, 1, 2, 3, 4])}
+        return {"form": rng.choice([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 4])}
 
     def size(self, numbers: Mapping[str, int], sizes: Sequence[Size]) -> Size | None:
         return sizes[0] if sizes[0] == sizes[1] else None
