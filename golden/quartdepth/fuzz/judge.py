@@ -1,7 +1,8 @@
 """Three judges of a random network: the module in float, `run_integer`, which knows no layout, and the machine.
 
-module == captured graph (to rounding)     what the capture gets wrong
-run_integer == machine, bit by bit         what the compiler gets wrong
+module == captured graph, to rounding            what the capture gets wrong
+module ~ run_integer at w8a8, within a bound     what the quantiser gets wrong
+run_integer == machine, bit by bit               what the compiler gets wrong
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 
 CLOSE = 1e-4  # of the largest value: what another order of sums may change
+NEAR, NEAR_NARROW = 0.1, 0.75  # relative error at w8a8, also with four-bit keys
 EXTREMES = 0.1  # of random codes that are the lowest or the highest one
 
 OnProgram = Callable[[Compiled, Ints, Ints], None]
@@ -83,6 +85,11 @@ def _network(case: Case, out: Judged) -> Network | None:
             out.wrong[stage] = f"the captured graph is {error:g} off the module"
             return None
         stage = "quantise"
+        near = prepared(graph, image, Widths.W8A8, case.seed, False)
+        error = float_error(near, image, wanted)
+        if not error <= (NEAR_NARROW if any(m.qparams.narrow for m in near.maps.values()) else NEAR):
+            out.wrong[stage] = f"the integer network at w8a8 is {error:.3g} of its size off the module"
+            return None
         return prepared(graph, image, case.widths, case.seed, case.tables)
     except (GraphError, QuantizeError) as error:
         out.refused[stage] = str(error)
@@ -107,6 +114,14 @@ def table_code(uniform: QParams, rng: np.random.Generator) -> QParams:
     reach = uniform.scale * max(uniform.zero, 15 - uniform.zero)
     table = CodeTable.lognp(float(rng.uniform(0.2, 0.6)), int(rng.integers(0, 16)), unit=0.02)
     return QParams(Format.TABLE4, reach / 127, table=table, unit=reach / 1000 * float(rng.uniform(0.2, 2)))
+
+
+def float_error(network: Network, image: Tensor, wanted: Tensor) -> float:
+    """Of the integer network's output on an image, relative to the module's."""
+    codes = network.maps[network.input].qparams.encode(image[0].permute(1, 2, 0).double().numpy())
+    got = network.maps[network.output].qparams.decode(network.run_integer(codes))
+    exact = wanted[0].permute(1, 2, 0).double().numpy()
+    return float(np.linalg.norm(got - exact) / max(np.linalg.norm(exact), 1e-9))
 
 
 def random_codes(network: Network, seed: int) -> Ints:
