@@ -182,7 +182,7 @@ def block_sparse_attention(
         n_query, n_key = -(-q.shape[2] // sizes[0]), -(-k.shape[2] // sizes[1])
         shape = (q.shape[0], q.shape[1], n_query, n_key)
         lead = [1] * (4 - sets.dim()) + list(sets.shape[:-2])
-        fits = len(lead) == 2 and all(n in (1, full) for n, full in zip(lead, shape, strict=False))
+        fits = len(lead) == 2 and lead[0] in (1, shape[0]) and lead[1] in (1, shape[1])
         if sets.dtype != torch.bool or not fits or sets.shape[-2:] != shape[-2:]:
             raise DraftAttentionError(
                 f"a block mask must be bool {list(shape)} (batch and heads may be 1 or left out) for blocks of {block}"
