@@ -198,6 +198,11 @@ def attend(backend: Backend, call: Call) -> None:
             call.lse.copy_(lse)
 
 
+def dense_layout(length: int) -> Geometry:
+    """Dense attention needs no boxes: full blocks of consecutive tokens waste nothing at a grid's edges."""
+    return Geometry((1, 1, length), (1, 1, 128))
+
+
 @functools.lru_cache(maxsize=8)
 def all_blocks(batch: int, heads: int, geometry: Geometry, device: torch.device) -> BlockSets:
     """The sets of dense attention, kept so that repeated calls copy nothing from the host."""
@@ -271,8 +276,9 @@ def run(
     heads, groups = q.shape[1], q.shape[1] // k.shape[1]
     sparsity = rule.head_sparsity(heads)
     if not rule.faithful and not any(sparsity):  # nothing to choose, and nothing left out for a tail
-        sets = all_blocks(q.shape[0], heads, geometry, q.device)
-        attend(backend, Call(q, k, v, sets, geometry, geometry, scale, target, eight_bit=eight_bit))
+        runs = dense_layout(geometry.length)
+        sets = all_blocks(q.shape[0], heads, runs, q.device)
+        attend(backend, Call(q, k, v, sets, runs, runs, scale, target, eight_bit=eight_bit))
         return out if target is out else out.copy_(target)
     step = heads if heads_per_pass is None else max(groups, heads_per_pass // groups * groups)
     for first in range(0, heads, step):
@@ -289,12 +295,13 @@ DENSE_KERNEL_FROM = 32768
 """Tokens from which on our dense kernel is the faster one on Hopper (docs/results.md, speed at 0 %)."""
 
 
-def dense_kernel_pays(q: torch.Tensor, geometry: Geometry) -> bool:
+def dense_kernel_pays(q: torch.Tensor) -> bool:
     """Whether dense attention of `[batch, heads, length, dim]` is faster on our kernel than in PyTorch."""
     if q.device.type != "cuda" or q.shape[2] < DENSE_KERNEL_FROM:
         return False
+    layout = dense_layout(q.shape[2])
     try:
-        request = Request(q.dtype, q.shape[3], geometry, geometry, False, False, False)
+        request = Request(q.dtype, q.shape[3], layout, layout, False, False, False)
         return serving_backend(None, q.device, request) is Backend.HOPPER
     except DraftAttentionError:
         return False

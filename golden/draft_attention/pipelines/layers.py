@@ -14,7 +14,6 @@ import torch
 from triptych.golden.draft_attention.api import draft_attention
 from triptych.golden.draft_attention.dispatch import dense_kernel_pays
 from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry
 
 SCHEDULED = ("dense step", "dense block")
 
@@ -82,11 +81,9 @@ class Layer:
             if reason not in state.dense:
                 warnings.warn(f"{what} (said once; handle.report() counts them)", RuntimeWarning, stacklevel=2)
         state.dense[reason] += 1
-        if reason in SCHEDULED and plain and self._explained(mask) and self._length_fits(q, k) is None:
-            assert state.grid is not None
-            geometry = Geometry(state.grid, text_length=q.shape[1] - math.prod(state.grid))
-            if dense_kernel_pays(q.transpose(1, 2), geometry):
-                return self._over_real_tokens(q, k, v, scale, {"sparsity": 0.0})
+        known = reason in SCHEDULED and plain and self._explained(mask) and self._length_fits(q, k) is None
+        if known and dense_kernel_pays(q.transpose(1, 2)):
+            return self._over_real_tokens(q, k, v, scale, {"sparsity": 0.0})
         return dense(q, k, v)
 
     def _dense_reason(self, q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None, plain: bool) -> str | None:

@@ -108,12 +108,27 @@ def test_fakes_tell_shapes_types_and_strides():
     options = ([0.6], None, False, None, False, False, "mean", None)
     torch.library.opcheck(torch.ops.triptych.select_blocks.default, (q, k, [*GRID], [4, 4], "after", *options))
     everything = ([0.6], 0.3, True, False, None, False, False, "mean", None, None, False)
-    torch.library.opcheck(
-        torch.ops.triptych.draft_attention.default, (q, k, v, [*GRID], [4, 4], "after", *everything)
-    )
+    torch.library.opcheck(torch.ops.triptych.draft_attention.default, (q, k, v, [*GRID], [4, 4], "after", *everything))
     sets = select_blocks(q, k, grid=GRID, pool=(4, 4))
     for lse in (False, True):
-        arguments = (q, k, v, sets.bits, sets.counts, [*GRID], [4, 4], "after", 64, 64, None, None, None, True, lse, None)
+        arguments = (
+            q,
+            k,
+            v,
+            sets.bits,
+            sets.counts,
+            [*GRID],
+            [4, 4],
+            "after",
+            64,
+            64,
+            None,
+            None,
+            None,
+            True,
+            lse,
+            None,
+        )
         torch.library.opcheck(torch.ops.triptych.block_sparse_attention.default, arguments)
 
 
