@@ -45,7 +45,7 @@ def poison() -> None:
 def against_float64(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> float:
     """Error of a call; the sets are those of the call itself, so that ties do not count."""
     selection = {name: options[name] for name in ("grid", "pool", "sparsity") if name in options}
-    sets = select_blocks(q, k, **selection)
+    sets = select_blocks(q, k, v, **selection)
     exact = block_sparse_attention(q.double(), k.double(), v.double(), sets, tail=True, backend="reference")
     poison()
     return error(draft_attention(q, k, v, **options), exact)

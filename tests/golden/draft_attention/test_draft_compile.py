@@ -27,7 +27,7 @@ def _one_call(q, k, v):
 
 
 def _kept_sets(q, k, v):
-    sets = select_blocks(q, k, grid=GRID, pool=(4, 4), sparsity=0.6, first_frame_sink=True)
+    sets = select_blocks(q, k, v, grid=GRID, pool=(4, 4), sparsity=0.6, first_frame_sink=True)
     out, lse = block_sparse_attention(q, k, v, sets, tail=True, return_lse=True)
     return out, lse, sets.density()
 
@@ -106,29 +106,13 @@ def test_fakes_tell_shapes_types_and_strides():
     q, k, v = _tensors()
     q = q.transpose(1, 2).contiguous().transpose(1, 2)  # token-major memory
     options = ([0.6], None, False, None, False, False, "mean", None)
-    torch.library.opcheck(torch.ops.triptych.select_blocks.default, (q, k, [*GRID], [4, 4], "after", *options))
+    torch.library.opcheck(torch.ops.triptych.select_blocks.default, (q, k, v, [*GRID], [4, 4], "after", *options))
     everything = ([0.6], 0.3, True, False, None, False, False, "mean", None, None, False)
     torch.library.opcheck(torch.ops.triptych.draft_attention.default, (q, k, v, [*GRID], [4, 4], "after", *everything))
     sets = select_blocks(q, k, grid=GRID, pool=(4, 4))
+    boxes = ([*GRID], [4, 4], "after", 64, 64, None, None, sets.paired)
     for lse in (False, True):
-        arguments = (
-            q,
-            k,
-            v,
-            sets.bits,
-            sets.counts,
-            [*GRID],
-            [4, 4],
-            "after",
-            64,
-            64,
-            None,
-            None,
-            None,
-            True,
-            lse,
-            None,
-        )
+        arguments = (q, k, v, sets.bits, sets.counts, *boxes, None, True, lse, None)
         torch.library.opcheck(torch.ops.triptych.block_sparse_attention.default, arguments)
 
 
