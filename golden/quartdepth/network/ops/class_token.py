@@ -93,24 +93,26 @@ def _patchwise(conv: Conv2d, graph: FloatGraph) -> bool:
 
 
 class _Embedded(nn.Module):
-    def __init__(self, size: int, channels: int, tokens: int) -> None:
+    def __init__(self, size: int, channels: int, tokens: int, whole: bool) -> None:
         super().__init__()
+        self.whole = whole
         self.proj = nn.Conv2d(3, channels, size, size)
         self.token = nn.Parameter(torch.randn(1, 1, channels))
         self.positions = nn.Parameter(torch.randn(1, 1 + tokens, channels))
-        self.last = nn.Linear(channels, 5)
+        self.last, self.head = nn.Linear(channels, 5), nn.Conv2d(5, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.proj((x - 0.5) / 0.25)
         t = torch.cat([self.token, y.flatten(2).transpose(1, 2)], 1) + self.positions
-        z: Tensor = self.last(t)[:, 1:].transpose(1, 2).unflatten(2, y.shape[2:])
-        return nn.functional.conv2d(z, torch.ones(1, 5, 1, 1))
+        z: Tensor = self.last(t).transpose(1, 2)
+        return z[:, :, None] if self.whole else self.head(z[:, :, 1:].unflatten(2, y.shape[2:]))
 
 
 def example(rng: random.Random) -> Example:
-    """Patches, token and positions; then the map without the token."""
+    """Patches, token and positions; then all tokens, or the map without the first."""
     size, rows, cols = rng.choice([2, 7, 14]), rng.randint(1, 4), rng.randint(1, 4)
-    return Example(_Embedded(size, rng.choice([8, 17]), rows * cols), (3, size * rows, size * cols))
+    module = _Embedded(size, rng.choice([8, 17]), rows * cols, rng.random() < 0.5)
+    return Example(module, (3, size * rows, size * cols))
 
 
 OPERATION = Operation(
