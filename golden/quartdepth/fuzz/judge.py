@@ -121,7 +121,7 @@ def float_error(network: Network, image: Tensor, wanted: Tensor) -> float:
     codes = network.maps[network.input].qparams.encode(image[0].permute(1, 2, 0).double().numpy())
     got = network.maps[network.output].qparams.decode(network.run_integer(codes))
     exact = wanted[0].permute(1, 2, 0).double().numpy()
-    return float(np.linalg.norm(got - exact) / max(np.linalg.norm(exact), 1e-9))
+    return float(np.linalg.norm(got - exact)) / max(float(np.linalg.norm(exact)), 1e-9)
 
 
 def random_codes(network: Network, seed: int) -> Ints:
