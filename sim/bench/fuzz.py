@@ -126,17 +126,18 @@ def _fingerprint() -> str:
 
 
 def fuzz_networks(
-    count: int, seed: int, chips: Sequence[str], rtl: int, out: Path, progress: Progress
+    count: int, seed: int, chips: Sequence[str], rtl: int, rtl_chips: Sequence[str], out: Path, progress: Progress
 ) -> Fuzzed:  # fmt: skip
-    """Judges the networks of seeds seed .. seed + count - 1 on all chips, the first `rtl` programs on RTL too, chip by
-    chip in turn. Every difference is made small and leaves a script in `out`."""
+    """Judges the networks of seeds seed .. seed + count - 1 on all chips, the first `rtl` programs on RTL too, those of
+    `rtl_chips` in turn. Every difference is made small and leaves a script in `out`."""
     result, kept = Fuzzed(count, seed), Kept(out, chips)
     for number in range(count):
         progress(f"network {number + 1} of {count}, {len(result.differences)} differ", number, count)
         wanted = sum(result.rtl.values()) < rtl
         record = kept.get(seed + number, wanted)
         if record is None:
-            record = _judged(draw(seed + number), chips, chips[number % len(chips)] if wanted else None, out, progress)
+            on_rtl = rtl_chips[number % len(rtl_chips)] if wanted else None
+            record = _judged(draw(seed + number), chips, on_rtl, out, progress)
             kept.put(record)
         result.count(record)
     return result

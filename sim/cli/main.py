@@ -322,6 +322,7 @@ def fuzz_networks(
     seed: Annotated[int, typer.Argument(min=0, help="The first one's seed; the others' follow.")],
     chips: Annotated[str, typer.Option(help="Chips, with commas between.")] = ",".join(CONFIGS),
     rtl: Annotated[int, typer.Option(min=0, help="Programs that run on RTL too, chip by chip in turn.")] = 0,
+    rtl_chips: Annotated[str | None, typer.Option(help="On RTL of these chips; without: all of --chips.")] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Write the row of docs/results.md.")] = False,
     out: Out = Path("out/fuzz"),
     as_json: Json = False,
@@ -330,9 +331,12 @@ def fuzz_networks(
     from triptych.sim.bench import fuzz
 
     names = [chip_config(name).name for name in chips.split(",")]
+    on_rtl = names if rtl_chips is None else rtl_chips.split(",")
+    if unknown := sorted(set(on_rtl) - set(names)):
+        raise TriptychError(f"--rtl-chips names '{unknown[0]}', which is none of --chips: {', '.join(names)}")
     with shown() as show:
         show("loading", 0, 0)
-        result = fuzz.fuzz_networks(count, seed, names, rtl, out, show)
+        result = fuzz.fuzz_networks(count, seed, names, rtl, on_rtl, out, show)
     if publish:
         fuzz.publish(result)
     if as_json:

@@ -40,7 +40,7 @@ def test_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def run(count: int) -> fuzz.Fuzzed:
         judged.clear()
-        return fuzz.fuzz_networks(count, 3, ["tiny"], 0, tmp_path, lambda *_: None)
+        return fuzz.fuzz_networks(count, 3, ["tiny"], 0, ["tiny"], tmp_path, lambda *_: None)
 
     first = run(2)
     assert judged == [3, 4]
@@ -84,5 +84,7 @@ def test_the_row_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_refusals() -> None:
     for arguments in (["0", "1"], ["1", "1", "--rtl", "-1"], ["1", "-1"]):
         assert RUN.invoke(app, ["fuzz-networks", *arguments]).exit_code == 2
+    done = RUN.invoke(app, ["fuzz-networks", "1", "1", "--chips", "tiny", "--rtl-chips", "small"])
+    assert str(done.exception) == "--rtl-chips names 'small', which is none of --chips: tiny"
     done = RUN.invoke(app, ["fuzz-networks", "1", "1", "--chips", "tiny,large"])
     assert str(done.exception) == "no configuration 'large': choose one of tiny, small, paper"
