@@ -29,7 +29,7 @@ from triptych.golden.draft_attention.hopper.problem import (
     unfit_blocks,
 )
 from triptych.golden.draft_attention.layout import Layout, Runs
-from triptych.golden.draft_attention.tail import Tail, padded_dim
+from triptych.golden.draft_attention.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
 _THREADS = 384
@@ -49,10 +49,8 @@ class Operands16(ctypes.Structure):
 
 def refusal(request: Request) -> str | None:
     """Why these kernels cannot serve a request (contract.py); None when they do."""
-    if request.dim > 128:
-        return f"the Hopper kernels take head dims up to 128; got {request.dim}"
-    if request.eight_bit and request.dim not in (64, 128):
-        return f"eight_bit takes head dim 64 or 128; got {request.dim}"
+    if request.dim not in (64, 128):
+        return f"the Hopper kernels take head dim 64 or 128; got {request.dim}"
     if request.with_lse:
         return "the Hopper kernels return no log-sum-exp"
     blocking = _blocking(request.query_layout, request.key_layout)
@@ -98,9 +96,8 @@ def block_sparse_attention(
 ) -> torch.Tensor:
     """softmax(scale q k^T) v, each query block over the key blocks in its set (DraftAttention, section 3.3).
 
-    `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim a multiple
-    of 8 up to 128 (the copy engine fills tiles with zeros), in token order, any strides with dim dense and 16-byte
-    alignment. A row without blocks yields zeros. `tail`
+    `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim 64 or
+    128, in token order, any strides with dim dense and 16-byte alignment. A row without blocks yields zeros. `tail`
     adds one pooled token for every video block that is not in the set. `precision` "bf16" multiplies in the tensors'
     own 16-bit type, "fp8" in 8 bits (eight_bit.py). `out` is written where given.
     Blocks hold 128 tokens or 64. `key_geometry`: how the keys lie in blocks where that differs from the queries (other
@@ -150,7 +147,7 @@ def _attend(
     problem = make_problem(out, sets, progress, blocking, scale, k.shape[1])
     query_block, key_block = blocking.sizes
     defines: tuple[str, ...] = (
-        f"HEAD_DIM={padded_dim(q.shape[3])}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
+        f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
         f"QUERY_BLOCK={query_block}", f"KEY_BLOCK={key_block}",
         f"SHARED_ROWS={int(sets.paired or query_block == BLOCK)}",
     )  # fmt: skip

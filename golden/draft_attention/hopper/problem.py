@@ -204,8 +204,8 @@ def check_inputs(
     batch, heads, length, dim = q.shape
     if q.dtype not in (torch.float16, torch.bfloat16) or not (q.dtype == k.dtype == v.dtype):
         raise HopperError(f"q, k and v must all be float16 or all bfloat16; got {q.dtype}, {k.dtype}, {v.dtype}")
-    if dim % 8 or dim > 128:
-        raise HopperError(f"head dimension must be a multiple of 8 up to 128; got {dim}")
+    if dim not in (64, 128):
+        raise HopperError(f"head dimension must be 64 or 128; got {dim}")
     if k.shape != v.shape or (k.shape[0], k.shape[3]) != (batch, dim) or heads % k.shape[1]:
         raise HopperError(
             f"k and v must be [batch, kv heads, length, dim] with heads a multiple of kv heads, as q; "

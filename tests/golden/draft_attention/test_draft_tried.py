@@ -66,22 +66,13 @@ def test_a_call_twice_is_the_same_on_the_cpu():
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("dim", [8, 32, 72, 80, 96, 128])
-def test_hoppers_kernels_take_any_head_dim_up_to_128(dim):
-    layout = Geometry(GRID)
-    assert hopper.refusal(Request(torch.bfloat16, dim, layout, layout, True, False, False)) is None
-
-
 def test_what_hoppers_kernels_refuse_goes_to_triton(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(hopper, "missing_compiler", lambda: None)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     layout = Geometry(GRID)
-    for dim, with_lse, expected in (
-        (128, False, Backend.HOPPER),
-        (256, False, Backend.TRITON),
-        (64, True, Backend.TRITON),
-    ):
+    cases = [(128, False, Backend.HOPPER), *((dim, False, Backend.TRITON) for dim in (8, 32, 72, 80, 96, 256))]
+    for dim, with_lse, expected in (*cases, (64, True, Backend.TRITON)):
         request = Request(torch.bfloat16, dim, layout, layout, False, with_lse, False)
         assert dispatch.serving_backend(None, torch.device("cuda"), request) is expected
 
