@@ -1,6 +1,6 @@
 """Attention kernels over sparsity, ours and the peers', in one run.
 
-    python tests/gpu/draft_kernel.py --out DIR [--shapes hunyuan,wan] [--no-flashinfer]
+    python tests/gpu/draft_kernel.py --out DIR [--shapes hunyuan,wan] [--peers flex,flashinfer]
 
 Every kernel of ours is checked against float64 on fresh inputs with a poisoned output before it is timed. "whole call"
 is what a user waits for: pool, draft, lists, tail's statistics and attention.
@@ -12,6 +12,7 @@ import argparse
 import gc
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,63 +31,103 @@ from draft_bench import (
     relative_error,
     save,
 )
-from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_inputs
+from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_error, packed_inputs
 
-from triptych.golden.draft_attention import Backend
+from triptych.golden.draft_attention import Backend, draft_attention
 from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, select
-from triptych.golden.draft_attention.selection import SelectionRule
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.selection import Criterion, SelectionRule
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise
 EIGHT_BIT_BOUND = 6e-2
 
 
-def ours(
-    shape: Shape,
-    backend: Backend,
-    sparsity: float,
-    with_tail: bool,
-    inputs: list[TensorTriple],
-    eight_bit: bool = False,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Variant:
+    """One of our ways to compute a call."""
+
+    backend: Backend
+    sparsity: float
+    tail: bool
+    pool: tuple[int, int] = (8, 16)
+    eight_bit: bool = False
+    deterministic: bool = False
+
+    @property
+    def rule(self) -> SelectionRule:
+        return SelectionRule(self.sparsity, criterion=Criterion.TAIL_ERROR if self.tail else Criterion.MASS)
+
+
+def ours(shape: Shape, variant: Variant, inputs: list[TensorTriple]) -> dict[str, Any]:
     """Check, then time attention alone and the whole call."""
-    rule = SelectionRule(sparsity)
-    geometry = shape.geometry
-    chosen = [select(*triple, geometry, rule, shape.scale, with_tail) for triple in inputs]
+    base = shape.geometry
+    geometry = Geometry(base.grid, variant.pool, base.text_length, base.text_first)
+    placed = replace(shape, geometry=geometry)
+    chosen = [select(*triple, geometry, variant.rule, shape.scale, variant.tail) for triple in inputs]
     out = torch.empty_like(inputs[0][0])
 
     def kernel(i: int) -> None:
         sets, tail = chosen[i]
-        attend(backend, Call(*inputs[i], sets, geometry, geometry, shape.scale, out, tail, None, eight_bit))
+        call = Call(*inputs[i], sets, geometry, geometry, shape.scale, out, tail, None, variant.eight_bit)
+        attend(variant.backend, call)
 
     def whole(i: int) -> None:
-        sets, tail = select(*inputs[i], geometry, rule, shape.scale, with_tail)
-        attend(backend, Call(*inputs[i], sets, geometry, geometry, shape.scale, out, tail, None, eight_bit))
+        draft_attention(
+            *inputs[i], grid=base.grid, pool=variant.pool, sparsity=variant.sparsity, tail=variant.tail,
+            eight_bit=variant.eight_bit, backend=variant.backend,
+        )  # fmt: skip
 
-    bound = EIGHT_BIT_BOUND if eight_bit else BOUND
+    bound = EIGHT_BIT_BOUND if variant.eight_bit else BOUND
     error = 0.0
     for i, triple in enumerate(inputs):
         poison(out)
         kernel(i)
         if not bool(torch.isfinite(out).all()):
-            raise AssertionError(f"{backend.value} left elements unwritten at {sparsity}")
+            raise AssertionError(f"{variant} left elements unwritten")
         sets, tail = chosen[i]
         heads = (i % shape.heads, shape.heads - 1)
-        error = max(error, float64_error(out, triple, mask_of(sets), shape, tail, heads))
+        error = max(error, float64_error(out, triple, mask_of(sets), placed, tail, heads))
     if error > bound:
-        raise AssertionError(f"{backend.value} is off by {error:.2e} at {sparsity}, tail {with_tail}")
-    repeats = 5 if sparsity < 0.75 else 9
+        raise AssertionError(f"{variant} is off by {error:.2e}")
+    repeats = 5 if variant.sparsity < 0.75 else 11
+    torch.use_deterministic_algorithms(variant.deterministic)
+    times = {
+        name: median_ms([partial(run, i) for i in range(len(inputs))], repeats)
+        for name, run in (("attention_ms", kernel), ("ms", whole))
+    }
+    torch.use_deterministic_algorithms(False)
     return {
-        "kernel": backend.value,
-        "precision": "8 bit" if eight_bit else "16 bit",
-        "sparsity": sparsity,
-        "tail": with_tail,
+        "kernel": variant.backend.value,
+        "precision": "8 bit" if variant.eight_bit else "16 bit",
+        "sparsity": variant.sparsity,
+        "tail": variant.tail,
+        "block": geometry.block_size,
+        "deterministic": variant.deterministic,
         "kept": float(chosen[0][0].counts.double().mean() / geometry.n_blocks),
         "error": error,
-        "attention_ms": median_ms([partial(kernel, i) for i in range(len(inputs))], repeats),
-        "ms": median_ms([partial(whole, i) for i in range(len(inputs))], repeats),
+        **times,
     }
+
+
+def compiled_row(shape: Shape, inputs: list[TensorTriple]) -> dict[str, Any]:
+    """The call with the tail under torch.compile without a graph break, beside eager in the same turn."""
+
+    def call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return draft_attention(q, k, v, grid=shape.geometry.grid, sparsity=0.9) + 0.0
+
+    compiled = torch.compile(call, fullgraph=True)
+    same = relative_error(compiled(*inputs[0]), call(*inputs[0]))
+    if same > BOUND:
+        raise AssertionError(f"compiled and eager are {same:.2e} apart")
+    turns = [(median_ms([partial(call, *x) for x in inputs], 5), median_ms([partial(compiled, *x) for x in inputs], 5))]
+    turns += [
+        (median_ms([partial(call, *x) for x in inputs], 5), median_ms([partial(compiled, *x) for x in inputs], 5))
+    ]
+    eager, traced = (min(turn[i] for turn in turns) for i in range(2))
+    base = {"kernel": "torch.compile", "precision": "16 bit", "sparsity": 0.9, "tail": True}
+    return {**base, "ms": traced, "eager_ms": eager}
 
 
 def dense_row(shape: Shape, sets: list[TensorTriple]) -> dict[str, Any]:
@@ -102,26 +143,20 @@ def peer_rows(shape: Shape, sparsity: float, flashinfer: FlashInferRunner | None
     length = shape.geometry.length
     packed = packed_inputs(shape.heads, length, shape.dim, 1 - sparsity, 5, None)
     rows: list[dict[str, Any]] = []
-
-    def check(out: torch.Tensor) -> float:
-        worst = 0.0
-        for head, block in ((0, 0), (shape.heads - 1, packed.mask.shape[-1] - 1)):
-            q, k, v = (x[0, head].double() for x in (packed.q, packed.k, packed.v))
-            seen = packed.mask[head, block].repeat_interleave(128)
-            here = slice(block * 128, block * 128 + 128)
-            exact = torch.softmax(q[here] @ k[seen].T * shape.scale, -1) @ v[seen]
-            worst = max(worst, relative_error(out[head, here], exact))
-        if worst > BOUND:
-            raise AssertionError(f"a peer is off by {worst:.2e}: it is not set up for the same work")
-        return worst
-
     base = {"precision": "16 bit", "sparsity": sparsity, "tail": False, "kept": float(packed.mask.double().mean())}
     if flashinfer is None:
         run = flex_runner(packed)
-        rows.append({"kernel": "FlexAttention", **base, "error": check(run()[0]), "ms": median_ms([run], 4, 1)})
+        rows.append(
+            {
+                "kernel": "FlexAttention",
+                **base,
+                "error": packed_error(packed, run()[0], shape.scale),
+                "ms": median_ms([run], 4, 1),
+            }
+        )
     else:
         plan_ms = median_ms([lambda: flashinfer.plan(packed)], 3, 1)
-        error = check(flashinfer.run(packed).view(shape.heads, -1, shape.dim))
+        error = packed_error(packed, flashinfer.run(packed).view(shape.heads, -1, shape.dim), shape.scale)
         ms = median_ms([lambda: flashinfer.run(packed)], 5, 1)
         rows.append({"kernel": "FlashInfer fa3", **base, "error": error, "ms": ms, "plan_ms": plan_ms})
     return rows
@@ -156,34 +191,42 @@ class Ledger:
         torch.cuda.empty_cache()
 
 
+def variants(backend: Backend) -> list[Variant]:
+    """What is timed of ours."""
+    if backend is Backend.TRITON:
+        return [Variant(backend, 0.9, tail) for tail in (False, True)]
+    plain = [Variant(backend, sparsity, False) for sparsity in SPARSITIES]
+    tails = [Variant(backend, sparsity, True, pool) for pool in ((8, 16), (8, 8)) for sparsity in SPARSITIES[2:]]
+    eight = [Variant(backend, s, tail, eight_bit=True) for tail in (False, True) for s in SPARSITIES[2:]]
+    fixed = [Variant(backend, 0.9, tail, deterministic=True) for tail in (False, True)]
+    return plain + tails + eight + fixed
+
+
 def our_rows(ledger: Ledger, shape: Shape, backends: list[Backend]) -> None:
     """cuDNN's dense attention and our kernels on the same inputs."""
     sets = [random_inputs(shape, seed) for seed in (21, 22)]
     ledger.attempt(shape, "cuDNN", lambda: [dense_row(shape, sets)])
     for backend in backends:
-        for sparsity in SPARSITIES if backend is Backend.HOPPER else (0.9,):
-            for tail in (False, True) if sparsity in (0.75, 0.9, 0.95) else (False,):
-                work = partial(ours, shape, backend, sparsity, tail, sets)
-                ledger.attempt(shape, f"{backend.value} {sparsity}", lambda work=work: [work()])
+        for variant in variants(backend):
+            ledger.attempt(shape, str(variant), lambda variant=variant: [ours(shape, variant, sets)])
     if Backend.HOPPER in backends:
-        for sparsity in (0.75, 0.9):
-            work = partial(ours, shape, Backend.HOPPER, sparsity, False, sets, True)
-            ledger.attempt(shape, f"8 bit {sparsity}", lambda work=work: [work()])
+        ledger.attempt(shape, "torch.compile", lambda: [compiled_row(shape, sets)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", default="hunyuan,wan")
-    parser.add_argument("--no-flashinfer", action="store_true")
+    parser.add_argument("--peers", default="flex,flashinfer", help="which of them are installed")
     parser.add_argument("--backends", default="hopper,triton")
     options = parser.parse_known_args()[0]
     ledger = Ledger(output_folder())
+    peers = options.peers.split(",")
     shapes = [SHAPES[name] for name in options.shapes.split(",")]
     for shape in shapes:
         our_rows(ledger, shape, [Backend(b) for b in options.backends.split(",")])
-        for sparsity in (0.9, 0.75, 0.5):
+        for sparsity in (0.9, 0.75) if "flex" in peers else ():
             ledger.attempt(shape, f"FlexAttention {sparsity}", partial(peer_rows, shape, sparsity, None))
-    for shape in [] if options.no_flashinfer else shapes:
+    for shape in shapes if "flashinfer" in peers else ():
         for sparsity in (0.9, 0.75):
             ledger.attempt(shape, f"FlashInfer {sparsity}", partial(flashinfer_rows, shape, sparsity))
     if ledger.failures:

@@ -6,14 +6,17 @@ lists of the same density: the gathers they would need in a model are not counte
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from draft_bench import relative_error
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 BLOCK = 128
+PACKED_BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise
 
 
 def cudnn_dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -24,25 +27,68 @@ def cudnn_dense(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tens
 
 @dataclass(frozen=True)
 class Packed:
-    """Contiguous q, k, v `[1, heads, n * 128, dim]` and block lists over n blocks with a given density."""
+    """Contiguous q, k, v `[1, heads, n * block, dim]` and a mask over n blocks with a given density."""
 
     q: torch.Tensor
     k: torch.Tensor
     v: torch.Tensor
     mask: torch.Tensor
     """bool `[heads, n, n]`"""
+    block: int = BLOCK
 
 
-def packed_inputs(heads: int, length: int, dim: int, density: float, seed: int, mask: torch.Tensor | None) -> Packed:
-    """Random tensors of `length` rounded up to whole blocks; a random mask of exact density unless one is given."""
-    n = -(-length // BLOCK)
+def packed_inputs(
+    heads: int,
+    length: int,
+    dim: int,
+    density: float,
+    seed: int,
+    mask: torch.Tensor | None,
+    block: int = BLOCK,
+    alike: float = 0.0,
+) -> Packed:
+    """Random tensors of `length` rounded up to whole blocks; a random mask of exact density unless one is given.
+
+    `alike`: weight of what two neighbouring rows of the mask have in common in the draw.
+    """
+    n = -(-length // block)
     generator = torch.Generator("cuda").manual_seed(seed)
-    size = (1, heads, n * BLOCK, dim)
+    size = (1, heads, n * block, dim)
     q, k, v = (torch.randn(size, generator=generator, device="cuda", dtype=torch.bfloat16) for _ in range(3))
     if mask is None or mask.shape[-1] != n:
-        noise = torch.rand(heads, n, n, generator=generator, device="cuda")
-        mask = noise.argsort(dim=-1).argsort(dim=-1) < max(1, round(density * n))
-    return Packed(q, k, v, mask)
+        mask = torch.zeros(heads, n, n, dtype=torch.bool, device="cuda")
+        for head in mask:
+            common = torch.rand((n + 1) // 2, n, generator=generator, device="cuda").repeat_interleave(2, 0)[:n]
+            noise = alike * common + (1 - alike) * torch.rand(n, n, generator=generator, device="cuda")
+            head.scatter_(1, noise.topk(max(1, round(density * n)), dim=1).indices, True)
+    return Packed(q, k, v, mask, block)
+
+
+def packed_error(packed: Packed, out: torch.Tensor, scale: float) -> float:
+    """Worst of two block rows of `[heads, length, dim]` against float64; raises when it is another function's."""
+    worst = 0.0
+    for head, block in ((0, 0), (packed.q.shape[1] - 1, packed.mask.shape[-1] - 1)):
+        q, k, v = (x[0, head].double() for x in (packed.q, packed.k, packed.v))
+        seen = packed.mask[head, block].repeat_interleave(packed.block)
+        here = slice(block * packed.block, (block + 1) * packed.block)
+        exact = torch.softmax(q[here] @ k[seen].T * scale, -1) @ v[seen]
+        worst = max(worst, relative_error(out[head, here], exact))
+    if worst > PACKED_BOUND:
+        raise AssertionError(f"off by {worst:.2e}: not set up for the same work")
+    return worst
+
+
+def vsa_runners(packed: Packed) -> list[tuple[str, Callable[[], torch.Tensor]]]:
+    """fastvideo-kernel's block-sparse attention by its Triton and its sm_90 path, `[heads, length, dim]`."""
+    vsa = importlib.import_module("fastvideo_kernel.block_sparse_attn")  # the package hides it behind a function
+    counts = packed.mask.sum(-1, dtype=torch.int32)[None]
+    order = torch.argsort((~packed.mask).to(torch.int8), dim=-1, stable=True).to(torch.int32)[None].contiguous()
+    sizes = torch.full((packed.mask.shape[-1],), packed.block, dtype=torch.int32, device="cuda")
+    arguments = (packed.q, packed.k, packed.v, order, counts, sizes)
+    return [
+        ("VSA, Triton", lambda: vsa.block_sparse_attn_triton(*arguments)[0][0]),
+        ("VSA, sm_90", lambda: vsa.block_sparse_attn_sm90(*arguments)[0][0]),
+    ]
 
 
 def flex_runner(packed: Packed) -> Callable[[], torch.Tensor]:

@@ -12,30 +12,73 @@ import sys
 import torch
 from draft_bench import relative_error
 
-from triptych.golden.draft_attention import draft_attention
+from triptych.golden.draft_attention import Backend, block_sparse_attention, reference
+from triptych.golden.draft_attention.contract import Call
+from triptych.golden.draft_attention.dispatch import attend, select
+from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.selection import Criterion, SelectionRule
+from triptych.golden.draft_attention.tail import Tail
 
 BOUND, EIGHT_BIT_BOUND = 5e-3, 6e-2
 
 
-def main() -> None:
+def judge(name: str, out: torch.Tensor, exact: torch.Tensor, bound: float = BOUND) -> None:
+    error = relative_error(out, exact)
+    print(f"{name}: {error:.1e}", flush=True)
+    if error > bound:
+        sys.exit("off")
+
+
+def video_kernels(dim: int, generator: torch.Generator) -> None:
+    """Selection, pooling, trust, attention of both backends, both block sizes, with and without the tail."""
     grid, text = (2, 13, 37), 70
+    size = (2, grid[0] * grid[1] * grid[2] + text, 4, dim)
+    q = torch.randn(size, generator=generator, device="cuda", dtype=torch.bfloat16).transpose(1, 2)
+    k, v = (
+        torch.randn(size, generator=generator, device="cuda", dtype=torch.bfloat16)[:, :, :2].transpose(1, 2)
+        for _ in range(2)
+    )
+    for pool in ((8, 16), (8, 8)):
+        geometry = Geometry(grid, pool, text, text_first=True)
+        for with_tail in (False, True):
+            rule = SelectionRule(0.4, criterion=Criterion.TAIL_ERROR if with_tail else Criterion.MASS)
+            sets, tail = select(q, k, v, geometry, rule, dim**-0.5, with_tail)
+            wide = None
+            if tail is not None:
+                parts = (tail.k_mean, tail.v_mean, tail.k_spread, tail.k_profile)
+                wide = Tail(*(x.double() for x in parts), tail.log_count)
+            exact = reference.block_sparse_attention(
+                q.double(), k.double(), v.double(), sets.mask(), geometry, dim**-0.5, wide
+            )
+            for backend, eight_bit in ((Backend.TRITON, False), (Backend.HOPPER, False), (Backend.HOPPER, True)):
+                if eight_bit and geometry.block_size != 128:
+                    continue
+                out = torch.full_like(q, float("nan"))
+                attend(backend, Call(q, k, v, sets, geometry, geometry, dim**-0.5, out, tail, None, eight_bit))
+                name = f"dim {dim} {backend.value} {geometry.block_size}{' tail' if with_tail else ''}"
+                judge(name + (" 8 bit" if eight_bit else ""), out, exact, EIGHT_BIT_BOUND if eight_bit else BOUND)
+
+
+def own_masks(dim: int, generator: torch.Generator) -> None:
+    """Blocks of consecutive tokens, other lengths of keys, both rectangular sizes."""
+    q = torch.randn(1, 2, 500, dim, generator=generator, device="cuda", dtype=torch.bfloat16)
+    k, v = (torch.randn(1, 2, 700, dim, generator=generator, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for block in ((64, 64), (128, 64), (128, 128)):
+        shape = (1, 2, -(-500 // block[0]), -(-700 // block[1]))
+        mask = torch.rand(shape, generator=generator, device="cuda") < 0.5
+        mask[0, 0, 0] = False
+        wide = (x.double() for x in (q, k, v))
+        exact = block_sparse_attention(*wide, mask, block=block, backend="reference")
+        for backend in ("triton", "hopper"):
+            out = block_sparse_attention(q, k, v, mask, block=block, backend=backend)
+            judge(f"dim {dim} {backend} own {block[0]} x {block[1]}", out, exact)
+
+
+def main() -> None:
     generator = torch.Generator("cuda").manual_seed(3)
     for dim in (64, 128):
-        size = (2, grid[0] * grid[1] * grid[2] + text, 4, dim)
-        q = torch.randn(size, generator=generator, device="cuda", dtype=torch.bfloat16).transpose(1, 2)
-        k, v = (
-            torch.randn(size, generator=generator, device="cuda", dtype=torch.bfloat16)[:, :, :2].transpose(1, 2)
-            for _ in range(2)
-        )
-        for tail in (False, True):
-            options = {"grid": grid, "sparsity": 0.4, "text": "before", "tail": tail}
-            exact = draft_attention(q.double(), k.double(), v.double(), backend="reference", **options)
-            calls = [("triton", False), ("hopper", False)] + ([] if tail else [("hopper", True)])
-            for backend, eight_bit in calls:
-                error = relative_error(draft_attention(q, k, v, backend=backend, eight_bit=eight_bit, **options), exact)
-                print(f"dim {dim} {backend}{' 8 bit' if eight_bit else ''}{' tail' if tail else ''}: {error:.1e}")
-                if error > (EIGHT_BIT_BOUND if eight_bit else BOUND):
-                    sys.exit("off")
+        video_kernels(dim, generator)
+        own_masks(dim, generator)
 
 
 if __name__ == "__main__":

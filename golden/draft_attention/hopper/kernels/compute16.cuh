@@ -69,6 +69,7 @@ struct Consumer {
   }
 
   __device__ __forceinline__ void release(int slot) {
+    __syncwarp();  // what the other lanes read of the slot is read
     if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
   }
 
