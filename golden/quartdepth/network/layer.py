@@ -242,13 +242,13 @@ class Weighted(FloatLayer):
         """`gain` of the input channels as it stands on the matrix' inputs: [G or 1, 1, K]."""
 
     @property
-    def sum_macs(self) -> bool:
+    def per_output_pixel(self) -> bool:
         """Whether the weights are used once for each pixel of the map made (else of the source)."""
         return True
 
     def macs(self, shapes: Mapping[str, Shape]) -> int:
         """Multiply-accumulates, padding counted."""
-        return len(shapes[self.name if self.sum_macs else self.source]) * self.weight.numel()
+        return len(shapes[self.name if self.per_output_pixel else self.source]) * self.weight.numel()
 
     def by_output(self, values: Tensor) -> Tensor:
         """Values [outputs] in a shape that multiplies the weight."""

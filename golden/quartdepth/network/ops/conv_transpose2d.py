@@ -47,7 +47,7 @@ class ConvTranspose2d(Weighted):
         return F.conv_transpose2d(x, weight, bias, self.stride, self.padding, self.extra)
 
     @property
-    def sum_macs(self) -> bool:
+    def per_output_pixel(self) -> bool:
         return False
 
     def to_matrix(self, weight: Tensor) -> Tensor:
