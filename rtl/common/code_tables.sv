@@ -20,24 +20,35 @@ module code_tables #(
     output logic signed [        7:0] decode_o[Tables][16],
     output logic signed [       15:0] threshold_o[Tables][15]
 );
-  // Storage as the readers take it; 46 of a table's 64 bytes exist.
-  logic signed [7:0] decode_d[Tables][16], decode_q[Tables][16];
-  logic signed [15:0] threshold_d[Tables][15], threshold_q[Tables][15];
+  typedef logic signed [7:0] decode_t[Tables][16];
+  typedef logic signed [15:0] threshold_t[Tables][15];
 
-  always_comb begin
-    decode_d    = decode_q;
-    threshold_d = threshold_q;
-    if (tab_we_i) begin
-      for (int unsigned t = 0; t < Tables; t++) begin
-        for (int unsigned i = 0; i < 46; i++) begin
-          if (32'(tab_addr_i) == (64 * t + i) / Depth) begin
-            if (i < 16) decode_d[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
-            else threshold_d[t][(i-16)/2][8*(i%2)+:8] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
-          end
+  // Storage as the readers take it; 46 of a table's 64 bytes exist.
+  decode_t decode_q;
+  threshold_t threshold_q;
+
+  // Functions, so that simulators compute them when the clock runs and not otherwise.
+  function automatic decode_t next_decode();
+    next_decode = decode_q;
+    for (int unsigned t = 0; t < Tables; t++) begin
+      for (int unsigned i = 0; i < 16; i++) begin
+        if (tab_we_i && 32'(tab_addr_i) == (64 * t + i) / Depth) begin
+          next_decode[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
         end
       end
     end
-  end
+  endfunction
+
+  function automatic threshold_t next_threshold();
+    next_threshold = threshold_q;
+    for (int unsigned t = 0; t < Tables; t++) begin
+      for (int unsigned i = 16; i < 46; i++) begin
+        if (tab_we_i && 32'(tab_addr_i) == (64 * t + i) / Depth) begin
+          next_threshold[t][(i-16)/2][8*(i%2)+:8] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
+        end
+      end
+    end
+  endfunction
 
   logic clk_tables;
 
@@ -54,8 +65,8 @@ module code_tables #(
       decode_q    <= '{default: '{default: '0}};
       threshold_q <= '{default: '{default: '0}};
     end else begin
-      decode_q    <= decode_d;
-      threshold_q <= threshold_d;
+      decode_q    <= next_decode();
+      threshold_q <= next_threshold();
     end
   end
 

@@ -27,6 +27,7 @@ module front_end
     output logic                      begin_o,       // a program starts in the next cycle
     // engines, by isa_pkg::engine_e
     output engine_req_t               engine_o[Engines],
+    output isa_pkg::header_t          instr_o [Engines],
     input  engine_rsp_t               engine_i[Engines],
     input  logic                      rows_waiting_i,  // accumulator rows that nobody took yet
     // memory; what was asked for is always taken
@@ -35,7 +36,11 @@ module front_end
     input  r_t                        r_i,
     input  logic        [8*Depth-1:0] r_data_i,
     // trace, by engine
-    output trace_t      [Engines-1:0] trace_o
+    output logic        [Engines-1:0] trace_issue_o,
+    output logic        [Engines-1:0][31:0] trace_issue_pc_o,
+    output logic        [Engines-1:0] trace_retire_o,
+    output logic        [Engines-1:0][31:0] trace_retire_pc_o,
+    output logic        [Engines-1:0][31:0] trace_retire_sig_o
 );
   import isa_pkg::*;
 
@@ -151,7 +156,7 @@ module front_end
         .tokens_i     (tokens_o),
         .instr_valid_o(engine_o[e].valid),
         .instr_ready_i(engine_i[e].ready),
-        .instr_o      (engine_o[e].instr),
+        .instr_o      (instr_o[e]),
         .token_wait_o (engine_o[e].token_wait),
         .retire_i     (retire[e]),
         .issue_o      (issue[e]),
@@ -160,14 +165,12 @@ module front_end
         .oldest_pc_o  (oldest_pc[e])
     );
 
-    assign trace_o[e] = '{
-            issue: issue[e],
-            issue_pc: 32'(issue_pc[e]),
-            retire: retire[e],
-            retire_pc: 32'(oldest_pc[e]),
-            signature: engine_i[e].signature
-        };
+    assign trace_issue_pc_o[e]   = 32'(issue_pc[e]);
+    assign trace_retire_pc_o[e]  = 32'(oldest_pc[e]);
+    assign trace_retire_sig_o[e] = engine_i[e].signature;
   end
+  assign trace_issue_o  = issue;
+  assign trace_retire_o = retire;
 
   tokens u_tokens (
       .clk_i,

@@ -20,6 +20,7 @@ module dma_load #(
     input  logic                                   clk_i,
     input  logic                                   rst_ni,
     input  port_pkg::engine_req_t                  engine_i,
+    input  isa_pkg::header_t                       instr_i,
     output port_pkg::engine_rsp_t                  engine_o,
     // AXI4 read channels; the address offer may be withdrawn when stopped
     output port_pkg::ar_t                          ar_o,
@@ -50,17 +51,21 @@ module dma_load #(
   logic [1:0] checked;
   logic [23:0] limit;
 
-  assign instr = engine_i.instr;
+  assign instr = instr_i;
   assign stop  = engine_i.stop;
-  assign copy  = '{
-          dram: instr.dram,
-          dram_row: instr.dram_row,
-          spad: instr.spad,
-          spad_row: instr.spad_row,
-          rows: instr.rows,
-          row_bytes: instr.row_bytes,
-          space: instr.space
-      };
+
+  always_comb begin
+    copy = '0;
+    if (engine_i.valid) begin
+      copy.dram      = instr.dram;
+      copy.dram_row  = instr.dram_row;
+      copy.spad      = instr.spad;
+      copy.spad_row  = instr.spad_row;
+      copy.rows      = instr.rows;
+      copy.row_bytes = instr.row_bytes;
+      copy.space     = instr.space;
+    end
+  end
 
   always_comb begin
     unique case (checked)

@@ -20,6 +20,7 @@ module dma_store #(
     input  logic                                        clk_i,
     input  logic                                        rst_ni,
     input  port_pkg::engine_req_t                       engine_i,
+    input  isa_pkg::header_t                            instr_i,
     output port_pkg::engine_rsp_t                       engine_o,
     // scratchpad
     output port_pkg::spad_req_t                         read_o,
@@ -58,17 +59,21 @@ module dma_store #(
   logic stop, setup_fault, setup_idle;
   logic [1:0] unused_checked;
 
-  assign instr = engine_i.instr;
+  assign instr = instr_i;
   assign stop  = engine_i.stop;
-  assign copy  = '{
-          dram: instr.dram,
-          dram_row: instr.dram_row,
-          spad: instr.spad,
-          spad_row: instr.spad_row,
-          rows: instr.rows,
-          row_bytes: instr.row_bytes,
-          space: SpaceSpad
-      };
+
+  always_comb begin
+    copy = '0;
+    if (engine_i.valid) begin
+      copy.dram      = instr.dram;
+      copy.dram_row  = instr.dram_row;
+      copy.spad      = instr.spad;
+      copy.spad_row  = instr.spad_row;
+      copy.rows      = instr.rows;
+      copy.row_bytes = instr.row_bytes;
+      copy.space     = SpaceSpad;
+    end
+  end
 
   // Both sides of the copy. One box is read, one waits.
   logic bursts_valid, issue, next_valid, walk_valid, unused_first, unused_last, aw_valid_d;

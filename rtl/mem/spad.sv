@@ -39,29 +39,28 @@ module spad #(
   logic [        1:0] rbank [ReadPorts];
   logic [        1:0] rbank_q[ReadPorts];
   logic [        1:0] wbank [WritePorts];
-  logic               clash [ReadPorts];
-
-  always_comb begin
-    for (int unsigned p = 0; p < ReadPorts; p++) begin
-      clash[p] = 1'b0;
-      for (int unsigned w = 0; w < WritePorts; w++) begin
-        if (write_i[w].valid && write_i[w].addr == read_i[p].addr) clash[p] = 1'b1;
-      end
-    end
-  end
+  logic               clash;
 
   always_comb begin
     for (int unsigned b = 0; b < Banks; b++) begin
       re[b]   = 1'b0;
       rrow[b] = '0;
     end
+    clash = 1'b0;
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       rgnt_o[p] = 1'b0;
-      rbank[p]  = arith_pkg::spad_bank(read_i[p].addr[5:0]);
-      if (read_i[p].valid && !clash[p] && !re[rbank[p]]) begin
-        rgnt_o[p]      = 1'b1;
-        re[rbank[p]]   = 1'b1;
-        rrow[rbank[p]] = read_i[p].addr[AddrW-1:2];
+      rbank[p]  = '0;
+      clash     = 1'b0;
+      if (read_i[p].valid) begin
+        rbank[p] = arith_pkg::spad_bank(read_i[p].addr[5:0]);
+        for (int unsigned w = 0; w < WritePorts; w++) begin
+          if (write_i[w].valid && write_i[w].addr == read_i[p].addr) clash = 1'b1;
+        end
+        if (!clash && !re[rbank[p]]) begin
+          rgnt_o[p]      = 1'b1;
+          re[rbank[p]]   = 1'b1;
+          rrow[rbank[p]] = read_i[p].addr[AddrW-1:2];
+        end
       end
     end
   end

@@ -23,6 +23,7 @@ module mxu
     input  sram_pkg::pins_t               sram_pins_i,
     output sram_pkg::status_t             sram_status_o,
     input  port_pkg::engine_req_t         engine_i,
+    input  isa_pkg::header_t              instr_i,
     output port_pkg::engine_rsp_t         engine_o,
     // scratchpad: streamed and stationary operand
     output port_pkg::spad_req_t           stream_o,
@@ -58,7 +59,7 @@ module mxu
       .rst_ni,
       .stop_i(stop),
       .instr_valid_i(engine_i.valid),
-      .instr_i(engine_i.instr),
+      .instr_i(instr_i),
       .instr_ready_o(ready),
       .stream_valid_o(stream_valid),
       .load_valid_o(load_valid),

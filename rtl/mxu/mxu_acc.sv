@@ -55,13 +55,15 @@ module mxu_acc
 
   always_comb begin
     new_row = '{default: '0};
-    wdata   = '0;
     if (add_q) begin
       for (int unsigned c = 0; c < Cols; c++) begin
         new_row[c] = sum_i[c] + (target_q.first ? '0 : rdata[target_q.group[0]][c]);
-        wdata[c]   = new_row[c];
       end
     end
+  end
+
+  for (genvar c = 0; c < Cols; c++) begin : gen_wdata
+    assign wdata[c] = new_row[c];
   end
 
   assign row_valid_o = add_q && target_q.complete;

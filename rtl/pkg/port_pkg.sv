@@ -5,19 +5,18 @@
 package port_pkg;
   import isa_pkg::*;
 
-  // To an engine.
+  // To an engine, beside the instruction itself (isa_pkg::header_t).
   typedef struct packed {
-    logic    stop;        // level: drop everything, start nothing
-    logic    valid;       // `instr` is offered, its tokens are there
-    logic    token_wait;  // one waits whose tokens are missing
-    header_t instr;       // lowest, so that simulators copy it by words
+    logic stop;        // level: drop everything, start nothing
+    logic valid;       // an instruction is offered, its tokens are there
+    logic token_wait;  // one waits whose tokens are missing
   } engine_req_t;
 
   localparam int unsigned ClassW = 7;  // of the engine with most cycle classes
 
   // From an engine.
   typedef struct packed {
-    logic              ready;        // takes `instr`
+    logic              ready;        // takes the instruction
     logic              retire;       // pulse; instructions retire in order
     logic [31:0]       signature;    // with `retire`
     logic              fault;        // level until `stop`
@@ -69,14 +68,5 @@ package port_pkg;
     logic [31:0] last;
     logic [31:0] sum;
   } signatures_t;
-
-  // What the trace port shows of an engine.
-  typedef struct packed {
-    logic        issue;
-    logic [31:0] issue_pc;
-    logic        retire;
-    logic [31:0] retire_pc;
-    logic [31:0] signature;
-  } trace_t;
 
 endpackage

@@ -99,9 +99,7 @@ module quartdepth #(
   localparam int unsigned LoadBeats = 128;
   localparam int unsigned StoreBurst = 64;
   localparam int unsigned StoreBursts = 8;
-
-  // Ports of the scratchpad, by priority.
-  localparam int unsigned ReadStream = 0;
+  localparam int unsigned ReadStream = 0;  // ports of the scratchpad, by priority
   localparam int unsigned ReadStationary = 1;
   localparam int unsigned ReadVpu = 2;  // A, B and the parameters
   localparam int unsigned ReadStore = 5;
@@ -123,21 +121,15 @@ module quartdepth #(
   status_t status;
   token_t [Engines-1:0] tokens;
   signatures_t [Engines-1:0] signatures;
-  trace_t [Engines-1:0] trace;
   logic begin_run, acc_valid, acc_ready, fetch_ar_ready, load_ar_ready, load_r_ready;
   engine_req_t to_engine[Engines];
   engine_rsp_t from_engine[Engines];
+  header_t instr[Engines];
   logic [ClassW-1:0] cycle_class[Engines];
   ar_t fetch_ar, load_ar, bus_ar;
   r_t fetch_r, load_r;
-
   for (genvar e = 0; e < Engines; e++) begin : gen_engine
-    assign cycle_class[e]        = from_engine[e].cycle_class;
-    assign trace_issue_o[e]      = trace[e].issue;
-    assign trace_issue_pc_o[e]   = trace[e].issue_pc;
-    assign trace_retire_o[e]     = trace[e].retire;
-    assign trace_retire_pc_o[e]  = trace[e].retire_pc;
-    assign trace_retire_sig_o[e] = trace[e].signature;
+    assign cycle_class[e] = from_engine[e].cycle_class;
   end
   assign trace_mxu_class_o = cycle_class[EngineMxu];
 
@@ -181,13 +173,18 @@ module quartdepth #(
       .signatures_o  (signatures),
       .begin_o       (begin_run),
       .engine_o      (to_engine),
+      .instr_o       (instr),
       .engine_i      (from_engine),
       .rows_waiting_i(acc_valid),
       .ar_o          (fetch_ar),
       .ar_ready_i    (fetch_ar_ready),
       .r_i           (fetch_r),
       .r_data_i      (m_axi_rdata_i),
-      .trace_o       (trace)
+      .trace_issue_o,
+      .trace_issue_pc_o,
+      .trace_retire_o,
+      .trace_retire_pc_o,
+      .trace_retire_sig_o
   );
 
   // -- Engines --------------------------------------------------------------------------------
@@ -217,6 +214,7 @@ module quartdepth #(
       .clk_i,
       .rst_ni     (rst_n),
       .engine_i   (to_engine[EngineLoad]),
+      .instr_i    (instr[EngineLoad]),
       .engine_o   (from_engine[EngineLoad]),
       .ar_o       (load_ar),
       .ar_ready_i (load_ar_ready),
@@ -245,6 +243,7 @@ module quartdepth #(
       .sram_pins_i,
       .sram_status_o(mxu_sram),
       .engine_i     (to_engine[EngineMxu]),
+      .instr_i      (instr[EngineMxu]),
       .engine_o     (from_engine[EngineMxu]),
       .stream_o     (read[ReadStream]),
       .stream_gnt_i (rgnt[ReadStream]),
@@ -271,6 +270,7 @@ module quartdepth #(
       .sram_pins_i,
       .sram_status_o(vpu_sram),
       .engine_i     (to_engine[EngineVpu]),
+      .instr_i      (instr[EngineVpu]),
       .engine_o     (from_engine[EngineVpu]),
       .read_o       (read[ReadVpu+:3]),
       .rgnt_i       (rgnt[ReadVpu+:3]),
@@ -298,6 +298,7 @@ module quartdepth #(
       .clk_i,
       .rst_ni    (rst_n),
       .engine_i  (to_engine[EngineStore]),
+      .instr_i   (instr[EngineStore]),
       .engine_o  (from_engine[EngineStore]),
       .read_o    (read[ReadStore]),
       .rgnt_i    (rgnt[ReadStore]),
@@ -372,9 +373,7 @@ module quartdepth #(
 
   // Whole beats, incrementing; writes have identifier 0. Normal memory, which may be buffered but is not looked up in
   // caches; data accesses of an unprivileged, non-secure master.
-  assign m_axi_arvalid_o = bus_ar.valid;
-  assign m_axi_araddr_o  = bus_ar.addr;
-  assign m_axi_arlen_o   = bus_ar.len;
+  assign {m_axi_arvalid_o, m_axi_araddr_o, m_axi_arlen_o} = bus_ar;
   assign m_axi_arsize_o  = 3'($clog2(Depth));
   assign m_axi_arburst_o = 2'b01;
   assign m_axi_arcache_o = 4'b0011;

@@ -25,6 +25,7 @@ module vpu
     input  sram_pkg::pins_t               sram_pins_i,
     output sram_pkg::status_t             sram_status_o,
     input  port_pkg::engine_req_t         engine_i,
+    input  isa_pkg::header_t              instr_i,
     output port_pkg::engine_rsp_t         engine_o,
     // scratchpad: streams A and B, parameters; destination
     output port_pkg::spad_req_t           read_o [3],
@@ -57,7 +58,7 @@ module vpu
   vector_t offered, instr;
   microword_t word, fetched;
   logic stop;
-  assign offered = engine_i.instr;
+  assign offered = instr_i;
   assign stop    = engine_i.stop;
   logic start, waiting, stopped, setup, prog_read, drained, issue;
   logic [ProgW-1:0] prog_index;

@@ -9,9 +9,9 @@ from triptych.sim.rtl.sources import RTL, packages
 
 FILES = [*packages(), RTL / "mem" / "ram_1r1w.sv", RTL / "mem" / "spad.sv"]
 BUGS = {
-    "a word is read while it is written": ("spad.sv", "read_i[p].valid && !clash[p] && ", "read_i[p].valid && "),
+    "a word is read while it is written": ("spad.sv", "if (!clash && !re", "if (!re"),
     "only the first writer is looked at": (
-        "spad.sv", "w < WritePorts; w++) begin\n        if", "w < 1; w++) begin\n        if",
+        "spad.sv", "w < WritePorts; w++) begin\n          if", "w < 1; w++) begin\n          if",
     ),
     "two ports read a bank": ("spad.sv", "re[rbank[p]]   = 1'b1;", "re[rbank[p]]   = p != 2;"),
 }  # fmt: skip

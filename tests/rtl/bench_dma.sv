@@ -91,8 +91,8 @@ module bench_dma #(
   logic ar_ready, r_ready;
   sram_pkg::status_t unused_status;
 
-  assign to_load  = '{stop: stop_i, valid: load_valid_i, token_wait: token_wait_i, instr: load_instr_i};
-  assign to_store = '{stop: stop_i, valid: store_valid_i, token_wait: token_wait_i, instr: store_instr_i};
+  assign to_load  = '{stop: stop_i, valid: load_valid_i, token_wait: token_wait_i};
+  assign to_store = '{stop: stop_i, valid: store_valid_i, token_wait: token_wait_i};
   assign load_ready_o  = from_load.ready;
   assign load_retire_o = from_load.retire;
   assign load_sig_o    = from_load.signature;
@@ -126,6 +126,7 @@ module bench_dma #(
       .clk_i,
       .rst_ni,
       .engine_i     (to_load),
+      .instr_i      (load_instr_i),
       .engine_o     (from_load),
       .ar_o         (load_ar),
       .ar_ready_i   (ar_ready),
@@ -176,6 +177,7 @@ module bench_dma #(
       .clk_i,
       .rst_ni,
       .engine_i     (to_store),
+      .instr_i      (store_instr_i),
       .engine_o     (from_store),
       .read_o       (read[1]),
       .rgnt_i       (rgnt[1]),

@@ -40,7 +40,7 @@ module bench_mxu #(
   port_pkg::engine_req_t to_engine;
   port_pkg::engine_rsp_t from_engine;
 
-  assign to_engine     = '{stop: stop_i, valid: instr_valid_i, token_wait: token_wait_i, instr: instr_i};
+  assign to_engine     = '{stop: stop_i, valid: instr_valid_i, token_wait: token_wait_i};
   assign instr_ready_o = from_engine.ready;
   assign retire_o      = from_engine.retire;
   assign retire_sig_o  = from_engine.signature;
@@ -72,6 +72,7 @@ module bench_mxu #(
       .sram_pins_i('0),
       .sram_status_o(unused_status),
       .engine_i(to_engine),
+      .instr_i,
       .engine_o(from_engine),
       .stream_o(stream),
       .stream_gnt_i(stream_rgnt_i),

@@ -55,7 +55,7 @@ module bench_vpu #(
   port_pkg::engine_req_t to_engine;
   port_pkg::engine_rsp_t from_engine;
 
-  assign to_engine     = '{stop: stop_i, valid: instr_valid_i, token_wait: token_wait_i, instr: instr_i};
+  assign to_engine     = '{stop: stop_i, valid: instr_valid_i, token_wait: token_wait_i};
   assign instr_ready_o = from_engine.ready;
   assign retire_o      = from_engine.retire;
   assign retire_sig_o  = from_engine.signature;
@@ -96,6 +96,7 @@ module bench_vpu #(
       .sram_pins_i('0),
       .sram_status_o(unused_status),
       .engine_i(to_engine),
+      .instr_i,
       .engine_o(from_engine),
       .read_o(read),
       .rgnt_i(rgnt),

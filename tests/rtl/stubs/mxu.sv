@@ -19,6 +19,7 @@ module mxu
     input  sram_pkg::pins_t         sram_pins_i,
     output sram_pkg::status_t       sram_status_o,
     input  port_pkg::engine_req_t   engine_i,
+    input  header_t                 instr_i,
     output port_pkg::engine_rsp_t   engine_o,
     output port_pkg::spad_req_t     stream_o,
     input  logic                    stream_gnt_i,
@@ -36,7 +37,7 @@ module mxu
   logic [6:0] now;
   matmul_t instr, instr_q;
 
-  assign instr  = engine_i.instr;
+  assign instr  = instr_i;
   assign ready  = !busy_q;
   assign take   = engine_i.valid && ready && !engine_i.stop;
   assign last   = busy_q && left_q == 12'd1;

@@ -21,6 +21,7 @@ module vpu
     input  sram_pkg::pins_t          sram_pins_i,
     output sram_pkg::status_t        sram_status_o,
     input  port_pkg::engine_req_t    engine_i,
+    input  header_t                  instr_i,
     output port_pkg::engine_rsp_t    engine_o,
     output port_pkg::spad_req_t      read_o [3],
     input  logic                     rgnt_i [3],
@@ -43,7 +44,7 @@ module vpu
   logic [6:0] now;
   vector_t instr, instr_q;
 
-  assign instr   = engine_i.instr;
+  assign instr   = instr_i;
   assign ready   = !busy_q;
   assign take    = engine_i.valid && ready && !engine_i.stop;
   assign last    = busy_q && left_q == 16'd1;
