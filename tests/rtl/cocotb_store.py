@@ -89,7 +89,7 @@ async def copies(dut: Any, address: Callable[[Subordinate], bool], data: Callabl
     expected: dict[int, int] = {}
     waiting: deque[int] = deque()
     for k, (rows, words) in enumerate(((1, 5), (3, 2), (2, 19))):
-        dram, size = 0x1F80 * (k + 1) // depth * depth, words * depth
+        dram, size = 0x2000 * (k + 1) - 0x40, words * depth
         fields = {"dram": dram, "dram_row": 0x400, "rows": rows, "row_bytes": size}
         fields |= {"spad": 40 * k * depth, "spad_row": size}
         for row in range(rows):
