@@ -108,7 +108,8 @@ class Kept:
     def get(self, seed: int, on_rtl: bool) -> Record | None:
         """The network's record, if there is one, with RTL if that is wanted."""
         record = self.records.get(seed)
-        return record if record is not None and (record.rtl or not on_rtl) and not record.differences else None
+        shown = record is not None and all(Path(file).exists() for *_, file in record.differences)
+        return record if record is not None and shown and (record.rtl or not on_rtl) else None
 
     def put(self, record: Record) -> None:
         """Keep it."""

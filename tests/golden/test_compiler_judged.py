@@ -79,7 +79,7 @@ def test_heads_of_any_size(count: int, dim: int) -> None:
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("dim", [1, 12, 17, 31])
 def test_heads_of_any_size_with_wide_and_narrow_keys(dim: int, narrow: bool) -> None:
-    for count in (1, 2, 3):
+    for count in (1, 3):
         check(attention(21, count, dim, narrow, seed=dim + count))
 
 

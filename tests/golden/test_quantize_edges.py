@@ -3,6 +3,7 @@ input's range, maps that are zero on all images, mixed widths behind any last la
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +18,7 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.qparams import QuantizeError, uniform_qparams
+from triptych.golden.quartdepth.network.qparams import QuantizeError, QuantizeWarning, uniform_qparams
 from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, last_inputs, run
@@ -187,7 +188,7 @@ def test_pictures_that_are_zero_on_all_images(case: str) -> None:
     graph.run(image(), lambda name, tensor: maps.update({name: tensor}))
     zero = {name for name, tensor in maps.items() if not tensor.any()}
     assert zero
-    for widths in Widths:
+    for widths in (Widths.W4A4, Widths.W8A8):
         network = quantize(graph, [image()], widths)
         codes = network.maps[network.input].qparams.encode(image()[0].permute(1, 2, 0).double().numpy())
         made: dict[str, np.ndarray] = {}
@@ -202,6 +203,26 @@ def test_recipes_take_them_too(case: str) -> None:
     torch.manual_seed(0)
     graph = capture(DEAD[case], image())
     agree(run(graph, [image()], Recipe(Widths.W4A4, Method.FULL, teaching=2), lambda *_: None).network)
+
+
+# ---- GELU beyond its 16 bits
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_gelu_that_saturates_says_so(separate: bool) -> None:
+    """Behind a linear layer and of its own; nothing is said where the chip's GELU reaches."""
+    module = Fn(
+        lambda x, a, b: (lambda y: b(F.gelu(y)) + (b(y) if separate else b(F.gelu(y))))(a(x)),
+        a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 4, 1),
+    )  # fmt: skip
+    graph = capture(module, image())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", QuantizeWarning)
+        quantize(graph, [image()])
+    with torch.no_grad():
+        module.parts["a"].weight.mul_(100)  # type: ignore[operator,union-attr]
+    with pytest.warns(QuantizeWarning, match="GELU's argument reaches .* on the chip it stops at 16"):
+        quantize(capture(module, image()), [image()])
 
 
 # ---- mixed widths

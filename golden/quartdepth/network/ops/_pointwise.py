@@ -18,7 +18,7 @@ from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.layer import QLayer, QMaps, Quantising, apply, finish, read
-from triptych.golden.quartdepth.network.ops._product import GELU_STEP
+from triptych.golden.quartdepth.network.ops._product import GELU_STEP, warn_saturation
 from triptych.golden.quartdepth.network.ops.add import QAdd
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMap, Scale, fixed_point, uniform_qparams
 
@@ -105,6 +105,7 @@ def _term(name: str, source: str, term: Term, q: Quantising) -> QPointwise:
         min(read_as.scale * term.scale / GELU_STEP, LARGEST_FACTOR), f"'{name}': the function's argument"
     )
     add = round(term.shift / read_as.scale) - read_as.zero
+    warn_saturation(name, max(term.scale * x + term.shift for x in q.ranges[source]))
     after = fixed_point(
         min(abs(term.gain) * GELU_STEP / out.step, LARGEST_FACTOR), f"'{name}': the rescaling after GELU"
     )

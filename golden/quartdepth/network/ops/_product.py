@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,19 @@ from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowera
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.pack import weight_format
 from triptych.golden.quartdepth.network.layer import Activation, QMaps, Quantising, Weighted, apply, finish
-from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QuantizeError, Residual, Scale, fixed_point
+from triptych.golden.quartdepth.network.qparams import (
+    LARGEST_FACTOR,
+    QuantizeError,
+    QuantizeWarning,
+    Residual,
+    Scale,
+    fixed_point,
+)
 
 MAX_BIAS = 1 << 30
 MAX_REDUCTION = 1 << 21  # products an accumulator can take without overflow (docs/numerics.md)
 GELU_STEP = 2.0**-11  # of the chip's GELU, in and out
+GELU_TOP = 32767 * GELU_STEP
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +90,13 @@ class QProduct(Lowerable):
         return microcode.program({**word, **second, **microcode.store(maps, self.name, slots, self.lo, self.hi)})
 
 
+def warn_saturation(name: str, high: float) -> None:
+    """Says so when the argument of the chip's GELU, which has 16 bits, is larger on the calibration images."""
+    if high > GELU_TOP:
+        text = f"'{name}': GELU's argument reaches {high:.4g} on the images; on the chip it stops at {GELU_TOP:.4g}"
+        warnings.warn(text, QuantizeWarning, stacklevel=2)
+
+
 def quantised_product(layer: Weighted, q: Quantising) -> dict[str, Any]:
     """The fields of `QProduct` for a layer: weights symmetric, one scale an output channel, min-max or as a method
     rounded them. Raises QuantizeError for a layer whose sums could overflow 32 bits, or weights that do not fit."""
@@ -111,6 +127,7 @@ def quantised_product(layer: Weighted, q: Quantising) -> dict[str, Any]:
     if layer.activation is Activation.GELU:
         if layer.residual is not None:
             raise QuantizeError(f"'{layer.name}': GELU cannot take a residual")
+        warn_saturation(layer.name, q.ranges[layer.name][1])
         after = fixed_point(min(GELU_STEP / step, LARGEST_FACTOR), f"'{layer.name}': the rescaling after GELU")
         step = GELU_STEP
     # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does
