@@ -8,11 +8,11 @@ import draft_naive as naive
 import pytest
 import torch
 
-from triptych.golden.draft_attention import draft_attention, select_blocks
+from triptych.golden.draft_attention import block_sparse_attention, draft_attention, select_blocks
 from triptych.golden.draft_attention.dispatch import select
 from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import pooled_tail
-from triptych.golden.draft_attention.reference import block_sparse_attention
+from triptych.golden.draft_attention.reference import block_sparse_attention as reference_attention
 from triptych.golden.draft_attention.selection import Criterion, SelectionRule, draft_mask, error_keys
 from triptych.golden.draft_attention.trust import trust_of, trusted_tail, variance_slope
 
@@ -81,7 +81,7 @@ def test_values_that_follow_the_keys_are_not_trusted():
     dense = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     with_rule = draft_attention(q, k, v, grid=geometry.grid, pool=(8, 8), sparsity=0.8)
     mask = draft_mask(q, k, geometry, SelectionRule(0.8, criterion=Criterion.TAIL_ERROR), scale, v)
-    always = block_sparse_attention(q, k, v, mask, geometry, scale, pooled_tail(k, v, geometry))
+    always = reference_attention(q, k, v, mask, geometry, scale, pooled_tail(k, v, geometry))
     assert (with_rule - dense).norm() < (always - dense).norm()
 
 
@@ -102,6 +102,19 @@ def test_kernels_choose_and_trust_as_the_reference(geometry):
     assert ((trust > 0.02) & (trust < 0.98)).any()
     assert torch.allclose(tail.k_spread, expected.k_spread.float(), rtol=5e-3, atol=2e-3)
     assert torch.allclose(tail.k_profile, expected.k_profile.float(), rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES[:2])
+def test_the_tail_of_the_triton_kernel_over_both_block_sizes(geometry):
+    q, k, v = _tensors(geometry, dim=64, dtype=torch.float16)
+    k = k + torch.randn(1, 1, geometry.n_blocks, 64, dtype=torch.float16)[:, :, geometry.token_blocks]
+    text = "before" if geometry.text_first else "after"
+    options = {"grid": geometry.grid, "pool": geometry.pool, "sparsity": 0.6, "text": text}
+    sets = select_blocks(q, k, v, **options, backend="triton")
+    out = block_sparse_attention(q, k, v, sets, tail=True, backend="triton")
+    wide = (x.double() for x in (q, k, v))
+    exact = block_sparse_attention(*wide, sets, tail=True, backend="reference")
+    assert ((out - exact).norm() / exact.norm()).item() < 2e-3
 
 
 def test_sets_with_values_are_those_of_the_call_with_its_tail():
