@@ -85,12 +85,14 @@ def test_values_that_follow_the_keys_are_not_trusted():
     assert (with_rule - dense).norm() < (always - dense).norm()
 
 
+@pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_kernels_choose_and_trust_as_the_reference(geometry):
+def test_kernels_choose_and_trust_as_the_reference(geometry, forced):
     q, k, v = _tensors(geometry, heads=4, kv_heads=2, dim=64, dtype=torch.float16)
     k = k + torch.randn(1, 2, geometry.n_blocks, 64, dtype=torch.float16)[:, :, geometry.token_blocks]
     v = v + k * torch.tensor([0.3, 1.5], dtype=torch.float16)[:, None, None]
-    rule = SelectionRule(0.6, first_frame_sink=True, same_frame=True, criterion=Criterion.TAIL_ERROR)
+    v = v * torch.randn(1, 2, geometry.n_blocks, 1).exp().half()[:, :, geometry.token_blocks]
+    rule = SelectionRule(0.6, first_frame_sink=forced, same_frame=forced, criterion=Criterion.TAIL_ERROR)
     sets, tail = select(q, k, v, geometry, rule, 0.06, True)
     mask = draft_mask(q, k, geometry, rule, 0.06, v)
     assert (sets.mask() != mask).sum() <= 4  # pooled values may round apart at the threshold

@@ -6,7 +6,7 @@
 // of the range against three bits of mantissa) at the same tensor-core rate. Hopper accumulates 8-bit floats with few
 // bits, so the products of at most kFlush blocks are summed there, and their sums in fp32.
 //
-// Over 400 lines for attention16.cu's reason.
+// Over 400 lines: the kernel's parts share registers and shared-memory layout, and reading them in two files is harder.
 #include "sweep.cuh"
 #include "wgmma.cuh"
 
