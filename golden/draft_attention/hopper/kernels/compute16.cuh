@@ -263,7 +263,7 @@ struct Consumer {
 
 #if !SHARED_ROWS
   // The key tiles. Shared steps in a row overlap; otherwise the values of the step before come to their end first (for
-  // an overlap of private steps ptxas has too few registers, and serialises all products). Returns the kind of the last step.
+  // an overlap of private steps ptxas has too few registers, and serialises all products). Returns the last step's kind.
   __device__ __forceinline__ Kind attend_blocks(int steps) {
     const float none[2] = {0, 0};
     Kind before = Kind::kNone;

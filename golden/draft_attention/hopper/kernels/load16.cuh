@@ -1,5 +1,5 @@
-// The loading warp of attention16.cu. The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1), pooled
-// tokens last.
+// The loading warp of attention16.cu. The ring carries, for steps 0..n-1 of a tile: K0, K1 V0, K2 V1, ..., V(n-1).
+// Pooled tokens come last.
 #pragma once
 
 #include "operands16.cuh"
@@ -241,7 +241,9 @@ struct Steps {
 
   __device__ __forceinline__ int privates() const { return first.left + second.left; }
 
-  __device__ __forceinline__ void finish(Loader& loader, int head) { loader.load_blocks(false, follows, previous, 0, head); }
+  __device__ __forceinline__ void finish(Loader& loader, int head) {
+    loader.load_blocks(false, follows, previous, 0, head);
+  }
 };
 
 #endif

@@ -37,7 +37,7 @@ struct Blocks {
   int frames, height, width, text_length;
   int blocks_high, blocks_wide;
   int log_pt, log_ph, log_pw;
-  uint32_t per_row, per_frame;  // 2^32 / blocks_wide and / (blocks_wide * blocks_high), rounded up; 0 for a divisor of 1
+  uint32_t per_row, per_frame;  // 2^32 / blocks_wide and 2^32 / (blocks_wide * blocks_high), up; 0 for a divisor of 1
   int unused;
 
   __device__ __forceinline__ int count() const { return n_video + n_text; }
@@ -51,8 +51,8 @@ struct Problem {
   const int* counts;        // [query_heads, query blocks]: set bits
   int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
   int* hand;                // zero at launch, or null: see Walk
-  const uint32_t* pooled;   // tail: [key heads, 128 * tail_tiles], two fp16 for a pooled token: log(tokens / block), which
-                            // is -infinity where there is no video block, and in the upper half its spread
+  const uint32_t* pooled;   // tail: [key heads, 128 * tail_tiles], two fp16 for a pooled token: log(tokens / block),
+                            // -infinity where there is no video block, and in the upper half its spread
   const float* profile;     // tail: [key heads, head dim], the key variance of a token of spread 1
   Blocks queries, keys;
   int query_heads, group;     // group: query heads that share a key head
