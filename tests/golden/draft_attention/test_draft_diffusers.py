@@ -48,11 +48,31 @@ def test_every_model_zero_sparsity_is_stock_sparse_runs_and_disable_restores(nam
     assert _relative(ours, stock) < 1e-6
     handle.disable()
     assert torch.equal(_output(tiny), stock)
-    handle = enable_draft_attention(tiny.model, sparsity=0.7, strict=True, **ALWAYS)
+    handle = enable_draft_attention(tiny.model, sparsity=0.7, strict=True, **{**ALWAYS, "dense_blocks": 1})
     assert 1e-3 < _relative(_output(tiny), stock) < 0.5
+    first = {"Wan VACE": 2, "Mochi": 2}.get(name, 1)  # VACE's blocks run beside others, Mochi calls once a sample
+    assert handle.report().dense == {"dense block": first}
+    assert handle.report().sparse == tiny.layers - first
     handle.disable()
     handle.disable()
     assert torch.equal(_output(tiny), stock)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_tells_its_grid_and_where_its_text_stands(name, monkeypatch):
+    """Zero sparsity would not show either: what each layer asks for is written down."""
+    asked = set()
+
+    def spy(*tensors, grid, text, **options):
+        asked.add((grid, text))
+        return draft_attention(*tensors, grid=grid, text=text, **options)
+
+    monkeypatch.setattr(layers, "draft_attention", spy)
+    tiny = _make(MODELS[name])
+    enable_draft_attention(tiny.model, sparsity=0.5, strict=True, **ALWAYS)
+    _output(tiny)
+    grid = (1, 11, 13) if name in ("Flux", "Qwen-Image") else (3, 7, 9)
+    assert asked == {(grid, "before" if name in ("CogVideoX", "Flux", "Qwen-Image") else "after")}
 
 
 def test_every_model_of_the_table_is_tried():
@@ -150,9 +170,10 @@ def test_a_clock_without_a_counting_scheduler():
     scheduler = SimpleNamespace(step_index=None, timesteps=torch.arange(10))
     clock = StepClock(scheduler)
     seen = []
-    for index in (None, None, 1, 2, None, 1):  # the index appears with the first step, and goes with a new video
+    times = (500.0, 500.0, 400.0, 300.0, 450.0, 350.0)  # the second video has another schedule
+    for index, time in zip((None, None, 1, 2, None, 1), times, strict=True):  # None before a video's first step
         scheduler.step_index = index
-        seen.append(clock.step(torch.tensor(500.0 if index is None else 400.0)))
+        seen.append(clock.step(torch.tensor(time)))
     assert seen == [0, 0, 1, 2, 0, 1]
     assert clock.total == 10
 
@@ -231,6 +252,10 @@ def test_shards_of_a_sequence_are_refused():
     tiny.model.blocks[0].attn1.register_forward_pre_hook(lambda module, args: (args[0][:, :100], None, None, None))
     with pytest.raises(DraftAttentionError, match=r"sees 100 tokens of 189.*shard"):
         _output(tiny)
+    state = layers.ForwardState("Mochi", {}, False, 0, False, (3, 7, 9), None)  # whose text differs from call to call
+    shard = torch.randn(1, 100, 2, 16)
+    with pytest.raises(DraftAttentionError, match="shard"):
+        layers.Layer(0, state).attend(shard, shard, shard, mask=None, scale=None, plain=True, dense=pytest.fail)
     tiny = _make(wan)
     enable_draft_attention(tiny.model, sparsity=0.7, **ALWAYS)
     for block in tiny.model.blocks:
