@@ -208,11 +208,14 @@ def publish(result: Fuzzed) -> None:
         f"{refused:,}", str(len(result.differences)), f"{result.seconds:,.0f}", Label.CPU_MEASURED.value,
     ]  # fmt: skip
     kinds = ", ".join(f"{name} {count:,}" for name, count in result.steps.most_common())
+    found = "\n".join(f"- {d.seed}, {d.stage}: {d.what}" for d in result.differences)
     reasons = "\n".join(f"- {count:,}: {reason}" for reason, count in result.refused.most_common())
     body = (
         "## Random networks\n"
-        "Random legal PyTorch modules: the captured graph equals the module, and the golden machine's codes equal "
-        "`run_integer`'s bit by bit, from random bytes in scratchpad and memory (`triptych fuzz-networks`).\n\n"
-        f"{table(header, [row])}\n\nSteps: {kinds}.\n\nRefused, by chip and reason:\n{reasons or '- nothing'}"
+        "Random legal PyTorch modules: the captured graph equals the module, at w8a8 the integer network is near it, "
+        "and the golden machine's codes equal `run_integer`'s bit by bit, from random bytes in scratchpad and memory "
+        "(`triptych fuzz-networks`).\n\n"
+        f"{table(header, [row])}\n\nSteps: {kinds}.\n\nRefused, by chip and reason:\n{reasons or '- nothing'}\n\n"
+        f"Differ, by seed and stage:\n{found or '- nothing'}"
     )
     replace_section("fuzz-networks", body)
