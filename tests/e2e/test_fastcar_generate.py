@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.golden.photo import PhotoError
+from triptych.golden.photo import PhotoError, shipped_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar import generate
 
@@ -25,8 +25,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
-    done = run("--frames", "2", "--skip", "0.5", "--out", str(tmp_path), "--json")
+    photo = str(shipped_photo("coffee.png"))
+    done = run(photo, "--frames", "2", "--skip", "0.5", "--out", str(tmp_path), "--json")
     assert done.returncode == 0, done.stderr
+    assert "its middle square is the seed frame, 67% of the photo" in done.stderr
     result = json.loads(done.stdout)
     with Image.open(tmp_path / "fastcar.gif") as movie:
         assert movie.n_frames == 2
