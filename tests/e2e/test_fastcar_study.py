@@ -51,7 +51,6 @@ def test_table_is_complete() -> None:
     assert evaluate(replace(points[0].case, skip=0.0)).speedup < 1.0  # TAS and ring cost a little
 
 
-@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "triptych.sim.cli", "fastcar", "study", "--out", str(tmp_path), "--json"]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
