@@ -2,24 +2,22 @@
 
 A build is named by the hash of every source, the defines and the compiler's version, so an edited kernel is rebuilt
 and nothing else ever is. The cache is `$TRIPTYCH_CACHE`, else `$XDG_CACHE_HOME/triptych`, else `~/.cache/triptych`.
-Processes that want the same build wait for the one that makes it; a file appears whole or not at all. Where the cache
-cannot be written each process compiles for itself and says so.
+Processes that want the same build wait for the one that makes it; a file appears whole, behind its hash, or not at all.
+Where the cache cannot be written each process compiles for itself and says so.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 from triptych.golden.draft_attention.hopper.compilers import compiler
 from triptych.golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.files import FileError, locked, scratch, write
 
 SOURCES = Path(__file__).parent / "kernels"
 
@@ -53,14 +51,6 @@ def _fingerprint() -> bytes:
     return digest.digest()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold `path` against other processes; the lock goes with the process that holds it."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @cache
 def _say_cache_is_closed(folder: Path, why: str) -> None:
     warnings.warn(
@@ -79,28 +69,32 @@ def build(source: str, defines: tuple[str, ...] = ()) -> bytes:
     name = hashlib.sha256(_fingerprint() + "\0".join((source, *defines)).encode()).hexdigest()[:24]
     folder = cache_directory() / "hopper"
     target = folder / f"{Path(source).stem}-{name}.cubin"
-    if target.exists():
-        return target.read_bytes()
+    if (kept := _kept(target)) is not None:
+        return kept
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / f".{target.name}.lock"))
+        except FileError as error:
+            _say_cache_is_closed(folder, getattr(error.__cause__, "strerror", None) or "not a folder")
+            return _compiled(source, defines)
+        if (kept := _kept(target)) is None:  # no other process made it while this one waited
+            kept = _compiled(source, defines)
+            write(target, hashlib.sha256(kept).digest() + kept)
+    return kept
+
+
+def _kept(target: Path) -> bytes | None:
+    """The image in the cache; None where there is none, or a damaged one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f".{target.name}.lock").touch()
-    except OSError as error:
-        _say_cache_is_closed(folder, error.strerror or "not a folder")
-        return _compiled(source, defines)
-    with _locked(folder / f".{target.name}.lock"):
-        if not target.exists():  # another process may have made it while this one waited
-            image = _compiled(source, defines)
-            scratch = folder / f".{target.name}.{os.getpid()}"
-            try:
-                scratch.write_bytes(image)
-                os.replace(scratch, target)
-            finally:
-                scratch.unlink(missing_ok=True)
-    return target.read_bytes()
+        content = target.read_bytes()
+    except OSError:
+        return None
+    image = content[32:]
+    return image if hashlib.sha256(image).digest() == content[:32] else None
 
 
 def _compiled(source: str, defines: tuple[str, ...]) -> bytes:
-    with tempfile.TemporaryDirectory() as scratch:
-        output = Path(scratch) / "kernel.cubin"
+    with scratch() as folder:
+        output = folder / "kernel.cubin"
         compiler().compile(SOURCES / source, defines, output)
         return output.read_bytes()

@@ -55,6 +55,15 @@ def test_a_build_is_made_once_and_kept_whole(recorder, tmp_path):
     assert sorted(name.endswith(".cubin") for name in kept if not name.endswith(".lock")) == [True, True]
 
 
+def test_a_damaged_image_is_made_anew(recorder, tmp_path):
+    image = build.build("attention16.cu")
+    (kept,) = (tmp_path / "cache" / "hopper").glob("*.cubin")
+    for content in (b"", kept.read_bytes()[:-1], kept.read_bytes()[:-1] + b"?"):
+        kept.write_bytes(content)
+        assert build.build("attention16.cu") == image
+    assert len(recorder.log.read_text().splitlines()) == 4
+
+
 def test_another_compiler_builds_anew(recorder, monkeypatch):
     build.build("attention16.cu")
     newer = _Recorder(recorder.log, "recorder 2")
