@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,12 +68,25 @@ class Nvrtc:
         options += [f"-D{define}" for define in defines]
         arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         try:
-            code = library.nvrtcCompileProgram(program, len(options), arguments)
+            with _own_locale():
+                code = library.nvrtcCompileProgram(program, len(options), arguments)
             if code != 0:
                 raise HopperError(f"{source.name} did not compile: {_bytes(library, program, 'ProgramLog').decode()}")
             output.write_bytes(_bytes(library, program, "CUBIN"))
         finally:
             library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+@contextmanager
+def _own_locale() -> Iterator[None]:
+    """Keeps the thread's locale: NVRTC leaves "C" behind, in which Python reads every text file as ASCII."""
+    libc = ctypes.CDLL(None)
+    libc.uselocale.argtypes, libc.uselocale.restype = (ctypes.c_void_p,), ctypes.c_void_p
+    before = libc.uselocale(None)
+    try:
+        yield
+    finally:
+        libc.uselocale(before)
 
 
 def _check(library: ctypes.CDLL, code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import multiprocessing
 import warnings
 from dataclasses import dataclass
@@ -159,7 +160,9 @@ def test_nvrtc_builds_every_source(source, defines, tmp_path):
     nvrtc = compilers._nvrtc()
     assert nvrtc is not None, "the test environment brings NVRTC"
     output = tmp_path / "kernel.cubin"
+    before = locale.getencoding()
     nvrtc.compile(build.SOURCES / source, ("HEAD_DIM=64", *defines), output)
+    assert locale.getencoding() == before  # it once left Python reading every later file as ASCII
     image = output.read_bytes()
     assert image[:4] == b"\x7fELF"
     if source.startswith("attention"):
