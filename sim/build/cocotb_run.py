@@ -16,7 +16,7 @@ from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
 
-BUILD_FLAGS = ("-Wno-fatal", "--unroll-count", "1", "-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique")
+BUILD_FLAGS = ("--unroll-count", "1", "-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique")
 
 
 def _model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], flags: Sequence[str]) -> Path:

@@ -17,9 +17,23 @@ from triptych.sim.build import children, circles
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl import generate_decode, generate_registers
-from triptych.sim.rtl.sources import BOARD, INCLUDES, ROOT, WAIVERS, fastcar_sources, parameters, sources
+from triptych.sim.rtl.sources import (
+    BOARD,
+    INCLUDES,
+    ROOT,
+    RTL,
+    SV,
+    WAIVERS,
+    checker,
+    fastcar_sources,
+    parameters,
+    sources,
+)
 
 BIN = Path(sys.executable).parent
+TESTS = ROOT / "tests"
+STUBS = TESTS / "rtl" / "stubs"
+BENCH_WAIVERS = TESTS / "waivers.vlt"
 PYTHON = ("golden", "sim", "tests", "setup.py")
 
 
@@ -31,45 +45,65 @@ def _run(*arguments: str) -> str:
 
 def verilator(config: str) -> str:
     """`verilator --lint-only -Wall` of the chip in a named configuration."""
-    return _verilator("quartdepth_board", [*sources(), BOARD], parameters(CONFIGS[config]))
+    return _verilator("quartdepth_board", [*sources(), BOARD, *checker()], parameters(CONFIGS[config]))
 
 
 def verilator_fastcar() -> str:
     """`verilator --lint-only -Wall` of FastCar's twins, also at sizes that are no powers of two."""
-    default = _verilator("fastcar_core", fastcar_sources(), {})
-    return default or _verilator("fastcar_core", fastcar_sources(), {"Width": 32, "Lanes": 3, "Words": 5})
+    files = [*fastcar_sources(), *checker("fastcar_core")]
+    default = _verilator("fastcar_core", files, {})
+    return default or _verilator("fastcar_core", files, {"Width": 32, "Lanes": 3, "Words": 5})
+
+
+def verilator_benches() -> str:
+    """The same of every bench of the tests, and of the chip around stub engines."""
+    found = (_verilator(top, files, {}) for top, files in benches().items() if not top.startswith("prove_"))
+    return "\n".join(filter(None, found))
 
 
 def _verilator(top: str, files: list[Path], sizes: Mapping[str, int]) -> str:
     arguments = [*(f"-I{p}" for p in INCLUDES), *(f"-G{k}={v}" for k, v in sizes.items())]
-    return _run("verilator", "--lint-only", "-Wall", "--top-module", top, *arguments, str(WAIVERS), *map(str, files))
+    files = [WAIVERS, BENCH_WAIVERS, *files]
+    return _run("verilator", "--lint-only", "-Wall", "--top-module", top, *arguments, *map(str, files))
+
+
+def benches() -> dict[str, list[Path]]:
+    """Files by top module of what only tests elaborate: a module a file, named alike; proofs are `prove_*`."""
+    rtl = dict.fromkeys([*sources(), *fastcar_sources(), checker()[0]])
+    found = sorted(p for p in TESTS.rglob("*.sv") if p.parent != STUBS)
+    chip = [*sources("common", "mem", "regs", "ctrl"), *sorted(STUBS.glob("*.sv")), RTL / "top" / "quartdepth.sv"]
+    return {p.stem: [*rtl, p] for p in found} | {"quartdepth": [*chip, *checker()]}
 
 
 def verible() -> str:
     """Verible's style rules (rules and reasons: `.rules.verible_lint`)."""
     generated = {"isa_pkg.sv", "function_pkg.sv"}
-    every = dict.fromkeys([*sources(), BOARD, *fastcar_sources()])
+    every = dict.fromkeys([*sources(), *fastcar_sources(), *sorted(SV.glob("*.sv")), *sorted(TESTS.rglob("*.sv"))])
     files = [p for p in every if p.name not in generated and p.parent.name != "regs"]
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
     return _run(str(BIN / "verible-verilog-lint"), "--rules_config_search", *map(str, [*files, *headers]))
 
 
 def slang() -> str:
-    """Elaboration by slang, a second opinion on what is legal SystemVerilog."""
-    return _slang("quartdepth_board", [*sources(), BOARD]) or _slang("fastcar_core", fastcar_sources())
+    """Elaboration and analysis by slang, a second opinion on what is legal SystemVerilog: who drives what included."""
+    chip = {"quartdepth_board": [*sources(), BOARD, *checker()]}
+    tops = chip | {"fastcar_core": [*fastcar_sources(), *checker("fastcar_core")]} | benches()
+    return "\n".join(filter(None, (slang_findings(top, files) for top, files in tops.items())))
 
 
-def _slang(top: str, files: list[Path]) -> str:
+def slang_findings(top: str, files: list[Path]) -> str:
+    """What slang has to say about a design, empty when it is legal."""
     driver = pyslang.driver.Driver()
     driver.addStandardArgs()
     names = " ".join(str(p) for p in files)
     includes = " ".join(f"-I {p}" for p in INCLUDES)
     options = f"slang --top {top} -Wno-unused-parameter {includes} {names}"
     if not driver.parseCommandLine(options) or not driver.processOptions() or not driver.parseAllSources():
-        return "slang cannot read the sources"
+        return f"slang cannot read {top}"
     compilation = driver.createCompilation()
-    driver.reportCompilation(compilation, False)
-    return "" if driver.reportDiagnostics(False) else "slang has findings (above)"
+    driver.reportCompilation(compilation, True)
+    driver.runAnalysis(compilation)  # drivers: two processes, or a process and `initial`, that write one variable
+    return "" if driver.reportDiagnostics(True) else f"slang has findings in {top} (above)"
 
 
 def mypy() -> str:
@@ -95,6 +129,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "verible": verible,
     "slang": slang,
     "verilator -Wall (fastcar)": verilator_fastcar,
+    "verilator -Wall (benches)": verilator_benches,
     **{f"verilator -Wall ({name})": lambda name=name: verilator(name) for name in CONFIGS},  # type: ignore[misc]
 }
 

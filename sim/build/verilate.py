@@ -108,7 +108,7 @@ class Build:
         return cache.file("verilator", f"{self.top}-{self.key()}", f"V{self.top}", self._build)
 
     def _build(self, folder: Path) -> None:
-        arguments = ["verilator", "--cc", "--exe", "-Wno-fatal", "--Mdir", str(folder), "--top-module", self.top]
+        arguments = ["verilator", "--cc", "--exe", "--Mdir", str(folder), "--top-module", self.top]
         arguments += [f"-I{p}" for p in INCLUDES] + [f"-G{k}={v}" for k, v in self.parameters.items()]
         arguments += [*self.flags, "-CFLAGS", " ".join(self.cxxflags), str(WAIVERS)]
         arguments += [str(p) for p in (*self.sources, *self.cpp)]

@@ -97,7 +97,9 @@ module prove_filter
         for (int unsigned k = 0; k < Lanes; k++) begin
           // A lane that gets the row works for it: in a full pass its own, in the last pass its share's.
           if (lanes[k] && pass != full) assert (32'(place[row_out]) == 32'(pass) * Lanes + k);
-          if (lanes[k] && pass == full) assert (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot));
+          if (lanes[k] && pass == full) begin
+            assert (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot));
+          end
         end
       end
     end

@@ -19,7 +19,8 @@ module prove_pack
   assign parts = split_sum(sum);
 
   always_comb begin
-    assert (wide_operand(pack_pair(pair_i)) == (23'($signed(pair_i[7:4])) <<< 18) + 23'($signed(pair_i[3:0])));
+    assert (wide_operand(pack_pair(pair_i)) ==
+            (23'($signed(pair_i[7:4])) <<< 18) + 23'($signed(pair_i[3:0])));
     assert (parts.odd == odd_i && parts.even == even_i);
   end
 endmodule

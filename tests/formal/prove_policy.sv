@@ -107,7 +107,8 @@ module prove_policy
         if (policy == PolicyPair && (!partnered || count_t'(watched | 5'd1) < at || done))
           assert (index[watched] == !(may && (partner_may || !partnered) && pair_sum > 0));
       end
-      if (policy == PolicyPair && partnered && (count_t'(watched | 5'd1) < at || (done && count_t'(watched) < rows)))
+      if (policy == PolicyPair && partnered &&
+          (count_t'(watched | 5'd1) < at || (done && count_t'(watched) < rows)))
         assert (index[watched] == index[watched^5'd1]);
       if (done && count_t'(watched) < rows) begin
         if (policy == PolicyAll) assert (index[watched] == !(all_over && all_may));

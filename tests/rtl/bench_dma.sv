@@ -87,7 +87,8 @@ module bench_dma #(
   port_pkg::engine_req_t to_load, to_store;
   port_pkg::engine_rsp_t from_load, from_store;
   port_pkg::ar_t load_ar, bus_ar;
-  port_pkg::r_t load_r;
+  port_pkg::r_t load_r, unused_fetch;
+  logic unused_fetch_ready;
   logic ar_ready, r_ready;
   sram_pkg::status_t unused_status;
 
@@ -151,8 +152,8 @@ module bench_dma #(
       .clk_i,
       .rst_ni,
       .fetch_ar_i      ('0),
-      .fetch_ar_ready_o(),
-      .fetch_r_o       (),
+      .fetch_ar_ready_o(unused_fetch_ready),
+      .fetch_r_o       (unused_fetch),
       .load_ar_i       (load_ar),
       .load_ar_ready_o (ar_ready),
       .load_r_o        (load_r),

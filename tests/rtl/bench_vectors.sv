@@ -34,7 +34,9 @@ module bench_vectors
   assign sat16_o       = sat16(rounded_o);
   assign sat32_o       = sat32(rounded_o);
   assign requantised_o = sat32(rshift(48'(x_i) * 48'(mult_i), count_i));
-  assign lane_o = lane_finish(exp2n_i, lane_value(lane_coefficients(exp2n_i, lane_i), lane_place(exp2n_i, lane_i)));
+  assign lane_o = lane_finish(
+      exp2n_i, lane_value(lane_coefficients(exp2n_i, lane_i), lane_place(exp2n_i, lane_i))
+  );
 
   vpu_row_function u_row_function (
       .clk_i,
