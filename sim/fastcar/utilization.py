@@ -17,7 +17,7 @@ from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.boards import Board, board
 from triptych.sim.fastcar.hls_estimate import estimate_kernels
-from triptych.sim.model.area import WORKER
+from triptych.sim.model.yosys import WORKER
 from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
 
 LUT_CELLS = ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6")

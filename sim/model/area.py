@@ -1,14 +1,16 @@
 """Area of the chip by hierarchy, from Yosys: mapped to a cell library, or estimated in transistors without one.
 
-Memories (`ram_1r1w`) and clock gates are black boxes: the memories' bits are counted, not their area.
+Every module is synthesised by itself and once for each set of parameters (`netlist`), and kept by its content. Memories
+are macros, whose area is a model's where the library is one of 45 nm.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,24 +18,10 @@ from matplotlib.figure import Figure
 
 from triptych.golden.files import scratch, write
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES
-from triptych.sim.build import cache, children
-from triptych.sim.errors import TriptychError
+from triptych.sim.build import cache
 from triptych.sim.model.liberty import read_liberty
-from triptych.sim.rtl.sources import INCLUDES, parameters, sources
-
-MEMORIES = ("ram_1r1w",)
-"""Modules in whose place a memory compiler puts macros."""
-
-CELLS = ("clock_gate",)
-"""Modules in whose place the library has a cell."""
-
-MEMORY_BITS: dict[str, Callable[[ChipConfig], int]] = {
-    "spad": lambda c: 8 * c.spad_bytes,
-    "mxu_acc": lambda c: 2 * 32 * c.rows * c.cols,
-    "vpu_program_store": lambda c: 8 * MICROWORD_BYTES * c.prog_words,
-}
-"""Bits of the memories inside a module that holds some."""
+from triptych.sim.model.netlist import Memory, Netlist, elaborate
+from triptych.sim.model.yosys import run_yosys
 
 MAP_TO_LIBRARY = "+strash;dc2;&get,-n;&st;&dch;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
 MAP_TO_GATES = "+strash;dc2;map"
@@ -41,35 +29,36 @@ MAP_TO_GATES = "+strash;dc2;map"
 FLOP_TRANSISTORS = 24
 """Assumed for a flip-flop with enable and reset where no library says."""
 
-# Run by a Python of its own: Yosys writes to stdout and ends the process on errors.
-WORKER = """
-import sys
-from pyosys import libyosys as ys
-design = ys.Design()
-for command in open(sys.argv[1]).read().splitlines():
-    ys.run_pass(command, design)
-"""
+SRAM_BIT = 16406.082 / (1024 * 32)
+"""um^2 a bit, periphery included: the single-port macro fakeram45_1024x32 of OpenROAD-flow-scripts (bsg_fakeram)."""
+
+TWO_PORTS = 1.3
+"""A cell of eight transistors, which reads and writes at once, over one of six (Chang et al., VLSI Technology 2005)."""
 
 
 @dataclass(frozen=True)
 class Area:
-    """One instance: path from the top, module, area of its own cells and of the whole (`unit`), memory bits."""
+    """One instance: path from the top, module, area of its own cells and of the whole without memories (`unit`), bits
+    of the memories inside, their area in um^2 (0: not known for this library)."""
 
     path: str
     module: str
     own: float
     total: float
     memory_bits: int
+    memory_area: float
 
 
 @dataclass(frozen=True)
 class AreaReport:
-    """unit: 'um^2' (label yosys-mapped) or 'transistors' (label estimated). instances: depth first from the top."""
+    """unit: 'um^2' (label yosys-mapped) or 'transistors' (label estimated). instances: depth first from the top.
+    flops: of the whole chip."""
 
     config: str
     library: str
     unit: str
     instances: list[Area]
+    flops: int
 
     @property
     def top(self) -> Area:
@@ -77,15 +66,22 @@ class AreaReport:
         return self.instances[0]
 
 
-def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
-    includes = " ".join(f"-I {p}" for p in INCLUDES)
-    sizes = " ".join(f"-G {k}={v}" for k, v in parameters(config).items())
-    files = " ".join(str(p) for p in sources())
-    read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy {includes} {sizes}"
-    # Read first, so that a memory of each size is a box with its own ports.
-    boxes = " ".join(f"{name}*" for name in (*MEMORIES, *CELLS))
-    commands = [f"{read} --top quartdepth {files}", "hierarchy -top quartdepth", f"blackbox {boxes}"]
-    commands.append("synth -noabc -top quartdepth")
+@dataclass(frozen=True)
+class Cells:
+    """What a unit's own cells come to, without those below it."""
+
+    area: float
+    flops: int
+
+
+def macro_area(memory: Memory) -> float:
+    """um^2 of a memory with a read and a write port at 45 nm: in proportion to its bits, too little for small ones."""
+    return memory.bits * SRAM_BIT * TWO_PORTS
+
+
+def _commands(unit: str, source: Path, library: Path | None, out: Path) -> list[str]:
+    commands = [f"read_rtlil {source}", f"hierarchy -top {unit}", "proc", "opt_clean", "check -assert"]
+    commands.append(f"synth -noabc -top {unit}")
     if library is not None:
         commands += [f"dfflibmap -liberty {library}", f"abc -liberty {library} -script {MAP_TO_LIBRARY}"]
         stat = f"stat -json -liberty {library}"
@@ -95,80 +91,73 @@ def _commands(config: ChipConfig, library: Path | None, out: Path) -> list[str]:
     return [*commands, "opt_clean -purge", f"tee -q -o {out} {stat}"]
 
 
-def _measure(config: ChipConfig, library: Path | None) -> dict[str, dict[str, object]]:
-    """Yosys' statistics by module."""
+def synthesise(netlist: Netlist, unit: str, library: Path | None) -> dict[str, float]:
+    """A unit's own cells: area and flops. library: unpacked. Raises TriptychError as `run_yosys` does."""
     with scratch() as held:
-        script, out = (held / name for name in ("script", "stat.json"))
-        script.write_text("\n".join(_commands(config, library, out)))
-        run = children.run([sys.executable, "-c", WORKER, str(script)])
-        if run.status or not out.exists():
-            lines = run.text.splitlines()
-            error = next((s for s in lines if "ERROR" in s or "error:" in s), (lines or ["no output"])[-1])
-            raise TriptychError(f"Yosys failed on {config.name}: {error.strip()}")
-        modules: dict[str, dict[str, object]] = json.loads(out.read_text())["modules"]
-        return modules
+        source, out = held / "unit.il", held / "stat.json"
+        source.write_text(netlist.source(unit))
+        run_yosys(_commands(unit, source, library, out), netlist.units[unit].module)
+        module = json.loads(out.read_text())["modules"][f"\\{unit}"]
+    flops = sum(count for cell, count in module["num_cells_by_type"].items() if "DFF" in cell)
+    stated = module.get("area" if library else "estimated_num_transistors", 0)
+    area = float(str(stated).rstrip("+") or 0)
+    return {"area": area if library else area + FLOP_TRANSISTORS * flops, "flops": flops}
 
 
-def _stated(module: dict[str, object], library: bool) -> float:
-    value = module.get("area" if library else "estimated_num_transistors", 0)
-    return float(str(value).rstrip("+") or 0)
+def _cells(netlist: Netlist, library: Path | None, step: Callable[[str, int, int], None]) -> dict[str, Cells]:
+    """Every unit's own cells. library: unpacked."""
+    mark = hashlib.sha256(library.read_bytes()).hexdigest() if library else ""
+    found: dict[str, Cells] = {}
+    for number, name in enumerate(netlist.units):
+        step(netlist.units[name].module, number, len(netlist.units))
+        recipe = _commands(name, Path("unit"), Path("library") if library else None, Path("stat"))
+        key = cache.fingerprint([], netlist.source(name), recipe, mark, metadata.version("pyosys"))
+        kept = cache.value("area", f"{name}-{key}", lambda name=name: synthesise(netlist, name, library))  # type: ignore[misc]
+        found[name] = Cells(float(kept["area"]), int(kept["flops"]))
+    return found
 
 
-def _walk(
-    modules: dict[str, dict[str, object]], name: str, path: str, config: ChipConfig, mapped: bool, out: list[Area]
-) -> tuple[float, int]:
-    """Appends the instance and those below it to `out`; returns its total area and memory bits.
-
-    Yosys states a module's area with everything below it, and leaves flip-flops out of its transistor counts. Raises
-    TriptychError when the areas do not add up.
-    """
-    module = modules[name]
-    place = len(out)
-    cells = module["num_cells_by_type"]
-    assert isinstance(cells, dict)
-    base = name.lstrip("\\").split("$")[0]
-    own = _stated(module, mapped)
-    below, bits = 0.0, MEMORY_BITS[base](config) if base in MEMORY_BITS else 0
-    flops = 0
-    for cell, count in sorted(cells.items()):
-        child = f"\\{cell}" if f"\\{cell}" in modules else cell
-        if child in modules and cell.split("$")[0] not in (*MEMORIES, *CELLS):
-            area, inner = _walk(modules, child, f"{path}/{cell.split('.')[-1]}", config, mapped, out)
-            own -= int(count) * _stated(modules[child], mapped)
-            below += int(count) * area
-            bits += int(count) * inner
-        elif "DFF" in cell:
-            flops += int(count)
-    if own < -1:
-        raise TriptychError(f"Yosys states less for {base} than for what it holds")
-    if not mapped:
-        own += FLOP_TRANSISTORS * flops
-    out.insert(place, Area(path, base, own, own + below, bits))
-    return own + below, bits
+def _quiet(module: str, number: int, of: int) -> None:
+    """Says nothing."""
 
 
-def measure_area(config: ChipConfig, library: Path | None = None) -> AreaReport:
-    """Synthesises the chip (cached by content). library: a liberty file, also gzipped, or None for transistor counts.
+def measure_area(
+    config: ChipConfig, library: Path | None = None, step: Callable[[str, int, int], None] = _quiet
+) -> AreaReport:
+    """Synthesises the chip, unit by unit. library: a liberty file, also gzipped, or None for transistor counts.
+    step(module, number, of) is called before each unit.
 
-    Raises TriptychError when Yosys or the library is missing or the sources do not synthesise.
+    Raises TriptychError when Yosys or the library is missing, when the sources do not synthesise, and when Yosys tells
+    of a driver conflict, a net without a driver, a latch or a loop.
     """
     text = None if library is None else read_liberty(library)
-    files = [*sources(), *([library] if library else [])]
-    key = cache.fingerprint(files, config, MEMORIES, MAP_TO_LIBRARY, MAP_TO_GATES)
-    modules = cache.value("area", f"{config.name}-{key}", lambda: _measure_with(config, text))
-    instances: list[Area] = []
-    top = next(n for n in modules if n.lstrip("\\").split("$")[0] == "quartdepth")
-    _walk(modules, top, "quartdepth", config, library is not None, instances)
+    netlist = elaborate(config)
+    with scratch() as held:
+        unpacked = None
+        if text is not None:  # under a name that Yosys can read
+            unpacked = held / "cells.lib"
+            write(unpacked, text)
+        cells = _cells(netlist, unpacked, step)
     name = library.name.split(".")[0] if library else "none"
-    return AreaReport(config.name, name, "um^2" if library else "transistors", instances)
+    instances: list[Area] = []
+    flops = _walk(netlist, cells, netlist.top, "quartdepth", "45" in name, instances)
+    return AreaReport(config.name, name, "um^2" if library else "transistors", instances, flops)
 
 
-def _measure_with(config: ChipConfig, liberty: bytes | None) -> dict[str, dict[str, object]]:
-    if liberty is None:
-        return _measure(config, None)
-    with scratch() as held:  # unpacked, and under a name that Yosys can read
-        write(held / "cells.lib", liberty)
-        return _measure(config, held / "cells.lib")
+def _walk(netlist: Netlist, cells: dict[str, Cells], name: str, path: str, modelled: bool, out: list[Area]) -> int:
+    """Appends the instance and, behind it, those below it; returns its flip-flops."""
+    unit, place = netlist.units[name], len(out)
+    own, flops = cells[name].area, cells[name].flops
+    total, bits = own, sum(m.bits for _, m in unit.memories)
+    memory = sum(macro_area(m) for _, m in unit.memories) if modelled else 0.0
+    for instance, child in unit.children:
+        below = len(out)
+        flops += _walk(netlist, cells, child, f"{path}/{instance}", modelled, out)
+        total, bits, memory = (
+            total + out[below].total, bits + out[below].memory_bits, memory + out[below].memory_area
+        )  # fmt: skip
+    out.insert(place, Area(path, unit.module, own, total, bits, memory))
+    return flops
 
 
 def plot_area(report: AreaReport, most: int = 18) -> Figure:
