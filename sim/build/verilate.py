@@ -19,6 +19,9 @@ from triptych.sim.rtl.sources import INCLUDES, WAIVERS
 FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--unroll-count", "1", "--no-assert")
 """Flags of builds that are there to be quick (`--unroll-count 1` keeps array loops rolled, so that g++ vectorises)."""
 
+POWER_ON = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
+"""Flags of builds in which memories and flops without reset start with whatever the seed says, with assertions."""
+
 # The wheel's verilated.mk is not configured: these are the values that ./configure would have found.
 MAKE_VARIABLES = {
     "CXX": "g++",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.build import children
-from triptych.sim.build.verilate import Build
+from triptych.sim.build.verilate import FAST, POWER_ON, Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.registers.register_map import REGISTERS
 from triptych.sim.rtl.sources import BOARD, ROOT, checker, parameters, sources
@@ -35,18 +36,40 @@ SLOWEST, WIDEST = 1_000_000, 1_000_000  # cycles, bytes a cycle
 EVENT = np.dtype([("cycle", "<u8"), ("what", "<u4"), ("signature", "<u4")])
 
 
+class WriteOrder(IntEnum):
+    """What the memory wants to see before it takes a write's address or data, as `memory_model.h` numbers it."""
+
+    FREE = 0
+    ADDRESS_FIRST = 1
+    OFFERED = 2  # an address only while its data are offered, data only after their address
+    DATA_FIRST = 3
+
+
+class ReadOrder(IntEnum):
+    """How reads of different identifiers share the data channel."""
+
+    IN_ORDER = 0
+    BY_BURST = 1
+    INTERLEAVED = 2
+
+
 @dataclass(frozen=True)
 class MemoryTiming:
     """The memory behind the chip.
 
     latency: cycles from an address to its first beat. bytes_per_cycle: reads and writes together (19.2 is 19.2 GB/s
-    at 1 GHz). error, hang: byte ranges that answer SLVERR, or never.
+    at 1 GHz). error, hang: byte ranges that answer SLVERR, or never. writes, reads: orders that AXI4 leaves open.
+    stall: share of cycles in which a channel holds back, by `seed`.
     """
 
     latency: int = 40
     bytes_per_cycle: float = 19.2
     error: tuple[int, int] | None = None
     hang: tuple[int, int] | None = None
+    writes: WriteOrder = WriteOrder.ADDRESS_FIRST
+    reads: ReadOrder = ReadOrder.IN_ORDER
+    stall: float = 0.0
+    seed: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.latency <= SLOWEST:
@@ -77,8 +100,9 @@ class RtlRun:
     seconds: float
 
 
-def chip_build(config: ChipConfig, tuned: bool = False) -> Build:
-    """The full chip behind the C++ memory model; tuned: compiled for what convolutions make it do."""
+def chip_build(config: ChipConfig, tuned: bool = False, power_on: bool = False) -> Build:
+    """The full chip behind the C++ memory model; tuned: compiled for what convolutions make it do; power_on: memories
+    and flops without reset can start with anything, and what is unknown is anything."""
     cpp = ROOT / "sim" / "rtl" / "cpp"
     return Build(
         top="quartdepth_board",
@@ -86,6 +110,7 @@ def chip_build(config: ChipConfig, tuned: bool = False) -> Build:
         cpp=(cpp / "quartdepth_main.cpp",),
         headers=(cpp / "memory_model.h",),
         parameters=parameters(config),
+        flags=POWER_ON if power_on else FAST,
         tune=partial(_typical_work, config) if tuned else None,
     )
 
@@ -138,11 +163,14 @@ def _simulate(
     with children.child(arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
+        stopped = ""  # what an assertion or the protocol checker said
         for line in process.stdout:
             words = line.split()
+            if "Assertion failed" in line and not stopped:
+                stopped = line.strip()
             if progress is not None and words[:1] == ["progress"]:
                 progress(int(words[1]), int(words[2]))
-        message = process.stderr.read().strip()
+        message = stopped or process.stderr.read().strip()
         process.wait()
     if process.returncode:
         last = message.splitlines()[-1] if message else f"exit status {process.returncode}"
@@ -160,19 +188,25 @@ def run_program(
     max_cycles: int = 1 << 40,
     progress: Callable[[int, int], None] | None = None,
     tuned: bool = False,
+    power_on: int | None = None,
 ) -> RtlRun:
     """Runs `prog_count` instructions at byte address `prog_base` of `image` until HALT or a trap.
 
-    progress(cycles, retired) is called every 50,000 cycles. tuned: with a profile-guided build, for long runs. Raises
-    TriptychError when the model does not build, when max_cycles pass, or when files cannot be written.
+    progress(cycles, retired) is called every 50,000 cycles. tuned: with a profile-guided build, for long runs.
+    power_on: seed of what memories and flops without reset hold at first (None: zeros). Raises TriptychError when the
+    model does not build, when max_cycles pass, or when files cannot be written.
     """
     timing = timing or MemoryTiming()
-    program = chip_build(config, tuned).executable()
+    program = chip_build(config, tuned, power_on is not None).executable()
     status = ["STATUS", "TRAP", "TRAP_PC"]
     counters = _counter_registers()
     reads = [_address(n) for n in status] + [_address(n) + half for n in counters for half in (0, 4)]
     options = ["--latency", str(timing.latency), "--max-cycles", str(max_cycles)]
     options += ["--milli-bytes-per-cycle", str(round(1000 * timing.bytes_per_cycle))]
+    options += ["--write-order", str(int(timing.writes)), "--read-order", str(int(timing.reads))]
+    options += ["--stall", str(round(256 * timing.stall)), "--seed", str(timing.seed)]
+    if power_on is not None:
+        options += ["--power-on", str(power_on)]
     for option, span in (("--error", timing.error), ("--hang", timing.hang)):
         if span is not None:
             options += [option, f"{span[0]}:{span[1]}"]

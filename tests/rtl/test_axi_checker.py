@@ -90,7 +90,10 @@ OFFENCES: dict[str, tuple[str, list[Cycle]]] = {
     "R changed": ("R is changed or withdrawn", [ar(), waits(r(1)), r(1, data=1)]),
     "B withdrawn": ("B is changed or withdrawn", [aw(), w(1), waits(b()), {}]),
     "B changed": ("B is changed or withdrawn", [aw(), w(1), waits(b()), b(resp=2)]),
-    "an offer during reset": ("the manager offers something during reset", [{"rst_n": 0}, {"rst_n": 0} | waits(ar())]),
+    "an offer during reset": (
+        "the manager offers something during reset",
+        [{"rst_n": 0}] * 3 + [{"rst_n": 0} | waits(ar())],
+    ),
     "a read across 4 KiB": ("AR: burst crosses 4 KiB", [ar(addr=0xF04, len=63)]),
     "a write across 4 KiB": ("AW: burst crosses 4 KiB", [aw(addr=0xFFC, len=1)]),
     "a fixed read": ("AR: burst is not INCR", [ar(burst=0)]),

@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
 from triptych.golden.quartdepth.vectors.files import MANIFEST, read_retired
-from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
+from triptych.sim.rtl.run import MemoryTiming, ReadOrder, RtlRun, WriteOrder, run_program
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SMALL = CONFIGS["small"]  # depth and columns are those of the vectors' configuration, and so are all results
@@ -30,10 +30,11 @@ WATCHDOG = 100_000  # the longest transfer of a random program on `paper` takes 
 
 
 def timing(seed: int, memory: Memory) -> MemoryTiming:
-    """A memory between quick and slow, with the faults of this image."""
+    """A memory between quick and slow, in every order that AXI4 allows, with the faults of this image."""
     spans = {fault: (start, end) for start, end, fault in memory.faults}
     latency, rate = ((1, 64.0), (40, 19.2), (200, 3.0))[seed % 3]
-    return MemoryTiming(latency, rate, spans.get(Fault.ERROR), spans.get(Fault.HANG))
+    orders = {"writes": WriteOrder(seed % 4), "reads": ReadOrder(seed // 4 % 3), "stall": (0.0, 0.3)[seed % 2]}
+    return MemoryTiming(latency, rate, spans.get(Fault.ERROR), spans.get(Fault.HANG), **orders, seed=seed)
 
 
 def counters_explain_every_cycle(run: RtlRun) -> None:
@@ -52,8 +53,9 @@ def compare(config: ChipConfig, seed: int, trap: Trap, length: int = 60) -> None
     program = random_program(config, seed, length, trap)
     image = program.memory.data.copy()
     chip = run_program(
-        config, image, program.base, len(program.instructions), timing=timing(seed, program.memory), watchdog=WATCHDOG
-    )
+        config, image, program.base, len(program.instructions), timing=timing(seed, program.memory), watchdog=WATCHDOG,
+        power_on=seed,
+    )  # fmt: skip
     result = Machine(config).run(program.stored, program.memory)
     here = f"seed {seed} to {trap.name}"
     assert (result.trap, result.pc, result.engine) == (program.trap, program.pc, program.engine), here

@@ -34,6 +34,8 @@ struct Options {
   std::vector<std::pair<uint32_t, uint32_t>> writes;
   std::vector<uint32_t> reads;
   MemoryTiming timing;
+  MemoryBehaviour behaviour;
+  int power_on = -1;  // seed of what memories and flops hold at first; -1: zeros
   uint64_t max_cycles = 1ull << 40;
   Range error, hang;
 };
@@ -60,6 +62,11 @@ Options parse(int argc, char** argv) {
     else if (name == "--result") o.result = value;
     else if (name == "--latency") o.timing.latency = std::stoul(value);
     else if (name == "--milli-bytes-per-cycle") o.timing.milli_bytes_per_cycle = std::stoul(value);
+    else if (name == "--stall") o.behaviour.stall = std::stoul(value);
+    else if (name == "--seed") o.behaviour.seed = std::stoull(value);
+    else if (name == "--write-order") o.behaviour.writes = WriteOrder(std::stoul(value));
+    else if (name == "--read-order") o.behaviour.reads = ReadOrder(std::stoul(value));
+    else if (name == "--power-on") o.power_on = std::stoi(value);
     else if (name == "--max-cycles") o.max_cycles = std::stoull(value);
     else if (name == "--error") o.error = parse_range(value);
     else if (name == "--hang") o.hang = parse_range(value);
@@ -83,7 +90,7 @@ class Chip {
 
  public:
   Chip(std::vector<uint8_t> image, const Options& o)
-      : top_(std::make_unique<Vquartdepth_board>()), memory_(image.size(), sizeof(top_->m_axi_rdata_d), o.timing) {
+      : top_(powered_on(o.power_on)), memory_(image.size(), sizeof(top_->m_axi_rdata_d), o.timing, o.behaviour) {
     memory_.data() = std::move(image);
     memory_.error = o.error;
     memory_.hang = o.hang;
@@ -98,15 +105,18 @@ class Chip {
     Vquartdepth_board& t = *top_;
     if (t.m_axi_arvalid_o && ar_ready_) memory_.accept_ar(t.m_axi_arid_o, t.m_axi_araddr_o, t.m_axi_arlen_o);
     if (t.m_axi_awvalid_o && aw_ready_) memory_.accept_aw(t.m_axi_awid_o, t.m_axi_awaddr_o, t.m_axi_awlen_o);
-    if (t.m_axi_wvalid_o && w_ready_) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o));
+    if (t.m_axi_wvalid_o && w_ready_) memory_.accept_w(bytes_of(t.m_axi_wdata_o), bytes_of(t.m_axi_wstrb_o), t.m_axi_wlast_o);
     if (r_.valid && t.m_axi_rready_o) memory_.take_r();
     if (b_.valid && t.m_axi_bready_o) memory_.take_b();
-    ++classes_[__builtin_ctz(t.trace_mxu_class_o | 1u << kClasses)];
-    if (t.trace_issue_o | t.trace_retire_o) record();
+    const bool data_wait = t.m_axi_wvalid_o && !w_ready_;
+    if (t.rst_ni) {  // before, the flops hold anything
+      ++classes_[__builtin_ctz(t.trace_mxu_class_o | 1u << kClasses)];
+      if (t.trace_issue_o | t.trace_retire_o) record();
+    }
     memory_.tick();
     ++cycle_;
     t.m_axi_arready_d = ar_ready_ = memory_.ar_ready();
-    t.m_axi_awready_d = aw_ready_ = memory_.aw_ready();
+    t.m_axi_awready_d = aw_ready_ = memory_.aw_ready(data_wait);
     t.m_axi_wready_d = w_ready_ = memory_.w_ready();
     r_ = memory_.r_offer();
     b_ = memory_.b_offer();
@@ -164,6 +174,15 @@ class Chip {
   const std::vector<uint64_t>& class_records() const { return class_records_; }
 
  private:
+  // Takes effect in a build whose variables start with --x-initial unique.
+  static std::unique_ptr<Vquartdepth_board> powered_on(int seed) {
+    if (seed >= 0) {
+      Verilated::defaultContextp()->randReset(2);
+      Verilated::defaultContextp()->randSeed(seed + 1);
+    }
+    return std::make_unique<Vquartdepth_board>();
+  }
+
   void record() {
     const Vquartdepth_board& t = *top_;
     for (uint32_t e = 0; e < 4; ++e) {
