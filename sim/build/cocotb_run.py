@@ -84,7 +84,6 @@ def run(
                 test_module=module,
                 testcase=testcase,
                 seed=seed,
-                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed}"],  # what has no reset starts anyhow
                 build_dir=folder,
                 test_dir=held,
                 results_xml=str(results),

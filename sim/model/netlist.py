@@ -18,8 +18,11 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.model.yosys import run_yosys
 from triptych.sim.rtl.sources import INCLUDES, parameters, sources
 
-MEMORIES = ("ram_1r1w", "mxu_acc_bank")
-"""Modules in whose place a memory compiler puts macros."""
+MEMORY = "ram_1r1w"
+"""The module in whose place a memory compiler puts macros."""
+
+BOXES = (MEMORY, "clock_gate")
+"""Modules that are not synthesised; the library's clock gates, a handful, are not counted."""
 
 UNROLL = 10_000_000
 """Loop steps that may be unrolled in one process; the largest configuration's array needs some 200,000."""
@@ -91,7 +94,7 @@ def read(files: Sequence[Path], top: str, sizes: Mapping[str, int], what: str) -
     """A design from its sources. sizes: parameters of `top`; what: names it in messages. Raises TriptychError."""
     values = " ".join(f"-G {k}={v}" for k, v in sizes.items())
     includes = " ".join(f"-I {p}" for p in INCLUDES)
-    boxes = " ".join(f"--blackboxed-module {name}" for name in MEMORIES)
+    boxes = " ".join(f"--blackboxed-module {name}" for name in BOXES)
     names = " ".join(str(p) for p in files)
     read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy --unroll-limit {UNROLL} {boxes} {includes} {values}"
     with scratch() as held:
@@ -110,7 +113,7 @@ def parse(text: str, top: str) -> Netlist:
     units: dict[str, Unit] = {}
     known: dict[str, str] = {}  # unit of an elaborated module
     boxes = {}
-    for name in MEMORIES:
+    for name in BOXES:
         body = modules.get("\\" + name)
         if body is not None:
             boxes[name] = f"attribute \\blackbox 1\nmodule \\{name}{body}end"
@@ -122,8 +125,11 @@ def parse(text: str, top: str) -> Netlist:
             memories: list[tuple[str, Memory]] = []
             for kind, instance, inside in _CELL.findall(body):
                 plain = instance.lstrip("\\")
-                if kind[1:] in boxes:
-                    memories.append((plain, _memory(kind[1:], dict(_PARAMETER.findall(inside)))))
+                if kind[1:] == MEMORY:
+                    p = dict(_PARAMETER.findall(inside))
+                    memories.append((plain, Memory(int(p["Words"]), 8 * int(p["Bytes"]))))
+                elif kind[1:] in boxes:
+                    continue
                 elif kind in modules:
                     children.append((plain, unit(kind)))
                     body = body.replace(f"  cell {kind} {instance}\n", f"  cell \\{children[-1][1]} {instance}\n")
@@ -140,8 +146,3 @@ def _canonical(body: str) -> str:
     """The module with its made-up names numbered in order."""
     names = {name: f"${number}" for number, name in enumerate(dict.fromkeys(_DECLARED.findall(body)))}
     return re.sub(r"(?<=[\s{])\$\S+", lambda m: names.get(m[0], m[0]), body)
-
-
-def _memory(kind: str, values: dict[str, str]) -> Memory:
-    p = {k: int(v) for k, v in values.items()}
-    return Memory(p["Words"], 8 * p["Bytes"]) if kind == "ram_1r1w" else Memory(p["Rows"], 32 * p["Cols"])

@@ -35,7 +35,7 @@ def check(network: Network, seed: int) -> None:
     count = len(compiled.instructions)
     golden = Machine(TINY).run(StoredProgram(memory, compiled.prog_base, count), memory)
     assert golden.trap is Trap.NONE, golden.detail
-    rtl = run_program(TINY, image, compiled.prog_base, count, max_cycles=20_000_000)
+    rtl = run_program(TINY, image, compiled.prog_base, count, max_cycles=20_000_000, power_on=seed)
     assert rtl.trap is Trap.NONE, f"the chip trapped: {rtl.trap.name} at instruction {rtl.trap_pc}"
     expected = network.run_integer(codes)
     assert np.array_equal(compiled.read_output(memory.data), expected)

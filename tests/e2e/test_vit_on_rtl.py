@@ -68,7 +68,7 @@ def test_vit_s(bits: Widths) -> None:
     codes = image_codes(network, rgb)
     compiled = compile_network(network, chip_config("paper"))
     image, count = np.frombuffer(compiled.memory(codes), np.uint8), len(compiled.instructions)
-    rtl = run_program(compiled.config, image, compiled.prog_base, count)
+    rtl = run_program(compiled.config, image, compiled.prog_base, count, power_on=5)
     assert rtl.trap is Trap.NONE
     memory = Memory(compiled.memory_size)
     memory.place(0, image)

@@ -78,6 +78,7 @@ module tb #(
   logic [ 3:0]       unused_issue;
   logic [ 3:0][31:0] unused_issue_pc;
   logic [ 6:0]       unused_class;
+  sram_pkg::status_t unused_status;
   logic [31:0] row_count, write_count;  // since reset
   logic [Cols-1:0][31:0] row_log[LogSize];
   logic [8*Depth-1:0] write_log[LogSize];
@@ -117,7 +118,7 @@ module tb #(
       .rst_ni            (rst_n),
       .test_en_i         (1'b0),
       .sram_pins_i       ('0),
-      .sram_status_o     (),
+      .sram_status_o     (unused_status),
       .irq_o             (irq),
       .trace_issue_o     (unused_issue),
       .trace_issue_pc_o  (unused_issue_pc),

@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
 
   VerilatedContext context;
   context.randReset(2);
+  context.randSeed((h.seed & 0x3fffffff) + 1);
   Vfastcar_core top{&context};
   std::mt19937 rng(h.seed);
   auto pause = [&] { return int(rng() % 256) < h.stall; };

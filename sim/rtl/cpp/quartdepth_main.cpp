@@ -180,7 +180,11 @@ class Chip {
       Verilated::defaultContextp()->randReset(2);
       Verilated::defaultContextp()->randSeed(seed + 1);
     }
-    return std::make_unique<Vquartdepth_board>();
+    auto top = std::make_unique<Vquartdepth_board>();
+    top->s_axil_awvalid_d = top->s_axil_wvalid_d = top->s_axil_arvalid_d = 0;  // nobody drives the bus yet
+    top->s_axil_bready_d = top->s_axil_rready_d = 0;
+    top->m_axi_rvalid_d = top->m_axi_bvalid_d = 0;
+    return top;
   }
 
   void record() {
