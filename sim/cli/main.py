@@ -272,8 +272,9 @@ def area(
     from triptych.sim.view.report import save_figure
 
     with shown() as show:
-        show(f"synthesising the {config.value} chip (minutes, once)", 0, 0)
-        result = measure_area(chip_config(config.value), library)
+        result = measure_area(
+            chip_config(config.value), library, lambda m, n, of: show(f"synthesising {m} (minutes in all, once)", n, of)
+        )
     written = save_figure(plot_area(result), out / "area")
     if as_json:
         instances = [vars(a) for a in result.instances]
