@@ -7,11 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.kit.power_on import reference
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.chip.isa import Format, Trap
-from triptych.golden.quartdepth.chip.machine import Machine
-from triptych.golden.quartdepth.chip.memory import Memory
-from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.vectors import single
@@ -26,23 +24,18 @@ BUDGET = settings(max_examples=12, deadline=None, derandomize=True, suppress_hea
 
 
 def check(network: Network, seed: int) -> None:
-    """Runs one network on RTL, machine and PyTorch integers and compares with ==."""
+    """Runs one network on RTL from a seeded power-on state, on the machine and as PyTorch integers; all are equal."""
     compiled = compile_network(network, TINY)
     codes = single.random_codes(network, seed)
-    image = np.frombuffer(compiled.memory(codes), np.uint8)
-    memory = Memory(compiled.memory_size)
-    memory.place(0, image)
-    count = len(compiled.instructions)
-    golden = Machine(TINY).run(StoredProgram(memory, compiled.prog_base, count), memory)
-    assert golden.trap is Trap.NONE, golden.detail
+    image, count = np.frombuffer(compiled.memory(codes), np.uint8), len(compiled.instructions)
+    golden = reference(TINY, image, compiled.prog_base, count)
+    assert golden.trap is Trap.NONE
     rtl = run_program(TINY, image, compiled.prog_base, count, max_cycles=20_000_000, power_on=seed)
     assert rtl.trap is Trap.NONE, f"the chip trapped: {rtl.trap.name} at instruction {rtl.trap_pc}"
     expected = network.run_integer(codes)
-    assert np.array_equal(compiled.read_output(memory.data), expected)
+    assert np.array_equal(compiled.read_output(golden.memory), expected)
     assert np.array_equal(compiled.read_output(rtl.memory), expected)
-    assert np.array_equal(rtl.memory, memory.data)
-    signatures = {(int(r.engine), r.pc): r.signature for r in golden.retired}
-    assert signatures == {(e, pc): s for _, e, pc, s in rtl.retirements.tolist()}
+    assert golden.differences(rtl) == []
 
 
 @BUDGET

@@ -89,7 +89,11 @@ int main(int argc, char** argv) {
   top.rows_i = h.rows;
   top.may_replay_i = h.may;
   top.rst_ni = 0;
-  for (int i = 0; i < 4; i++) { top.clk_i = i & 1; top.eval(); }
+  for (int i = 0; i < 8; i++) {
+    context.assertOn(i >= 4);  // until the reset has met every flop, they hold anything
+    top.clk_i = i & 1;
+    top.eval();
+  }
   top.rst_ni = 1;
 
   for (; cycle < uint64_t(h.limit); cycle++) {
@@ -156,6 +160,7 @@ int main(int argc, char** argv) {
       for (int32_t v : {int32_t(top.sum_row_o), int32_t(top.sum_pair_o), int32_t(top.sum_even_o),
                         int32_t(top.sum_odd_o)}) sums.push_back(v);
     }
+    context.timeInc(1);  // assertions name the cycle
     top.clk_i = 1;
     top.eval();
     const bool idle = int32_t(top.cycles_o[0]) != idle_before;
