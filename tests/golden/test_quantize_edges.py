@@ -3,7 +3,6 @@ input's range, maps that are zero on all images, mixed widths behind any last la
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -16,9 +15,12 @@ from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.fuzz.judge import float_error
 from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.layer import Activation, Rounded, Weighted
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.qparams import QuantizeError, QuantizeWarning, uniform_qparams
+from triptych.golden.quartdepth.network.ops._product import QProduct
+from triptych.golden.quartdepth.network.qparams import QuantizeError, uniform_qparams
 from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, last_inputs, run
@@ -208,21 +210,43 @@ def test_recipes_take_them_too(case: str) -> None:
 # ---- GELU beyond its 16 bits
 
 
-@pytest.mark.parametrize("separate", [False, True])
-def test_gelu_that_saturates_says_so(separate: bool) -> None:
-    """Behind a linear layer and of its own; nothing is said where the chip's GELU reaches."""
-    module = Fn(
-        lambda x, a, b: (lambda y: b(F.gelu(y)) + (b(y) if separate else b(F.gelu(y))))(a(x)),
-        a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 4, 1),
-    )  # fmt: skip
-    graph = capture(module, image())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", QuantizeWarning)
-        quantize(graph, [image()])
+GELUS: dict[str, Callable[..., Tensor]] = {
+    "fused": lambda x, a, b: b(F.gelu(a(x))),
+    "of its own": lambda x, a, b: (lambda y: b(F.gelu(y)) + b(y))(a(x)),
+    "mish": lambda x, a, b: b(F.mish(a(x))),
+    "last": lambda x, a, b: F.gelu(a(x)),
+}
+
+
+@pytest.mark.parametrize("widths", [Widths.W8A8, Widths.W4A8, Widths.W4A4])
+@pytest.mark.parametrize("case", GELUS)
+def test_gelu_of_arguments_above_its_16_bits(case: str, widths: Widths) -> None:
+    """Values far above 16, where the chip's GELU stops: near the float network all the same."""
+    torch.manual_seed(0)
+    module = Fn(GELUS[case], a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 4, 1))
     with torch.no_grad():
         module.parts["a"].weight.mul_(100)  # type: ignore[operator,union-attr]
-    with pytest.warns(QuantizeWarning, match="GELU's argument reaches .* on the chip it stops at 16"):
-        quantize(capture(module, image()), [image()])
+        wanted = module(image())
+    network = quantize(capture(module, image()), [image()], widths)
+    agree(network)
+    if widths is Widths.W8A8:  # narrower weights are an error of their own
+        assert float_error(network, image(), wanted) < 0.02
+
+
+def test_given_weights_of_a_gelu_above_its_16_bits() -> None:
+    """Rounded weights belong to the layer, not to the map that it then makes."""
+    torch.manual_seed(0)
+    module = Fn(GELUS["fused"], a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 4, 1))
+    with torch.no_grad():
+        module.parts["a"].weight.mul_(100)  # type: ignore[operator,union-attr]
+    graph = capture(module, image())
+    layer = next(x for x in graph.layers if isinstance(x, Weighted) and x.activation is Activation.GELU)
+    given = Rounded(torch.ones_like(layer.weight), torch.full((8,), 3.0), torch.zeros(8))
+    network = quantize(graph, [image()], rounded={layer.name: given})
+    made = next(x for x in network.layers if x.name == f"{layer.name}.sum")
+    assert isinstance(made, QProduct)
+    assert (made.weight == 1).all()
+    assert not made.bias.any()
 
 
 # ---- mixed widths

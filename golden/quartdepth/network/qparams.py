@@ -22,10 +22,6 @@ class QuantizeError(ValueError):
     """The network cannot be quantised as asked; the message names the layer and says why."""
 
 
-class QuantizeWarning(UserWarning):
-    """The integer network saturates where the float one does not; the message names the layer and says where."""
-
-
 @dataclass(frozen=True)
 class QParams:
     """What the numbers of a map mean: `x = scale * (q - zero)`, for TABLE4 `x = scale * table.entries[q]`.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,27 @@ from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.pack import weight_format
-from triptych.golden.quartdepth.network.layer import Activation, QMaps, Quantising, Weighted, apply, finish
+from triptych.golden.quartdepth.network.layer import (
+    Activation,
+    QLayer,
+    QMaps,
+    Quantising,
+    Rounded,
+    Weighted,
+    apply,
+    finish,
+)
+from triptych.golden.quartdepth.network.ops._pointwise import (
+    GELU_BOTTOM,
+    GELU_STEP,
+    GELU_TERMS,
+    GELU_TOP,
+    new_map,
+    quantised_terms,
+)
 from triptych.golden.quartdepth.network.qparams import (
     LARGEST_FACTOR,
     QuantizeError,
-    QuantizeWarning,
     Residual,
     Scale,
     fixed_point,
@@ -30,8 +46,6 @@ from triptych.golden.quartdepth.network.qparams import (
 
 MAX_BIAS = 1 << 30
 MAX_REDUCTION = 1 << 21  # products an accumulator can take without overflow (docs/numerics.md)
-GELU_STEP = 2.0**-11  # of the chip's GELU, in and out
-GELU_TOP = 32767 * GELU_STEP
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +104,22 @@ class QProduct(Lowerable):
         return microcode.program({**word, **second, **microcode.store(maps, self.name, slots, self.lo, self.hi)})
 
 
-def warn_saturation(name: str, high: float) -> None:
-    """Says so when the argument of the chip's GELU, which has 16 bits, is larger on the calibration images."""
-    if high > GELU_TOP:
-        text = f"'{name}': GELU's argument reaches {high:.4g} on the images; on the chip it stops at {GELU_TOP:.4g}"
-        warnings.warn(text, QuantizeWarning, stacklevel=2)
+def quantised_layers(layer: Weighted, q: Quantising, made: Callable[..., QProduct]) -> list[QLayer]:
+    """A layer with weights in integers; `made` takes the fields of `QProduct`. A GELU whose argument leaves the
+    function's 16 bits on the images is taken of the stored sum, piece by piece."""
+    top = q.ranges[layer.name][1]
+    if layer.activation is not Activation.GELU or top <= GELU_TOP:
+        return [made(**quantised_product(layer, q))]
+    before = replace(layer, name=f"{layer.name}.sum", activation=Activation.NONE)
+    new_map(q, before.name, layer.name, GELU_BOTTOM, top)
+    sums = made(**quantised_product(before, q, q.rounded(layer.name)))
+    return [sums, *quantised_terms(layer.name, before.name, GELU_TERMS, q, (GELU_BOTTOM, top))]
 
 
-def quantised_product(layer: Weighted, q: Quantising) -> dict[str, Any]:
+def quantised_product(layer: Weighted, q: Quantising, given: Rounded | None = None) -> dict[str, Any]:
     """The fields of `QProduct` for a layer: weights symmetric, one scale an output channel, min-max or as a method
-    rounded them. Raises QuantizeError for a layer whose sums could overflow 32 bits, or weights that do not fit."""
+    rounded them (`given`, or for the layer's name). Raises QuantizeError for a layer whose sums could overflow 32 bits,
+    or weights that do not fit."""
     w = layer.weight.double().numpy()
     bias = layer.bias.double().numpy()
     products = w.size // w.shape[layer.output_axis]
@@ -112,7 +132,8 @@ def quantised_product(layer: Weighted, q: Quantising) -> dict[str, Any]:
     smallest = np.maximum(np.abs(bias) / (source.scale * MAX_BIAS / 2), 1e-12)
     scale = np.maximum(np.abs(w).max(axes) / q.weight_top, smallest)
     codes = np.rint(w / scale.reshape(shape))
-    if (given := q.rounded(layer.name)) is not None:
+    given = given or q.rounded(layer.name)
+    if given is not None:
         codes, bias = given.codes.double().numpy(), given.bias.double().numpy()
         scale = given.scale.double().numpy()
         if codes.shape != w.shape or np.abs(codes).max() > q.weight_top or not (scale > 0).all():
@@ -127,7 +148,6 @@ def quantised_product(layer: Weighted, q: Quantising) -> dict[str, Any]:
     if layer.activation is Activation.GELU:
         if layer.residual is not None:
             raise QuantizeError(f"'{layer.name}': GELU cannot take a residual")
-        warn_saturation(layer.name, q.ranges[layer.name][1])
         after = fixed_point(min(GELU_STEP / step, LARGEST_FACTOR), f"'{layer.name}': the rescaling after GELU")
         step = GELU_STEP
     # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import Activation, QLayer, Quantising, Weighted
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_product
+from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_layers
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
 
@@ -98,12 +99,8 @@ class Conv2d(Weighted):
         return each[:, None] if self.depthwise else each.reshape(1, 1, -1)
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        return [
-            QConv2d(
-                **quantised_product(self, q), stride=self.stride, padding=self.padding, depthwise=self.depthwise,
-                regrid=self.regrid,
-            )
-        ]  # fmt: skip
+        made = partial(QConv2d, stride=self.stride, padding=self.padding, depthwise=self.depthwise, regrid=self.regrid)
+        return quantised_layers(self, q, made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import QLayer, Quantising, Weighted
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_product
+from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_layers
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Shape
 
@@ -78,8 +79,8 @@ class ConvTranspose2d(Weighted):
         return gain[:, None].expand(-1, self.weight[0, 0].numel()).reshape(1, 1, -1)
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        fields = quantised_product(self, q)
-        return [QConvTranspose2d(**fields, stride=self.stride, padding=self.padding, extra=self.extra)]
+        made = partial(QConvTranspose2d, stride=self.stride, padding=self.padding, extra=self.extra)
+        return quantised_layers(self, q, made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,9 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._pointwise import QPointwise, Term, quantised_terms
+from triptych.golden.quartdepth.network.ops._pointwise import GELU_TERMS, QPointwise, quantised_terms
 
 aten = torch.ops.aten
-TERMS = (Term(gain=1.0, scale=1.0),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class GELU(FloatLayer):
         return True
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        return quantised_terms(self.name, self.source, TERMS, q)
+        return quantised_terms(self.name, self.source, GELU_TERMS, q)
 
 
 def capture(c: Capture, node: Node) -> View:
@@ -73,7 +72,8 @@ OPERATION = Operation(
     widths="any; the function itself in Q4.11",
     mapping="behind a convolution or linear layer that takes no residual: the same microword takes GELU of the 16-bit "
     "value and multiplies once more; else a VECTOR of one microword",
-    limits="not together with a residual in one microword",
+    limits="not together with a residual in one microword; where the argument leaves the function's 16 bits on the "
+    "images (16 and more), GELU of the stored sum and what lies above are added: three VECTORs more",
     cost="none; by itself ceil(channels / C) cycles of the VPU a pixel",
     example=example,
     aten={aten.gelu.default: capture},
