@@ -9,7 +9,7 @@ import numpy as np
 from triptych.golden.quartdepth.ptq.recipe import Method
 from triptych.sim.bench.ledger import table
 from triptych.sim.bench.peers import Peer
-from triptych.sim.cli.models import MODELS
+from triptych.sim.depth.models import MODELS
 
 RESAMPLES, SEED = 2000, 4
 POOLED = "all sequences"

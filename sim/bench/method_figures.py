@@ -18,7 +18,7 @@ from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.qparams import QParams, uniform_qparams
 from triptych.golden.quartdepth.ptq.polish import PERCENTILE, Kind, candidates, code_error, spread
 from triptych.golden.quartdepth.ptq.recipe import Stats, measure
-from triptych.sim.cli.models import calibration_frames, float_network
+from triptych.sim.depth.models import calibration_frames, float_network
 from triptych.sim.view.pictures import colour, upsample
 
 TENSORS = ("decoder.conv2d_in", "decoder.ups_block_1.end_up_layer.0", "encoder.mv2.6.conv.6")

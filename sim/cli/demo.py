@@ -9,8 +9,8 @@ from triptych.golden.files import check_writable
 from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.sim.cli.depth import DepthResult, Options, prepare, run_photo
 from triptych.sim.cli.progress import shown
+from triptych.sim.depth.run import DepthResult, Options, prepare, run_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
 from triptych.sim.rtl.run import chip_build

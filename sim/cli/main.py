@@ -16,12 +16,12 @@ from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build import children
+from triptych.sim.cli.fastcar import app as fastcar
 from triptych.sim.cli.progress import shown
 from triptych.sim.errors import TriptychError
-from triptych.sim.fastcar.command import app as fastcar
 
 if TYPE_CHECKING:
-    from triptych.sim.cli.depth import DepthResult, Options
+    from triptych.sim.depth.run import DepthResult, Options
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -124,7 +124,7 @@ def depth(
     as_json: Json = False,
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
-    from triptych.sim.cli import depth as run
+    from triptych.sim.depth import run
     from triptych.sim.rtl.run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
@@ -155,7 +155,7 @@ def depth(
 def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
     from triptych.golden.files import check_writable
     from triptych.golden.photo import fit_photo
-    from triptych.sim.cli import depth as run
+    from triptych.sim.depth import run
     from triptych.sim.rtl.run import chip_build
 
     for image in images:
@@ -200,7 +200,7 @@ def quantize(
 ) -> None:
     """Quantises a depth network; what comes out runs on the chip as it is (`triptych depth --model`)."""
     from triptych.golden.quartdepth.ptq.recipe import Method
-    from triptych.sim.cli.quantize import QuantizeOptions, quantize_model
+    from triptych.sim.depth.quantize import QuantizeOptions, quantize_model
 
     check_device(device)
     options = QuantizeOptions(

@@ -15,8 +15,8 @@ from triptych.golden.quartdepth.ptq.recipe import Method, Recipe
 from triptych.sim.bench import accuracy
 from triptych.sim.bench.accuracy import Store
 from triptych.sim.bench.accuracy_table import RESAMPLES, Row, interval, markdown, pooled
-from triptych.sim.cli.models import BACKBONE, Frames, Vit, float_network
-from triptych.sim.cli.quantize import net_key, recipe_key
+from triptych.sim.depth.models import BACKBONE, Frames, Vit, float_network
+from triptych.sim.depth.quantize import net_key, recipe_key
 from triptych.sim.errors import TriptychError
 
 

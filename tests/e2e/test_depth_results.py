@@ -17,7 +17,7 @@ from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
 from triptych.golden.quartdepth.network.network import Network
 from triptych.sim.cli import main as cli
-from triptych.sim.cli.depth import compare, judge
+from triptych.sim.depth.run import compare, judge
 from triptych.sim.view.outputs import claimed, identity_of
 
 Depth = Callable[..., dict[str, object]]

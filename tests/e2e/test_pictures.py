@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from triptych.golden.photo import Fit, fit_photo
-from triptych.sim.cli.depth import notice
+from triptych.sim.depth.run import notice
 from triptych.sim.view.pictures import depth_png, over_photo, triptych
 
 

@@ -18,7 +18,7 @@ from triptych.golden.photo import SHIPPED, fit_photo, shipped_photo, to_input
 from triptych.golden.quartdepth.ptq.model_file import load, save
 from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, load_weights
 from triptych.sim.cli.main import app
-from triptych.sim.cli.quantize import repeatable
+from triptych.sim.depth.quantize import repeatable
 from triptych.sim.view.pictures import colour, upsample
 from triptych.sim.view.runfile import RunFile
 

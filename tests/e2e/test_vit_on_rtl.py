@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
-from triptych.sim.cli.depth import compare, to_tensor
+from triptych.sim.depth.run import compare, to_tensor
 from triptych.sim.rtl.run import run_program
 
 ALONE = {

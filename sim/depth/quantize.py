@@ -18,7 +18,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
 from triptych.golden.quartdepth.ptq.model_file import MAGIC, ModelFile, save
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
-from triptych.sim.cli.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network, has_sequences
+from triptych.sim.depth.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network, has_sequences
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.golden.quartdepth.zoo import meter
 from triptych.sim.build import cache
-from triptych.sim.cli.models import MODELS, load_model, weights_digest
+from triptych.sim.depth.models import MODELS, load_model, weights_digest
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import CLASSES, MemoryTiming, RtlRun, run_program
 from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claimed

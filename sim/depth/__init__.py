@@ -1,0 +1,1 @@
+"""Depth networks by name, from photo to picture: float weights, quantised files, runs on RTL."""
