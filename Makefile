@@ -28,7 +28,7 @@ test-full: lint
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not gpu"
 
 lint: venv
-	@$(BIN)/python -m triptych.sim.build.lint
+	@$(BIN)/python -m triptych.sim.lint
 
 vectors: venv
 	@$(BIN)/triptych vectors

@@ -37,10 +37,10 @@ from triptych.sim.bench import method_figures, peers
 from triptych.sim.bench.accuracy_table import STEP, Row, markdown
 from triptych.sim.bench.ledger import replace_section
 from triptych.sim.bench.peers import Peer
+from triptych.sim.build.sources import ROOT
 from triptych.sim.depth.models import MODELS, FloatNetwork, Frames, Photos, calibration_frames, float_network, held_out
 from triptych.sim.depth.quantize import describe, net_key, recipe_key, repeatable
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import ROOT
 
 Progress = Callable[[str, int, int], None]
 Predict = Callable[[Photos], NDArray[np.float64]]

@@ -22,8 +22,8 @@ from triptych.golden.quartdepth.fuzz.cases import Case, draw
 from triptych.golden.quartdepth.fuzz.judge import judge
 from triptych.golden.quartdepth.fuzz.shrink import script, shrink
 from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.build.sources import ROOT
 from triptych.sim.rtl.run import run_program
-from triptych.sim.rtl.sources import ROOT
 
 Progress = Callable[[str, int, int], None]
 MAX_CYCLES = 50_000_000

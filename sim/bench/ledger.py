@@ -6,8 +6,8 @@ from enum import Enum
 from pathlib import Path
 
 from triptych.golden.files import write
+from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import ROOT
 
 RESULTS = ROOT / "docs" / "results.md"
 

@@ -18,11 +18,11 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.build.sources import ROOT
 from triptych.sim.depth.run import DepthResult, Options, Progress, prepare, run_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import SRAM_BIT, TWO_PORTS, measure_area, plot_area
 from triptych.sim.rtl.run import chip_build, run_program
-from triptych.sim.rtl.sources import ROOT
 from triptych.sim.view.report import save_figure, write_report
 from triptych.sim.view.runfile import RunFile
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from triptych.golden import store
 from triptych.golden.files import FileError, locked, write
+from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import ROOT
 
 PLAIN = re.compile(r"[A-Za-z0-9/._+~@=,-]+")
 """Paths that make, Verilator and Yosys can all read; the Makefile asks the same."""

@@ -12,9 +12,9 @@ from cocotb_tools.runner import get_runner
 
 from triptych.golden.files import scratch
 from triptych.sim.build import cache
+from triptych.sim.build.sources import INCLUDES, ROOT, WAIVERS
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import INCLUDES, ROOT, WAIVERS
 
 # Signals that tests may read are not split, so that a bundle of them can look like a loop: that costs speed alone.
 BUILD_FLAGS = (
@@ -71,7 +71,7 @@ def run(
 ) -> int:
     """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
 
-    sources: SystemVerilog files in order (see `sim.rtl.sources`). testcase: only this test. seed: of random choices.
+    sources: SystemVerilog files in order (see `sim.build.sources`). testcase: only this test. seed: of random choices.
     env: further environment of the test. flags: further Verilator flags. Returns the number of tests that passed.
     Raises AssertionError naming what failed, TriptychError when the model does not build or no test ran.
     """

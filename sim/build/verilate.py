@@ -13,8 +13,8 @@ from pathlib import Path
 
 from triptych.golden.files import write
 from triptych.sim.build import cache, children
+from triptych.sim.build.sources import INCLUDES, WAIVERS
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import INCLUDES, WAIVERS
 
 FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--unroll-count", "1", "--no-assert")
 """Flags of builds that are there to be quick (`--unroll-count 1` keeps array loops rolled, so that g++ vectorises)."""

@@ -291,7 +291,7 @@ def vectors(
 ) -> None:
     """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
     from triptych.golden.quartdepth.vectors import files as golden_vectors
-    from triptych.sim.rtl.sources import ROOT
+    from triptych.sim.build.sources import ROOT
 
     folder = out or ROOT / "tests" / "vectors"
     if check:

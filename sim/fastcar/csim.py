@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from triptych.golden.files import write
 from triptych.sim.build import cache, children
+from triptych.sim.build.sources import ROOT
 from triptych.sim.build.verilate import cpu, environment
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import DeviceState, Limits, Program, pack_rows
-from triptych.sim.rtl.sources import ROOT
 
 HLS = ROOT / "hls"
 GLUE = Path(__file__).resolve().parent / "cpp"

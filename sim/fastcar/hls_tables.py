@@ -12,7 +12,7 @@ import sys
 from triptych.golden.fastcar.silu import SILU
 from triptych.golden.files import write
 from triptych.golden.quartdepth.arithmetic import functions
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.build.sources import ROOT
 
 FILE = ROOT / "hls" / "include" / "function_tables.hpp"
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from triptych.golden.fastcar.config import LLAMA_7B, Policy
 from triptych.golden.files import check_writable, write
 from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.build.sources import ROOT
 from triptych.sim.fastcar.boards import BOARDS, PJ_PER_MAC, Board
 from triptych.sim.fastcar.calibration import drs_gain as drs_gain_on_rtl
 from triptych.sim.fastcar.calibration import measure
@@ -32,7 +33,6 @@ from triptych.sim.fastcar.performance import (
     weight_efficiency,
     word_interval,
 )
-from triptych.sim.rtl.sources import ROOT
 
 PICTURES = ROOT / "docs" / "img"
 POSITION = 1151

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from triptych.golden.fastcar.config import Policy
 from triptych.sim.build import children
+from triptych.sim.build.sources import ROOT, checker, fastcar_sources
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.weight_layout import pack_inputs, pack_weights
-from triptych.sim.rtl.sources import ROOT, checker, fastcar_sources
 
 MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_core_main.cpp"
 FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")

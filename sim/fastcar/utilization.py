@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from triptych.golden.files import scratch
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.build import cache, children
+from triptych.sim.build.sources import INCLUDES, fastcar_sources
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.boards import Board, board
 from triptych.sim.fastcar.hls_estimate import estimate_kernels
 from triptych.sim.model.yosys import WORKER
-from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
 
 LUT_CELLS = ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6")
 MEMORY_LUTS = {

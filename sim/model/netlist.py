@@ -14,9 +14,9 @@ from pathlib import Path
 
 from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.sim.build.sources import INCLUDES, parameters, sources
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.yosys import run_yosys
-from triptych.sim.rtl.sources import INCLUDES, parameters, sources
 
 MEMORY = "ram_1r1w"
 """The module in whose place a memory compiler puts macros."""

@@ -18,10 +18,10 @@ from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.build import children
+from triptych.sim.build.sources import BOARD, ROOT, checker, parameters, sources
 from triptych.sim.build.verilate import FAST, POWER_ON, Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.registers.register_map import REGISTERS
-from triptych.sim.rtl.sources import BOARD, ROOT, checker, parameters, sources
 
 CLASSES = {
     Engine.LOAD: ("active", "empty", "token", "bus", "spad", "fill"),

@@ -20,8 +20,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from triptych.golden.photo import shipped_photo
+from triptych.sim.build.sources import ROOT
 from triptych.sim.cli.main import app
-from triptych.sim.rtl.sources import ROOT
 
 TOOLS = ("triptych", "python", "make", "pip", "pytest", "git", "compute-sanitizer", "ncu")
 PLACEHOLDERS = ("N", "SEED", "DIR", "FOLDER")  # within a sentence: for a value of the reader's

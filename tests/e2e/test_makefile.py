@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.build.sources import ROOT
 
 TOOLS = ("g++", "perl", "python3", "make", "sh", "env", "mkdir", "touch", "test", "echo")
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from triptych.sim.build import cache, children
-from triptych.sim.rtl.sources import INCLUDES, fastcar_sources
+from triptych.sim.build.sources import INCLUDES, fastcar_sources
 
 HERE = Path(__file__).parent
 INDUCTION = 4  # the longest induction tried; the proofs here need 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.formal.proof import Verdict, prove
-from triptych.sim.rtl.sources import RTL, packages
+from triptych.sim.build.sources import RTL, packages
 
 FILES = [*packages(), RTL / "mem" / "ram_1r1w.sv", RTL / "mem" / "spad.sv"]
 BUGS = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triptych.sim.build import circles
+from triptych.sim.lint import circles
 
 INSIDE = "golden/quartdepth"
 
@@ -38,6 +38,15 @@ def test_a_circle_of_three_is_named(tmp_path: Path) -> None:
     lines = circles.findings(root).splitlines()
     assert [line.split()[0].rpartition(".")[2] for line in lines] == ["a", "b", "c"]
     assert lines[1].endswith("(golden/quartdepth/b/y.py)")
+
+
+def test_a_face_may_offer_what_the_package_holds(tmp_path: Path) -> None:
+    """Modules that import their own package's `__init__` are a circle."""
+    face = {"sim/a/__init__.py": "from triptych.sim.a.x import f\n", "sim/a/x.py": "def f(): ...\n"}
+    root = written(tmp_path, face)
+    assert circles.findings(root) == ""
+    root = written(tmp_path, {"sim/a/y.py": "from triptych.sim.a import f\n"})
+    assert "triptych.sim.a.__init__ imports triptych.sim.a (" in circles.findings(root)
 
 
 def test_golden_needs_no_sim(tmp_path: Path) -> None:

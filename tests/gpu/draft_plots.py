@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.build.sources import ROOT
 
 Rows = list[dict[str, Any]]
 IMAGES = ROOT / "docs" / "img"

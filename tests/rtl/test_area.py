@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.sim.build.sources import RTL, packages
 from triptych.sim.errors import TriptychError
 from triptych.sim.model import area
 from triptych.sim.model.netlist import Memory, Netlist, elaborate, read
 from triptych.sim.model.yosys import check_log
-from triptych.sim.rtl.sources import RTL, packages
 
 WALK = RTL / "mem" / "dma_walk.sv"
 PLANTED = {

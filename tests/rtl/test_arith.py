@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, packages
+from triptych.sim.build.sources import ROOT, packages
 
 
 def test_arith() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from triptych.sim.build.sources import SV
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import SV
 
 ADDRESS = ("valid", "ready", "id", "addr", "len", "size", "burst")
 CHANNELS = {

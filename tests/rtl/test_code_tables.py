@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import RTL, packages
+from triptych.sim.build.sources import RTL, packages
 
 
 @pytest.mark.parametrize("depth", [16, pytest.param(32, marks=pytest.mark.slow)])

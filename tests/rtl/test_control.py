@@ -6,7 +6,7 @@ import pytest
 
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, RTL, checker, parameters, sources
+from triptych.sim.build.sources import ROOT, RTL, checker, parameters, sources
 
 
 @pytest.mark.parametrize("module", ["control", "start"])

@@ -8,8 +8,8 @@ import pytest
 
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.sim.build.cocotb_run import run
+from triptych.sim.build.sources import RTL, packages, parameters
 from triptych.sim.rtl import generate_decode, generate_registers
-from triptych.sim.rtl.sources import RTL, packages, parameters
 
 SIZES = ("Depth", "Cols", "Rows", "ProgWords", "Tables")
 

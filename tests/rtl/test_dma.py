@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, RTL, SV, packages
+from triptych.sim.build.sources import ROOT, RTL, SV, packages
 
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_load", "dma_store", "ram_1r1w", "spad")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import RTL
+from triptych.sim.build.sources import RTL
 
 
 @pytest.mark.parametrize(("width", "depth"), [(8, 2), (33, 8)])

@@ -13,8 +13,8 @@ from tests.rtl.mxu_jobs import ACC, ACTIVE, FILL, SPAD, WEIGHTS, Fields, Job, Ou
 from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
 from triptych.sim.build import cocotb_run
+from triptych.sim.build.sources import RTL, packages, sources
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import RTL, packages, sources
 
 HERE = Path(__file__).parent
 FILES = (*sources("mxu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")

@@ -13,8 +13,8 @@ import pytest
 from tests.rtl.test_chip import compare
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
+from triptych.sim.build.sources import BOARD, INCLUDES, RTL, WAIVERS, fastcar_sources, parameters, sources
 from triptych.sim.build.verilate import environment
-from triptych.sim.rtl.sources import BOARD, INCLUDES, RTL, WAIVERS, fastcar_sources, parameters, sources
 
 OUTSIDE = {
     "Depth": (8, 48), "Cols": (4, 12), "Rows": (1, 256), "ProgWords": (2, 33), "SpadWords": (66, (1 << 24) + 4),

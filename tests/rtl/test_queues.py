@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, RTL, packages
+from triptych.sim.build.sources import ROOT, RTL, packages
 
 
 @pytest.mark.parametrize("seed", [1, 2])

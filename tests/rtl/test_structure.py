@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from triptych.golden.quartdepth.chip.config import chip_config
-from triptych.sim.build.lint import slang_findings
-from triptych.sim.rtl.sources import BOARD, INCLUDES, ROOT, RTL, packages, parameters, sources
+from triptych.sim.build.sources import BOARD, INCLUDES, ROOT, RTL, packages, parameters, sources
+from triptych.sim.lint.checks import slang_findings
 
 STUBS = ROOT / "tests" / "rtl" / "stubs"
 

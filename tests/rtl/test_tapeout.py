@@ -10,7 +10,7 @@ import pytest
 from tests.rtl.test_structure import TO_BITS, chip, yosys
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import RTL, packages, parameters
+from triptych.sim.build.sources import RTL, packages, parameters
 
 FILES = sorted(p for p in RTL.rglob("*") if p.suffix in {".sv", ".svh", ".rdl", ".vlt"})
 GENERATED = {"quartdepth_csr.sv", "quartdepth_csr_pkg.sv"}

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.vectors import files as vectors
+from triptych.sim.build.sources import RTL, packages
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import RTL, packages
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parent / "vectors"

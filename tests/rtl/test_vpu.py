@@ -29,8 +29,8 @@ from triptych.golden.quartdepth.chip.isa import (
     Trap,
 )
 from triptych.sim.build import cocotb_run
+from triptych.sim.build.sources import RTL, sources
 from triptych.sim.build.verilate import Build
-from triptych.sim.rtl.sources import RTL, sources
 
 HERE = Path(__file__).parent
 TINY = CONFIGS["tiny"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.rtl.sources import ROOT, RTL, packages
+from triptych.sim.build.sources import ROOT, RTL, packages
 
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_store")
 

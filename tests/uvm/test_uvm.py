@@ -10,7 +10,7 @@ import pytest
 
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.sim.build import cocotb_run
-from triptych.sim.rtl.sources import ROOT, checker, parameters, sources
+from triptych.sim.build.sources import ROOT, checker, parameters, sources
 
 
 def run(config: str, testcase: str, **options: object) -> None:

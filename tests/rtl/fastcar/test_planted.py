@@ -9,8 +9,8 @@ import pytest
 
 from tests.rtl.fastcar.scenario import check, random_scenario
 from tests.rtl.fastcar.test_core import SIZES
+from triptych.sim.build.sources import fastcar_sources
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import fastcar_sources
 
 BUGS = {
     "a sum under back-pressure is lost": (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from triptych.sim.build.sources import fastcar_sources
 from triptych.sim.build.verilate import Build
 from triptych.sim.fastcar.csim import HLS, include_flags
-from triptych.sim.rtl.sources import fastcar_sources
 
 HERE = Path(__file__).parent
 

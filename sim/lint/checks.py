@@ -13,11 +13,8 @@ from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.network import generate as operations_page
-from triptych.sim.build import children, circles
-from triptych.sim.build.verilate import environment
-from triptych.sim.errors import TriptychError
-from triptych.sim.rtl import generate_decode, generate_registers
-from triptych.sim.rtl.sources import (
+from triptych.sim.build import children
+from triptych.sim.build.sources import (
     BOARD,
     INCLUDES,
     ROOT,
@@ -29,6 +26,10 @@ from triptych.sim.rtl.sources import (
     parameters,
     sources,
 )
+from triptych.sim.build.verilate import environment
+from triptych.sim.errors import TriptychError
+from triptych.sim.lint import circles
+from triptych.sim.rtl import generate_decode, generate_registers
 
 BIN = Path(sys.executable).parent
 TESTS = ROOT / "tests"
@@ -148,7 +149,3 @@ def main() -> int:
             failed += 1
             console.print(findings, markup=False)
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

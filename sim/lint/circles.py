@@ -1,6 +1,7 @@
-"""The ways of imports: sim needs golden and not the other way, and no package of QuartDepth's needs one that needs it.
+"""The ways of imports: sim needs golden and not the other way, and no package needs one that needs it.
 
-A package is a folder of modules.
+A package is a folder of modules. What its `__init__` offers is a face apart: it reads the package's modules, and they
+do not read it. Operations, which a registry finds in a folder when it is asked, are no import of the registry's.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.build.sources import ROOT
 
 FOLDERS = ("golden", "sim")
-WATCHED = "triptych.golden.quartdepth"
-# The registry finds the operations of `ops/` when it is asked: whoever imports the network need not have them.
-FOUND = ("triptych.golden.quartdepth.network", "triptych.golden.quartdepth.network.ops")
+# The Hopper path is tried by the dispatcher whose vocabulary it shares.
+KNOWN = ("triptych.golden.draft_attention", "triptych.golden.draft_attention.hopper.__init__")
 
 Edges = dict[tuple[str, str], str]  # (package, package it imports) -> a file that does
 
@@ -33,7 +33,8 @@ def _modules(root: Path) -> dict[str, Path]:
 def imports(root: Path = ROOT) -> Edges:
     """Which package imports which, functions' and type checkers' imports too."""
     modules = _modules(root)
-    package = {name: name if file.name == "__init__.py" else name.rpartition(".")[0] for name, file in modules.items()}
+    faces = {name for name, file in modules.items() if file.name == "__init__.py"}
+    package = {name: f"{name}.__init__" if name in faces else name.rpartition(".")[0] for name in modules}
     edges: Edges = {}
     for name, file in modules.items():
         for wanted in _imported(file):
@@ -85,6 +86,6 @@ def findings(root: Path = ROOT) -> str:
     for (source, target), file in edges.items():
         if source.startswith("triptych.golden") and target.startswith("triptych.sim"):
             return f"golden imports {target} ({file})"
-    inside = {pair: file for pair, file in edges.items() if all(p.startswith(WATCHED) for p in pair) and pair != FOUND}
-    found = circle(inside)
-    return "\n".join(f"{a} imports {b} ({inside[a, b]})" for a, b in pairwise(found))
+    watched = {pair: file for pair, file in edges.items() if pair != KNOWN}
+    found = circle(watched)
+    return "\n".join(f"{a} imports {b} ({watched[a, b]})" for a, b in pairwise(found))

@@ -1,0 +1,5 @@
+import sys
+
+from triptych.sim.lint.checks import main
+
+sys.exit(main())
