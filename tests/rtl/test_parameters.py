@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyslang
 import pytest
 
 from tests.rtl.test_chip import compare
-from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.sim.build.sources import BOARD, INCLUDES, RTL, WAIVERS, fastcar_sources, parameters, sources
 from triptych.sim.build.verilate import environment
@@ -72,6 +73,23 @@ def test_fastcar_has_room_for_the_longest_product(board: str, lanes: int) -> Non
     passes = -(-32 // lanes)
     assert elaborates("fastcar_core", fastcar_sources(), {"Lanes": lanes, "Inputs": passes})
     assert not elaborates("fastcar_core", fastcar_sources(), {"Lanes": lanes, "Inputs": passes - 1}), board
+
+
+REFUSED = {
+    name: [*OUTSIDE[parameter], *more]
+    for name, parameter, more in (
+        ("depth", "Depth", [0, 128]), ("cols", "Cols", [0, 32]), ("rows", "Rows", [-1]), ("prog_words", "ProgWords", [258]),
+        ("spad_words", "SpadWords", [60]), ("tables", "Tables", []), ("queue", "Queue", [0, 1]),
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_python_refuses_what_rtl_refuses(name: str) -> None:
+    """With one line that names size, range and value; and nothing of what RTL takes (ENDS below)."""
+    for value in REFUSED[name]:
+        with pytest.raises(ValueError, match=rf"^chip 'small': {name} must be .*, not {value}$"):
+            replace(CONFIGS["small"], **{name: value})
 
 
 ENDS = [

@@ -12,7 +12,7 @@ from cocotb.triggers import ClockCycles, First, RisingEdge
 from tests.uvm.environment import ChipEnvironment
 from tests.uvm.job import Expected, Job
 from tests.uvm.register_agent import RegisterSequence
-from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.config import SPAD_BANKS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
 from triptych.sim.rtl.registers.register_map import REGISTERS
 
@@ -131,7 +131,7 @@ class RegistersSequence(RegisterSequence):
 
     async def body(self) -> None:
         c = self.config
-        sizes = {"depth": c.depth, "cols": c.cols, "rows": c.rows, "banks": c.banks, "queue": c.queue}
+        sizes = {"depth": c.depth, "cols": c.cols, "rows": c.rows, "banks": SPAD_BANKS, "queue": c.queue}
         assert await self.fields("SIZES") == sizes
         assert await self.fields("SPAD") == {"words": c.spad_words}
         assert await self.fields("STORES") == {"prog_words": c.prog_words, "tables": c.tables}

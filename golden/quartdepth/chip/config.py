@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+SPAD_BYTES = 1 << 24
+"""What a byte address in the scratchpad reaches: 24 bits."""
+
+SPAD_BANKS = 4
+"""Banks of the scratchpad, each with one read and one write port."""
+
+
 @dataclass(frozen=True)
 class ChipConfig:
-    """Sizes of one chip.
+    """Sizes of one chip, in the ranges of `rtl/pkg/chip_pkg.sv`. Raises ValueError, also in `replace`, outside them.
 
-    depth:      bytes in a scratchpad word = length of the MXU's dot products (D). 16 or more, so that the nine
-                taps of a depthwise kernel fit in one.
-    cols:       columns of the MXU = lanes of the VPU (C). depth / cols is 1 or 2.
-    rows:       rows in one accumulator bank (R): the most output pixels that a block can have.
-    spad_words: scratchpad size in words.
-    banks:      scratchpad banks, each with one read and one write port.
-    prog_words: microwords in the VPU's program store.
-    tables:     code tables (16 decode entries and 15 thresholds each).
-    queue:      instructions that wait in front of each engine.
+    depth:      bytes in a scratchpad word = length of the MXU's dot products (D): 16, 32 or 64. 16 or more, so that
+                the nine taps of a depthwise kernel fit in one.
+    cols:       columns of the MXU = lanes of the VPU (C): depth or half of it.
+    rows:       rows in one accumulator bank (R), 2 to 255: the most output pixels that a block can have.
+    spad_words: scratchpad size in words, 64 or more, a multiple of its banks' number, 16 MiB at most.
+    prog_words: microwords in the VPU's program store: an even number, 4 to 256.
+    tables:     code tables (16 decode entries and 15 thresholds each), 1 to 8.
+    queue:      instructions that wait in front of each engine: 2, 4 or 8.
     clock_mhz:  clock at which figures are reported.
     """
 
@@ -26,17 +32,27 @@ class ChipConfig:
     cols: int
     rows: int
     spad_words: int
-    banks: int = 4
     prog_words: int = 64
     tables: int = 8
     queue: int = 4
     clock_mhz: int = 1000
 
     def __post_init__(self) -> None:
-        if self.depth < 16 or self.depth & (self.depth - 1):
-            raise ValueError(f"{self.name}: depth must be a power of two of at least 16, not {self.depth}")
-        if self.depth // self.cols not in (1, 2) or self.depth % self.cols:
-            raise ValueError(f"{self.name}: depth / cols must be 1 or 2, not {self.depth} / {self.cols}")
+        self._need("depth", "16, 32 or 64", self.depth in (16, 32, 64))
+        self._need("cols", f"{self.depth // 2} or {self.depth} at depth {self.depth}",
+                   self.cols in (self.depth // 2, self.depth))  # fmt: skip
+        self._need("rows", "2 to 255", 2 <= self.rows <= 255)
+        most = SPAD_BYTES // self.depth
+        self._need("spad_words", f"a multiple of {SPAD_BANKS} from 64 to {most}",
+                   64 <= self.spad_words <= most and self.spad_words % SPAD_BANKS == 0)  # fmt: skip
+        self._need("prog_words", "an even number from 4 to 256", self.prog_words in range(4, 257, 2))
+        self._need("tables", "1 to 8", 1 <= self.tables <= 8)
+        self._need("queue", "2, 4 or 8", self.queue in (2, 4, 8))
+        self._need("clock_mhz", "1 or more", self.clock_mhz >= 1)
+
+    def _need(self, size: str, allowed: str, legal: bool) -> None:
+        if not legal:
+            raise ValueError(f"chip '{self.name}': {size} must be {allowed}, not {getattr(self, size)}")
 
     @property
     def spad_bytes(self) -> int:
