@@ -1,1 +1,1 @@
-"""What measures and writes docs/results.md."""
+"""What measures and writes docs/results.md and docs/census.md."""

@@ -16,6 +16,7 @@ from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build import children
+from triptych.sim.cli import networks
 from triptych.sim.cli.fastcar import app as fastcar
 from triptych.sim.cli.progress import shown
 from triptych.sim.errors import TriptychError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(fastcar, name="fastcar")
+app.command()(networks.census)
 
 LARGEST_SIDE = 4096  # pixels of a photo's side as the network reads it: the golden machine holds every map in memory
 

@@ -20,6 +20,7 @@ from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, 
 from triptych.golden.quartdepth.compiler.effects import Memory
 from triptych.golden.quartdepth.compiler.emit import emit_network
 from triptych.golden.quartdepth.compiler.emitter import Emitter
+from triptych.golden.quartdepth.compiler.estimate import estimated_cycles
 from triptych.golden.quartdepth.compiler.interleave import Scheduled
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, round_up
 from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
@@ -86,6 +87,7 @@ class Compiled:
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
     layer_of: for each instruction the index in `layers` of the layer that it works for.
     made: addresses and bytes of the maps that the program itself makes in memory.
+    cycles: as `estimate` has them.
     """
 
     config: ChipConfig
@@ -101,6 +103,7 @@ class Compiled:
     layer_of: list[int]
     made: list[tuple[int, int]]
     plan: Plan
+    cycles: int
 
     @property
     def program(self) -> bytes:
@@ -167,6 +170,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
         [(at, storages[name].size) for name, at in emitter.memory.items() if name not in given],
         plan,
+        estimated_cycles(scheduled, config),
     )
 
 

@@ -21,6 +21,7 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network import registry
 from triptych.golden.quartdepth.network.exported import export, user_outputs, where
+from triptych.golden.quartdepth.network.findings import Finding, rewrite
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
 from triptych.golden.quartdepth.network.fusion import fuse
 from triptych.golden.quartdepth.network.layer import FloatLayer
@@ -93,28 +94,32 @@ class Capture:
 
     def run(self) -> FloatGraph:
         """All nodes in order, then fusion."""
-        refused: list[str] = []
+        refused: list[Finding] = []
         for node in self.exported.graph.nodes:
             if node.op == "call_function":
                 try:
                     self.values[node.name] = self._call(node)
                 except GraphError as error:
-                    place = where(node)
-                    refused.append(f"node '{node.name}'{f' ({place})' if place else ''}: {error}")
+                    target = str(node.target)
+                    refused.append(Finding(target, node.name, *where(node), str(error), rewrite(target)))
                     self.values[node.name] = _UNKNOWN
         if refused:
-            raise GraphError("; ".join(refused))
+            raise GraphError("; ".join(map(str, refused)), refused)
         results = user_outputs(self.exported)
         if len(results) != 1 or results[0] not in self.values:
             what = len(results) if len(results) != 1 else "something else"
             raise GraphError(f"the module must return one tensor, not {what}")
         try:
-            output = self.whole_map(self.values[str(results[0])])
+            output = self.view(self.values[str(results[0])])
+            whole = self._whole(self.shapes[output.fmap])
+            if not torch.equal(output.index.flatten(), whole.flatten()):
+                raise GraphError(f"it is no map '{output.fmap}', whole and in order [1,C,H,W]")
         except GraphError as error:
             raise GraphError(f"the output: {error}") from None
         if not self.layers:
             raise GraphError("the module has no layer: its output is its input")
-        return fuse(FloatGraph(self.input, output, self.shapes, self.layers, self.constants))
+        shape = None if output.index.shape == whole.shape else tuple(output.index.shape)
+        return fuse(FloatGraph(self.input, output.fmap, self.shapes, self.layers, self.constants, output_shape=shape))
 
     def _call(self, node: Node) -> Any:
         target: Any = node.target

@@ -79,9 +79,9 @@ def user_outputs(program: ExportedProgram) -> list[str | None]:
     return [getattr(arg, "name", None) for arg in kept]
 
 
-def where(node: Node) -> str:
-    """Module and source line of a node: "encoder.act, model.py:41"; what is not known is left out."""
+def where(node: Node) -> tuple[str, str]:
+    """Module and source line of a node: ("encoder.act", "model.py:41"); "" for what is not known."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     frames = [f for f in _FRAME.findall(node.meta.get("stack_trace") or "") if not f[0].startswith(_TORCH)]
     line = f"{Path(frames[-1][0]).name}:{frames[-1][1]}" if frames else ""
-    return ", ".join(part for part in (stack[-1][0] if stack else "", line) if part)
+    return stack[-1][0] if stack else "", line

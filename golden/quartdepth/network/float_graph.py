@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from triptych.golden.quartdepth.network.findings import Finding
 from triptych.golden.quartdepth.network.layer import FloatLayer, Observe, Weighted
 from triptych.golden.quartdepth.network.shapes import Patches, Shape
 
 
 class GraphError(ValueError):
-    """The module holds something that the chip's layers cannot express; the message names the node."""
+    """The module holds something that the chip's layers cannot express; the message names the node. findings: one by
+    one, where they are known."""
+
+    def __init__(self, message: str, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 @dataclass(frozen=True, eq=False)
 class FloatGraph:
     """Layers in running order. `shapes` holds every map, the input's and the constants' too; constants are maps
-    [1,C,H,W] that no layer makes. patches: what the input map is made of, if not the photo itself."""
+    [1,C,H,W] that no layer makes. patches: what the input map is made of, if not the photo itself. output_shape: of the
+    tensor that the module returns, whose elements are the output map's in order; None: [1,C,H,W]."""
 
     input: str
     output: str
@@ -27,6 +35,7 @@ class FloatGraph:
     layers: list[FloatLayer]
     constants: dict[str, Tensor] = field(default_factory=dict)
     patches: Patches | None = None
+    output_shape: tuple[int, ...] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -58,7 +67,7 @@ class FloatGraph:
         return count
 
     def run(self, image: Tensor, observe: Observe = lambda name, tensor: None) -> Tensor:
-        """The output for an input of [1,C,H,W] float32; `observe` is shown every map and inner tensor."""
+        """The output map [1,C,H,W] for an input of [1,C,H,W] float32; `observe` is shown every map and inner tensor."""
         maps = {self.input: image, **self.constants}
         for name, made in maps.items():
             observe(name, made)

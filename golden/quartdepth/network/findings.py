@@ -1,0 +1,49 @@
+"""What of a module the chip cannot do: every operator, where it stands, why, and the nearest thing that would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """operator: as ATen names it. node: in the exported graph. module: its path. source: file and line. reason: what is
+    wrong. rewrite: what would do instead; "" if nothing is known."""
+
+    operator: str
+    node: str
+    module: str
+    source: str
+    reason: str
+    rewrite: str = ""
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (self.module, self.source) if part)
+        return f"node '{self.node}'{f' ({place})' if place else ''}: {self.reason}"
+
+
+# By ATen operator, without its overload: what to write instead today.
+REWRITES: dict[str, str] = {
+    "max_pool2d": "a convolution with a stride of two (retrained)",
+    "mul": "a factor by channel that is a constant; a product of two maps has no layer",
+    "adaptive_avg_pool2d": "a convolution with the window of the pool, or AvgPool2d of a fixed window",
+    "group_norm": "BatchNorm2d with running statistics, which costs nothing",
+    "instance_norm": "BatchNorm2d with running statistics, which costs nothing",
+    "native_group_norm": "BatchNorm2d with running statistics, which costs nothing",
+    "conv3d": "a 2-D convolution: the depth axis joined with the channels",
+    "grid_sampler": "a resize by a fixed ratio, or run it on the host",
+    "grid_sampler_2d": "a resize by a fixed ratio, or run it on the host",
+    "upsample_bicubic2d": "a bilinear resize",
+    "lstm": "a convolution or attention over the same pixels",
+    "gru": "a convolution or attention over the same pixels",
+    "sin": "a table of constants, or run it on the host",
+    "cos": "a table of constants, or run it on the host",
+    "topk": "run it on the host: the chip makes no choice of indices",
+    "argmax": "return the map itself and take the largest on the host",
+    "softmax": "return the map itself and take softmax on the host, unless it stands in attention",
+}
+
+
+def rewrite(operator: str) -> str:
+    """Of an ATen operator, "aten.name.overload"."""
+    return REWRITES.get(operator.removeprefix("aten.").partition(".")[0], "")

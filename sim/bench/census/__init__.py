@@ -1,0 +1,1 @@
+"""Which networks run on the chip: a fixed list, and docs/census.md."""

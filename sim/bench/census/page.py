@@ -1,0 +1,107 @@
+"""docs/census.md, from the outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from triptych.golden.files import write
+from triptych.sim.bench.census.networks import networks
+from triptych.sim.bench.census.one import Outcome, Stage
+from triptych.sim.bench.ledger import table
+from triptych.sim.rtl.sources import ROOT
+
+PAGE = ROOT / "docs" / "census.md"
+
+HEAD = """# Census: which networks run
+
+*Written by `triptych census`; do not edit.*
+
+A fixed list of networks as their authors or libraries have them, random weights, tiny configurations, nothing
+downloaded: every depth model class of `transformers`, published depth networks written small with the operators of
+their papers' code, and a backbone of each family of `timm` under one U-Net decoder. Each is captured, quantised (W4A8,
+two random pictures), compiled for the `{chip}` chip and run on the golden machine; it *runs* when the captured graph is
+the module (to rounding) and the machine's codes are `run_integer`'s, bit by bit. The list never shrinks; what is out of
+scope (3-D, recurrent) counts as refused. Utilization: MACs over rate, over the cycles of the compiler's clock
+(`compiler/estimate.py`; `estimated`). Error: relative L2 of eight-bit integers (W8A8) from float; random weights, so it
+says what the arithmetic does, not what a trained network would lose. Seconds on a shared machine of two cores.
+"""
+
+
+def operator(name: str) -> str:
+    """An ATen operator without its overload."""
+    return name.removeprefix("aten.").partition(".")[0]
+
+
+def blocker(outcome: Outcome) -> str:
+    """What keeps a network from running."""
+    if outcome.operators:
+        counts: Counter[str] = Counter()
+        for name, count in outcome.operators.items():
+            counts[operator(name)] += count
+        return ", ".join(f"`{name}`" + (f" x{n}" if n > 1 else "") for name, n in counts.most_common())
+    line = " ".join(outcome.error.split()).replace("|", "/")
+    return f"{outcome.stage}: {line[:160]}" if line else str(outcome.stage)
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """The text of docs/census.md."""
+    listed, chip = networks(), outcomes[0].chip
+    right = [o for o in outcomes if o.stage is Stage.EXACT]
+    depth = [o for o in outcomes if listed[o.name].depth]
+    lines = [HEAD.format(chip=chip), "## Result", ""]
+    rows = []
+    families = list(dict.fromkeys(entry.family for entry in listed.values()))
+    for family in families:
+        mine = [o for o in outcomes if listed[o.name].family == family]
+        done = sum(o.stage is Stage.EXACT for o in mine)
+        rows.append([family, str(len(mine)), str(done), f"{done / max(len(mine), 1):.0%}"])
+    done = sum(o.stage is Stage.EXACT for o in depth)
+    rows.append(["depth networks, of all these", str(len(depth)), str(done), f"{done / max(len(depth), 1):.0%}"])
+    rows.append(["**all**", str(len(outcomes)), str(len(right)), f"{len(right) / len(outcomes):.0%}"])
+    lines += [table(["family", "networks", "run", "share"], rows), "", "## What blocks the others", ""]
+    lines += _blockers([o for o in outcomes if o.stage is not Stage.EXACT])
+    for family in families:
+        lines += ["", f"## {family[0].upper()}{family[1:]}", ""]
+        lines.append(_networks([o for o in outcomes if listed[o.name].family == family]))
+    return "\n".join(lines) + "\n"
+
+
+def _blockers(outcomes: Sequence[Outcome]) -> list[str]:
+    blocks: defaultdict[str, list[str]] = defaultdict(list)
+    alone: Counter[str] = Counter()
+    for outcome in outcomes:
+        names = {operator(name) for name in outcome.operators} or {f"({outcome.stage} only)"}
+        for name in names:
+            blocks[name].append(outcome.name)
+        if len(names) == 1:
+            alone[next(iter(names))] += 1
+    rows = [
+        [f"`{name}`" if not name.startswith("(") else name, str(len(where)), str(alone[name]), ", ".join(where[:6])]
+        for name, where in sorted(blocks.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    return [table(["operator", "networks", "it alone", "among them"], rows)] if rows else ["Nothing."]
+
+
+def _networks(outcomes: Sequence[Outcome]) -> str:
+    listed = networks()
+    rows = []
+    for o in outcomes:
+        entry = listed[o.name]
+        size = f"{entry.size[0]}x{entry.size[1]}"
+        head = [o.name, f"`{entry.source}`", size]
+        if o.stage is Stage.EXACT:
+            error = "" if o.error_w8a8 is None else f"{o.error_w8a8:.1%}"
+            rows.append(
+                [*head, "yes", f"{o.macs / 1e6:.1f}", f"{o.cycles:,}", f"{o.utilization:.0%}", error,
+                 f"{o.seconds.get('compile', 0):.1f}", ""]
+            )  # fmt: skip
+        else:
+            rows.append([*head, "no", "", "", "", "", "", blocker(o)])
+    header = ["network", "source", "photo", "runs", "MMAC", "cycles", "MXU", "error", "compile s", "blocked by"]
+    return table(header, rows)
+
+
+def publish(outcomes: Sequence[Outcome]) -> None:
+    """Writes the page."""
+    write(PAGE, page(outcomes))
