@@ -9,7 +9,7 @@ from triptych.golden.files import write
 from triptych.sim.bench.census.networks import networks
 from triptych.sim.bench.census.one import Outcome, Stage
 from triptych.sim.bench.ledger import table
-from triptych.sim.rtl.sources import ROOT
+from triptych.sim.build.sources import ROOT
 
 PAGE = ROOT / "docs" / "census.md"
 

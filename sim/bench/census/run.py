@@ -16,8 +16,8 @@ from triptych.sim.bench.census.entry import Entry
 from triptych.sim.bench.census.networks import networks
 from triptych.sim.bench.census.one import Outcome, Stage
 from triptych.sim.build import children
+from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.sources import ROOT
 
 LIMIT = 600  # seconds a network may take
 NEEDED = ("transformers", "timm")
