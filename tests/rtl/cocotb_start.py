@@ -7,7 +7,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles
 
-from tests.rtl.cocotb_control import PROGRAM, load, make, matmul, random_program, store
+from tests.rtl.control_kit import PROGRAM, load, make, matmul, random_program, store
 from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES
 
 

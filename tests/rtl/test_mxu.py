@@ -14,11 +14,10 @@ from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
 from triptych.sim.build import cocotb_run
 from triptych.sim.build.sources import RTL, packages, sources
-from triptych.sim.build.verilate import Build
+from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
 FILES = (*sources("mxu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")
-FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
 TINY = CONFIGS["tiny"]
 SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1000)
 WIDE = ChipConfig("wide", depth=32, cols=32, rows=64, spad_words=4096)
@@ -34,7 +33,7 @@ def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> tuple[list[Out
         sources=FILES,
         cpp=(HERE / "mxu_bench.cpp",),
         parameters={**sizes, "Tables": config.tables},
-        flags=FLAGS,
+        flags=POWER_ON,
         cxxflags=("-std=c++20", *(f"-D{k}={v}" for k, v in macros.items())),
     )
     expected = [mxu_jobs.golden(job, config) for job in jobs]

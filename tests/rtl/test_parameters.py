@@ -78,8 +78,9 @@ def test_fastcar_has_room_for_the_longest_product(board: str, lanes: int) -> Non
 REFUSED = {
     name: [*OUTSIDE[parameter], *more]
     for name, parameter, more in (
-        ("depth", "Depth", [0, 128]), ("cols", "Cols", [0, 32]), ("rows", "Rows", [-1]), ("prog_words", "ProgWords", [258]),
-        ("spad_words", "SpadWords", [60]), ("tables", "Tables", []), ("queue", "Queue", [0, 1]),
+        ("depth", "Depth", [0, 128]), ("cols", "Cols", [0, 32]), ("rows", "Rows", [-1]),
+        ("prog_words", "ProgWords", [258]), ("spad_words", "SpadWords", [60]), ("tables", "Tables", []),
+        ("queue", "Queue", [0, 1]),
     )
 }  # fmt: skip
 

@@ -1,10 +1,9 @@
 """The vector engine against the golden machine: random programs under random stalls, functions and requantisation
-exhaustively, programs of real layers, traps, rate. Runs in batches on C++ benches."""
+exhaustively, traps, rate. Runs in batches on C++ benches."""
 
 from __future__ import annotations
 
 import subprocess
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.rtl import vpu_jobs
 from tests.rtl.vpu_jobs import FULL, Job, Seen, Word
+from tests.rtl.vpu_kit import ACC, ACTIVE, FILES, HERE, PARAM, SPAD, TINY, check, layer_job
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import (
@@ -23,55 +23,13 @@ from triptych.golden.quartdepth.chip.isa import (
     Function,
     Kind,
     Multiply,
-    Reduce,
     Side,
     SourceA,
     Trap,
 )
 from triptych.sim.build import cocotb_run
-from triptych.sim.build.sources import RTL, sources
-from triptych.sim.build.verilate import Build
-
-HERE = Path(__file__).parent
-TINY = CONFIGS["tiny"]
-FILES = (*sources("vpu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_vpu.sv")
-FLAGS = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
-ACTIVE, EMPTY, TOKEN, ACC, SPAD, PARAM, FILL = range(7)
-
-
-def bench(config: ChipConfig) -> Path:
-    """The bench's executable."""
-    sizes = {"DEPTH": config.depth, "COLS": config.cols, "SPAD_WORDS": config.spad_words,
-             "PROG_WORDS": config.prog_words, "TABLES": config.tables}  # fmt: skip
-    parameters = {"Depth": config.depth, "Cols": config.cols, "Rows": config.rows, "SpadWords": config.spad_words,
-                  "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
-    build = Build(
-        top="bench_vpu",
-        sources=FILES,
-        cpp=(HERE / "vpu_bench.cpp",),
-        parameters=parameters,
-        flags=FLAGS,
-        cxxflags=("-std=c++20", "-O2", *(f"-D{k}={v}" for k, v in sizes.items())),
-    )
-    return build.executable()
-
-
-def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Seen]:
-    """Runs the jobs on the RTL."""
-    before, after = folder / "jobs.bin", folder / "seen.bin"
-    before.write_bytes(vpu_jobs.pack(jobs, config))
-    run = subprocess.run([bench(config), before, after], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, (run.stdout + run.stderr)[-2000:]
-    return vpu_jobs.unpack(after, jobs, config)
-
-
-def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Seen]:
-    """Runs the jobs on both and compares everything."""
-    seen = execute(jobs, config, folder)
-    for number, (job, got) in enumerate(zip(jobs, seen, strict=True)):
-        wrong = vpu_jobs.difference(vpu_jobs.golden(job, config), got)
-        assert not wrong, f"job {number}: {wrong}\n{job.instructions}\n{job.words[4:]}\nstall {job.stall}"
-    return seen
+from triptych.sim.build.sources import sources
+from triptych.sim.build.verilate import POWER_ON, Build
 
 
 @pytest.mark.parametrize(("name", "count"), [("tiny", 200), ("paper", 25)])
@@ -150,7 +108,7 @@ def test_row_functions_of_every_16_bits_and_random_32(tmp_path: Path) -> None:
         top="vpu_row_function",
         sources=tuple(p for p in sources("vpu") if p.stem.endswith("_pkg") or p.stem == "vpu_row_function"),
         cpp=(HERE / "vpu_row_function_bench.cpp",),
-        flags=FLAGS,
+        flags=POWER_ON,
     )
     before, after = tmp_path / "in.bin", tmp_path / "out.bin"
     before.write_bytes(values.astype("<i4").tobytes())
@@ -198,136 +156,6 @@ def test_encode_of_every_int16(tmp_path: Path) -> None:
     for round_ in range(3):
         tables = vpu_jobs.random_tables(rng, TINY)
         jobs += row_jobs(every, {"encode": 1, "table_e": (3 * round_ + 1) % 8}, rng, tables=tables)
-    check(jobs, TINY, tmp_path)
-
-
-# -- Programs of layers ------------------------------------------------------------------------------------------
-
-
-def layer_job(rng: Generator, words: list[Word], n: int, pixels: int, block: int, data: NDArray[np.int8]) -> Job:
-    """One instruction over (pixels, n) int8 at address 0, results from the scratchpad's middle on."""
-    lanes = TINY.cols
-    groups = -(-n // lanes)
-    job = vpu_jobs.fresh(rng, TINY)
-    picture = np.zeros((pixels, groups * lanes), np.int8)
-    picture[:, :n] = data
-    job.spad[: picture.size] = picture.reshape(-1).view(np.uint8)
-    job.words = words
-    job.instructions = [
-        {"prog": 0, "prog_len": len(words), "h": 1, "w": pixels, "n": n, "block": block, "a_pix": groups * lanes,
-         "d": TINY.spad_bytes // 2, "d_pix": groups * lanes, "param": 3 * TINY.spad_bytes // 4}
-    ]  # fmt: skip
-    return job
-
-
-def layer_result(seen: Seen, n: int, pixels: int) -> NDArray[np.int8]:
-    groups = -(-n // TINY.cols)
-    out = seen.spad[TINY.spad_bytes // 2 :][: pixels * groups * TINY.cols].view(np.int8)
-    return out.reshape(pixels, -1)[:, :n]
-
-
-def layer_norm(n: int) -> list[Word]:
-    """Mean in Q6, sum of squares of the centred row, RSQRT, product: int8 in units of 1/32 standard deviation."""
-    centre: Word = {"src_a": SourceA.SPAD, "a_shl": 6, "addend": Addend.ROW, "rs_a": 1, **FULL}
-    mean: Word = {"kind": Kind.SCALAR, "mul": Multiply.IMM, "imm_m": round((1 << 14) / n), "imm_s": 8}
-    return [
-        {"src_a": SourceA.SPAD, "reduce": Reduce.SUM, "rs_d": 0, **FULL},
-        {**mean, "rs_a": 0, "rs_d": 1},
-        {**centre, "mul": Multiply.SQUARE, "imm_s": 12, "reduce": Reduce.SUM, "rs_d": 2},
-        {**mean, "rs_a": 2, "fn": Function.RSQRT, "rs_d": 3},
-        {**centre, "mul": Multiply.ROW, "rs_m": 3, "imm_s": -2, "dst": Destination.INT8, "lo": -128, "hi": 127},
-    ]
-
-
-SHAPES = {
-    "8,191 channels": {"n": 8191}, "560 channels": {"n": 560, "w": 3, "block": 2}, "a row of 65,535": {"w": 65535},
-    "65,535 rows": {"h": 65535}, "65,600 pixels": {"h": 1025, "w": 64},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_loops_of_every_magnitude(name: str, tmp_path: Path) -> None:
-    """As many groups, pixels, rows as the fields can name: accumulators in, each with its own parameters, A and B."""
-    rng = np.random.default_rng(12)
-    word: Word = {"src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "side": Side.ADD_B, "b_m": 77,
-                  "b_s": 6, "zp_param": 1, "lo": -128, "hi": 127, "dst": Destination.INT8}  # fmt: skip
-    shape = {"h": 1, "w": 1, "n": 1, "block": TINY.rows} | SHAPES[name]
-    job = vpu_jobs.fresh(rng, TINY)
-    # The addresses stay on one spot where the loops are long.
-    strides = {"b_pix": TINY.cols, "d_pix": TINY.cols} if shape["h"] * shape["w"] < 100 else {}
-    if shape["n"] == 8191:  # parameters of so many groups do not fit
-        word |= {"addend": Addend.NONE, "mul": Multiply.NONE, "zp_param": 0}
-        strides["d"] = TINY.spad_bytes // 2  # B and D are half of it each
-    job.words, job.stall = [word], (0, 0, 0, 0, 0)
-    job.instructions = [
-        {"prog": 0, "prog_len": 1, **shape, "b": 0, "d": TINY.spad_bytes // 4, "param": TINY.spad_bytes // 2, **strides}
-    ]  # fmt: skip
-    rows = shape["h"] * shape["w"] * -(-shape["n"] // TINY.cols)
-    job.rows = rng.integers(-40000, 40000, (rows, TINY.cols)).astype(np.int32)
-    check([job], TINY, tmp_path)
-
-
-def test_addresses_of_every_magnitude(tmp_path: Path) -> None:
-    """A second row or pixel, or parameters, at every power of two beyond the scratchpad trap."""
-    rng = np.random.default_rng(13)
-    word: Word = {"src_a": SourceA.SPAD, "addend": Addend.BIAS, "side": Side.ADD_B, "dst": Destination.INT8}
-    jobs = []
-    bits = {"row": 24, "pix": 20, "": 24}
-    for stream, (way, most) in product("abd", bits.items()):
-        for k in range(TINY.spad_bytes.bit_length() - 1, most):
-            job = layer_job(rng, [word], 8, 1, 1, np.zeros((1, 8), np.int8))
-            job.instructions[0] |= {"h": 1 + (way == "row"), "w": 1 + (way == "pix"), "b": 64}
-            job.instructions[0][f"{stream}_{way}" if way else stream] = 1 << k
-            jobs.append(job)
-    for k in range(TINY.spad_bytes.bit_length() - 1, 24):
-        job = layer_job(rng, [word], 8, 1, 1, np.zeros((1, 8), np.int8))
-        jobs.append(job)
-        job.instructions[0]["param"] = 1 << k
-    for seen in check(jobs, TINY, tmp_path):
-        assert seen.trap is Trap.RANGE
-
-
-def test_layer_norm(tmp_path: Path) -> None:
-    rng = np.random.default_rng(5)
-    n, pixels = 45, 37
-    data = rng.normal(rng.normal(0, 20, (pixels, 1)), 25, (pixels, n)).clip(-128, 127).astype(np.int8)
-    jobs = [layer_job(rng, layer_norm(n), n, pixels, block, data) for block in (1, 5, TINY.rows)]
-    for seen in check(jobs, TINY, tmp_path):
-        x = data.astype(float)
-        want = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) * 32
-        assert np.abs(layer_result(seen, n, pixels) - want.clip(-128, 127)).max() < 1.5
-
-
-def test_softmax(tmp_path: Path) -> None:
-    rng = np.random.default_rng(6)
-    n, pixels = 29, 21
-    data = rng.integers(-128, 128, (pixels, n)).astype(np.int8)
-    logits: Word = {"src_a": SourceA.SPAD, "addend": Addend.ROW, "rs_a": 0, **FULL}
-    exponent: Word = {**logits, "mul": Multiply.IMM, "imm_m": 92, "fn": Function.EXP2N, "side": Side.SCALE_F, "b_m": 1}
-    words: list[Word] = [
-        {"src_a": SourceA.SPAD, "reduce": Reduce.MAX, "rs_d": 0, **FULL},
-        {**exponent, "b_s": 8, "reduce": Reduce.SUM, "rs_d": 1},
-        {"kind": Kind.SCALAR, "rs_a": 1, "fn": Function.RECIP, "rs_d": 2},
-        {**exponent, "b_s": 8, "dst": Destination.INT8},
-    ]
-    (seen,) = check([layer_job(rng, words, n, pixels, 8, data)], TINY, tmp_path)
-    x = data.astype(float)
-    want = np.exp2((x - x.max(1, keepdims=True)) * 92 / 1024) * 128
-    assert np.abs(layer_result(seen, n, pixels).view(np.uint8) - want).max() <= 1
-
-
-def test_a_block_sees_the_row_scalars_of_the_one_before(tmp_path: Path) -> None:
-    rng = np.random.default_rng(11)
-    step: Word = {"kind": Kind.SCALAR, "rs_a": 2, "rs_d": 2, "mul": Multiply.IMM, "imm_m": 3 << 13, "imm_s": 14}
-    show: Word = {"src_a": SourceA.SPAD, "addend": Addend.ROW, "rs_a": 2, "dst": Destination.INT16, **FULL}
-    jobs = []
-    for block in (1, 3, TINY.rows):
-        job = vpu_jobs.fresh(rng, TINY)
-        common = {"h": 1, "w": 5 * block, "n": 1, "block": block}
-        job.instructions.append({"prog": 4, "prog_len": 1, **common})
-        job.instructions.append({"prog": 5, "prog_len": 1, **common, "d": TINY.spad_bytes // 2, "d_pix": 2 * TINY.cols})
-        job.words += [step, show]
-        jobs.append(job)
     check(jobs, TINY, tmp_path)
 
 

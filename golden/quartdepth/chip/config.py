@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 SPAD_BYTES = 1 << 24
 """What a byte address in the scratchpad reaches: 24 bits."""
 
