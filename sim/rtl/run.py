@@ -83,7 +83,7 @@ class RtlRun:
     """What a run left behind.
 
     memory: the whole memory image, uint8. counters: cycles by engine name and class. issues, retirements: arrays of
-    (cycle, engine, pc[, signature]) in order of time. seconds: of simulation.
+    (cycle, engine, pc[, signature]) in order of time. seconds: that the simulation took of a core.
     """
 
     trap: Trap

@@ -85,6 +85,43 @@ module bench_store #(
       .b_ready_o,
       .b_error_i
   );
+
+  axi_checker #(
+      .Bytes(Depth),
+      .IdW  (1)
+  ) u_axi_checker (
+      .clk_i,
+      .rst_ni,
+      .ar_valid_i(1'b0),
+      .ar_ready_i(1'b0),
+      .ar_id_i   ('0),
+      .ar_addr_i ('0),
+      .ar_len_i  ('0),
+      .ar_size_i ('0),
+      .ar_burst_i('0),
+      .r_valid_i (1'b0),
+      .r_ready_i (1'b0),
+      .r_id_i    ('0),
+      .r_data_i  ('0),
+      .r_resp_i  ('0),
+      .r_last_i  (1'b0),
+      .aw_valid_i(aw_valid_o),
+      .aw_ready_i,
+      .aw_id_i   ('0),
+      .aw_addr_i (aw_addr_o),
+      .aw_len_i  (aw_len_o),
+      .aw_size_i (3'($clog2(Depth))),  // what the chip's top says of every burst
+      .aw_burst_i(2'b01),
+      .w_valid_i (w_valid_o),
+      .w_ready_i,
+      .w_data_i  (w_data_o),
+      .w_strb_i  (w_strb_o),
+      .w_last_i  (w_last_o),
+      .b_valid_i,
+      .b_ready_i (b_ready_o),
+      .b_id_i    ('0),
+      .b_resp_i  ({b_error_i, 1'b0})
+  );
 endmodule
 
 `default_nettype wire

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyslang
 import pytest
 
-from triptych.sim.build.sources import SV
+from tests.rtl import test_control, test_dma, test_write_order
+from tests.uvm import test_uvm
+from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.sim.build.sources import INCLUDES, SV
 from triptych.sim.build.verilate import Build
+from triptych.sim.fastcar.twin import Size
+from triptych.sim.rtl.run import chip_build
 
 ADDRESS = ("valid", "ready", "id", "addr", "len", "size", "burst")
 CHANNELS = {
@@ -163,3 +170,45 @@ def test_planted_offence_is_named(name: str, show: Callable[[list[Cycle]], str])
     before = random.Random(name).sample(list(LEGAL.values()), 3)  # amid other traffic
     said = show([c for traffic in before for c in traffic] + cycles)
     assert f"AXI: {message}" in said, said
+
+
+SIMULATIONS = {
+    "the chip in C++": ("quartdepth_board", list(chip_build(CONFIGS["tiny"]).sources)),
+    "the same from any state": (
+        "quartdepth_board",
+        list(chip_build(CONFIGS["tiny"], power_on=True).sources),
+    ),
+    "the chip under UVM": ("tb", test_uvm.files()),
+    "the chip with stub engines": ("quartdepth", test_control.files()),
+    "LOAD and STORE": ("bench_dma", test_dma.files()),
+    "STORE alone": ("bench_store", test_write_order.files()),
+    "FastCar": ("fastcar_core", list(Size().build().sources)),
+}
+
+
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_every_simulation_of_a_bus_is_watched(name: str) -> None:
+    """Elaborated, each holds exactly one checker."""
+    top, files = SIMULATIONS[name]
+    driver = pyslang.driver.Driver()
+    driver.addStandardArgs()
+    words = ["slang", "--top", top, "-Wno-unused-parameter", *(f"-I {p}" for p in INCLUDES), *map(str, files)]
+    assert driver.parseCommandLine(" ".join(words))
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    found: list[str] = []
+
+    def visit(node: object) -> None:
+        if isinstance(node, pyslang.ast.InstanceSymbol) and node.definition.name == "axi_checker":
+            found.append(node.hierarchicalPath)
+
+    driver.createCompilation().getRoot().visit(visit)
+    assert len(found) == 1, found
+
+
+def test_no_simulation_of_a_bus_is_missing_above() -> None:
+    """Benches with an AXI4 port hold the checker, or the chip and FastCar's core, which it is bound to."""
+    for bench in Path(__file__).parents[1].rglob("*.sv"):
+        text = bench.read_text()
+        if re.search(r"\ba[rw]_?valid", text) and "stubs" not in bench.parts:
+            assert re.search(r"\b(axi_checker|quartdepth|fastcar_core) #\(", text), bench.name

@@ -80,7 +80,7 @@ def test_program_vectors(name: str) -> None:
     instructions = assemble("\n".join(about["instructions"]))
     stored = memory[about["base"] :][: INSTRUCTION_BYTES * len(instructions)].tobytes()
     assert stored == b"".join(i.encode() for i in instructions)
-    run = run_program(SMALL, memory, about["base"], len(instructions), watchdog=WATCHDOG)
+    run = run_program(SMALL, memory, about["base"], len(instructions), watchdog=WATCHDOG)  # stores of zeros
     assert run.trap is Trap.NONE
     seen = signatures(run)
     for pc, engine, signature in read_retired(VECTORS / "programs" / f"{name}.sig"):
@@ -124,7 +124,7 @@ def test_tokens_arrive_exactly() -> None:
     data = (np.arange(count * depth) // depth % 251).astype(np.uint8)
     memory.place(0, data)
     memory.place(base, b"".join(i.encode() for i in program))
-    run = run_program(SMALL, memory.data, base, len(program), watchdog=WATCHDOG)
+    run = run_program(SMALL, memory.data, base, len(program), watchdog=WATCHDOG, power_on=2)
     assert run.trap is Trap.NONE
     assert np.array_equal(run.memory[0x8000 : 0x8000 + data.size], data)
     result = Machine(SMALL).run(StoredProgram(memory, base, len(program)), memory)

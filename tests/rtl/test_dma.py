@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from triptych.sim.build.cocotb_run import run
@@ -10,11 +12,16 @@ from triptych.sim.build.sources import ROOT, RTL, SV, packages
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_load", "dma_store", "ram_1r1w", "spad")
 
 
+def files() -> list[Path]:
+    """LOAD, STORE, arbiter and scratchpad in their bench."""
+    modules = (*(RTL / "mem" / f"{m}.sv" for m in MODULES), RTL / "ctrl" / "read_arbiter.sv")
+    bench = [SV / "axi_checker.sv", ROOT / "tests" / "rtl" / "bench_dma.sv"]
+    return [*packages(), RTL / "common" / "fifo.sv", *modules, *bench]
+
+
 @pytest.mark.parametrize(
     ("depth", "burst"), [(16, 256), pytest.param(32, 128, marks=pytest.mark.slow)], ids=["d16", "d32"]
 )
 def test_dma(depth: int, burst: int) -> None:
-    files = [*packages(), RTL / "common" / "fifo.sv", *(RTL / "mem" / f"{m}.sv" for m in MODULES)]
-    files += [RTL / "ctrl" / "read_arbiter.sv", SV / "axi_checker.sv", ROOT / "tests" / "rtl" / "bench_dma.sv"]
     sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
-    run("bench_dma", files, "tests.rtl.cocotb_dma", sizes)
+    run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes)

@@ -35,7 +35,9 @@ def both(config: ChipConfig, program: list[Instruction], data: bytes = b"") -> t
     memory = Memory(1 << (BASE + len(code)).bit_length())
     memory.place(0, data)
     memory.place(BASE, code)
-    chip = run_program(config, memory.data, BASE, len(program), timing=MemoryTiming(2, 64.0), watchdog=100_000)
+    chip = run_program(
+        config, memory.data, BASE, len(program), timing=MemoryTiming(2, 64.0), watchdog=100_000, power_on=3
+    )
     golden = Machine(config).run(StoredProgram(memory, BASE, len(program)), memory)
     assert (chip.trap, len(chip.retirements)) == (golden.trap, len(golden.retired))
     if chip.trap is not Trap.NONE:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.build.sources import ROOT, RTL, packages
+from triptych.sim.build.sources import ROOT, RTL, SV, packages
 
 MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_store")
 
@@ -15,7 +15,8 @@ MODULES = ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_store")
 def files() -> list[Path]:
     """What dma_store is made of."""
     modules = (RTL / "mem" / f"{m}.sv" for m in MODULES)
-    return [*packages(), RTL / "common" / "fifo.sv", *modules, ROOT / "tests" / "rtl" / "bench_store.sv"]
+    bench = [SV / "axi_checker.sv", ROOT / "tests" / "rtl" / "bench_store.sv"]
+    return [*packages(), RTL / "common" / "fifo.sv", *modules, *bench]
 
 
 @pytest.mark.parametrize("burst", [4, 256])

@@ -13,11 +13,15 @@ from triptych.sim.build import cocotb_run
 from triptych.sim.build.sources import ROOT, checker, parameters, sources
 
 
+def files() -> list[Path]:
+    """The chip in its bench."""
+    return [*sources(), *checker(), ROOT / "tests" / "uvm" / "tb.sv"]
+
+
 def run(config: str, testcase: str, **options: object) -> None:
     """Runs one pyuvm test on a configuration."""
-    files = [*sources(), *checker(), ROOT / "tests" / "uvm" / "tb.sv"]
     env = {"UVM_OPTIONS": json.dumps({"config": config, **options})}
-    cocotb_run.run("tb", files, "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env)
+    cocotb_run.run("tb", files(), "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env)
 
 
 @pytest.mark.parametrize("config", ["tiny", "small", pytest.param("paper", marks=pytest.mark.slow)])
