@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import venv
 import zipfile
 from importlib import metadata
@@ -13,21 +12,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.kit.wheel import build_wheel
+from triptych.sim.build.sources import ROOT
+
 NOT_NEEDED = ("numpy", "PIL", "skimage", "matplotlib", "typer", "rich", "threadpoolctl", "triton", "diffusers")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    sources = folder / "source"  # a copy: setuptools leaves a build folder behind
-    sources.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "golden", "sim"):
-        subprocess.run(["cp", "-r", ROOT / name, sources], check=True)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    done = subprocess.run([*command, str(sources)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def _closure(requirements: list[str]) -> dict[str, list[Path]]:
