@@ -69,7 +69,8 @@ package isa_pkg;
     MultiplyParam = 3'd1,
     MultiplyImm = 3'd2,
     MultiplyRow = 3'd3,
-    MultiplySquare = 3'd4
+    MultiplySquare = 3'd4,
+    MultiplyB = 3'd5
   } multiply_e;
 
   typedef enum logic [2:0] {
@@ -83,7 +84,8 @@ package isa_pkg;
   typedef enum logic [1:0] {
     SideNone = 2'd0,
     SideAddB = 2'd1,
-    SideScaleF = 2'd2
+    SideScaleF = 2'd2,
+    SideMaxB = 2'd3
   } side_e;
 
   typedef enum logic [1:0] {
@@ -232,7 +234,7 @@ package isa_pkg;
     logic [1:0] fmt_b;  // format of source B
     logic [1:0] side;  // second operand
     logic [2:0] fn;  // function
-    logic signed [6:0] imm_s;  // shift of IMM and SQUARE; added to the exponent of ROW
+    logic signed [6:0] imm_s;  // shift of IMM, SQUARE and B; added to the exponent of ROW
     logic signed [15:0] imm_m;  // multiplier IMM
     logic [1:0] rs_m;  // row scalar of multiply ROW
     logic [2:0] mul;  // what A is multiplied by

@@ -132,7 +132,7 @@ module vpu
   assign vector_kind = word.kind == KindVector;
   assign use_acc     = vector_kind && word.src_a == SourceAAcc;
   assign use_a       = vector_kind && word.src_a == SourceASpad;
-  assign use_b       = vector_kind && word.side == SideAddB;
+  assign use_b       = reads_b(word.kind, word.side, word.mul);
   assign use_d       = vector_kind && word.dst != DestinationNone;
   assign use_param   = vector_kind &&
                        (word.addend == AddendBias || word.mul == MultiplyParam || word.zp_param);

@@ -61,16 +61,20 @@ module vpu_lanes
 
   logic [Stages-1:0] valid_d, valid_q, advance;
   element_t element_q[Stages];
-  logic scalar, scaled, function_used, add_b, exp2n, biased, param, square;
+  logic scalar, scaled, function_used, use_b, summed, largest, beside, exp2n, biased, param, square, times_b;
 
   assign scalar        = word_i.kind == KindScalar;
   assign scaled        = !scalar && word_i.side == SideScaleF;
-  assign add_b         = !scalar && word_i.side == SideAddB;
+  assign use_b         = reads_b(word_i.kind, word_i.side, word_i.mul);
+  assign summed        = !scalar && word_i.side == SideAddB;
+  assign largest       = !scalar && word_i.side == SideMaxB;
+  assign beside        = summed || largest;
   assign function_used = (scaled || scalar) && word_i.fn != FunctionIdent;
   assign exp2n         = word_i.fn == FunctionExp2n;
   assign biased        = word_i.addend == AddendBias;
   assign param         = word_i.mul == MultiplyParam;
   assign square        = word_i.mul == MultiplySquare;
+  assign times_b       = word_i.mul == MultiplyB;
 
   always_comb begin
     valid_d = '0;
@@ -161,7 +165,7 @@ module vpu_lanes
   endfunction
 
   `FFLNR(x0_q, next_x0(), advance[StageDecode] && !scalar)
-  `FFLNR(b_q, next_b(), advance[StageDecode] && add_b)
+  `FFLNR(b_q, next_b(), advance[StageDecode] && use_b)
 
   // -- Add -----------------------------------------------------------------------------------------
 
@@ -185,12 +189,12 @@ module vpu_lanes
   endfunction
 
   function automatic int17_t next_operand();
-    if (add_b) for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
+    if (use_b) for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
     else for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
   endfunction
 
   `FFLNR(x_q, next_x(), advance[StageAdd])
-  `FFLNR(operand_q, next_operand(), add_b ? advance[StageAdd] : advance[StageFinish] && !scalar)
+  `FFLNR(operand_q, next_operand(), use_b ? advance[StageAdd] : advance[StageFinish] && !scalar)
 
   // -- Multiply ------------------------------------------------------------------------------------
 
@@ -208,16 +212,17 @@ module vpu_lanes
     for (int unsigned c = 0; c < Cols; c++) begin
       narrow = sat16(48'(x_q[c]));
       x = square ? 32'(narrow) : x_q[c];
-      factor = param ? parameter_i[element_q[StageMultiply].bank][c].mult : square ? narrow : common;
+      factor = square ? narrow : times_b ? sat16(48'(operand_q[c])) : common;
+      if (param) factor = parameter_i[element_q[StageMultiply].bank][c].mult;
       next_product[c] = x * factor;
     end
   endfunction
 
   always_comb begin
     unique case (word_i.mul)
-      MultiplyImm, MultiplySquare: count_d = 10'(word_i.imm_s);
-      MultiplyRow:                 count_d = $signed({2'b00, mul_value_i[23:16]}) + 10'(word_i.imm_s);
-      default:                     count_d = '0;
+      MultiplyImm, MultiplySquare, MultiplyB: count_d = 10'(word_i.imm_s);
+      MultiplyRow: count_d = $signed({2'b00, mul_value_i[23:16]}) + 10'(word_i.imm_s);
+      default: count_d = '0;
     endcase
   end
 
@@ -269,7 +274,7 @@ module vpu_lanes
       .packed_o(packed_scalar)
   );
 
-  // -- Second multiplication: with ADD_B beside the first one, with SCALE_F behind the function ----
+  // -- Second multiplication: of B beside the first one, with SCALE_F behind the function ----------
 
   logic signed [32:0] product2_q[Cols];
   logic signed [31:0] side_q[Cols];
@@ -288,8 +293,8 @@ module vpu_lanes
     end
   endfunction
 
-  `FFLNR(product2_q, next_product2(), add_b ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
-  `FFLNR(side_q, next_side(), add_b ? advance[StageRound] : advance[StageRound2])
+  `FFLNR(product2_q, next_product2(), beside ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
+  `FFLNR(side_q, next_side(), beside ? advance[StageRound] : advance[StageRound2])
 
   // -- Add, round and clamp ------------------------------------------------------------------------
 
@@ -299,7 +304,9 @@ module vpu_lanes
     logic signed [31:0] z;
     logic signed [32:0] sum;
     for (int unsigned c = 0; c < Cols; c++) begin
-      z = scaled ? side_q[c] : add_b ? sat32(48'(y_q[c]) + 48'(side_q[c])) : y_q[c];
+      z = y_q[c];
+      if (scaled || (largest && side_q[c] > y_q[c])) z = side_q[c];
+      else if (summed) z = sat32(48'(y_q[c]) + 48'(side_q[c]));
       sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) +
           33'(word_i.zp_param ? 16'(parameter_i[element_q[StageClamp].bank][c].zero) : word_i.out_add);
       if (sum < 33'(word_i.lo)) sum = 33'(word_i.lo);

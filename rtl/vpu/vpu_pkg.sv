@@ -68,6 +68,11 @@ package vpu_pkg;
     logic [15:0]             ramp;
   } value_t;
 
+  // Whether a VECTOR microword reads the second stream.
+  function automatic logic reads_b(input logic kind, input logic [1:0] side, input logic [2:0] mul);
+    return kind == KindVector && (side inside {SideAddB, SideMaxB} || mul == MultiplyB);
+  endfunction
+
   function automatic logic [15:0] magnitude(input logic signed [15:0] y);
     return y[15] ? 16'(-y) : 16'(y);
   endfunction

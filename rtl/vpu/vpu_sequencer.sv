@@ -195,18 +195,22 @@ module vpu_sequencer
 
   // -- Legality of a microword (docs/architecture.md) ----------------------------------------------
 
+  logic second;  // the microword reads B
+
+  assign second = reads_b(word_o.kind, word_o.side, word_o.mul);
+
   always_comb begin
-    illegal = word_o.mul > MultiplySquare || word_o.fn > FunctionRsqrt || word_o.side > SideScaleF ||
-        word_o.reduce > ReduceMax;
+    illegal = word_o.mul > MultiplyB || word_o.fn > FunctionRsqrt || word_o.reduce > ReduceMax;
     if (word_o.kind == KindScalar) begin
       illegal = illegal || !(word_o.addend inside {AddendNone, AddendImm}) ||
           !(word_o.mul inside {MultiplyNone, MultiplyImm}) || word_o.fn inside {FunctionExp2n, FunctionGelu};
     end else begin
       illegal = illegal || word_o.fn inside {FunctionRecip, FunctionRsqrt} ||
           (word_o.src_a == SourceASpad && word_o.fmt_a == FormatInt16) ||
-          (word_o.side == SideAddB && word_o.fmt_b == FormatInt16) ||
+          (second && word_o.fmt_b == FormatInt16) ||
+          (word_o.mul == MultiplyB && word_o.fn != FunctionIdent) ||
           (word_o.src_a == SourceASpad && word_o.fmt_a == FormatTable4 && 4'(word_o.table_a) >= 4'(Tables)) ||
-          (word_o.side == SideAddB && word_o.fmt_b == FormatTable4 && 4'(word_o.table_b) >= 4'(Tables)) ||
+          (second && word_o.fmt_b == FormatTable4 && 4'(word_o.table_b) >= 4'(Tables)) ||
           (word_o.encode && 4'(word_o.table_e) >= 4'(Tables));
     end
   end

@@ -134,18 +134,18 @@ def test_rows_nobody_drains_keep_halt_waiting() -> None:
 
 
 def one_lane(
-    word: dict[str, int], a: int = 0, bias: int = 0, multiplier: int = 0, shift: int = 0, zero: int = 0
+    word: dict[str, int], a: int = 0, bias: int = 0, multiplier: int = 0, shift: int = 0, zero: int = 0, b: int = 0
 ) -> int:
-    """What lane 0 of one microword writes as int16 for an int8 `a` in the scratchpad and these parameters."""
+    """What lane 0 of one microword writes as int16 for int8 `a` and `b` in the scratchpad and these parameters."""
     chip = Machine(TINY)
     spad, prog = chip.state.spad, chip.state.prog
     parameters = np.zeros(1, [("bias", "<i4"), ("multiplier", "<i2"), ("shift", "u1"), ("zero", "i1")])
     parameters[0] = (bias, multiplier, shift, zero)
-    spad[:1] = np.array([a], np.int8).view(np.uint8)
+    spad[[0, 96]] = np.array([a, b], np.int8).view(np.uint8)
     spad[64:72] = parameters.view(np.uint8)
     base = {"src_a": SourceA.SPAD, "lo": -32768, "hi": 32767, "dst": Destination.INT16}
     prog[:32] = np.frombuffer(Microword({**base, **word}).encode(), np.uint8)
-    result = chip.run([vector(d=32, param=64, n=1), HALT], Memory(64))
+    result = chip.run([vector(b=96, d=32, param=64, n=1), HALT], Memory(64))
     assert result.trap is Trap.NONE, result.detail
     return int(spad[32:34].view("<i2")[0])
 
@@ -179,6 +179,22 @@ TOP, BOTTOM = 2**31 - 1, -(2**31)
         # side NONE does not narrow Y to 16 bits before the zero point, SCALE_F does
         ({"addend": Addend.IMM, "imm_add": 40000, "out_add": -10000}, {}, 30000),
         ({"addend": Addend.IMM, "imm_add": 40000, "out_add": -10000, "side": Side.SCALE_F, "b_m": 1}, {}, 22767),
+        # the larger of two; the second operand saturates to 32 bits before
+        ({"side": Side.MAX_B, "b_m": 3}, {"a": 20, "b": 7}, 21),
+        ({"side": Side.MAX_B, "b_m": 3}, {"a": 22, "b": 7}, 22),
+        ({"side": Side.MAX_B, "b_m": -3}, {"a": -22, "b": 7}, -21),
+        ({"side": Side.MAX_B, "b_m": 3, "z_s": 1, "out_add": 1}, {"a": 20, "b": 7}, 12),
+        # products of two, in 48 bits; the factor is saturated to 16
+        ({"mul": Multiply.B, "b_add": 5}, {"a": -9, "b": 7}, -108),
+        ({"mul": Multiply.B, "imm_s": 2}, {"a": 9, "b": -2}, -4),
+        (
+            {"addend": Addend.IMM, "imm_add": BOTTOM, "mul": Multiply.B, "imm_s": 31, "b_add": -32768},
+            {"b": -128},
+            32767,
+        ),
+        ({"addend": Addend.IMM, "imm_add": -1, "mul": Multiply.B, "imm_s": 1, "b_add": 32767}, {"b": 127}, -16383),
+        ({"mul": Multiply.B, "side": Side.ADD_B, "b_m": 2}, {"a": 3, "b": 5}, 25),
+        ({"mul": Multiply.B, "side": Side.SCALE_F, "b_m": 2, "b_s": 3}, {"a": 3, "b": 6}, 5),
         ({"zp_param": 1, "out_add": 99}, {"a": 1, "zero": -128}, -127),
         # the upper clamp has the last word
         ({"lo": 10, "hi": -10}, {"a": 0}, -10),

@@ -95,16 +95,19 @@ def test_illegal_opcodes(opcode: int) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        {**COPY.fields, "mul": 5},
+        {**COPY.fields, "mul": 6},
         {**COPY.fields, "fn": 5},
-        {**COPY.fields, "side": 3},
         {**COPY.fields, "reduce": 3},
         {**COPY.fields, "fmt_a": Format.INT16},
         {**COPY.fields, "side": Side.ADD_B, "fmt_b": Format.INT16},
+        {**COPY.fields, "side": Side.MAX_B, "fmt_b": Format.INT16},
+        {**COPY.fields, "mul": Multiply.B, "fmt_b": Format.INT16},
+        {**COPY.fields, "mul": Multiply.B, "fn": Function.GELU},
         {**COPY.fields, "fn": Function.RECIP},
         {"kind": Kind.SCALAR, "fn": Function.GELU},
         {"kind": Kind.SCALAR, "addend": Addend.ROW},
         {"kind": Kind.SCALAR, "mul": Multiply.ROW},
+        {"kind": Kind.SCALAR, "mul": Multiply.B},
     ],
     ids=str,
 )

@@ -74,6 +74,8 @@ class Draw:
         if self.chance(10):  # the whole width of every number
             fields |= {"imm_s": self.number(-64, 63), "b_s": self.number(0, 63), "b_add": self.number(-32768, 32767)}
             fields |= {"lo": self.number(-32768, 32767), "out_add": self.number(-32768, 32767)}
+        if fields["mul"] == Multiply.B:
+            fields["fn"] = Function.IDENT
         return Microword({k: int(v) for k, v in fields.items()})
 
 
@@ -86,7 +88,7 @@ def uses_a(w: Microword) -> bool:
 
 
 def uses_b(w: Microword) -> bool:
-    return w["kind"] == Kind.VECTOR and w["side"] == Side.ADD_B
+    return w["kind"] == Kind.VECTOR and (w["side"] in (Side.ADD_B, Side.MAX_B) or w["mul"] == Multiply.B)
 
 
 def uses_d(w: Microword) -> bool:

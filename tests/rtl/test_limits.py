@@ -13,6 +13,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Destination,
     Engine,
     Format,
+    Multiply,
     Opcode,
     Side,
     SourceA,
@@ -82,6 +83,8 @@ def test_tables_that_a_chip_does_not_have(table: int) -> None:
     used = [
         {**spad, "fmt_a": Format.TABLE4, "table_a": table},
         {**spad, "side": Side.ADD_B, "fmt_b": Format.TABLE4, "table_b": table},
+        {**spad, "side": Side.MAX_B, "fmt_b": Format.TABLE4, "table_b": table},
+        {**spad, "mul": Multiply.B, "fmt_b": Format.TABLE4, "table_b": table},
         {**spad, "encode": 1, "table_e": table, "dst": Destination.NIBBLE},
     ]
     for microword in used:

@@ -219,11 +219,13 @@ def trap_jobs(rng: Generator) -> list[tuple[Trap, Job]]:
     spad: Word = {"src_a": SourceA.SPAD}
     scalar: Word = {"kind": Kind.SCALAR, "addend": Addend.NONE, "mul": Multiply.NONE, "side": Side.NONE}
     illegal: list[Word] = [
-        {"mul": 5}, {"mul": 7}, {"fn": 5}, {"fn": 7}, {"side": 3}, {"reduce": 3}, {"fn": Function.RECIP},
+        {"mul": 6}, {"mul": 7}, {"mul": Multiply.B, "fn": Function.GELU}, {"fn": 5}, {"fn": 7},
+        {"mul": Multiply.B, "side": Side.NONE, "fmt_b": Format.INT16},
+        {"side": Side.MAX_B, "fmt_b": Format.INT16}, {"reduce": 3}, {"fn": Function.RECIP},
         {"fn": Function.RSQRT}, {**spad, "fmt_a": Format.INT16}, {"fmt_b": Format.INT16},
         {**scalar, "addend": Addend.BIAS}, {**scalar, "addend": Addend.ROW}, {**scalar, "mul": Multiply.PARAM},
         {**scalar, "mul": Multiply.ROW}, {**scalar, "mul": Multiply.SQUARE}, {**scalar, "fn": Function.EXP2N},
-        {**scalar, "fn": Function.GELU}, {**scalar, "side": 3},
+        {**scalar, "fn": Function.GELU}, {**scalar, "mul": Multiply.B},
     ]  # fmt: skip
     legal: list[Word] = [
         {"fmt_a": Format.INT16}, {"fmt_b": Format.INT16, "side": Side.NONE},

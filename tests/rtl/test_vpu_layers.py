@@ -15,6 +15,7 @@ from tests.rtl.vpu_kit import TINY, check, layer_job
 from triptych.golden.quartdepth.chip.isa import (
     Addend,
     Destination,
+    Format,
     Function,
     Kind,
     Multiply,
@@ -101,6 +102,33 @@ def test_layer_norm(tmp_path: Path) -> None:
         x = data.astype(float)
         want = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) * 32
         assert np.abs(layer_result(seen, n, pixels) - want.clip(-128, 127)).max() < 1.5
+
+
+def test_two_maps(tmp_path: Path) -> None:
+    """The larger of A and B and their product, B its own pixel's or the same for all, in every format."""
+    rng = np.random.default_rng(7)
+    n, pixels, half = 29, 11, TINY.spad_bytes // 4
+    jobs = []
+    for fmt, pix, add in product((Format.INT8, Format.UINT4, Format.TABLE4), (0, 32), (-5, 32700, -32700)):
+        data = rng.integers(-128, 128, (pixels, n)).astype(np.int8)
+        second: Word = {"src_a": SourceA.SPAD, "fmt_b": fmt, "table_b": 3, "b_add": add, "dst": Destination.INT8}
+        second |= {"b_m": 61, "b_s": 5, "lo": -128, "hi": 127}
+        for word in (
+            {"side": Side.MAX_B},
+            {"side": Side.ADD_B, "mul": Multiply.B, "imm_s": 6},
+            {"mul": Multiply.B, "imm_s": 15},
+        ):
+            job = layer_job(rng, [second | word], n, pixels, 4, data)
+            job.instructions[0] |= {"b": half, "b_pix": pix}
+            jobs.append(job)
+    for job, seen in zip(jobs, check(jobs, TINY, tmp_path), strict=True):
+        word = job.words[0]
+        if (word["fmt_b"], word["b_add"], word.get("side")) == (Format.INT8, -5, Side.MAX_B):
+            pix = job.instructions[0]["b_pix"]
+            b = np.stack([job.spad[half + p * pix :][:n].view(np.int8) for p in range(pixels)]).astype(int)
+            a = np.stack([job.spad[p * 32 :][:n].view(np.int8) for p in range(pixels)]).astype(int)
+            want = np.maximum(a, ((b - 5) * 61 + 16) >> 5)
+            assert (layer_result(seen, n, pixels) == want.clip(-128, 127)).all()
 
 
 def test_softmax(tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ def random_shift(rng: Generator) -> int:
 def random_word(rng: Generator, sources: tuple[SourceA, ...]) -> Word:
     """A legal VECTOR microword that does not reduce into a row scalar that it reads."""
     rs_a, rs_m = (int(v) for v in rng.integers(0, 4, 2))
+    mul = pick(rng, Multiply)
     return {
         "kind": Kind.VECTOR,
         "src_a": pick(rng, sources),
@@ -205,11 +206,11 @@ def random_word(rng: Generator, sources: tuple[SourceA, ...]) -> Word:
         "addend": pick(rng, Addend),
         "rs_a": rs_a,
         "imm_add": int(rng.integers(-(1 << 31), 1 << 31)) >> int(rng.integers(0, 32)),
-        "mul": pick(rng, Multiply),
+        "mul": mul,
         "rs_m": rs_m,
         "imm_m": int(rng.integers(-(1 << 15), 1 << 15)),
         "imm_s": random_shift(rng),
-        "fn": pick(rng, VECTOR_FUNCTIONS),
+        "fn": int(Function.IDENT) if mul == Multiply.B else pick(rng, VECTOR_FUNCTIONS),
         "side": pick(rng, Side),
         "fmt_b": pick(rng, (Format.INT8, Format.UINT4, Format.TABLE4)),
         "table_b": int(rng.integers(0, 8)),

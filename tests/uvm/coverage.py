@@ -89,7 +89,7 @@ def _vector_goal() -> set[Bin]:
     goal |= set(product(["addend x multiply"], [a.name for a in Addend], [m.name for m in Multiply]))
     functions = [f.name for f in (Function.IDENT, Function.EXP2N, Function.GELU)]
     goal |= set(product(["function scaled"], functions))
-    goal |= set(product(["side x B"], [f.name for f in readable]))
+    goal |= set(product(["use of B"], ["ADD_B", "MAX_B", "multiply"], [f.name for f in readable]))
     goal |= set(product(["side x sum"], [s.name for s in Side], ["whole", "rounded"]))
     goal |= set(product(["reduce x encode"], [r.name for r in Reduce], ["0", "1"]))
     goal |= {("SCALAR", "mul", m.name) for m in (Multiply.NONE, Multiply.IMM)}
@@ -203,8 +203,10 @@ class Coverage(uvm_subscriber):
         self.hit("addend x multiply", Addend(word["addend"]).name, Multiply(word["mul"]).name)
         if word["side"] == Side.SCALE_F:
             self.hit("function scaled", Function(word["fn"]).name)
-        elif word["side"] == Side.ADD_B:
-            self.hit("side x B", Format(word["fmt_b"]).name)
+        elif word["side"] in (Side.ADD_B, Side.MAX_B):
+            self.hit("use of B", Side(word["side"]).name, Format(word["fmt_b"]).name)
+        if word["mul"] == Multiply.B:
+            self.hit("use of B", "multiply", Format(word["fmt_b"]).name)
         self.hit("side x sum", Side(word["side"]).name, "rounded" if word["z_s"] else "whole")
         self.hit("reduce x encode", Reduce(word["reduce"]).name, str(word["encode"]))
 

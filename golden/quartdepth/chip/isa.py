@@ -91,6 +91,7 @@ class Multiply(IntEnum):
     IMM = 2
     ROW = 3
     SQUARE = 4
+    B = 5  # + b_add, saturated to 16 bits
 
 
 class Function(IntEnum):
@@ -105,6 +106,7 @@ class Side(IntEnum):
     NONE = 0
     ADD_B = 1
     SCALE_F = 2
+    MAX_B = 3
 
 
 class Reduce(IntEnum):
@@ -266,7 +268,7 @@ MICROWORD: tuple[Field, ...] = _pack(
     Field("mul", 3, "what A is multiplied by", enum=Multiply),
     Field("rs_m", 2, "row scalar of multiply ROW"),
     Field("imm_m", 16, "multiplier IMM", signed=True),
-    Field("imm_s", 7, "shift of IMM and SQUARE; added to the exponent of ROW", signed=True),
+    Field("imm_s", 7, "shift of IMM, SQUARE and B; added to the exponent of ROW", signed=True),
     Field("fn", 3, "function", enum=Function),
     Field("side", 2, "second operand", enum=Side),
     Field("fmt_b", 2, "format of source B", enum=Format),

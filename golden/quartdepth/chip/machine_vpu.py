@@ -169,11 +169,14 @@ class _Vector:
             a = self.rows[n][pixels, : self.i.n]
         else:
             a = self._read(self.sources[n], pixels, w.fmt_a, w.table_a).astype(np.int32)
-        y = self._multiply(w, self._add(w, a, scalars), scalars)
+        b: Ints = np.zeros(1, np.int64)
+        if n in self.seconds:
+            b = self._read(self.seconds[n], pixels, w.fmt_b, w.table_b).astype(np.int64) + w.b_add
+        y = self._multiply(w, self._add(w, a, scalars), scalars, b)
         z: Ints = y
-        if w.side == Side.ADD_B:
-            b = self._read(self.seconds[n], pixels, w.fmt_b, w.table_b).astype(np.int64)
-            z = sat32(y + sat32(rs((b + w.b_add) * w.b_m, w.b_s)))
+        if w.side in (Side.ADD_B, Side.MAX_B):
+            second = sat32(rs(b * w.b_m, w.b_s))
+            z = sat32(y + second) if w.side == Side.ADD_B else np.maximum(y, second)
         elif w.side == Side.SCALE_F:
             z = sat32(rs(_function(w.fn)[sat16(y) + 32768] * w.b_m, w.b_s))
         zero_point = self.params["zero_point"].astype(np.int64) if w.zp_param else w.out_add
@@ -197,7 +200,7 @@ class _Vector:
             return x - scalars[w.rs_a][:, None]
         return x + np.int32(w.imm_add) if w.addend == Addend.IMM else x
 
-    def _multiply(self, w: SimpleNamespace, x: Int32s, scalars: Int32s) -> Ints:
+    def _multiply(self, w: SimpleNamespace, x: Int32s, scalars: Int32s, b: Ints) -> Ints:
         wide = x.astype(np.int64)
         if w.mul == Multiply.PARAM:
             return sat32(rs(wide * self.params["multiplier"], self.params["shift"]))
@@ -208,6 +211,8 @@ class _Vector:
             return sat32(rs(wide * pair.astype(np.int16), ((pair >> 16) & 255) + w.imm_s))
         if w.mul == Multiply.SQUARE:
             return sat32(rs(sat16(wide) ** 2, w.imm_s))
+        if w.mul == Multiply.B:
+            return sat32(rs(wide * sat16(b), w.imm_s))
         return wide
 
     def _parameter_stream(self) -> tuple[Stream, ...]:
@@ -294,7 +299,7 @@ def _reads_spad(w: SimpleNamespace) -> bool:
 
 
 def _reads_b(w: SimpleNamespace) -> bool:
-    return bool(w.kind == Kind.VECTOR and w.side == Side.ADD_B)
+    return bool(w.kind == Kind.VECTOR and (w.side in (Side.ADD_B, Side.MAX_B) or w.mul == Multiply.B))
 
 
 def _uses_params(w: SimpleNamespace) -> bool:

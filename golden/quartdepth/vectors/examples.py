@@ -365,7 +365,29 @@ def resize(config: ChipConfig) -> Example:
     return b.finish()
 
 
+def two_maps(config: ChipConfig) -> Example:
+    """The larger of two maps, and their product with the map of one pixel."""
+    b, channels, h, w = Builder("two_maps", config, 900), 2 * config.cols - 3, 4, 5
+    b.microwords(
+        vector_word(src_a=SourceA.SPAD, mul=Multiply.IMM, imm_m=93, imm_s=6, side=Side.MAX_B, b_add=11, b_m=77, b_s=6,
+                    dst=Destination.INT8),
+        vector_word(src_a=SourceA.SPAD, addend=Addend.IMM, imm_add=-3, mul=Multiply.B, imm_s=1, fmt_b=Format.UINT4,
+                    b_add=-9, side=Side.SCALE_F, b_m=700, b_s=12, out_add=4, dst=Destination.INT8),
+    )  # fmt: skip
+    pix = 2 * config.cols
+    strides = {"a_row": w * pix, "a_pix": pix, "d_row": w * pix, "d_pix": pix}
+    one, two, factor = b.random(h * w * pix), b.random(h * w * pix), b.random(pix)
+    d = b.room(h * w * pix)
+    sizes = {"prog_len": 1, "h": h, "w": w, "n": channels, "block": 7}
+    b.add(Opcode.VECTOR, prog=0, **sizes, **strides, a=one, b=two, b_row=w * pix, b_pix=pix, d=d)
+    b.store(d, h, w * pix)
+    b.add(Opcode.VECTOR, prog=1, **sizes, **strides, a=d, b=factor, d=one)
+    b.store(one, h, w * pix)
+    return b.finish()
+
+
 EXAMPLES: tuple[Callable[[ChipConfig], Example], ...] = (
     convolution, table_codes, uniform_codes, depthwise, depthwise_codes, attention, layer_norm, resize,
+    two_maps,
 )  # fmt: skip
 """All of them; each fits into every configuration."""
