@@ -83,6 +83,7 @@ def repeatable(device: str) -> None:
 def describe(model: str, net: FloatNetwork, frames: Frames, recipe: Recipe, result: Result) -> dict[str, Any]:
     """What the file says of its making."""
     recipe_fields = asdict(recipe) | {"widths": recipe.widths.value, "method": recipe.method.value}
+    recipe_fields["objective"] = recipe.objective.value
     tables = sum(p.qparams.table is not None for p in result.network.maps.values())
     return {
         "model": model,

@@ -1,14 +1,13 @@
 """Fisher information of a network's output, by layer and map.
 
-The network's error is counted in log depth, as d1 and AbsRel count it. For an output with Gaussian noise of one size
-in log depth the Fisher matrix is `E J^T J`, and `E (J^T e)(J^T e)^T` with e ~ N(0, 1) by pixel estimates it: one
-backward pass for each draw. Layers keep the second moment G of the gradient at their sums, maps the mean square by
-channel.
+The network's error is counted as its objective does, for depth in log depth, as d1 and AbsRel count it. For an output
+with Gaussian noise of one size there the Fisher matrix is `E J^T J`, and `E (J^T e)(J^T e)^T` with e ~ N(0, 1) by pixel
+estimates it (for KL, e of the probabilities' covariance): one backward pass for each draw. Layers keep the
+second moment G of the gradient at their sums, maps the mean square by channel.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,10 +15,8 @@ import torch
 from torch import Tensor
 
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.ptq.objective import BATCH, Judge, Objective
 from triptych.golden.quartdepth.ptq.simulate import simulate
-
-BATCH = 4
-FLOOR = 0.02  # of the median output: depths below it count alike
 
 
 @dataclass(frozen=True)
@@ -30,25 +27,17 @@ class Fisher:
     maps: dict[str, Tensor]
 
 
-def log_depth(output: Tensor, floor: float) -> Tensor:
-    """The output as errors count it: a logarithm above `floor`, straight on below it."""
-    return torch.where(output > floor, output.clamp(min=floor).log(), output / floor - 1 + math.log(floor))
-
-
-def output_floor(graph: FloatGraph, images: Tensor) -> float:
-    """`FLOOR` of the median output."""
-    with torch.no_grad():
-        return max(FLOOR * float(simulate(graph, images[:BATCH]).median()), 1e-6)
-
-
 def _gradient(y: Tensor) -> Tensor:
     return torch.zeros_like(y) if y.grad is None else y.grad
 
 
-def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Callable[[], None]) -> Fisher:
+def estimate(
+    graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Callable[[], None],
+    objective: Objective = Objective.LOG_DEPTH,
+) -> Fisher:  # fmt: skip
     """From images [N,C,H,W] and `draws` draws of noise for each."""
     generator = torch.Generator().manual_seed(seed)
-    floor = output_floor(graph, images)
+    judge = Judge.of(objective, graph, images)
     layers: dict[str, Tensor] = {}
     maps: dict[str, Tensor] = {}
     count = 0
@@ -65,12 +54,11 @@ def estimate(graph: FloatGraph, images: Tensor, draws: int, seed: int, tick: Cal
 
         with torch.enable_grad():
             image = part.clone().requires_grad_(True)
-            out = log_depth(simulate(graph, image, observe=keep, sums=keep_sum), floor)
+            out = judge.space(simulate(graph, image, observe=keep, sums=keep_sum))
         for draw in range(draws):
             for y in (*held.values(), *sums.values()):
                 y.grad = None
-            noise = torch.randn(out.shape, generator=generator).to(out)
-            out.backward(noise, retain_graph=draw + 1 < draws)
+            out.backward(judge.noise(out, generator), retain_graph=draw + 1 < draws)
             count += 1
             for name, y in held.items():
                 maps[name] = maps.get(name, 0) + _gradient(y).square().mean((0, 2, 3))

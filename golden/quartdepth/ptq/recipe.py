@@ -32,9 +32,10 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
 from triptych.golden.quartdepth.network.quantize import calibrate, quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.golden.quartdepth.ptq.fisher import BATCH, Fisher, estimate
+from triptych.golden.quartdepth.ptq.fisher import Fisher, estimate
 from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
 from triptych.golden.quartdepth.ptq.matrix import second_moment
+from triptych.golden.quartdepth.ptq.objective import BATCH, Objective
 from triptych.golden.quartdepth.ptq.polish import (
     Choice,
     Gains,
@@ -82,9 +83,10 @@ class Recipe:
     annealing: int = 0
     teaching: int = 160
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
+    objective: Objective = Objective.LOG_DEPTH
 
     def __post_init__(self) -> None:
-        for field, kind in (("widths", Widths), ("method", Method)):
+        for field, kind in (("widths", Widths), ("method", Method), ("objective", Objective)):
             object.__setattr__(self, field, kind(getattr(self, field)))  # raises ValueError; their text will do
 
     def reaches(self, method: Method) -> bool:
@@ -264,8 +266,12 @@ def run(
     ticks = _ticker(progress, "statistics", len(images))
     stats: Stats = work.stage(f"{base} stats", lambda: measure(graph, batch, recipe.seed, ticks))
     ticks = _ticker(progress, "Fisher information", -(-len(images) // BATCH))
-    base += f" draws {recipe.draws}"
-    fisher: Fisher = work.stage(f"{base} Fisher", lambda: estimate(graph, batch, recipe.draws, recipe.seed, ticks))
+    base += f" draws {recipe.draws} {recipe.objective.value}"
+
+    def informed() -> Fisher:
+        return estimate(graph, batch, recipe.draws, recipe.seed, ticks, recipe.objective)
+
+    fisher: Fisher = work.stage(f"{base} Fisher", informed)
     gains: Gains = {}
     codes: dict[str, QParams] = {}
     choices: list[Choice] = []
@@ -305,7 +311,9 @@ def run(
             if step % teaching.every == 0:
                 work.keep(key, (step, state()))
 
-        rounded = reconstruct(folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick)
+        rounded = reconstruct(
+            folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick, recipe.objective
+        )
     chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
     return Result(quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen), choices, records)
 

@@ -1,8 +1,9 @@
 """Reconstruction of the whole network: the quantised output is taught to be the float network's.
 
 Layer by layer no layer knows what the later ones make of its errors. Here all weight codes, their scales and biases
-move together, by gradient through the rounding (straight through), towards the float network's output in log depth on
-the calibration images and their mirror images. No depth is seen but what the float network says.
+move together, by gradient through the rounding (straight through), towards the float network's output, as the
+objective counts it, on the calibration images and their mirror images. No truth is seen but what the float network
+says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import Rounded
 from triptych.golden.quartdepth.network.qparams import QParams
-from triptych.golden.quartdepth.ptq.fisher import log_depth, output_floor
+from triptych.golden.quartdepth.ptq.objective import Judge, Objective
 from triptych.golden.quartdepth.ptq.simulate import Weights, simulate
 
 
@@ -91,27 +92,20 @@ class Student:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def distance(output: Tensor, target: Tensor, floor: float) -> Tensor:
-    """Mean error in log depth, and of its slopes."""
-    error = log_depth(output, floor) - target
-    slopes = (error[..., 1:, :] - error[..., :-1, :]).abs().mean() + (error[..., 1:] - error[..., :-1]).abs().mean()
-    return error.abs().mean() + 0.5 * slopes
-
-
 def reconstruct(
     graph: FloatGraph, images: Tensor, codes: Mapping[str, QParams], rounded: Mapping[str, Rounded], teaching: Teaching,
     seed: int, resume: tuple[int, dict[str, dict[str, Tensor]]] | None,
-    tick: Callable[[int, float, Callable[[], dict[str, object]]], None],
+    tick: Callable[[int, float, Callable[[], dict[str, object]]], None], objective: Objective = Objective.LOG_DEPTH,
 ) -> dict[str, Rounded]:  # fmt: skip
     """Weights whose simulated output is nearer to the float network's; those given if none are, on all images.
 
     resume: (steps taken, state) of a run that was cut off. `tick` gets the step, the loss and a way to the state.
     """
     student = Student(graph, rounded, teaching)
-    floor = output_floor(graph, images)
+    judge = Judge.of(objective, graph, images)
     both = torch.cat([images, images.flip(3)])
     with torch.no_grad():
-        targets = torch.cat([log_depth(simulate(graph, x), floor) for x in both.split(4)])
+        targets = torch.cat([judge.space(simulate(graph, x)) for x in both.split(4)])
     first = 0
     if resume is not None:
         first, state = resume
@@ -122,7 +116,7 @@ def reconstruct(
         rate = min(1.0, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * step / teaching.steps))
         for group in student.optimizer.param_groups:
             group["lr"] = group["top"] * rate
-        loss = distance(simulate(graph, both[pick], codes, student.weights()), targets[pick], floor)
+        loss = judge.distance(simulate(graph, both[pick], codes, student.weights()), targets[pick])
         student.optimizer.zero_grad()
         loss.backward()
         student.optimizer.step()
@@ -135,6 +129,6 @@ def reconstruct(
         weights = {layer.name: weights_of(layer, chosen[layer.name]) for layer in student.layers}
         with torch.no_grad():
             outputs = torch.cat([simulate(graph, x, codes, weights) for x in images.split(4)])
-        return float(distance(outputs, targets[: len(images)], floor))
+        return float(judge.distance(outputs, targets[: len(images)]))
 
     return taught if total(taught) < total(rounded) else dict(rounded)

@@ -10,8 +10,9 @@ from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
 from triptych.golden.quartdepth.network.shapes import Shape
 from triptych.golden.quartdepth.ptq.compensate import Sums, closed_form, compensate
-from triptych.golden.quartdepth.ptq.fisher import estimate, log_depth, output_floor
+from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.matrix import second_moment
+from triptych.golden.quartdepth.ptq.objective import Judge, Objective
 from triptych.golden.quartdepth.ptq.rounding import (
     Metric,
     adaround,
@@ -103,7 +104,7 @@ def test_fisher_factors_of_one_place_are_the_exact_fisher_matrix() -> None:
 
     weight = first.weight.clone().requires_grad_(True)
     hidden = torch.nn.functional.conv2d(x, weight, first.bias)
-    out = log_depth(torch.nn.functional.conv2d(hidden, last.weight, last.bias), output_floor(graph, x))
+    out = Judge.of(Objective.LOG_DEPTH, graph, x).space(torch.nn.functional.conv2d(hidden, last.weight, last.bias))
     out.sum().backward()
     jacobian = weight.grad.flatten()
     exact = torch.outer(jacobian, jacobian)
@@ -121,7 +122,9 @@ def test_fisher_is_the_mean_over_noise() -> None:
             y.retain_grad()
             held[name] = y
 
-    out = log_depth(simulate(graph, batch.clone().requires_grad_(True), observe=keep), output_floor(graph, batch))
+    out = Judge.of(Objective.LOG_DEPTH, graph, batch).space(
+        simulate(graph, batch.clone().requires_grad_(True), observe=keep)
+    )
     total = torch.zeros(8)
     for value in out.flatten():
         held["mix"].grad = None
