@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.ptq import Objective, Quantized, quantize
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.ptq.objective import Judge
+from triptych.sim.build.sources import ROOT
 
 SIDE, CLASSES = 12, 4
 
@@ -170,6 +172,16 @@ def test_the_noise_is_the_cost_to_second_order(objective: Objective) -> None:
         wanted = float(moved.square().sum())
     assert np.mean(draws) == pytest.approx(wanted, rel=0.1)
     assert float(judge.distance(output, space)) == 0
+
+
+def test_the_pages_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "method.md").read_text(), re.DOTALL)
+    exec(compile(example, "docs/method.md", "exec"), {})
+    agree, instructions, size = capsys.readouterr().out.removeprefix("tensor(").replace(")", "").split()
+    assert float(agree) > 0.5
+    assert int(instructions) > 3
+    assert int(size) == (tmp_path / "net.triptych").stat().st_size
 
 
 @pytest.mark.parametrize(
