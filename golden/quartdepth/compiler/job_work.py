@@ -16,6 +16,7 @@ from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, 
 from triptych.golden.quartdepth.compiler.groups import make_groups
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
 from triptych.golden.quartdepth.compiler.lowering import Lowerable
+from triptych.golden.quartdepth.compiler.microcode import Program
 from triptych.golden.quartdepth.compiler.pack import elements_per_step, paired
 from triptych.golden.quartdepth.compiler.places import Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Group, Pair, PieceTable, Work
@@ -65,12 +66,14 @@ class JobWork(Work):
         return table.pieces
 
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
-        program = self.layer.program(at_hand.maps, at_hand.slots)
+        programs: dict[int, Program] = {}
         for portion in portions(self.jobs, tile, at_hand.group, at_hand.cycles, emitter.config):
             for index, job in enumerate(self.jobs):
                 points = job.clip(portion.points)
                 if points is not None:
-                    _emit_job(emitter, program, job, index, replace(portion, points=points), at_hand)
+                    if index not in programs:
+                        programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
+                    _emit_job(emitter, programs[index], job, index, replace(portion, points=points), at_hand)
 
 
 @dataclass(frozen=True)

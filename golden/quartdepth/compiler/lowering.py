@@ -57,6 +57,10 @@ class Lowerable(QLayer, ABC):
         """Microwords of the work's VECTORs."""
         raise NotImplementedError
 
+    def program_of(self, job: int, maps: FeatureMaps, slots: Slots) -> Program:
+        """Microwords of one of the work's jobs, where they are not all the same."""
+        return self.program(maps, slots)
+
     @property
     def factors(self) -> Factors | None:
         """Parameters by output channel, if it has any."""

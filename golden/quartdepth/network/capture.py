@@ -58,7 +58,8 @@ def capture(module: nn.Module, example: Tensor) -> FloatGraph:
 
 @dataclass
 class Capture:
-    """The walk: what handlers ask and add to. shapes: of all maps so far. values: of all nodes so far."""
+    """The walk: what handlers ask and add to. shapes: of all maps so far. values: of all nodes so far.
+    shown: maps made of what views show, by map and shape."""
 
     exported: ExportedProgram
     input: str = ""
@@ -67,6 +68,7 @@ class Capture:
     constants: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     param_names: dict[str, str] = field(default_factory=dict)
+    shown: dict[Any, list[tuple[Tensor, str]]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, exported: ExportedProgram, example: Tensor) -> Capture:
@@ -179,11 +181,19 @@ class Capture:
         return value
 
     def whole_map(self, value: Any) -> str:
-        """The map that the view shows whole, as [1,C,H,W]."""
+        """The map that the view shows whole, as [1,C,H,W]; a part of one is made a map of its own."""
         view = self.view(value)
-        if not torch.equal(view.index, self._whole(self.shapes[view.fmap])):
+        if torch.equal(view.index, self._whole(self.shapes[view.fmap])):
+            return view.fmap
+        known = self.shown.get((view.fmap, view.index.shape), [])
+        for index, name in known:
+            if torch.equal(index, view.index):
+                return name
+        made = registry.shown(self, view)
+        if made is None:
             raise GraphError(f"its operand is no [1,C,H,W] map of '{view.fmap}'")
-        return view.fmap
+        self.shown.setdefault((view.fmap, view.index.shape), []).append((view.index, made))
+        return made
 
     def tokens(self, value: Any) -> tuple[View, Tensor]:
         """The view and the pixel of every token: the last axis must be all channels of one pixel."""
@@ -198,6 +208,10 @@ class Capture:
         return view, pixels
 
     # What handlers add
+
+    def whole(self, name: str) -> Tensor:
+        """The indices of a map as [1,C,H,W]."""
+        return self._whole(self.shapes[name])
 
     @staticmethod
     def _whole(shape: Shape) -> Tensor:

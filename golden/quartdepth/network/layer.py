@@ -97,8 +97,8 @@ class Quantising(Protocol):
     def qparams(self, name: str) -> QParams:
         """Of a map."""
 
-    def limits(self, name: str, relu: bool) -> tuple[int, int]:
-        """Of the value that a layer hands to the encoder of map `name`; from zero on with `relu`."""
+    def limits(self, name: str, relu: bool, ceiling: float | None = None) -> tuple[int, int]:
+        """Of the value that a layer hands to the encoder of map `name`; from zero on with `relu`, up to a ceiling."""
 
     def unit(self, name: str, *operands: str) -> tuple[float, int]:
         """Unit of a sum of maps that makes map `name`, and bits that it is finer than what its code is made from."""
@@ -140,6 +140,10 @@ class FloatLayer(Layer, ABC):
 
     def with_activation(self, activation: Activation) -> FloatLayer | None:
         """The same layer that takes `activation` of its result; None if it cannot."""
+        return None
+
+    def with_ceiling(self, ceiling: float) -> FloatLayer | None:
+        """The same layer whose result is clamped to 0..ceiling; None if it cannot."""
         return None
 
     def with_residual(self, source: str) -> FloatLayer | None:
@@ -201,7 +205,7 @@ class FloatLayer(Layer, ABC):
 @dataclass(frozen=True, eq=False)
 class Weighted(FloatLayer):
     """A layer with weights: the sum `W x + b`, then a residual, then an activation. As a matrix it is weights
-    [groups, outputs, inputs] times patches [groups, inputs, places]."""
+    [groups, outputs, inputs] times patches [groups, inputs, places]. ceiling: of a ReLU's result."""
 
     reads = ("source", "residual")
 
@@ -210,6 +214,7 @@ class Weighted(FloatLayer):
     bias: Tensor  # [outputs]
     residual: str | None = None
     activation: Activation = Activation.NONE
+    ceiling: float | None = None
 
     output_axis: ClassVar[int] = 0  # of the weight
 
@@ -267,7 +272,7 @@ class Weighted(FloatLayer):
             sums(self.name, y)
         match self.activation:
             case Activation.RELU:
-                return y.relu()
+                return y.relu() if self.ceiling is None else y.clamp(0.0, self.ceiling)
             case Activation.GELU:
                 return torch.nn.functional.gelu(y)
         return y
@@ -280,6 +285,11 @@ class Weighted(FloatLayer):
     def with_activation(self, activation: Activation) -> FloatLayer | None:
         free = self.activation is Activation.NONE and not (activation is Activation.GELU and self.residual is not None)
         return replace(self, activation=activation) if free else None
+
+    def with_ceiling(self, ceiling: float) -> FloatLayer | None:
+        if self.activation is Activation.NONE or (self.relu and self.ceiling is None):
+            return replace(self, activation=Activation.RELU, ceiling=ceiling)
+        return None
 
     def with_affine(self, gain: Tensor, offset: Tensor) -> FloatLayer | None:
         if self.activation is not Activation.NONE or self.residual is not None:
@@ -296,7 +306,7 @@ class Weighted(FloatLayer):
 
     @property
     def no_gain(self) -> tuple[str, ...]:
-        return (self.name,) if self.wants_gain_behind else ()
+        return (self.name,) if self.wants_gain_behind or self.ceiling is not None else ()
 
     @property
     def wants_gain_behind(self) -> bool:

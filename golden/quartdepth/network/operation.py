@@ -43,7 +43,7 @@ class Example:
 class Operation:
     """An operation. title, forms, widths, mapping, limits, cost: its part of docs/ops.md. aten: what its operators
     become. floats, integers: its layers. rewrites: of captured graphs. example: a random module, for tests. photo: it
-    has to read the photo itself."""
+    has to read the photo itself. shows: makes the map [1,C,H,W] that a view shows of another one; None if it cannot."""
 
     title: str
     forms: str
@@ -57,3 +57,4 @@ class Operation:
     integers: tuple[type[QLayer], ...] = ()
     rewrites: tuple[tuple[Stage, Rewrite], ...] = ()
     photo: bool = False
+    shows: Callable[[Any, Any], str | None] | None = None  # (Capture, View) -> the name of a map

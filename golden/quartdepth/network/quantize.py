@@ -167,11 +167,12 @@ class Quantizer:
         """Weights that a method has rounded for a layer."""
         return self.weights.get(name)
 
-    def limits(self, name: str, relu: bool) -> tuple[int, int]:
-        """Of the value that a layer hands to the encoder of map `name`; from zero on with `relu`."""
+    def limits(self, name: str, relu: bool, ceiling: float | None = None) -> tuple[int, int]:
+        """Of the value that a layer hands to the encoder of map `name`; from zero on with `relu`, up to a ceiling."""
         qparams = self.qparams(name)
         lo, hi = qparams.clamp
-        return (max(lo, qparams.zero) if relu else lo), hi
+        lo = max(lo, qparams.zero) if relu else lo
+        return lo, hi if ceiling is None else max(lo, min(hi, qparams.zero + round(ceiling / qparams.step)))
 
     def unit(self, name: str, *operands: str) -> tuple[float, int]:
         """Unit of a sum of maps that makes map `name`, and bits that it is finer than what its code is made from:

@@ -36,6 +36,12 @@ def handlers(target: Any) -> list[Handler]:
     return _handlers().get(target, [])
 
 
+def shown(capture: Any, view: Any) -> str | None:
+    """The map that a view shows, made of the view's map; None if no operation makes it."""
+    made = (op.shows(capture, view) for op in operations().values() if op.shows is not None)
+    return next((name for name in made if name is not None), None)
+
+
 def rewrites(stage: Stage) -> list[Rewrite]:
     """Of captured graphs, those of one stage by their operations' names."""
     return [rewrite for op in operations().values() for when, rewrite in op.rewrites if when is stage]

@@ -1,15 +1,17 @@
-"""Functions of single values, as sums of the chip's GELU at other scales: what GELU, SiLU and their like share."""
+"""Functions of single values, as sums of what the chip evaluates at other scales: GELU, powers of two, ramps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.arithmetic.functions import gelu
+from triptych.golden.quartdepth.arithmetic.functions import lookup
 from triptych.golden.quartdepth.arithmetic.numerics import Ints, sat16
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Addend, Format, Function, Multiply, Side
@@ -26,22 +28,45 @@ from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMa
 
 @dataclass(frozen=True)
 class Term:
-    """`gain * GELU(scale * (x + shift))`; scale is positive."""
+    """`gain * F(scale * (x + shift)) + offset`; F: GELU, EXP2N (`e^min(z, 0)`) or IDENT (a ramp, `max(z, 0)`). The
+    scale of EXP2N alone may be negative."""
 
     gain: float
     scale: float
     shift: float = 0.0
+    function: Function = Function.GELU
+    offset: float = 0.0
 
     def argument(self, x: Tensor) -> Tensor:
-        """Of its GELU."""
+        """Of its function."""
         return self.scale * (x + self.shift)
 
     def of(self, x: Tensor) -> Tensor:
         """The term in floats."""
-        return self.gain * torch.nn.functional.gelu(self.argument(x))
+        z = self.argument(x)
+        match self.function:
+            case Function.GELU:
+                y = torch.nn.functional.gelu(z)
+            case Function.EXP2N:
+                y = z.clamp(max=0).exp()
+            case _:
+                y = z.relu()
+        return self.gain * y + self.offset
+
+
+def ramp(gain: float, shift: float = 0.0) -> Term:
+    """`gain * max(x + shift, 0)`, a gain above zero."""
+    return Term(gain, 1.0, shift, Function.IDENT)
+
+
+def decay(gain: float, rate: float, offset: float = 0.0) -> Term:
+    """`gain * e^min(rate x, 0) + offset`."""
+    return Term(gain, rate, 0.0, Function.EXP2N, offset)
 
 
 GELU_STEP = 2.0**-11  # of the chip's GELU, in and out
+# of argument and result: GELU has Q4.11; EXP2N takes Q5.10 in octaves and makes Q0.15
+STEPS = {Function.GELU: (GELU_STEP, GELU_STEP), Function.EXP2N: (2.0**-10 / math.log2(math.e), 2.0**-15)}
 GELU_TOP = 32767 * GELU_STEP
 GELU_BOTTOM = -6.0  # GELU is less than 1e-8 below it
 GELU_TERMS = (Term(gain=1.0, scale=1.0),)
@@ -49,8 +74,8 @@ GELU_TERMS = (Term(gain=1.0, scale=1.0),)
 
 @dataclass(frozen=True, eq=False)
 class QPointwise(Lowerable):
-    """`Y = sat32(rs((A + add) * multiplier, shift))` in Q4.11; `V = clamp(rs(GELU(sat16(Y)) * out) + output zero, lo,
-    hi)`, then the output's encoder."""
+    """`Y = sat32(rs((A + add) * multiplier, shift))`, the function's argument; `V = clamp(rs(F(sat16(Y)) * out) +
+    output zero + offset, lo, hi)`, then the output's encoder. function: GELU or EXP2N of docs/numerics.md."""
 
     source: str
     add: int
@@ -58,10 +83,12 @@ class QPointwise(Lowerable):
     out: Scale
     lo: int
     hi: int
+    function: str = Function.GELU.name
+    offset: int = 0
 
     def run(self, maps: QMaps) -> Ints:
-        y = gelu(sat16(apply(read(maps, self.source) + self.add, self.scale)))
-        return finish(maps, self.name, apply(y, self.out), self.lo, self.hi)
+        y = lookup(self.function, sat16(apply(read(maps, self.source) + self.add, self.scale)))
+        return finish(maps, self.name, apply(y, self.out) + self.offset, self.lo, self.hi)
 
     def mode(self, layout: Layout) -> str:
         return "vector"
@@ -77,8 +104,9 @@ class QPointwise(Lowerable):
                 **microcode.read(maps, self.source, slots),
                 "addend": Addend.IMM, "imm_add": self.add,
                 "mul": Multiply.IMM, "imm_m": self.scale.multiplier, "imm_s": self.scale.shift,
-                "fn": Function.GELU, "side": Side.SCALE_F, "b_m": self.out.multiplier, "b_s": self.out.shift,
-                "out_add": maps[self.name].qparams.zero,
+                "fn": Function[self.function], "side": Side.SCALE_F,
+                "b_m": self.out.multiplier, "b_s": self.out.shift,
+                "out_add": maps[self.name].qparams.zero + self.offset,
                 **microcode.store(maps, self.name, slots, self.lo, self.hi),
             }
         )  # fmt: skip
@@ -98,7 +126,8 @@ def quantised_terms(
     pieces: list[tuple[str, Tensor, Callable[[str], QLayer]]] = []
     for number, term in enumerate(terms):
         y = term.of(x)
-        above = term.gain * torch.relu(term.argument(x) - GELU_TOP)
+        wide = term.function is Function.GELU
+        above = term.gain * torch.relu(term.argument(x) - GELU_TOP) if wide else torch.zeros_like(x)
         pieces.append((f"{name}.term{number}", y - above, partial(_term, source=source, term=term, q=q)))
         if above.any():
             pieces.append((f"{name}.above{number}", above, partial(_above, source=source, term=term, q=q)))
@@ -116,7 +145,7 @@ def quantised_terms(
             both = name if last else f"{name}.sum{number}"
             if not last:
                 new_map(q, both, name, float(values.min()), float(values.max()))
-            layers.append(_sum(both, total, own, q))
+            layers.append(weighted_sum(both, total, 1.0, own, 1.0, q))
             own = both
         total = own
     return layers
@@ -127,14 +156,17 @@ def new_map(q: Quantising, name: str, like: str, low: float, high: float) -> Non
     q.maps[name] = FeatureMap(q.maps[like].shape, uniform_qparams(low, high, Format.INT8))
 
 
-def _term(name: str, source: str, term: Term, q: Quantising) -> QPointwise:
+def _term(name: str, source: str, term: Term, q: Quantising) -> QLayer:
     read_as, out = q.qparams(source), q.qparams(name)
-    scale = fixed_point(
-        min(read_as.scale * term.scale / GELU_STEP, LARGEST_FACTOR), f"'{name}': the function's argument"
-    )
     add = round(term.shift / read_as.scale) - read_as.zero
-    after = _signed(term.gain * GELU_STEP / out.step, f"'{name}': the rescaling after GELU")
-    return QPointwise(name, source, add, scale, after, *q.limits(name, False))
+    if term.function is Function.IDENT:
+        scale = _signed(term.gain * term.scale * read_as.scale / out.step, f"'{name}': the rescaling")
+        return Requantise(name, source, add, scale, *q.limits(name, True))
+    argument, result = STEPS[term.function]
+    scale = _signed(read_as.scale * term.scale / argument, f"'{name}': the function's argument")
+    after = _signed(term.gain * result / out.step, f"'{name}': the rescaling after {term.function.name}")
+    offset = int(np.clip(round(term.offset / out.step), -32768 - min(out.zero, 0), 32767 - max(out.zero, 0)))
+    return QPointwise(name, source, add, scale, after, *q.limits(name, False), term.function.name, offset)
 
 
 def _above(name: str, source: str, term: Term, q: Quantising) -> Requantise:
@@ -152,7 +184,9 @@ def _signed(factor: float, what: str) -> Scale:
     return scale if factor > 0 else Scale(-scale.multiplier, scale.shift)
 
 
-def _sum(name: str, one: str, two: str, q: Quantising) -> QAdd:
+def weighted_sum(name: str, one: str, by: float, two: str, times: float, q: Quantising) -> QAdd:
+    """Map `name` as the sum of two maps times factors in 0..1."""
     qparams, (unit, fraction) = q.qparams(one), q.unit(name, one, two)
-    scale = fixed_point(min(qparams.scale / unit, LARGEST_FACTOR), f"'{name}': the rescaling")
-    return QAdd(name, one, -qparams.zero, scale, *q.limits(name, False), q.residual(two, name, unit), fraction)
+    scale = fixed_point(min(by * qparams.scale / unit, LARGEST_FACTOR), f"'{name}': the rescaling")
+    residual = q.residual(two, name, unit / times)
+    return QAdd(name, one, -qparams.zero, scale, *q.limits(name, False), residual, fraction)

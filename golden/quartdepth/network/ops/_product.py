@@ -153,7 +153,7 @@ def quantised_product(layer: Weighted, q: Quantising, given: Rounded | None = No
     # a channel whose smallest sum fills the output's range saturates at any factor: the largest one does
     real = np.minimum(source.scale * scale / step, LARGEST_FACTOR)
     factors = [fixed_point(f, f"'{layer.name}': the output rescaling") for f in real]
-    lo, hi = q.limits(layer.name, layer.relu)
+    lo, hi = q.limits(layer.name, layer.relu, layer.ceiling)
     return dict(
         name=layer.name,
         source=layer.source,

@@ -117,12 +117,23 @@ def capture(c: Capture, node: Node) -> View:
     if len(views) == 1:
         (value,) = (v for v in values if not isinstance(v, View))
         return _with_constant(c, node, views[0], value)
-    a, b = (c.view(v) for v in values)
-    if not torch.equal(a.index, b.index):
-        raise GraphError("the operands of a sum must show the same pixels in the same order")
-    if c.shapes[a.fmap] != c.shapes[b.fmap]:
-        raise GraphError("the operands of a sum must have the same shape")
+    a, b = same_pixels(c, *(c.view(v) for v in values))
     return c.add_alike(Add(c.name(node), a.fmap, b.fmap), a)
+
+
+def same_pixels(c: Capture, a: View, b: View) -> tuple[View, View]:
+    """Two views that show their maps in one way, of maps of one shape; parts of maps are made maps."""
+    if torch.equal(a.index, b.index) and c.shapes[a.fmap] == c.shapes[b.fmap]:
+        return a, b
+    what = "the operands must show the same pixels in the same order"
+    if a.index.shape != b.index.shape:
+        raise GraphError(f"{what}, not {list(a.index.shape)} and {list(b.index.shape)}")
+    try:
+        names = [c.whole_map(v) for v in (a, b)]
+    except GraphError:
+        raise GraphError(what) from None
+    one, two = (View(name, c.whole(name)) for name in names)
+    return one, two
 
 
 def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:

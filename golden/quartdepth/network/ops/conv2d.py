@@ -1,4 +1,4 @@
-"""Convolution: dense, depthwise 3x3 or, 1x1, a linear layer over the channels of a pixel."""
+"""Convolution: dense, depthwise 3x3 or, 1x1, a linear layer over the channels of a pixel; others are made dense."""
 
 from __future__ import annotations
 
@@ -258,26 +258,57 @@ def _from_sequences(
 def capture(c: Capture, node: Node) -> View:
     """aten.conv2d"""
     weight, bias = c.constant(node, 1), c.constant(node, 2)
-    stride, padding = pair(c.arg(node, 3, [1, 1])), pair(c.arg(node, 4, [0, 0]))
+    stride, padding = pair(c.arg(node, 3, [1, 1])), c.arg(node, 4, [0, 0])
     dilation, groups = pair(c.arg(node, 5, [1, 1])), c.arg(node, 6, 1)
+    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    if isinstance(padding, str):
+        padding = [0, 0] if padding == "valid" else [k // 2 for k in kernel]
+        if node.args[4] == "same" and any(k % 2 == 0 for k in kernel):
+            raise GraphError("padding='same' of an even kernel pads one side more: pad before the convolution")
+    padding = pair(padding)
     one = tuple(weight.shape[2:]) == (1, 1) and stride == (1, 1) and padding == (0, 0) and groups == 1
     regrid = _regrid(c, c.view(c.arg(node, 0))) if one else None
     source = c.whole_map(c.arg(node, 0)) if regrid is None else c.view(c.arg(node, 0)).fmap
     shape = c.shapes[source]
-    depthwise = groups > 1
-    if dilation != (1, 1):
-        raise GraphError("dilated convolutions have no layer on the chip")
-    if depthwise and not groups == shape.channels == weight.shape[0]:
-        raise GraphError("groups must be 1, or the number of input and output channels")
-    if depthwise and tuple(weight.shape[2:]) != (3, 3):
-        raise GraphError(f"depthwise kernels must be 3x3, not {tuple(weight.shape[2:])}")
+    weight = _dilated(weight, dilation)
+    # the array's own mode is 3x3 and one channel in, one out
+    single = groups > 1 and groups == shape.channels == weight.shape[0]
+    depthwise = single and tuple(weight.shape[2:]) == (3, 3) and max(padding) < 3
+    if groups > 1 and not depthwise:
+        weight = _dense(weight, groups)
     if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
-        raise GraphError("padding must be smaller than the kernel")
+        weight, padding = _within(weight, padding)
     bias = torch.zeros(len(weight)) if bias is None else bias
     layer = Conv2d(
         c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=regrid
     )
     return c.add(layer)
+
+
+def _dilated(weight: Tensor, dilation: Pair) -> Tensor:
+    """The kernel with zeros between its taps."""
+    if dilation == (1, 1):
+        return weight
+    o, i, kh, kw = weight.shape
+    out = weight.new_zeros(o, i, (kh - 1) * dilation[0] + 1, (kw - 1) * dilation[1] + 1)
+    out[:, :, :: dilation[0], :: dilation[1]] = weight
+    return out
+
+
+def _dense(weight: Tensor, groups: int) -> Tensor:
+    """All groups in one kernel, zero between them."""
+    o, i, kh, kw = weight.shape
+    out = weight.new_zeros(o, groups * i, kh, kw)
+    each = o // groups
+    for g in range(groups):
+        out[g * each : (g + 1) * each, g * i : (g + 1) * i] = weight[g * each : (g + 1) * each]
+    return out
+
+
+def _within(weight: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
+    """The kernel with a frame of zeros, so that it is larger than its padding."""
+    more = [max(p + 1 - k, 0) for p, k in zip(padding, weight.shape[2:], strict=True)]
+    return F.pad(weight, (more[1], more[1], more[0], more[0])), (padding[0] + more[0], padding[1] + more[1])
 
 
 def _regrid(c: Capture, view: View) -> Regrid | None:
@@ -293,7 +324,9 @@ def _regrid(c: Capture, view: View) -> Regrid | None:
 
 
 def example(rng: random.Random) -> Example:
-    """Dense or depthwise."""
+    """Dense or depthwise, in groups, dilated."""
+    if rng.random() < 0.4:
+        return _grouped_example(rng)
     channels, kernel = rng.choice([1, 3, 7, 16, 21]), (rng.randint(1, 5), rng.randint(1, 5))
     stride, padding = (
         (rng.randint(1, 3), rng.randint(1, 3)),
@@ -309,22 +342,31 @@ def example(rng: random.Random) -> Example:
     return Example(first, shape)
 
 
+def _grouped_example(rng: random.Random) -> Example:
+    groups, each = rng.choice([1, 2, 3, 8]), rng.choice([1, 1, 3])
+    kernel, dilation = (rng.choice([1, 3, 5]), rng.choice([1, 3, 5])), (rng.randint(1, 2), rng.randint(1, 2))
+    padding = "same" if rng.random() < 0.5 else (rng.randint(0, 2), rng.randint(0, 2))
+    inner = nn.Conv2d(groups * each, groups * rng.choice([1, each]), kernel, 1, padding, dilation, groups)
+    return Example(nn.Sequential(nn.Conv2d(3, groups * each, 1), inner), (3, rng.randint(9, 14), rng.randint(13, 16)))
+
+
 OPERATION = Operation(
     title="Convolution",
-    forms="`conv2d`, dense (any kernel, stride and padding below the kernel) or depthwise 3x3; followed by a sum with "
-    "another map, ReLU or GELU at no cost; 1x1 over tokens that a row of pixels holds (`regrid`)",
+    forms="`conv2d` of any kernel, stride, padding, dilation and number of groups; followed by a sum with another map, "
+    "ReLU or GELU at no cost; 1x1 over tokens that a row of pixels holds (`regrid`)",
     widths="weights int4 (int8 in two passes), input INT8, UINT4 or TABLE4, any output",
     mapping="one job: MATMUL, and a VECTOR of one microword that adds the bias, multiplies by channel, adds the second "
     "map, rounds, clamps and encodes. The photo lies in the first convolution's windows (`InputWindows`), a few "
     "output channels share the array's columns among neighbouring pixels (`compiler/fold.py`), depthwise ones "
-    "take the array's own mode (with int8 weights: dense, zero off the diagonal), and what makes or reads "
-    "attention's sequences is one job for each position of the patch",
-    limits="kernels to 15, strides to 7, 8,191 output channels, one column tile of weights in half the scratchpad; no "
-    "dilation; groups: 1 or as many as channels; depthwise cannot read a concatenation with gaps",
+    "of 3x3 take the array's own mode (with int8 weights: dense, zero off the diagonal), and what makes or reads "
+    "attention's sequences is one job for each position of the patch. Other groups are dense, zero between them; "
+    "dilated kernels have zeros between their taps",
+    limits="kernels to 15 with their dilation, strides to 7, 8,191 output channels, one column tile of weights in half "
+    "the scratchpad; depthwise 3x3 cannot read a concatenation with gaps",
     cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8 or TABLE4, "
     "2 D of UINT4; int8 weights twice that; depthwise 3 stride_x cycles a pixel and D channels",
     example=example,
-    aten={aten.conv2d.default: capture},
+    aten={aten.conv2d.default: capture, aten.conv2d.padding: capture},
     floats=(Conv2d,),
     integers=(QConv2d,),
 )

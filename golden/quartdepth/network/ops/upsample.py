@@ -19,7 +19,7 @@ from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
@@ -31,7 +31,7 @@ from triptych.golden.quartdepth.network.layer import (
     finish,
     read,
 )
-from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
+from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.requantise import rescaling
 from triptych.golden.quartdepth.network.qparams import Residual, Scale, fixed_point
@@ -138,7 +138,7 @@ def capture(c: Capture, node: Node) -> View:
     s, size, factors = c.shapes[source], c.arg(node, 1), c.arg(node, 3)
     wanted = list(size) if size is not None else [f * n for f, n in zip(factors, (s.height, s.width), strict=True)]
     if c.arg(node, 2) or wanted != [2 * s.height, 2 * s.width]:
-        raise GraphError("the chip resizes by two between pixel centres (align_corners=False) and in no other way")
+        raise Declined("this layer resizes by two between pixel centres")
     name = c.name(node)
     columns = c.add(Upsample(f"{name}.columns", source, 3))
     return c.add(Upsample(f"{name}.rows", columns.fmap, 2))

@@ -10,17 +10,20 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Example, Operation
 
 aten = torch.ops.aten
 _INDEX = (
     aten.reshape.default, aten.view.default, aten.permute.default, aten.transpose.int, aten.unbind.int,
     aten.select.int, aten.slice.Tensor, aten.flatten.using_ints, aten.unsqueeze.default, aten.squeeze.dim,
+    aten.flip.default, aten.roll.default, aten.expand.default, aten.expand_as.default, aten.narrow.default,
     aten.chunk.default, aten.split.Tensor, aten.unflatten.int, aten.movedim.int, aten.t.default,
     aten._unsafe_view.default, aten.split_with_sizes.default, aten.squeeze.dims, aten.squeeze.default,
 )  # fmt: skip
 _SAME = (
     aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default, aten.detach.default,
+    aten.feature_dropout.default, aten.lift_fresh_copy.default,
 )  # fmt: skip
 
 
@@ -37,6 +40,18 @@ def rearrange(c: Capture, node: Node) -> Any:
 def same(c: Capture, node: Node) -> Any:
     """Its operand."""
     return c.arg(node, 0)
+
+
+def converted(c: Capture, node: Node) -> Any:
+    """aten.to of what is a 32-bit float already."""
+    wanted = [a for a in (*node.args[1:], *node.kwargs.values()) if isinstance(a, torch.dtype)]
+    if any(dtype is not torch.float32 for dtype in wanted):
+        raise GraphError(f"activations stay float32, not {wanted[0]}")
+    return c.arg(node, 0)
+
+
+def asserted(c: Capture, node: Node) -> None:
+    """aten's checks of shapes and types, which the exporter has made."""
 
 
 class _There(nn.Module):
@@ -64,5 +79,12 @@ OPERATION = Operation(
     limits="what reads the result must find whole pixels, or a map",
     cost="none",
     example=example,
-    aten={**dict.fromkeys(_INDEX, rearrange), **dict.fromkeys(_SAME, same)},
+    aten={
+        **dict.fromkeys(_INDEX, rearrange),
+        **dict.fromkeys(_SAME, same),
+        **dict.fromkeys(
+            (aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten._to_copy.default), converted
+        ),
+        **dict.fromkeys((aten._assert_tensor_metadata.default, aten._assert_async.msg), asserted),
+    },
 )

@@ -1,0 +1,78 @@
+"""Two activations that meet element by element: their maps brought to one shape, the smaller one spread."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.resize import along_axes
+
+WHAT = "two activations must show the same pixels in the same order, or one of them a value a channel or a pixel"
+
+
+def matched(c: Capture, a: View, b: View, name: str) -> tuple[View, str, str]:
+    """The view that a layer of both shows its map by, and the maps of the first and of the second, of one shape.
+    name: of the layer, from which those of made maps follow. Raises GraphError."""
+    try:
+        shape = torch.broadcast_shapes(a.index.shape, b.index.shape)
+    except RuntimeError:
+        raise GraphError(WHAT) from None
+    if a.index.shape != shape or (b.index.shape == shape and _spread(c, a, b.index)):
+        large, small, swapped = b, a, True
+    else:
+        large, small, swapped = a, b, False
+    index = small.index.expand(shape)
+    if large.index.shape != shape:
+        raise GraphError(WHAT)
+    whole = large.index.unique().numel() == c.shapes[large.fmap].channels * len(c.shapes[large.fmap])
+    if not whole or large.index.numel() != c.shapes[large.fmap].channels * len(c.shapes[large.fmap]):
+        if len(shape) != 4:
+            raise GraphError(WHAT)
+        made = c.whole_map(large)
+        large = View(made, c.whole(made))
+    other = _same(c, large, View(small.fmap, index)) or _broadcast(c, large, View(small.fmap, index), name)
+    return (large, other, large.fmap) if swapped else (large, large.fmap, other)
+
+
+def _spread(c: Capture, view: View, wanted: Tensor) -> bool:
+    """It shows few elements often."""
+    return view.index.unique().numel() < wanted.unique().numel()
+
+
+def _same(c: Capture, large: View, small: View) -> str | None:
+    if c.shapes[small.fmap] == c.shapes[large.fmap] and torch.equal(small.index, large.index):
+        return small.fmap
+    return None
+
+
+def _broadcast(c: Capture, large: View, small: View, name: str) -> str:
+    """The map of the second in the shape of the first."""
+    wanted, held = c.shapes[large.fmap], c.shapes[small.fmap]
+    pixels, channels = large.index // wanted.channels, large.index % wanted.channels
+    pixel, channel = small.index // held.channels, small.index % held.channels
+    source = small.fmap
+    by_channel, by_pixel = held.channels == wanted.channels, len(held) == len(wanted)
+    if held.channels != 1 and not (by_channel and torch.equal(channel, channels)):
+        return _parts(c, large, small)
+    if by_pixel and torch.equal(pixel, pixels) and (held.height, held.width) == (wanted.height, wanted.width):
+        pass
+    elif len(held) == 1:
+        axes = [None if n == 1 else Taps.copies([0] * n) for n in (wanted.height, wanted.width)]
+        source = along_axes(c, f"{name}.spread", source, *axes).fmap
+    else:
+        return _parts(c, large, small)
+    if held.channels != wanted.channels:
+        ones = torch.ones(wanted.channels, 1, 1, 1)
+        source = c.add(Conv2d(f"{name}.channels", source, ones, torch.zeros(wanted.channels))).fmap
+    return source
+
+
+def _parts(c: Capture, large: View, small: View) -> str:
+    """The second shows a part of a map, or a whole one in another order, that can be made one in the first's order."""
+    if large.index.ndim == 4 and torch.equal(large.index, c.whole(large.fmap)):
+        return c.whole_map(small)
+    raise GraphError(WHAT)

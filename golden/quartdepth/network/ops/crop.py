@@ -1,0 +1,87 @@
+"""Parts of a map as maps of their own: crops, strided slices, flips, ranges and permutations of channels."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.operation import Example, Operation
+from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.resize import along_axes
+
+
+def shows(c: Capture, view: View) -> str | None:
+    """The map of what a view shows: rows, columns and channels chosen apart."""
+    if view.index.ndim != 4 or view.index.shape[0] != 1:
+        return None
+    shape = c.shapes[view.fmap]
+    pixels, channels = view.index[0] // shape.channels, view.index[0] % shape.channels
+    rows, columns = pixels // shape.width, pixels % shape.width
+    chosen = channels[:, :1, :1], rows[:1, :, :1], columns[:1, :1, :]
+    if not all(
+        torch.equal(one.expand_as(channels), whole)
+        for one, whole in zip(chosen, (channels, rows, columns), strict=True)
+    ):
+        return None
+    source = view.fmap
+    kept, y, x = (one.flatten().tolist() for one in chosen)
+    count = sum(name.startswith(f"{source}.part") for name in c.shapes)
+    name = f"{source}.part{count}"
+    sizes = ((y, shape.height), (x, shape.width))
+    axes = [None if at == list(range(size)) else Taps.copies(at) for at, size in sizes]
+    whole = kept == list(range(shape.channels))
+    source = along_axes(c, name if whole else f"{name}.pixels", source, *axes).fmap
+    if whole:
+        return source
+    weight = torch.zeros(len(kept), shape.channels, 1, 1)
+    weight[torch.arange(len(kept)), torch.tensor(kept)] = 1.0
+    return c.add(Conv2d(name, source, weight, torch.zeros(len(kept)))).fmap
+
+
+class _Parts(nn.Module):
+    def __init__(self, kind: int, channels: int) -> None:
+        super().__init__()
+        self.kind, self.first = kind, nn.Conv2d(3, channels, 3, padding=1)
+        self.last = nn.LazyConv2d(4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        if self.kind == 0:
+            y = y[:, :, 1:, : y.shape[3] - 1]
+        elif self.kind == 1:
+            y = torch.cat([y[:, :, ::2, ::2], y[:, :, 1::2, 1::2]], 1)
+        elif self.kind == 2:
+            one, two = y.chunk(2, 1)
+            y = one.relu() + two
+        elif self.kind == 3:
+            y = y.flip(3)
+        else:
+            y = y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        z: Tensor = self.last(y)
+        return z
+
+
+def example(rng: random.Random) -> Example:
+    """Cropped, strided, chunked, flipped, channels shuffled."""
+    shape = (3, 2 * rng.randint(1, 4), 2 * rng.randint(1, 4))
+    module = _Parts(rng.randrange(5), 2 * rng.choice([1, 4, 9]))
+    with torch.no_grad():
+        module(torch.zeros(1, *shape))
+    return Example(module, shape)
+
+
+OPERATION = Operation(
+    title="Parts of a map",
+    forms="`slice`, `chunk`, `split`, `flip`, `roll` of rows, columns or channels, and permutations of channels, where "
+    "a map is needed",
+    widths="INT8, UINT4 or TABLE4 into any",
+    mapping="rows and columns as a resize that copies; channels as a 1x1 convolution with one weight an output",
+    limits="rows, columns and channels are chosen apart from one another: nothing turned; not of attention's sequences",
+    cost="as a resize; as a 1x1 convolution",
+    example=example,
+    shows=shows,
+)

@@ -1,0 +1,94 @@
+"""Padding as a layer of its own: zeros, reflection, replication, any side."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.operation import Example, Operation
+from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.resize import along_axes
+
+aten = torch.ops.aten
+MODES: dict[Any, str] = {aten.reflection_pad2d.default: "reflect", aten.replication_pad2d.default: "replicate"}
+
+
+def positions(size: int, before: int, after: int, mode: str) -> list[int | None]:
+    """Of the input, for each output; None: zero."""
+    out: list[int | None] = []
+    for at in range(-before, size + after):
+        if mode == "reflect" and not 0 <= at < size:
+            at = -at if at < 0 else 2 * (size - 1) - at
+        elif mode == "replicate":
+            at = min(max(at, 0), size - 1)
+        out.append(at if 0 <= at < size else None)
+    return out
+
+
+def capture(c: Capture, node: Node) -> View:
+    """aten.pad of rows and columns."""
+    sides = [int(s) for s in c.arg(node, 1)]
+    mode = MODES.get(node.target) or c.arg(node, 2, "constant")
+    value = c.arg(node, 3 if node.target is aten.pad.default else 2, 0.0)
+    if mode not in ("constant", "reflect", "replicate"):
+        raise GraphError(f"the chip pads with zeros, by reflection or by replication, not in mode '{mode}'")
+    if mode == "constant" and isinstance(value, int | float) and value:
+        raise GraphError(f"the chip pads with zeros, not with {value}")
+    view = c.view(c.arg(node, 0))
+    channels_last = view.index.ndim == 4 and sides[:2] == [0, 0] and len(sides) > 4
+    if channels_last:
+        view, sides = View(view.fmap, view.index.permute(0, 3, 1, 2)), sides[2:]
+    if len(sides) > 4 and any(sides[4:]):
+        raise GraphError("rows and columns can be padded, not channels")
+    sides += [0] * (4 - len(sides))
+    if min(sides[:4]) < 0:
+        raise GraphError("a negative pad is a crop: write it as a slice")
+    source = c.whole_map(view)
+    shape = c.shapes[source]
+    axes = [
+        Taps.copies(positions(size, before, after, mode)) if before or after else None
+        for size, (before, after) in ((shape.height, sides[2:4]), (shape.width, sides[:2]))
+    ]
+    made = along_axes(c, c.name(node), source, *axes)
+    return View(made.fmap, made.index.permute(0, 2, 3, 1)) if channels_last else made
+
+
+class _Padded(nn.Module):
+    def __init__(self, mode: str, sides: tuple[int, int, int, int], channels: int) -> None:
+        super().__init__()
+        self.mode, self.sides = mode, sides
+        self.first, self.last = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.last(nn.functional.pad(self.first(x), self.sides, self.mode))
+        return z
+
+
+def example(rng: random.Random) -> Example:
+    """Each mode, sides of their own."""
+    sides = (rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2))
+    module = _Padded(rng.choice(["constant", "reflect", "replicate"]), sides, rng.choice([1, 8, 17]))
+    return Example(module, (3, rng.randint(3, 9), rng.randint(3, 9)))
+
+
+OPERATION = Operation(
+    title="Padding",
+    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own",
+    widths="INT8, UINT4 or TABLE4 into any",
+    mapping="as a resize that copies, an axis after the other; a row or column of zeros is one times zero",
+    limits="rows and columns; no other constants, not circular",
+    cost="as a resize",
+    example=example,
+    aten={
+        aten.pad.default: capture,
+        aten.constant_pad_nd.default: capture,
+        aten.reflection_pad2d.default: capture,
+        aten.replication_pad2d.default: capture,
+    },
+)
