@@ -27,9 +27,18 @@ def test_graph_is_the_network() -> None:
     torch.testing.assert_close(graph.run(graph.patches.arrange(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_published_head_is_refused() -> None:
-    with pytest.raises(ValueError, match="resizes by two"):
-        captured(DepthVit(SMALL, DptConfig.published()).eval())
+def test_the_published_head_is_captured_too() -> None:
+    """Resizes of any ratio, corners that stay, a map of the photo's size."""
+    head = DptConfig(16, (8, 8, 16, 16), align_corners=True, full_size=True)
+    torch.manual_seed(3)
+    model, x = DepthVit(SMALL, head).eval(), photo()
+    with torch.no_grad():
+        model.depth_head.scratch.output_conv2[2].bias.fill_(2.0)
+        wanted = model(x)
+    graph = captured(model)
+    assert graph.patches is not None
+    assert wanted.shape[2:] == x.shape[2:]
+    torch.testing.assert_close(graph.run(graph.patches.arrange(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("widths", "bound"), [(Widths.W8A8, 0.08), (Widths.W4A4, 1.5)])

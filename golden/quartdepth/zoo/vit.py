@@ -1,9 +1,9 @@
 """ViT-S/14 with a DPT head, in PyTorch.
 
 Backbone: DINOv2's ViT-S/14 (Oquab et al. 2023). Head: DPT (Ranftl et al. 2021) as Depth Anything V2 (Yang et al. 2024)
-has it. Module names give the state-dict keys of that model's published ViT-S checkpoint, so it loads with strict=True;
-`DptConfig.published()` is its head. Ours differs in what the chip cannot do exactly: it resizes by two alone, between
-pixel centres, and leaves the last enlargement to the reader.
+has it. Module names give the state-dict keys of that model's published checkpoints (`depth_anything`). Our own head
+differs in what costs the chip most: it resizes by two alone, between pixel centres, and leaves the last enlargement to
+the reader.
 """
 
 from dataclasses import dataclass
@@ -34,11 +34,6 @@ class DptConfig:
     channels: tuple[int, int, int, int] = (48, 96, 192, 384)
     align_corners: bool = False
     full_size: bool = False
-
-    @classmethod
-    def published(cls) -> "DptConfig":
-        """The head of Depth Anything V2."""
-        return cls(align_corners=True, full_size=True)
 
 
 class Attention(nn.Module):

