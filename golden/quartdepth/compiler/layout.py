@@ -103,9 +103,24 @@ class _Layouter:
         wanted: dict[str, Wish] = {}
         for layer in self.layers:
             wanted.update(layer.wishes(self.config))
+        self._align(wanted)
         for name in self.network.maps:
             self._place(name, wanted)
         return self.places
+
+    def _align(self, wanted: dict[str, Wish]) -> None:
+        """What meets the result of a concatenation element by element lies in cells with its gaps."""
+        groups: dict[str, list[str]] = {}
+        for layer in self.layers:
+            found = [groups.setdefault(n, [n]) for n in layer.aligned]
+            union = list(dict.fromkeys(n for group in found for n in group))
+            groups.update(dict.fromkeys(union, union))
+        for name, join in self.joined.items():
+            positions, _ = self._join_positions(join)
+            gaps = len(positions) != int(positions[-1]) + 1
+            for other in groups.get(name, []) if gaps else []:
+                if other not in wanted and other not in self.parts and other not in self.joined:
+                    wanted[other] = Wish(positions)
 
     def _place(self, name: str, wanted: dict[str, Wish]) -> None:
         if name in self.places:
@@ -146,6 +161,22 @@ class _Layouter:
     def _join(self, join: Lowerable) -> None:
         fmap = self.network.maps[join.name]
         bits = fmap.qparams.bits
+        positions, starts = self._join_positions(join)
+        start = starts.pop()
+        cell = round_up(start * bits // 8, self._unit(fmap.qparams))
+        storage = Storage(join.name, fmap.shape.height, fmap.shape.width, cell)
+        self.places[join.name] = Place(join.name, storage, fmap.qparams, positions, 0, cell, (1, 1))
+        ends = [*starts[1:], cell * 8 // bits]
+        for part, first, end in zip(join.joins, starts, ends, strict=True):
+            channels = np.arange(self.network.maps[part].shape.channels)
+            offset, span = first * bits // 8, (end - first) * bits // 8
+            if part in self.places:
+                raise CompileError(f"'{part}' is a part of two joined maps")
+            self.places[part] = Place(part, storage, fmap.qparams, channels, offset, span, (1, 1))
+
+    def _join_positions(self, join: Lowerable) -> tuple[NDArray[np.int64], list[int]]:
+        """Elements of all channels, and first elements of all parts and of what lies behind them."""
+        bits = self.network.maps[join.name].qparams.bits
         # whole groups of lanes, whole words where the copy engines move parts
         unit = max(self.config.cols, self.config.depth * 8 // bits if join.name in self.apart else 0)
         start = 0
@@ -156,13 +187,4 @@ class _Layouter:
             starts.append(start)
             positions.append(start + np.arange(count))
             start += round_up(count, unit)
-        cell = round_up(start * bits // 8, self._unit(fmap.qparams))
-        storage = Storage(join.name, fmap.shape.height, fmap.shape.width, cell)
-        self.places[join.name] = Place(join.name, storage, fmap.qparams, np.concatenate(positions), 0, cell, (1, 1))
-        ends = [*starts[1:], cell * 8 // bits]
-        for part, first, end in zip(join.joins, starts, ends, strict=True):
-            channels = np.arange(self.network.maps[part].shape.channels)
-            offset, span = first * bits // 8, (end - first) * bits // 8
-            if part in self.places:
-                raise CompileError(f"'{part}' is a part of two joined maps")
-            self.places[part] = Place(part, storage, fmap.qparams, channels, offset, span, (1, 1))
+        return np.concatenate(positions), [*starts, start]

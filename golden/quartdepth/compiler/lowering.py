@@ -43,6 +43,7 @@ class Lowerable(QLayer, ABC):
     on_mxu: ClassVar[bool] = False  # it has products
     leads: ClassVar[bool] = False  # it runs tile by tile with the layers that read it, if all of them `follow`
     packs: ClassVar[bool] = False  # pixels of its map may share a word
+    alike: ClassVar[bool] = False  # all its maps lie in their cells in one way
 
     @abstractmethod
     def work(self, layout: Layout, config: ChipConfig) -> Work | None:
@@ -65,6 +66,11 @@ class Lowerable(QLayer, ABC):
     def factors(self) -> Factors | None:
         """Parameters by output channel, if it has any."""
         return None
+
+    @property
+    def aligned(self) -> tuple[str, ...]:
+        """Its maps whose channels must lie in their cells in one way."""
+        return (self.name, *self.sources) if self.alike else ()
 
     def fitted(self) -> Lowerable:
         """The same layer in the form that the array takes."""

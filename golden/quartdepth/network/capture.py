@@ -115,7 +115,8 @@ class Capture:
             output = self.view(self.values[str(results[0])])
             whole = self._whole(self.shapes[output.fmap])
             if not torch.equal(output.index.flatten(), whole.flatten()):
-                raise GraphError(f"it is no map '{output.fmap}', whole and in order [1,C,H,W]")
+                output = View(self.whole_map(output), output.index)
+                whole = self._whole(self.shapes[output.fmap])
         except GraphError as error:
             raise GraphError(f"the output: {error}") from None
         if not self.layers:
@@ -155,6 +156,10 @@ class Capture:
         elif node.kwargs:
             value = node.kwargs.get(node.target._schema.arguments[i].name, default)  # type: ignore[union-attr]
         return self.values[value.name] if isinstance(value, Node) else value
+
+    def list(self, node: Node, i: int) -> list[Any]:
+        """The argument at place i, a list of values."""
+        return [self.values[n.name] if isinstance(n, Node) else n for n in self.arg(node, i)]
 
     def constant(self, node: Node, i: int) -> Any:
         """A weight or the like: a tensor that does not depend on the input, or None."""

@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.layer import QLayer, QMaps, Quantising, apply, finish, read
-from triptych.golden.quartdepth.network.ops.add import QAdd
+from triptych.golden.quartdepth.network.ops._sum import QAdd
 from triptych.golden.quartdepth.network.ops.requantise import Requantise
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMap, Scale, fixed_point, uniform_qparams
 
@@ -76,6 +76,8 @@ GELU_TERMS = (Term(gain=1.0, scale=1.0),)
 class QPointwise(Lowerable):
     """`Y = sat32(rs((A + add) * multiplier, shift))`, the function's argument; `V = clamp(rs(F(sat16(Y)) * out) +
     output zero + offset, lo, hi)`, then the output's encoder. function: GELU or EXP2N of docs/numerics.md."""
+
+    alike = True
 
     source: str
     add: int

@@ -88,6 +88,10 @@ class QProduct(Lowerable):
         return finish(maps, self.name, y, self.lo, self.hi, self.residual, self.fraction)
 
     @property
+    def aligned(self) -> tuple[str, ...]:
+        return () if self.residual is None else (self.name, self.residual.source)
+
+    @property
     def factors(self) -> Factors:
         return Factors(self.multiplier, self.shift)
 

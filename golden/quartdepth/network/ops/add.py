@@ -9,50 +9,41 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from triptych.golden.quartdepth.arithmetic.numerics import Ints
-from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.compiler import microcode
-from triptych.golden.quartdepth.compiler.job_work import JobWork
-from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
-from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
-from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import (
     Activation,
     FloatLayer,
     Maps,
     Observe,
     QLayer,
-    QMaps,
     Quantising,
-    apply,
-    finish,
-    read,
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
-from triptych.golden.quartdepth.network.ops.requantise import rescaling
-from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Residual, Scale, fixed_point
+from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops._sum import QAdd
+from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
 
 aten = torch.ops.aten
 
 
 @dataclass(frozen=True, eq=False)
 class Add(FloatLayer):
-    """A sum that could not be fused, then ReLU."""
+    """A sum that could not be fused, or a difference (minus), then ReLU."""
 
     reads = ("source", "other")
 
     source: str
     other: str
     relu: bool = False
+    minus: bool = False
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
-        y = maps[self.source] + maps[self.other]
+        y = maps[self.source] + (-maps[self.other] if self.minus else maps[self.other])
         return y.relu() if self.relu else y
 
     def into(self, before: FloatLayer) -> FloatLayer | None:
-        if self.source == self.other:
+        if self.source == self.other or self.minus:
             return None
         merged = before.with_residual(self.other if before.name == self.source else self.source)
         return merged.with_activation(Activation.RELU) if merged is not None and self.relu else merged
@@ -72,40 +63,11 @@ class Add(FloatLayer):
         qparams, (unit, fraction) = q.qparams(self.source), q.unit(self.name, *self.sources)
         scale = fixed_point(min(qparams.scale / unit, LARGEST_FACTOR), f"'{self.name}': the rescaling")
         residual = q.residual(self.other, self.name, unit)
+        if self.minus:
+            negative = Scale(-residual.scale.multiplier, residual.scale.shift)
+            residual = replace(residual, scale=negative)
         lo, hi = q.limits(self.name, self.relu)
         return [QAdd(self.name, self.source, -qparams.zero, scale, lo, hi, residual, fraction)]
-
-
-@dataclass(frozen=True, eq=False)
-class QAdd(Lowerable):
-    """`Y = sat32(rs((A + add) * multiplier, shift))` and the residual in units of `2^-fraction`;
-    `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`, then the output's encoder."""
-
-    reads = ("source", "residual")
-
-    source: str
-    add: int
-    scale: Scale
-    lo: int
-    hi: int
-    residual: Residual
-    fraction: int = 0
-
-    def run(self, maps: QMaps) -> Ints:
-        y = apply(read(maps, self.source) + self.add, self.scale)
-        return finish(maps, self.name, y, self.lo, self.hi, self.residual, self.fraction)
-
-    def mode(self, layout: Layout) -> str:
-        return "vector"
-
-    def work(self, layout: Layout, config: ChipConfig) -> JobWork:
-        output = layout.places[self.name]
-        source, other = alike(self.name, layout, output, self.source, self.residual.source)
-        return JobWork(self, elementwise(output, source, other))
-
-    def program(self, maps: FeatureMaps, slots: Slots) -> Program:
-        word = rescaling(maps, slots, self.name, self.source, self.add, self.scale, self.lo, self.hi)
-        return microcode.program({**word, **microcode.add(self.residual, self.fraction, maps, slots)})
 
 
 def capture(c: Capture, node: Node) -> View:
@@ -117,23 +79,24 @@ def capture(c: Capture, node: Node) -> View:
     if len(views) == 1:
         (value,) = (v for v in values if not isinstance(v, View))
         return _with_constant(c, node, views[0], value)
-    a, b = same_pixels(c, *(c.view(v) for v in values))
-    return c.add_alike(Add(c.name(node), a.fmap, b.fmap), a)
+    a, b = (c.view(v) for v in values)
+    name = c.name(node)
+    view, one, two = matched(c, a, b, name)
+    c.add(Add(name, one, two))
+    return View(name, view.index)
 
 
-def same_pixels(c: Capture, a: View, b: View) -> tuple[View, View]:
-    """Two views that show their maps in one way, of maps of one shape; parts of maps are made maps."""
-    if torch.equal(a.index, b.index) and c.shapes[a.fmap] == c.shapes[b.fmap]:
-        return a, b
-    what = "the operands must show the same pixels in the same order"
-    if a.index.shape != b.index.shape:
-        raise GraphError(f"{what}, not {list(a.index.shape)} and {list(b.index.shape)}")
-    try:
-        names = [c.whole_map(v) for v in (a, b)]
-    except GraphError:
-        raise GraphError(what) from None
-    one, two = (View(name, c.whole(name)) for name in names)
-    return one, two
+def subtract(c: Capture, node: Node) -> View:
+    """aten.sub of two views, or of a tensor of its shape from a view."""
+    a, b = (c.arg(node, i) for i in range(2))
+    if c.arg(node, 2, 1) != 1 or not isinstance(a, View):
+        raise Declined("a sum must not be weighted")
+    if not isinstance(b, View):
+        return _with_constant(c, node, a, -b if isinstance(b, Tensor) else b)
+    name = c.name(node)
+    view, one, two = matched(c, a, b, name)
+    c.add(Add(name, one, two, minus=True))
+    return View(name, view.index)
 
 
 def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:
@@ -179,18 +142,23 @@ class _Sum(nn.Module):
             return a + b
         if self.kind == 1:
             return (a.relu() + b.relu()).relu()
+        if self.kind == 3:
+            return a - b.relu()
+        if self.kind == 4:
+            return a + b.mean((2, 3), keepdim=True)
         return a.relu() + self.table
 
 
 def example(rng: random.Random) -> Example:
-    """Fused, of its own, or with a constant."""
+    """Fused, of its own, with a constant, a difference, a map and a value a channel."""
     shape = (rng.randint(1, 9), rng.randint(1, 9))
-    return Example(_Sum(rng.choice([1, 7, 16]), shape, rng.randint(0, 2)), (3, *shape))
+    return Example(_Sum(rng.choice([1, 7, 16]), shape, rng.randint(0, 4)), (3, *shape))
 
 
 OPERATION = Operation(
     title="Sum of two maps",
-    forms="`add` of two maps of one shape, or of a map and a constant of its shape; followed by ReLU at no cost",
+    forms="`add`, `sub` of two maps of one shape, of a map and a value a channel or a pixel, or of a map and a "
+    "constant of its shape; followed by ReLU at no cost",
     widths="INT8, UINT4 or TABLE4 into any; rounded once, behind six more bits",
     mapping="second operand of the later of the convolutions that make the two, if nothing else reads that one; else a "
     "VECTOR of one microword. A constant is data of the image",
@@ -198,7 +166,12 @@ OPERATION = Operation(
     "concatenation",
     cost="none; by itself ceil(channels / C) cycles of the VPU a pixel",
     example=example,
-    aten={aten.add.Tensor: capture, aten.add_.Tensor: capture},
+    aten={
+        aten.add.Tensor: capture,
+        aten.add_.Tensor: capture,
+        aten.sub.Tensor: subtract,
+        aten.sub_.Tensor: subtract,
+    },
     floats=(Add,),
     integers=(QAdd,),
     rewrites=((Stage.SPLIT, join_constants),),

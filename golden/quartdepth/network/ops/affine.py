@@ -87,11 +87,29 @@ def _by_channel(c: Capture, node: Node) -> tuple[View, Tensor, bool]:
 def scale(c: Capture, node: Node) -> View:
     """aten.mul or aten.div by a number or one a channel."""
     view, value, first = _by_channel(c, node)
-    divide = node.target is aten.div.Tensor
+    divide = node.target in (aten.div.Tensor, aten.div_.Tensor, aten.div.Scalar)
     if divide and not first:
         raise Declined("nothing can be divided by a map")
     gain = 1.0 / value if divide else value
     return c.add_alike(Affine(c.name(node), view.fmap, gain, torch.zeros_like(gain)), view)
+
+
+def negative(c: Capture, node: Node) -> View:
+    """aten.neg"""
+    view = c.view(c.arg(node, 0))
+    gain = torch.full((c.shapes[view.fmap].channels,), -1.0)
+    return c.add_alike(Affine(c.name(node), view.fmap, gain, torch.zeros_like(gain)), view)
+
+
+def reversed_shift(c: Capture, node: Node) -> View:
+    """aten.rsub: a number less a map"""
+    if c.arg(node, 2, 1) != 1:
+        raise Declined("a sum must not be weighted")
+    view, value = c.view(c.arg(node, 0)), c.arg(node, 1)
+    if not isinstance(value, int | float):
+        raise Declined("a map can be taken from a number")
+    gain = torch.full((c.shapes[view.fmap].channels,), -1.0)
+    return c.add_alike(Affine(c.name(node), view.fmap, gain, torch.full_like(gain, float(value))), view)
 
 
 def shift(c: Capture, node: Node) -> View:
@@ -99,7 +117,7 @@ def shift(c: Capture, node: Node) -> View:
     if c.arg(node, 2, 1) != 1:
         raise Declined("a sum must not be weighted")
     view, value, first = _by_channel(c, node)
-    minus = node.target is aten.sub.Tensor
+    minus = node.target in (aten.sub.Tensor, aten.sub_.Tensor, aten.sub.Scalar)
     gain = torch.full_like(value, 1.0 if first or not minus else -1.0)
     offset = -value if minus and first else value
     return c.add_alike(Affine(c.name(node), view.fmap, gain, offset), view)
@@ -153,7 +171,8 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Factor and offset by channel",
-    forms="`batch_norm` with running statistics; `mul`, `div`, `add`, `sub` by a number or by one a channel",
+    forms="`batch_norm` with running statistics; `mul`, `div`, `add`, `sub`, `rsub`, `neg` by a number or by one a "
+    "channel",
     widths="as the layer that it becomes part of",
     mapping="into weights and bias of the layer before, if nothing else reads that layer's map; else into those of all "
     "layers behind, if none of them pads an offset; else a depthwise convolution that has one tap",
@@ -168,6 +187,16 @@ OPERATION = Operation(
         aten.div.Tensor: scale,
         aten.add.Tensor: shift,
         aten.sub.Tensor: shift,
+        aten.add_.Tensor: shift,
+        aten.sub_.Tensor: shift,
+        aten.mul_.Tensor: scale,
+        aten.div_.Tensor: scale,
+        aten.mul.Scalar: scale,
+        aten.div.Scalar: scale,
+        aten.add.Scalar: shift,
+        aten.sub.Scalar: shift,
+        aten.rsub.Scalar: reversed_shift,
+        aten.neg.default: negative,
     },
     floats=(Affine,),
     rewrites=((Stage.AFFINE, fold),),

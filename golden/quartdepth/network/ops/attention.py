@@ -231,7 +231,7 @@ def softmax(c: Capture, node: Node) -> Scores:
 def sdpa(c: Capture, node: Node) -> View:
     """aten.scaled_dot_product_attention without mask."""
     q, k, v = (c.view(c.arg(node, i)) for i in range(3))
-    if len(node.args) > 3 or set(node.kwargs) - {"scale"}:
+    if c.arg(node, 3) is not None or float(c.arg(node, 4, 0.0)) or c.arg(node, 5, False):
         raise GraphError("attention must have no mask, no dropout and not be causal")
     factor: Any = node.kwargs.get("scale")
     return _attention(c, node, q, k, v, q.index.shape[-1] ** -0.5 if factor is None else float(factor))

@@ -57,6 +57,8 @@ class ChannelScale(FloatLayer):
 class QChannelScale(Lowerable):
     """By channel `V = clamp(sat32(rs((A + add) * multiplier, shift)) + output zero, lo, hi)`, then encoded."""
 
+    alike = True
+
     source: str
     add: int
     multiplier: NDArray[np.int16]

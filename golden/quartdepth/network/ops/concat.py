@@ -17,7 +17,9 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
+from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.requantise import requantised
+from triptych.golden.quartdepth.network.ops.resize import Resample
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 
 aten = torch.ops.aten
@@ -75,14 +77,60 @@ class QConcat(Lowerable):
 
 
 def capture(c: Capture, node: Node) -> View:
-    """aten.cat of maps along channels."""
-    values = [c.values[n.name] for n in node.args[0]]  # type: ignore[union-attr,index]
-    if c.arg(node, 1, 0) not in (1, -3) or not all(isinstance(v, View) and v.index.ndim == 4 for v in values):
-        raise Declined("maps can be concatenated along channels only")
-    sources = tuple(c.whole_map(v) for v in values)
-    first = c.shapes[sources[0]]
-    shape = replace(first, channels=sum(c.shapes[s].channels for s in sources))
-    return c.add(Concat(c.name(node), sources), shape)
+    """aten.cat of views along channels, or of maps along rows or columns."""
+    values = c.list(node, 0)
+    if not all(isinstance(v, View) for v in values):
+        raise Declined("maps can be concatenated, not a map and a constant")
+    axis = int(c.arg(node, 1, 0)) % values[0].index.ndim
+    return _joined(c, c.name(node), values, axis)
+
+
+def stack(c: Capture, node: Node) -> View:
+    """aten.stack: concatenation along a new axis"""
+    values = c.list(node, 0)
+    if not all(isinstance(v, View) for v in values):
+        raise Declined("maps can be stacked, not a map and a constant")
+    axis = int(c.arg(node, 1, 0)) % (values[0].index.ndim + 1)
+    return _joined(c, c.name(node), [View(v.fmap, v.index.unsqueeze(axis)) for v in values], axis)
+
+
+def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
+    if len(values) == 1:
+        return values[0]
+    four = values[0].index.ndim == 4
+    if four and axis in (2, 3):
+        return _beside(c, name, values, axis)
+    if four and axis == 1:
+        values = [View(made, c.whole(made)) for made in map(c.whole_map, values)]
+    pixels = [v.index // c.shapes[v.fmap].channels for v in values]
+    first = pixels[0].narrow(axis, 0, 1)
+    size = c.shapes[values[0].fmap]
+    for v, p in zip(values, pixels, strict=True):
+        held = c.shapes[v.fmap]
+        same = (held.height, held.width) == (size.height, size.width)
+        if not same or not torch.equal(first.expand(p.shape), p):
+            raise Declined("maps can be concatenated along channels, rows or columns only")
+    shape = replace(size, channels=sum(c.shapes[v.fmap].channels for v in values))
+    made = c.add(Concat(name, tuple(v.fmap for v in values)), shape)
+    parts, before = [], 0
+    for v, p in zip(values, pixels, strict=True):
+        count = c.shapes[v.fmap].channels
+        parts.append(p * shape.channels + before + v.index % count)
+        before += count
+    return View(made.fmap, torch.cat(parts, axis))
+
+
+def _beside(c: Capture, name: str, values: list[View], axis: int) -> View:
+    """Maps along rows or columns, two at a time."""
+    names = [c.whole_map(v) for v in values]
+    whole = names[0]
+    for n, other in enumerate(names[1:], 1):
+        one, two = (s.height if axis == 2 else s.width for s in (c.shapes[whole], c.shapes[other]))
+        first, second = [*range(one), *[0] * two], [*[0] * one, *range(two)]
+        weights = [(1.0, 0.0)] * one + [(0.0, 1.0)] * two
+        own = name if n == len(names) - 1 else f"{name}.{n}"
+        whole = c.add(Resample(own, whole, axis, Taps(tuple(first), tuple(second), tuple(weights)), other)).fmap
+    return View(whole, c.whole(whole))
 
 
 def flatten(graph: FloatGraph) -> FloatGraph:
@@ -103,32 +151,39 @@ def flatten(graph: FloatGraph) -> FloatGraph:
 
 
 class _Joined(nn.Module):
-    def __init__(self, widths: tuple[int, int]) -> None:
+    def __init__(self, widths: tuple[int, int], kind: int) -> None:
         super().__init__()
+        self.kind = kind
         self.one, self.two = (nn.Conv2d(3, width, 1) for width in widths)
         self.last = nn.Conv2d(sum(widths) + 3, 5, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.last(torch.cat([torch.cat([self.one(x), self.two(x).relu()], 1), x], 1))
+        one, two = self.one(x), self.two(x).relu()
+        if self.kind == 1:
+            one = torch.cat([one, one.relu()], 3)[:, :, :, : x.shape[3]]
+        if self.kind == 2:
+            one = nn.functional.avg_pool2d(torch.stack([one, one.relu()], 4).flatten(3), (1, 2))
+        y: Tensor = self.last(torch.cat([torch.cat([one, two], 1), x], 1))
         return y
 
 
 def example(rng: random.Random) -> Example:
-    """Two convolutions and the photo, nested."""
-    return Example(_Joined((rng.choice([1, 7, 8, 20]), rng.choice([3, 16]))), (3, rng.randint(2, 9), rng.randint(2, 9)))
+    """Two convolutions and the photo, nested; columns side by side, or woven."""
+    module = _Joined((rng.choice([1, 7, 8, 20]), rng.choice([3, 16])), rng.choice([0, 0, 1, 2]))
+    return Example(module, (3, rng.randint(2, 9), rng.randint(2, 9)))
 
 
 OPERATION = Operation(
     title="Concatenation",
-    forms="`cat` of maps along channels; nested ones become one",
+    forms="`cat`, `stack` of maps along channels, nested ones become one; along rows or columns",
     widths="any; all parts have the result's code",
     mapping="no instruction: every part is written into its range of the cells. What others read too is converted by "
-    "the VPU (`Requantise`)",
-    limits="along channels alone; a map is part of one concatenation; a depthwise or elementwise layer cannot read one "
+    "the VPU (`Requantise`). Along rows or columns: as a resize that copies",
+    limits="a map is part of one concatenation; a depthwise or elementwise layer cannot read one "
     "whose parts do not fill whole groups of lanes",
     cost="none",
     example=example,
-    aten={aten.cat.default: capture},
+    aten={aten.cat.default: capture, aten.concat.default: capture, aten.stack.default: stack},
     floats=(Concat,),
     integers=(QConcat,),
     rewrites=((Stage.JOIN, flatten),),

@@ -11,7 +11,10 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
 from triptych.golden.quartdepth.network.ops.resize import along_axes
+
+MOST_STRIDE = 7
 
 
 def shows(c: Capture, view: View) -> str | None:
@@ -26,11 +29,10 @@ def shows(c: Capture, view: View) -> str | None:
         torch.equal(one.expand_as(channels), whole)
         for one, whole in zip(chosen, (channels, rows, columns), strict=True)
     ):
-        return None
+        return _woven(c, view.fmap, channels, rows, columns)
     source = view.fmap
     kept, y, x = (one.flatten().tolist() for one in chosen)
-    count = sum(name.startswith(f"{source}.part") for name in c.shapes)
-    name = f"{source}.part{count}"
+    name = _name(c, source)
     sizes = ((y, shape.height), (x, shape.width))
     axes = [None if at == list(range(size)) else Taps.copies(at) for at, size in sizes]
     whole = kept == list(range(shape.channels))
@@ -40,6 +42,36 @@ def shows(c: Capture, view: View) -> str | None:
     weight = torch.zeros(len(kept), shape.channels, 1, 1)
     weight[torch.arange(len(kept)), torch.tensor(kept)] = 1.0
     return c.add(Conv2d(name, source, weight, torch.zeros(len(kept)))).fmap
+
+
+def _woven(c: Capture, source: str, channels: Tensor, rows: Tensor, columns: Tensor) -> str | None:
+    """Channels laid out as squares of pixels, or squares of pixels as channels; None if it is neither."""
+    shape = c.shapes[source]
+    out, height, width = channels.shape
+    if height % shape.height == 0 and width % shape.width == 0:
+        ry, rx = height // shape.height, width // shape.width
+        y, x = torch.arange(height)[:, None] // ry, torch.arange(width) // rx
+        cells = channels.unflatten(2, (shape.width, rx)).unflatten(1, (shape.height, ry)).transpose(2, 3)
+        first = cells[:, :1, :1]
+        if ((rows == y).all() and (columns == x).all()) and torch.equal(first.expand_as(cells), cells):
+            weight = torch.zeros(shape.channels, out, ry, rx)
+            o, i, j = torch.meshgrid(*(torch.arange(n) for n in (out, ry, rx)), indexing="ij")
+            weight[first[:, 0, 0], o, i, j] = 1.0
+            return c.add(ConvTranspose2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap
+    if shape.height % height == 0 and shape.width % width == 0:
+        ry, rx = shape.height // height, shape.width // width
+        dy, dx = rows - ry * torch.arange(height)[:, None], columns - rx * torch.arange(width)
+        inside = (dy >= 0) & (dy < ry) & (dx >= 0) & (dx < rx)
+        same = all(torch.equal(v[:, :1, :1].expand_as(v), v) for v in (channels, dy, dx))
+        if inside.all() and same and max(ry, rx) <= MOST_STRIDE:
+            weight = torch.zeros(out, shape.channels, ry, rx)
+            weight[torch.arange(out), channels[:, 0, 0], dy[:, 0, 0], dx[:, 0, 0]] = 1.0
+            return c.add(Conv2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap
+    return None
+
+
+def _name(c: Capture, source: str) -> str:
+    return f"{source}.part{sum(name.startswith(f'{source}.part') for name in c.shapes)}"
 
 
 class _Parts(nn.Module):
@@ -59,6 +91,10 @@ class _Parts(nn.Module):
             y = one.relu() + two
         elif self.kind == 3:
             y = y.flip(3)
+        elif self.kind == 5:
+            y = y.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+        elif self.kind == 6:
+            y = y.unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1).flatten(3)
         else:
             y = y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
         z: Tensor = self.last(y)
@@ -66,9 +102,9 @@ class _Parts(nn.Module):
 
 
 def example(rng: random.Random) -> Example:
-    """Cropped, strided, chunked, flipped, channels shuffled."""
+    """Cropped, strided, chunked, flipped, channels shuffled, squares of pixels as channels and back."""
     shape = (3, 2 * rng.randint(1, 4), 2 * rng.randint(1, 4))
-    module = _Parts(rng.randrange(5), 2 * rng.choice([1, 4, 9]))
+    module = _Parts(rng.randrange(7), 2 * rng.choice([1, 4, 9]))
     with torch.no_grad():
         module(torch.zeros(1, *shape))
     return Example(module, shape)
@@ -79,7 +115,8 @@ OPERATION = Operation(
     forms="`slice`, `chunk`, `split`, `flip`, `roll` of rows, columns or channels, and permutations of channels, where "
     "a map is needed",
     widths="INT8, UINT4 or TABLE4 into any",
-    mapping="rows and columns as a resize that copies; channels as a 1x1 convolution with one weight an output",
+    mapping="rows and columns as a resize that copies; channels as a 1x1 convolution with one weight an output; "
+    "squares of pixels that become channels, or channels that become squares, as a convolution of their size",
     limits="rows, columns and channels are chosen apart from one another: nothing turned; not of attention's sequences",
     cost="as a resize; as a 1x1 convolution",
     example=example,

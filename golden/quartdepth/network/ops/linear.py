@@ -17,26 +17,46 @@ aten = torch.ops.aten
 
 def capture(c: Capture, node: Node) -> View:
     """aten.linear: the last axis must be all channels of a pixel."""
-    tokens, pixels = c.tokens(c.arg(node, 0))
     weight, bias = c.constant(node, 1), c.constant(node, 2)
     bias = torch.zeros(len(weight)) if bias is None else bias
+    view = c.view(c.arg(node, 0))
+    shape = c.shapes[view.fmap]
+    if len(shape) > 1 and view.index.numel() == view.index.shape[-1] == len(shape) * shape.channels:
+        return _whole(c, node, view, weight, bias)
+    tokens, pixels = c.tokens(view)
     return c.add_tokens(Conv2d(c.name(node, 1), tokens.fmap, weight[:, :, None, None], bias), tokens, pixels)
 
 
+def _whole(c: Capture, node: Node, view: View, weight: Tensor, bias: Tensor) -> View:
+    """Over all elements of a map: a convolution of its size."""
+    shape = c.shapes[view.fmap]
+    by_element = torch.empty_like(weight)
+    by_element[:, view.index.flatten()] = weight
+    kernel = by_element.unflatten(1, (shape.height, shape.width, shape.channels)).permute(0, 3, 1, 2).contiguous()
+    made = c.add(Conv2d(c.name(node, 1), view.fmap, kernel, bias))
+    return View(made.fmap, torch.arange(len(weight)).reshape(*view.index.shape[:-1], -1))
+
+
 class _Tokens(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, elements: int) -> None:
         super().__init__()
+        self.whole = nn.Linear(elements, outputs) if elements else None
         self.layer = nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.whole is not None:
+            return self.whole(x.flatten(1)).unflatten(1, (-1, 1, 1))
         y: Tensor = self.layer(x.flatten(2).transpose(1, 2))
         return y.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 def example(rng: random.Random) -> Example:
-    """Over all pixels."""
+    """Over each pixel, or over the whole map."""
     shape = (rng.choice([1, 3, 8, 17]), rng.randint(1, 9), rng.randint(1, 9))
-    return Example(_Tokens(shape[0], rng.choice([1, 5, 16, 33])), shape)
+    if rng.random() < 0.3:
+        shape = (3, rng.randint(1, 5), rng.randint(1, 5))
+        return Example(_Tokens(3, rng.choice([5, 16]), shape[0] * shape[1] * shape[2]), shape)
+    return Example(_Tokens(shape[0], rng.choice([1, 5, 16, 33]), 0), shape)
 
 
 OPERATION = Operation(
@@ -44,7 +64,7 @@ OPERATION = Operation(
     forms="`linear` over the channels of pixels or tokens; followed by a sum with another map, ReLU or GELU at no cost",
     widths="as a convolution",
     mapping="a 1x1 convolution",
-    limits="the last axis must be all channels of a pixel",
+    limits="the last axis must be all channels of a pixel, or all elements of a map of at most 15 x 15",
     cost="ceil(channels / step) cycles a pixel and column tile",
     example=example,
     aten={aten.linear.default: capture},

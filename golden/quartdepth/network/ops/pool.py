@@ -12,11 +12,14 @@ from torch.fx import Node
 from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
+from triptych.golden.quartdepth.network.ops._operands import matched
 from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.add import Add
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.resize import Resample
 
 aten = torch.ops.aten
+MOST_PARTS = 16
 Window = Sequence[int | None]  # positions; None: zero
 
 
@@ -140,6 +143,37 @@ def mean(c: Capture, node: Node) -> View:
     raise Declined("a mean must be over all pixels, or over all channels of a pixel")
 
 
+def total(c: Capture, node: Node) -> View:
+    """aten.sum over all channels of a pixel, or over a few parts of a tensor, one after the other."""
+    view = c.view(c.arg(node, 0))
+    dims, keep = c.arg(node, 1), bool(c.arg(node, 2, False))
+    ndim = view.index.ndim
+    if not dims or len(dims) != 1:
+        raise Declined("a sum must be over one axis")
+    axis, name = int(dims[0]) % ndim, c.name(node)
+    parts = view.index.unbind(axis)
+    shape = c.shapes[view.fmap]
+    ordered = torch.arange(shape.channels).reshape([-1 if d == axis else 1 for d in range(ndim)])
+    pixels = view.index.narrow(axis, 0, 1)
+    if (
+        len(parts) == shape.channels
+        and torch.equal(pixels + ordered, view.index)
+        and bool((pixels % shape.channels == 0).all())
+    ):
+        made = c.add(Conv2d(name, view.fmap, torch.ones(1, shape.channels, 1, 1), torch.zeros(1)))
+        index = pixels // shape.channels
+        return View(made.fmap, index if keep else index.squeeze(axis))
+    if len(parts) > MOST_PARTS:
+        raise Declined(f"a sum must be over the channels of a pixel, or over at most {MOST_PARTS} parts")
+    made = View(view.fmap, parts[0])
+    for n, part in enumerate(parts[1:], 1):
+        own = name if n == len(parts) - 1 else f"{name}.{n}"
+        shown, one, two = matched(c, made, View(view.fmap, part), own)
+        c.add(Add(own, one, two))
+        made = View(own, shown.index)
+    return View(made.fmap, made.index.unsqueeze(axis)) if keep else made
+
+
 def _product(shape: Sequence[int], axes: Sequence[int]) -> int:
     out = 1
     for axis in axes:
@@ -150,11 +184,17 @@ def _product(shape: Sequence[int], axes: Sequence[int]) -> int:
 class _Pooled(nn.Module):
     def __init__(self, channels: int, pool: nn.Module | None) -> None:
         super().__init__()
-        self.first, self.pool, self.last = nn.Conv2d(3, channels, 1), pool, nn.Conv2d(channels, 4, 1)
+        self.first, self.pool = nn.Conv2d(3, channels, 1), pool
+        self.last = nn.Conv2d(channels if pool is not None or channels % 2 else 2 + channels // 2, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(x)
-        y = y.mean((2, 3), keepdim=True) if self.pool is None else self.pool(y)
+        if self.pool is not None:
+            y = self.pool(y)
+        elif y.shape[1] % 2:
+            y = y.mean((2, 3), keepdim=True)
+        else:
+            y = torch.cat([y.mean(1, keepdim=True), y.sum(1, keepdim=True), y.unflatten(1, (2, -1)).sum(1)], 1)
         z: Tensor = self.last(y)
         return z
 
@@ -174,8 +214,9 @@ def example(rng: random.Random) -> Example:
 
 
 OPERATION = Operation(
-    title="Average pool",
-    forms="`avg_pool2d`, `adaptive_avg_pool2d`, `mean` over all pixels or over the channels of each",
+    title="Average pool, sums",
+    forms="`avg_pool2d`, `adaptive_avg_pool2d`, `mean` over all pixels or over the channels of each, `sum` over the "
+    "channels of each or over a few parts",
     widths="INT8, UINT4 or TABLE4 into any; rounded once a stage",
     mapping="an axis after the other, each in stages of a resize that sums two: pairs, then pairs of pairs; a mean of "
     "channels is a 1x1 convolution",
@@ -187,5 +228,6 @@ OPERATION = Operation(
         aten.adaptive_avg_pool2d.default: adaptive,
         aten._adaptive_avg_pool2d.default: adaptive,
         aten.mean.dim: mean,
+        aten.sum.dim_IntList: total,
     },
 )

@@ -22,7 +22,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising, finish, read
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._operands import matched
-from triptych.golden.quartdepth.network.ops.add import QAdd
+from triptych.golden.quartdepth.network.ops._sum import QAdd
 from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale, fixed_point
 
 aten = torch.ops.aten
@@ -106,6 +106,8 @@ def _combined(name: str, one: str, by: float, two: str, times: float, q: Quantis
 class QSquare(Lowerable):
     """`Y = sat32(rs(sat16(A << left)^2, right))` of a map with zero point 0, and the residual in units of
     `2^-fraction`; `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`, then the output's encoder."""
+
+    alike = True
 
     reads = ("source", "residual")
 

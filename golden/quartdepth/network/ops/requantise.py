@@ -25,6 +25,8 @@ from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fi
 class Requantise(Lowerable):
     """`Y = sat32(rs((A + add) * multiplier, shift))`; `V = clamp(Y + output zero, lo, hi)`, then encoded."""
 
+    alike = True
+
     source: str
     add: int
     scale: Scale

@@ -97,6 +97,8 @@ class QResample(Lowerable):
     `V = clamp(rs(Z, fraction) + output zero, lo, hi)`, then encoded. Without B where far_m[p] is zero.
     """
 
+    alike = True
+
     reads = ("source", "other")
 
     source: str

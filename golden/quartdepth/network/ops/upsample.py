@@ -79,6 +79,8 @@ class QUpsample(Lowerable):
     neighbour (at the edge A itself), then encoded.
     """
 
+    alike = True
+
     source: str
     axis: int
     add: int

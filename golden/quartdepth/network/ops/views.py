@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
@@ -31,10 +32,15 @@ def rearrange(c: Capture, node: Node) -> Any:
     """The operator itself, on the indices."""
     view = c.view(c.arg(node, 0))
     # the indices' strides are not the tensor's: what is a view of that one may not be one of them
-    result = node.target(view.index.contiguous(), *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    args, kwargs = map_arg((node.args[1:], node.kwargs), lambda n: _index(c.values[n.name]))
+    result = node.target(view.index.contiguous(), *args, **kwargs)  # type: ignore[operator]
     if isinstance(result, Tensor):
         return View(view.fmap, result)
     return [View(view.fmap, r) for r in result]
+
+
+def _index(value: Any) -> Any:
+    return value.index if isinstance(value, View) else value
 
 
 def same(c: Capture, node: Node) -> Any:
