@@ -11,9 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
-from triptych.golden.quartdepth.chip.codec import Instruction
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
-from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Format, Opcode, Space, Trap
+from triptych.golden.quartdepth.chip.isa import (
+    ENGINE_OF,
+    Destination,
+    Engine,
+    Format,
+    Multiply,
+    Opcode,
+    Side,
+    SourceA,
+    Space,
+    Trap,
+)
 from triptych.golden.quartdepth.chip.machine import Machine, Retired
 from triptych.golden.quartdepth.chip.memory import Memory as ChipMemory
 from triptych.golden.quartdepth.chip.state import Target
@@ -253,6 +264,19 @@ def test_effects_are_what_the_machine_writes() -> None:
     run_on_machine(compiled, random_codes(compiled.network, 0), check)
     assert (Opcode.VECTOR, Memory.SPAD, True) in seen
     assert (Opcode.STORE, Memory.DRAM, True) in seen
+
+
+@pytest.mark.parametrize(
+    ("word", "reads"),
+    [({"side": Side.ADD_B}, True), ({"side": Side.MAX_B}, True), ({"mul": Multiply.B, "side": Side.SCALE_F}, True),
+     ({"mul": Multiply.IMM, "side": Side.SCALE_F}, False), ({}, False)],
+)  # fmt: skip
+def test_effects_know_every_use_of_the_second_stream(word: dict[str, int], reads: bool) -> None:
+    config = chip_config("tiny")
+    fields = {"prog_len": 1, "h": 1, "w": 1, "n": config.cols, "block": 1, "b": 4 * config.depth, "d": 8 * config.depth}
+    microword = Microword({"src_a": SourceA.SPAD, "dst": Destination.INT8, **word}).encode()
+    effects = effects_of(Instruction(Opcode.VECTOR, fields), (microword,), config)
+    assert (4 in effects.reads[Memory.SPAD]) is reads
 
 
 def test_effects_are_all_that_an_instruction_reads() -> None:

@@ -20,6 +20,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Reduce,
     Side,
     SourceA,
+    reads_b,
 )
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def uses_a(w: Microword) -> bool:
 
 
 def uses_b(w: Microword) -> bool:
-    return w["kind"] == Kind.VECTOR and (w["side"] in (Side.ADD_B, Side.MAX_B) or w["mul"] == Multiply.B)
+    return reads_b(w["kind"], w["side"], w["mul"])
 
 
 def uses_d(w: Microword) -> bool:

@@ -109,6 +109,11 @@ class Side(IntEnum):
     MAX_B = 3
 
 
+def reads_b(kind: int, side: int, mul: int) -> bool:
+    """Whether a microword reads the second stream."""
+    return kind == Kind.VECTOR and (side in (Side.ADD_B, Side.MAX_B) or mul == Multiply.B)
+
+
 class Reduce(IntEnum):
     NONE = 0
     SUM = 1

@@ -39,6 +39,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Side,
     SourceA,
     Trap,
+    reads_b,
 )
 from triptych.golden.quartdepth.chip.memory import windows
 from triptych.golden.quartdepth.chip.program import TrapError, decode_microword
@@ -299,7 +300,7 @@ def _reads_spad(w: SimpleNamespace) -> bool:
 
 
 def _reads_b(w: SimpleNamespace) -> bool:
-    return bool(w.kind == Kind.VECTOR and (w.side in (Side.ADD_B, Side.MAX_B) or w.mul == Multiply.B))
+    return reads_b(w.kind, w.side, w.mul)
 
 
 def _uses_params(w: SimpleNamespace) -> bool:

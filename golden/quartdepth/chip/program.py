@@ -24,10 +24,10 @@ from triptych.golden.quartdepth.chip.isa import (
     Kind,
     Multiply,
     Opcode,
-    Side,
     SourceA,
     Trap,
     WeightFormat,
+    reads_b,
 )
 from triptych.golden.quartdepth.chip.memory import Memory
 
@@ -132,13 +132,13 @@ def decode_microword(data: bytes, tables: int) -> SimpleNamespace:
     if word["kind"] == Kind.VECTOR:
         reads_a = word["src_a"] == SourceA.SPAD
         _illegal(reads_a and word["fmt_a"] == Format.INT16, "source A cannot be INT16")
-        reads_b = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
-        _illegal(reads_b and word["fmt_b"] == Format.INT16, "source B cannot be INT16")
+        second = reads_b(word["kind"], word["side"], word["mul"])
+        _illegal(second and word["fmt_b"] == Format.INT16, "source B cannot be INT16")
         _illegal(word["mul"] == Multiply.B and word["fn"] != Function.IDENT, "a product with B takes no function")
         _illegal(word["fn"] in (Function.RECIP, Function.RSQRT), "RECIP and RSQRT belong to SCALAR microwords")
         used = {
             "table_a": reads_a and word["fmt_a"] == Format.TABLE4,
-            "table_b": reads_b and word["fmt_b"] == Format.TABLE4,
+            "table_b": second and word["fmt_b"] == Format.TABLE4,
             "table_e": bool(word["encode"]),
         }
         for name in used:

@@ -23,10 +23,10 @@ from triptych.golden.quartdepth.chip.isa import (
     Multiply,
     Opcode,
     Reduce,
-    Side,
     SourceA,
     Space,
     WeightFormat,
+    reads_b,
 )
 from triptych.golden.quartdepth.compiler.microcode import Program
 
@@ -188,7 +188,7 @@ def _vector(i: Instruction, program: list[Microword], config: ChipConfig) -> Eff
             reads.append(stream("a", _BITS[Format(word["fmt_a"])], lanes))
             if word["fmt_a"] == Format.TABLE4:
                 tables.add(word["table_a"])
-        if word["side"] == Side.ADD_B:
+        if reads_b(word["kind"], word["side"], word["mul"]):
             reads.append(stream("b", _BITS[Format(word["fmt_b"])], lanes))
             if word["fmt_b"] == Format.TABLE4:
                 tables.add(word["table_b"])

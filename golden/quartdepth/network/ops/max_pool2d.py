@@ -1,4 +1,4 @@
-"""Max pools, as what the VPU has: `max(a, b) = a + relu(b - a)`."""
+"""Max pools: the larger of two positions, one after the other, along an axis and then the other."""
 
 from __future__ import annotations
 
@@ -46,26 +46,20 @@ class MaxPool(FloatLayer):
         return self.source, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        """Position after position: what it is larger by, exact in the source's unit, is added; the last sum takes the
-        map's own code."""
+        """Position after position, exact in the source's unit; the last one takes the map's own code."""
         source = q.qparams(self.source)
-        shape = q.maps[self.name].shape
         here = tuple(range(len(self.windows)))
         layers: list[QLayer] = []
-        largest = ""
-        for n in range(1, len(self.windows[0])):
-            own, last = f"{self.name}.{n}", n == len(self.windows[0]) - 1
-            before = tuple(w[0] for w in self.windows) if n == 1 else here
-            tap = tuple(w[n] for w in self.windows)
-            q.maps[f"{own}.more"] = FeatureMap(shape, QParams(Format.INT8, source.scale, -128))
-            more = Taps(tap, before, ((1.0, -1.0),) * len(here))
-            layers.append(resampled(f"{own}.more", self.source, largest or None, self.axis, more, q, relu=True))
-            total = self.name if last else own
-            if not last:
-                q.maps[own] = FeatureMap(shape, QParams(Format.INT8, source.scale, _zero(source)))
-            sums = Taps(before, here, ((1.0, 1.0),) * len(here))
-            layers.append(resampled(total, largest or self.source, f"{own}.more", self.axis, sums, q))
-            largest = total
+        largest, before = "", tuple(w[0] for w in self.windows)
+        last = len(self.windows[0]) - 1
+        for n in range(1, last + 1):
+            own = self.name if n == last else f"{self.name}.{n}"
+            if n < last:
+                q.maps[own] = FeatureMap(q.maps[self.name].shape, QParams(Format.INT8, source.scale, _zero(source)))
+            both = Taps(before, tuple(w[n] for w in self.windows), ((1.0, 1.0),) * len(here))
+            other = self.source if largest else None
+            layers.append(resampled(own, largest or self.source, other, self.axis, both, q, largest=True))
+            largest, before = own, here
         return layers
 
 
@@ -152,10 +146,10 @@ OPERATION = Operation(
     title="Max pool",
     forms="`max_pool2d` of any window, stride, padding and dilation; `adaptive_max_pool2d` to a divisor of the size",
     widths="INT8, UINT4 or TABLE4 into any; exact until the last sum rounds into the map's code",
-    mapping="`max(a, b) = a + relu(b - a)`, an axis after the other: two elementwise layers (`QResample`) for each "
-    "position of the window but the first",
+    mapping="an axis after the other: an elementwise layer (`QResample`, the larger of two) for each position of the "
+    "window but the first",
     limits="not of attention's sequences",
-    cost="2 (kernel - 1) ceil(channels / C) cycles of the VPU a pixel made, an axis",
+    cost="(kernel - 1) ceil(channels / C) cycles of the VPU a pixel made, an axis",
     example=example,
     aten={
         aten.max_pool2d.default: capture,

@@ -63,9 +63,9 @@ class Resample(FloatLayer):
 
 
 def resampled(
-    name: str, source: str, other: str | None, axis: int, taps: Taps, q: Quantising, relu: bool = False
+    name: str, source: str, other: str | None, axis: int, taps: Taps, q: Quantising, largest: bool = False
 ) -> QResample:
-    """Map `name` from one map, or the second position's from another one."""
+    """Map `name` from one map, or the second position's from another one. largest: instead of their sum."""
     one, two = q.qparams(source), q.qparams(other or source)
     unit, fraction = q.unit(name, source, *([] if other is None else [other]))
 
@@ -80,11 +80,11 @@ def resampled(
     number = {pair: n for n, pair in enumerate(pairs)}
     fields = [[getattr(f[side], what) for f in factors] for side in (0, 1) for what in ("multiplier", "shift")]
     near_m, near_s, far_m, far_s = (np.array(values, dtype=np.int16) for values in fields)
-    lo, hi = q.limits(name, relu)
+    lo, hi = q.limits(name, False)
     return QResample(
         name, source, other, axis - 2, np.array(taps.first, dtype=np.int32), np.array(taps.second, dtype=np.int32),
         np.array([number[w] for w in taps.weights], dtype=np.int32), near_m, near_s, far_m, far_s, -one.zero, -two.zero,
-        fraction, lo, hi,
+        fraction, lo, hi, largest,
     )  # fmt: skip
 
 
@@ -94,7 +94,8 @@ class QResample(Lowerable):
     or of another map, with the factors of number p = `pick[o]`:
 
     `Y = sat32(rs((A + add) * near_m[p], near_s[p]))`, `Z = sat32(Y + sat32(rs((B + other_add) * far_m[p], far_s[p])))`;
-    `V = clamp(rs(Z, fraction) + output zero, lo, hi)`, then encoded. Without B where far_m[p] is zero.
+    `V = clamp(rs(Z, fraction) + output zero, lo, hi)`, then encoded. Without B where far_m[p] is zero. largest: the
+    larger of both instead of their sum.
     """
 
     alike = True
@@ -116,6 +117,7 @@ class QResample(Lowerable):
     fraction: int
     lo: int
     hi: int
+    largest: bool = False
 
     def run(self, maps: QMaps) -> Ints:
         a, b = read(maps, self.source) + self.add, read(maps, self.other or self.source) + self.other_add
@@ -125,7 +127,8 @@ class QResample(Lowerable):
         )
         near = sat32(rs(a.take(self.first, self.axis) * near_m, near_s))
         far = sat32(rs(b.take(self.second, self.axis) * far_m, far_s))
-        return finish(maps, self.name, sat32(near + far), self.lo, self.hi, fraction=self.fraction)
+        z = np.maximum(near, far) if self.largest else sat32(near + far)
+        return finish(maps, self.name, z, self.lo, self.hi, fraction=self.fraction)
 
     def mode(self, layout: Layout) -> str:
         return "vector"
@@ -170,7 +173,8 @@ class QResample(Lowerable):
         if self.far_m[pick]:
             second = self.other or self.source
             word |= {
-                "side": Side.ADD_B, "fmt_b": maps[second].qparams.format, "table_b": slots.get(second, 0),
+                "side": Side.MAX_B if self.largest else Side.ADD_B,
+                "fmt_b": maps[second].qparams.format, "table_b": slots.get(second, 0),
                 "b_add": self.other_add, "b_m": self.far_m[pick], "b_s": self.far_s[pick],
             }  # fmt: skip
         return microcode.program(word)
