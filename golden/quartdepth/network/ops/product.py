@@ -54,13 +54,17 @@ class Product(FloatLayer):
         return self.source, self.other, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        a, b = (q.qparams(name) for name in self.sources)
-        largest = _reach(a) * _reach(b)
-        drop = max((largest - 1) // HALF, 0).bit_length()
-        factor = a.scale * b.scale * 2.0**drop / q.qparams(self.name).step
-        scale = fixed_point(min(factor, LARGEST_FACTOR), f"'{self.name}': the rescaling")
-        limits = q.limits(self.name, False)
-        return [QMultiply(self.name, self.source, self.other, -a.zero, -b.zero, drop, scale, *limits)]
+        return [multiplied(self.name, self.source, self.other, q)]
+
+
+def multiplied(name: str, one: str, two: str, q: Quantising) -> QMultiply:
+    """Map `name` as the product of two maps."""
+    a, b = q.qparams(one), q.qparams(two)
+    largest = _reach(a) * _reach(b)
+    drop = max((largest - 1) // HALF, 0).bit_length()
+    factor = a.scale * b.scale * 2.0**drop / q.qparams(name).step
+    scale = fixed_point(min(factor, LARGEST_FACTOR), f"'{name}': the rescaling")
+    return QMultiply(name, one, two, -a.zero, -b.zero, drop, scale, *q.limits(name, False))
 
 
 def _reach(qparams: QParams) -> int:
