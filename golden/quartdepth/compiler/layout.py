@@ -96,19 +96,19 @@ class _Layouter:
     ) -> None:
         self.network, self.layers, self.config, self.apart, self.fold = network, layers, config, apart, fold
         self.places: dict[str, Place] = {}
+        self.wanted: dict[str, Wish] = {}
         self.joined = {layer.name: layer for layer in layers if layer.joins}
         self.parts = {part: layer for layer in self.joined.values() for part in layer.joins}
 
     def run(self) -> dict[str, Place]:
-        wanted: dict[str, Wish] = {}
         for layer in self.layers:
-            wanted.update(layer.wishes(self.config))
-        self._align(wanted)
+            self.wanted.update(layer.wishes(self.config))
+        self._align()
         for name in self.network.maps:
-            self._place(name, wanted)
+            self._place(name)
         return self.places
 
-    def _align(self, wanted: dict[str, Wish]) -> None:
+    def _align(self) -> None:
         """What meets the result of a concatenation element by element lies in cells with its gaps."""
         groups: dict[str, list[str]] = {}
         for layer in self.layers:
@@ -119,10 +119,10 @@ class _Layouter:
             positions, _ = self._join_positions(join)
             gaps = len(positions) != int(positions[-1]) + 1
             for other in groups.get(name, []) if gaps else []:
-                if other not in wanted and other not in self.parts and other not in self.joined:
-                    wanted[other] = Wish(positions)
+                if other not in self.wanted and other not in self.parts and other not in self.joined:
+                    self.wanted[other] = Wish(positions)
 
-    def _place(self, name: str, wanted: dict[str, Wish]) -> None:
+    def _place(self, name: str) -> None:
         if name in self.places:
             return
         fmap = self.network.maps[name]
@@ -132,7 +132,7 @@ class _Layouter:
         elif self.fold is not None and name in (self.fold.layer, self.fold.source):
             self.places[name] = self._folded(name, fmap, self.fold)
         else:
-            self.places[name] = self._alone(name, fmap, wanted.get(name) or Wish(np.arange(fmap.shape.channels)))
+            self.places[name] = self._alone(name, fmap, self.wanted.get(name) or Wish(np.arange(fmap.shape.channels)))
 
     def _alone(self, name: str, fmap: FeatureMap, wish: Wish) -> Place:
         px, shape = wish.patch[1], fmap.shape
@@ -168,11 +168,10 @@ class _Layouter:
         self.places[join.name] = Place(join.name, storage, fmap.qparams, positions, 0, cell, (1, 1))
         ends = [*starts[1:], cell * 8 // bits]
         for part, first, end in zip(join.joins, starts, ends, strict=True):
-            channels = np.arange(self.network.maps[part].shape.channels)
             offset, span = first * bits // 8, (end - first) * bits // 8
             if part in self.places:
                 raise CompileError(f"'{part}' is a part of two joined maps")
-            self.places[part] = Place(part, storage, fmap.qparams, channels, offset, span, (1, 1))
+            self.places[part] = Place(part, storage, fmap.qparams, self._part_positions(part), offset, span, (1, 1))
 
     def _join_positions(self, join: Lowerable) -> tuple[NDArray[np.int64], list[int]]:
         """Elements of all channels, and first elements of all parts and of what lies behind them."""
@@ -183,8 +182,17 @@ class _Layouter:
         starts: list[int] = []
         positions: list[NDArray[np.int64]] = []
         for part in join.joins:
-            count = self.network.maps[part].shape.channels
+            own = self._part_positions(part)
             starts.append(start)
-            positions.append(start + np.arange(count))
-            start += round_up(count, unit)
+            positions.append(start + own)
+            start += round_up(int(own[-1]) + 1, unit)
         return np.concatenate(positions), [*starts, start]
+
+    def _part_positions(self, part: str) -> NDArray[np.int64]:
+        """Elements of a part's channels from where it starts; attention leaves gaps between its heads."""
+        wish = self.wanted.get(part)
+        if wish is None or wish.elements:
+            return np.arange(self.network.maps[part].shape.channels)
+        if wish.patch != (1, 1):
+            raise CompileError(f"'{part}': sequences of attention can only pass through linear layers")
+        return wish.positions

@@ -34,6 +34,7 @@ from triptych.golden.quartdepth.network.layer import (
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._attention_work import AttentionWork
+from triptych.golden.quartdepth.network.ops.concat import Concat
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.qparams import FeatureMap, QuantizeError, Scale, fixed_point
 from triptych.golden.quartdepth.network.shapes import Shape
@@ -41,6 +42,7 @@ from triptych.golden.quartdepth.network.shapes import Shape
 aten = torch.ops.aten
 LOG2_E = math.log2(math.e)
 NARROW_HEAD = 16  # of the head size up to which four-bit keys save time: they lie in one word of a scratchpad
+MOST_BYTES = 400 << 10  # of queries, keys and values at a time: half the scratchpad of `paper`
 MEAN_FRACTION = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
 
 
@@ -282,27 +284,52 @@ def _patch(sequences: Tensor, shape: Shape) -> tuple[int, int]:
 
 
 def split_projections(graph: FloatGraph) -> FloatGraph:
-    """One linear layer each for queries, keys and values, so that each has its own scale and place."""
+    """One linear layer each for queries, keys and values, so that each has its own scale and place; and several
+    attentions of fewer heads, whose results are joined, where those of all heads would fill a scratchpad."""
     layers: list[FloatLayer] = []
     made = {layer.name: layer for layer in graph.layers}
     shapes = dict(graph.shapes)
     for layer in graph.layers:
-        if isinstance(layer, Attention):
-            width = layer.heads * layer.head_dim
+        if not isinstance(layer, Attention):
+            layers.append(layer)
+            continue
+        parts = _parts(layer, shapes[layer.query])
+        heads = layer.heads // parts
+        for part in range(parts):
+            suffix = f".{part}" if parts > 1 else ""
             names = []
             for role, source, first in zip("qkv", layer.sources, layer.channels, strict=True):
                 producer = made.get(source)
                 if not isinstance(producer, Conv2d) or producer.depthwise:
                     raise GraphError(f"attention '{layer.name}': '{source}' must come from a linear layer")
-                part = slice(first, first + width)
-                name = f"{source}.{role}"
-                layers.append(replace(producer, name=name, weight=producer.weight[part], bias=producer.bias[part]))
+                width = heads * layer.head_dim
+                rows = slice(first + part * width, first + (part + 1) * width)
+                name = f"{source}.{role}{suffix}"
+                layers.append(replace(producer, name=name, weight=producer.weight[rows], bias=producer.bias[rows]))
                 shapes[name] = replace(shapes[source], channels=width)
                 names.append(name)
             query, key, value = names
-            layer = replace(layer, query=query, key=key, value=value, channels=(0, 0, 0))
-        layers.append(layer)
+            own = replace(
+                layer, name=f"{layer.name}{suffix}", query=query, key=key, value=value, channels=(0, 0, 0), heads=heads
+            )
+            layers.append(own)
+            shapes[own.name] = replace(shapes[layer.name], channels=heads * layer.head_dim)
+        if parts > 1:
+            layers.append(Concat(layer.name, tuple(f"{layer.name}.{part}" for part in range(parts))))
     return replace(graph, layers=layers, shapes=shapes)
+
+
+def _parts(layer: Attention, shape: Shape) -> int:
+    """Into how many attentions of as many heads each it is cut: as few as leave queries, keys and values of a sequence
+    within `MOST_BYTES`. Sequences at positions of a patch stay whole: only linear layers can read them."""
+    tokens = len(shape) // (layer.patch[0] * layer.patch[1])
+    if layer.patch != (1, 1):
+        return 1
+    fitting = (
+        n for n in range(1, layer.heads + 1)
+        if layer.heads % n == 0 and 3 * tokens * layer.head_dim * layer.heads // n <= MOST_BYTES
+    )  # fmt: skip
+    return next(fitting, layer.heads)
 
 
 class _Attends(nn.Module):
@@ -332,7 +359,8 @@ OPERATION = Operation(
     "position of a patch; queries, keys and values from linear layers, one joint projection or three",
     widths="queries and values INT8; keys int4 (as INT8 in -7..7) where they are narrow, else INT8 in two passes; any "
     "output",
-    mapping="by sequence, head and block of R queries: scores and row maxima, powers of two and row sums, reciprocals; "
+    mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "
+    "scratchpad): scores and row maxima, powers of two and row sums, reciprocals; "
     "then the values, drained times the reciprocal. Keys and values stay, queries may pass by in tiles. The "
     "scores of the next block are computed before the values of this one are mixed; row scalars alternate "
     "between two pairs of registers",
