@@ -21,9 +21,9 @@
 `define ASSERT_ALWAYS(name, condition) \
   name : assert property (@(posedge clk_i) disable iff (!rst_ni) (condition));
 
-// The same in modules without a reset.
+// The same in modules without a reset; before the first edge flops hold anything.
 `define ASSERT_CLOCKED(name, condition) \
-  name : assert property (@(posedge clk_i) (condition));
+  name : assert property (@(posedge clk_i) 1'b1 |=> (condition));
 
 // An offer that was not taken stays, unchanged.
 `define ASSERT_STABLE(name, valid, ready, data) \

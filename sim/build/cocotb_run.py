@@ -68,11 +68,15 @@ def run(
     seed: int = 1,
     env: Mapping[str, str] | None = None,
     flags: Sequence[str] = (),
+    power_on: bool = True,
 ) -> int:
     """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
 
     sources: SystemVerilog files in order (see `sim.build.sources`). testcase: only this test. seed: of random choices.
-    env: further environment of the test. flags: further Verilator flags. Returns the number of tests that passed.
+    env: further environment of the test. flags: further Verilator flags. power_on: memories and flops without
+    reset begin with what the seed says, not with zeros; not where assertions see an edge before any
+    reset (cocotb has the clock only after the first evaluation): those designs start so in C++ (`sim.rtl.run`).
+    Returns the number of tests that passed.
     Raises AssertionError naming what failed, TriptychError when the model does not build or no test ran.
     """
     os.environ.update(environment())
@@ -87,6 +91,7 @@ def run(
                 test_module=module,
                 testcase=testcase,
                 seed=seed,
+                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed}"] if power_on else [],
                 build_dir=folder,
                 test_dir=held,
                 results_xml=str(results),

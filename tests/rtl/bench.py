@@ -8,7 +8,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteReadBus, AxiLiteWriteBus
 from cocotbext.axi.axil_channels import (
     AxiLiteARBus,
@@ -25,10 +25,18 @@ from triptych.golden.quartdepth.chip.memory import Fault
 PERIOD = 10
 
 
+async def hold_reset(reset: Any) -> None:
+    """The edge that asynchronous resets wait for, before any clock: until then flops hold anything."""
+    for level in (1, 0):
+        reset.value = level
+        await Timer(1, "ns")
+
+
 async def start(dut: Any) -> None:
     """Clock and reset; inputs must have been set before."""
+    dut.clk_i.value = 0
+    await hold_reset(dut.rst_ni)
     cocotb.start_soon(Clock(dut.clk_i, PERIOD, unit="ns").start())
-    dut.rst_ni.value = 0
     await ClockCycles(dut.clk_i, 3)
     dut.rst_ni.value = 1
     await RisingEdge(dut.clk_i)

@@ -46,6 +46,9 @@ async def random_traffic(dut: Any) -> None:
         dut.wreq_i[p].value = 0
         dut.waddr_i[p].value = 0
     await start(dut)
+    for word, data in enumerate(memory):  # what the banks hold after power-on
+        value = int(dut.u_spad.gen_bank[bank(word)].u_ram.mem[word >> 2].value)
+        data[:] = value.to_bytes(depth, "little")
     for cycle in range(6000):
         await FallingEdge(dut.clk_i)
         window = words if cycle % 1000 < 500 else 16  # the second half fights for a few words

@@ -19,4 +19,4 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize("module", ["control", "start"])
 def test_control(module: str) -> None:
-    run("quartdepth", files(), f"tests.rtl.cocotb_{module}", parameters(chip_config("tiny")))
+    run("quartdepth", files(), f"tests.rtl.cocotb_{module}", parameters(chip_config("tiny")), power_on=False)

@@ -24,4 +24,4 @@ def files() -> list[Path]:
 )
 def test_dma(depth: int, burst: int) -> None:
     sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
-    run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes)
+    run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes, power_on=False)

@@ -21,4 +21,4 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize("burst", [4, 256])
 def test_every_order_of_address_and_data(burst: int) -> None:
-    assert run("bench_store", files(), "tests.rtl.cocotb_store", {"Depth": 16, "MaxBurst": burst}) == 4
+    assert run("bench_store", files(), "tests.rtl.cocotb_store", {"Depth": 16, "MaxBurst": burst}, power_on=False) == 4

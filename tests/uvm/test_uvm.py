@@ -21,7 +21,9 @@ def files() -> list[Path]:
 def run(config: str, testcase: str, **options: object) -> None:
     """Runs one pyuvm test on a configuration."""
     env = {"UVM_OPTIONS": json.dumps({"config": config, **options})}
-    cocotb_run.run("tb", files(), "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env)
+    cocotb_run.run(
+        "tb", files(), "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=testcase, env=env, power_on=False
+    )
 
 
 @pytest.mark.parametrize("config", ["tiny", "small", pytest.param("paper", marks=pytest.mark.slow)])
