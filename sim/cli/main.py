@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(fastcar, name="fastcar")
-app.command()(networks.census)
+networks.add_to(app)
 
 LARGEST_SIDE = 4096  # pixels of a photo's side as the network reads it: the golden machine holds every map in memory
 

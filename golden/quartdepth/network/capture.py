@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network import registry
-from triptych.golden.quartdepth.network.exported import export, user_outputs, where
+from triptych.golden.quartdepth.network.doors import input_shape, opened, photo_size
+from triptych.golden.quartdepth.network.exported import export, functional, user_outputs, where
 from triptych.golden.quartdepth.network.findings import Finding, rewrite
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
 from triptych.golden.quartdepth.network.fusion import fuse
@@ -45,15 +47,26 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
-def capture(module: nn.Module, example: Tensor) -> FloatGraph:
-    """The layers of `module` (in eval mode; it keeps the mode it is in) for inputs of `example`'s shape, [1,C,H,W]
-    float32.
+def capture(network: nn.Module | ExportedProgram | str | Path, example: Tensor | None = None) -> FloatGraph:
+    """The layers of a network: a module (in eval mode; it keeps the mode it is in) for inputs of `example`'s shape,
+    [1,C,H,W] float32, an exported program, or a file of `doors.opened`, which need no example if they say their size.
 
     Raises GraphError in one line that names every operator, shape or use that has no layer on the chip, with its
     module and source line.
     """
+    source = opened(network) if isinstance(network, str | Path) else network
+    if isinstance(source, ExportedProgram):
+        program, shape = functional(source), input_shape(source)
+    else:
+        if example is None:
+            size = photo_size(source)
+            if size is None:
+                raise GraphError("the size of its input is not known: give an example [1,C,H,W]")
+            example = torch.zeros(1, 3, *size)
+        program = export(source, example)
+        shape = tuple(example.shape)
     with torch.no_grad():
-        return Capture.begin(export(module, example), example).run()
+        return Capture.begin(program, shape).run()
 
 
 @dataclass
@@ -71,10 +84,10 @@ class Capture:
     shown: dict[Any, list[tuple[Tensor, str]]] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, exported: ExportedProgram, example: Tensor) -> Capture:
-        """With the module's parameters and its one input as values."""
+    def begin(cls, exported: ExportedProgram, shape: tuple[int, ...]) -> Capture:
+        """With the module's parameters and its one input, [1,C,H,W], as values."""
         walk = cls(exported)
-        _, c, h, w = example.shape
+        _, c, h, w = shape
         user_inputs = 0
         for spec in exported.graph_signature.input_specs:
             name = spec.arg.name

@@ -28,9 +28,7 @@ def export(module: nn.Module, example: Tensor) -> ExportedProgram:
     _check(module, example)
     modes = {part: part.training for part in module.modules()}
     try:
-        program = torch.export.export(module.eval(), (example,))
-        if any(_mutates(node) for node in program.graph.nodes):
-            program = program.run_decompositions({})
+        program = functional(torch.export.export(module.eval(), (example,)))
     except GraphError:
         raise
     except Exception as error:  # whatever the module's own code, Dynamo or the exporter raises
@@ -43,6 +41,11 @@ def export(module: nn.Module, example: Tensor) -> ExportedProgram:
         if spec.kind is OutputKind.BUFFER_MUTATION:
             raise GraphError(f"the module changes its buffer '{spec.target}': the chip keeps nothing between images")
     return program
+
+
+def functional(program: ExportedProgram) -> ExportedProgram:
+    """The program without in-place operators."""
+    return program.run_decompositions({}) if any(_mutates(node) for node in program.graph.nodes) else program
 
 
 def _check(module: nn.Module, example: Tensor) -> None:

@@ -1,0 +1,127 @@
+"""A compiled file on RTL, golden machine and integers: one input in, one output out, every code compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.golden.files import replacing
+from triptych.golden.photo import Fit, fit_photo
+from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.isa import Trap
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
+from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.quantize import image_codes, image_shape
+from triptych.golden.quartdepth.ptq import model_file
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.run import run_program
+from triptych.sim.view.pictures import colour, save_image
+
+Progress = Callable[[str, int, int], None]
+
+
+class On(StrEnum):
+    """What a network runs on; each with those after it."""
+
+    RTL = "rtl"
+    MACHINE = "machine"
+    INTEGERS = "integers"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """bit_exact: RTL == machine == integers (of those that ran). mismatches: codes that differ. cycles: the RTL's.
+    output: what was written."""
+
+    input: str
+    on: str
+    bit_exact: bool
+    mismatches: int
+    cycles: int | None
+    macs: int
+    mxu_utilization: float | None
+    output: str
+    values: NDArray[np.float64]
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: value for name, value in vars(self).items() if name != "values"}
+
+
+def read_input(network: Network, file: Path, fit: Fit) -> NDArray[np.int64]:
+    """Codes of a photo, or of an .npy: uint8 [h,w,3], or float [h,w,3] or [3,h,w] in 0..1. Raises TriptychError."""
+    height, width, channels = image_shape(network)
+    if file.suffix != ".npy":
+        if channels != 3:
+            raise TriptychError(f"the network takes {channels} channels: give an .npy of {height}x{width}x{channels}")
+        return image_codes(network, fit_photo(file, (height, width), fit).rgb)
+    try:
+        values = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise TriptychError(f"{file} is no .npy file of numbers: {str(error).splitlines()[0]}") from None
+    if values.ndim == 4 and len(values) == 1:
+        values = values[0]
+    if values.shape == (channels, height, width) and values.shape != (height, width, channels):
+        values = values.transpose(1, 2, 0)
+    if values.shape != (height, width, channels):
+        shape = "x".join(map(str, values.shape))
+        raise TriptychError(f"{file} holds {shape}, the network takes {height}x{width}x{channels}")
+    if values.dtype == np.uint8:
+        return image_codes(network, values)
+    if not np.issubdtype(values.dtype, np.floating) or not np.isfinite(values).all():
+        raise TriptychError(f"{file} holds {values.dtype}: give uint8, or finite floats in 0..1")
+    if values.min() < 0.0 or values.max() > 1.0:
+        raise TriptychError(f"{file} holds {values.min():.4g}..{values.max():.4g}: give values in 0..1, bytes / 255")
+    return image_codes(network, np.round(values * 255).astype(np.uint8))
+
+
+def load(file: Path, config: ChipConfig) -> tuple[Network, Compiled]:
+    """The network of a file, and its program for a chip. Raises ModelFileError, CompileError."""
+    network = model_file.load(file).network
+    return network, compile_network(network, config)
+
+
+def run_input(network: Network, compiled: Compiled, file: Path, on: On, fit: Fit, out: Path, progress: Progress) -> Ran:
+    """Runs one input and writes its output: a picture if it has one channel, and .npy. Raises TriptychError."""
+    codes = read_input(network, file, fit)
+    progress(f"{file.name}: integers", 0, 0)
+    wanted = network.run_integer(codes)
+    wrong, cycles, used = 0, None, None
+    if on is not On.INTEGERS:
+        progress(f"{file.name}: machine", 0, 0)
+        wrong += int((run_on_machine(compiled, codes, noise=0) != wanted).sum())
+    if on is On.RTL:
+        result, cycles = _on_rtl(compiled, codes, file, progress)
+        wrong += int((result != wanted).sum())
+        used = round(sum(row.ideal_cycles for row in compiled.layers) / cycles, 4)
+    values = network.maps[network.output].qparams.decode(wanted)
+    stem = out / f"{file.stem}.{compiled.config.name}"
+    with replacing(stem.with_name(stem.name + ".npy")) as part, part.open("wb") as stream:
+        np.save(stream, values.astype(np.float32))
+    written = stem.with_name(stem.name + ".npy")
+    if values.shape[2] == 1 and min(values.shape[:2]) > 1:
+        from PIL import Image
+
+        written = stem.with_name(stem.name + ".png")
+        save_image(Image.fromarray(colour(values[:, :, 0], float(values.min()), float(values.max()))), written)
+    return Ran(str(file), on.value, wrong == 0, wrong, cycles, network.macs, used, str(written), values)
+
+
+def _on_rtl(
+    compiled: Compiled, codes: NDArray[np.int64], file: Path, progress: Progress
+) -> tuple[NDArray[np.int64], int]:
+    image = np.frombuffer(compiled.memory(codes), np.uint8)
+    done = run_program(
+        compiled.config, image, compiled.prog_base, len(compiled.instructions),
+        progress=lambda cycle, _: progress(f"{file.name}: {compiled.config.name}, cycle {cycle:,}", 0, 0),
+    )  # fmt: skip
+    if done.trap is not Trap.NONE:
+        raise TriptychError(f"{file}: the chip trapped: {done.trap.name} at instruction {done.trap_pc}")
+    return compiled.read_output(done.memory), done.cycles

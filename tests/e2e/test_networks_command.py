@@ -1,0 +1,173 @@
+"""`triptych check`, `compile` and `run` on networks of all doors; what cannot be is one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from triptych.golden.photo import shipped_photo
+
+CODE = """
+import torch
+from torch import nn
+
+class Gate(nn.Module):
+    def forward(self, x):
+        return x * x.sin()  # gate line
+
+def good():
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU6(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3, padding=1),
+        nn.GELU(), nn.Upsample(scale_factor=4, mode="bilinear"), nn.Conv2d(4, 1, 1))
+
+def bad():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), Gate(), nn.Softshrink(), nn.Conv2d(8, 1, 1))
+
+def broken():
+    raise RuntimeError("no such thing")
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x):
+        return {"depth": self.a(x), "other": self.b(x)}
+"""
+SIZE = (16, 24)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("networks")
+    (place / "net.py").write_text(CODE)
+    scope: dict[str, object] = {}
+    exec(compile(CODE, "net.py", "exec"), scope)
+    module: nn.Module = scope["good"]().eval()  # type: ignore[operator]
+    image = torch.rand(1, 3, *SIZE)
+    torch.export.save(torch.export.export(module, (image,)), str(place / "good.pt2"))
+    np.save(place / "ones.npy", np.ones((*SIZE, 3), np.float32))
+    np.save(place / "small.npy", np.ones((8, 8, 3), np.float32))
+    np.save(place / "large.npy", np.full((*SIZE, 3), 255.0, np.float32))
+    (place / "text.onnx").write_text("no protobuf")
+    (place / "text.pt2").write_text("no zip")
+    (place / "weights.pth").write_text("no weights")
+    return place
+
+
+def triptych(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "triptych.sim.cli", *arguments]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_file_of_torch_export_goes_through(folder: Path) -> None:
+    assert "all of it has layers" in triptych(folder, "check", "good.pt2").stdout
+    done = triptych(folder, "compile", "good.pt2", "--out", "good.triptych", "--config", "tiny", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["macs"] > 0
+    assert told["estimated_cycles"] > 0
+    ran = triptych(folder, "run", "good.triptych", "ones.npy", "--config", "tiny", "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["bit_exact"] is True
+    assert found["mismatches"] == 0
+    assert found["cycles"] > 0
+    assert 0 < found["mxu_utilization"] < 1
+    assert (folder / found["output"]).exists()
+    photo = str(shipped_photo("coffee.png"))
+    both = triptych(folder, "run", "good.triptych", photo, "ones.npy", "--on", "machine", "--config", "small")
+    assert both.stdout.count("bit-exact on machine") == 2
+
+
+def test_code_goes_through_and_is_said_to_run(folder: Path) -> None:
+    photos = folder / "photos"
+    photos.mkdir()
+    (photos / "one.png").write_bytes(shipped_photo("coffee.png").read_bytes())
+    done = triptych(
+        folder, "compile", "net.py:good", "--size", "16x24", "--mean", "0.485,0.456,0.406", "--std", "0.2",
+        "--calibrate", "photos", "--bits", "w8a8", "--out", "code.triptych", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "running the code of net.py" in done.stderr
+    assert json.loads(done.stdout)["calibration_images"] == 1
+    ran = triptych(folder, "run", "code.triptych", "ones.npy", "--on", "integers", "--json")
+    assert json.loads(ran.stdout)["on"] == "integers"
+
+
+def test_onnx_goes_through(folder: Path) -> None:
+    pytest.importorskip("onnx", reason="pip install 'triptych[onnx]'")
+    script = (
+        "import net, torch; torch.onnx.export(net.good().eval(), torch.rand(1, 3, 16, 24), 'good.onnx', "
+        "opset_version=17, dynamo=False)"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=folder, check=True, capture_output=True)
+    for door in ("good.onnx", "net.py:good"):
+        size = [] if door.endswith("onnx") else ["--size", "16x24"]
+        done = triptych(folder, "compile", door, *size, "--out", "onnx.triptych", "--bits", "w8a8")
+        assert done.returncode == 0, done.stderr
+        assert triptych(folder, "run", "onnx.triptych", "ones.npy", "--on", "machine").returncode == 0
+        made = np.load(folder / "out" / "ones.small.npy")
+        wanted = made if door.endswith("onnx") else wanted  # noqa: F821
+        assert np.allclose(made, wanted, atol=1e-6)  # the same network through both
+
+
+def test_everything_unsupported_is_named(folder: Path) -> None:
+    done = triptych(folder, "check", "net.py:bad", "--size", "9x9")
+    assert done.returncode == 1
+    line = next(n for n, text in enumerate(CODE.splitlines(), 1) if text.endswith("# gate line"))
+    assert f"aten.sin.default (1, net.py:{line})" in done.stdout
+    assert "aten.softshrink.default (2)" in done.stdout
+    assert "instead: " in done.stdout
+    assert "2 operators without a layer" in done.stdout
+    report = json.loads(triptych(folder, "check", "net.py:bad", "--size", "9x9", "--json").stdout)
+    assert report["supported"] is False
+    assert [f["operator"] for f in report["findings"]] == ["aten.sin.default", "aten.softshrink.default"]
+    assert "all of it" in triptych(folder, "check", "net.py:Two", "--size", "8x8", "--output", "depth").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "nowhere.onnx"), "there is no file nowhere.onnx"),
+        (("check", "text.onnx"), "is no valid ONNX file"),
+        (("check", "text.pt2"), "is no program of torch.export.save"),
+        (("check", "weights.pth"), "holds weights and no network"),
+        (("check", "net.py"), "say which function"),
+        (("check", "net.py:nothing"), "has no 'nothing'"),
+        (("check", "net.py:broken"), "RuntimeError: no such thing"),
+        (("check", "net.py:good"), "give --size"),
+        (("check", "resnet"), "no network 'resnet'"),
+        (("check", "good.pt2", "--size", "8x8"), "takes 16x24 alone"),
+        (("compile", "net.py:good", "--size", "16x24", "--mean", "a", "--out", "x.t"), "--mean takes one number"),
+        (("compile", "net.py:Two", "--size", "8x8", "--out", "x.t"), "must return one tensor, not 2"),
+        (("compile", "good.pt2", "--calibrate", "nowhere.png", "--out", "x.t"), "nowhere.png"),
+        (("run", "net.py", "ones.npy", "--on", "integers"), "is no model of"),
+    ],
+)
+def test_what_cannot_be_is_one_line(folder: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = triptych(folder, *arguments)
+    assert done.returncode != 0
+    text = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "running the code" not in line)
+    errors = [line for line in text.splitlines() if line and not line.startswith(("loading", "capturing"))]
+    assert len(errors) == 1, text
+    assert said in errors[0]
+    assert "Traceback" not in text
+    assert not (folder / "x.t").exists()
+
+
+def test_inputs_that_do_not_fit(folder: Path) -> None:
+    done = triptych(folder, "compile", "good.pt2", "--out", "fits.triptych")
+    assert done.returncode == 0, done.stderr
+    for name, said in (("small.npy", "holds 8x8x3, the network takes 16x24x3"), ("large.npy", "give values in 0..1")):
+        ran = triptych(folder, "run", "fits.triptych", name, "--on", "integers")
+        assert ran.returncode == 1
+        assert said in ran.stderr
