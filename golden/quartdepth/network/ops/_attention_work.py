@@ -51,11 +51,16 @@ class AttentionWork(Work):
         return self.rows * self.query.storage.cols
 
     @property
+    def keys(self) -> int:
+        """Tokens that each query of a sequence looks at."""
+        return self.key.storage.rows * self.key.storage.cols // (self.layer.patch[0] * self.layer.patch[1])
+
+    @property
     def grid(self) -> Pair:
         return self.layer.patch[0] * self.layer.patch[1], self.tokens if self.rows == 1 else self.rows
 
     def scratch(self, config: ChipConfig) -> int:
-        return config.rows * round_up(self.tokens, config.depth)
+        return config.rows * round_up(self.keys, config.depth)
 
     def tilings(self, comfortable: bool) -> list[Tiling]:
         """A part of the queries only where it must be."""
@@ -66,7 +71,8 @@ class AttentionWork(Work):
     def pieces(self, tile: Tile) -> dict[PieceKey, Piece]:
         rows, out = self.rows, {}
         for role, place in (("query", self.query), ("key", self.key), ("value", self.value), ("out", self.out)):
-            rect = Rect(tile.y0 * rows, tile.y1 * rows, 0, place.storage.cols)
+            each = place.storage.rows // self.grid[0]
+            rect = Rect(tile.y0 * each, tile.y1 * each, 0, place.storage.cols)
             if role not in ("key", "value"):
                 top, bottom = tile.y0 * rows + tile.x0, (tile.y1 - 1) * rows + tile.x1
                 rect = Rect(tile.y0, tile.y1, tile.x0, tile.x1) if rows == 1 else rect._replace(r0=top, r1=bottom)
@@ -110,31 +116,31 @@ class AttentionWork(Work):
             chunks=words,
             # behind the last head nothing is written: those lanes do not count
             last_elems=min(config.depth, key.elements - slot - (words - 1) * config.depth),
-            n=self.tokens,
-            wgt=self._token(at_hand, "key", key, block.sequence * self.tokens) + slot,
+            n=self.keys,
+            wgt=self._token(at_hand, "key", key, block.sequence * self.keys) + slot,
             wgt_n=config.cols * key.storage.cell,
             wgt_t=config.depth,
             wgt_c=key.storage.cell,
         )
-        at, pitch = at_hand.scratch[bank], round_up(self.tokens, config.depth)
-        vector = dict(n=self.tokens, a=at, a_pix=pitch, d=at, d_pix=pitch)
+        at, pitch = at_hand.scratch[bank], round_up(self.keys, config.depth)
+        vector = dict(n=self.keys, a=at, a_pix=pitch, d=at, d_pix=pitch)
         _compute(emitter, softmax(layer, bank), block, matmul, vector)
 
     def _mix(self, emitter: Emitter, at_hand: AtHand, block: Block, bank: int) -> None:
         """powers x values, times the reciprocals."""
         config, layer, value, out = emitter.config, self.layer, self.value, self.out
         start = block.head * layer.head_dim
-        chunks = -(-self.tokens // config.depth)
+        chunks = -(-self.keys // config.depth)
         matmul = dict(
             act_format=ActFormat.INT8,
             weight_format=WeightFormat.INT8,
             transpose=1,
             act=at_hand.scratch[bank],
-            act_pix=round_up(self.tokens, config.depth),
+            act_pix=round_up(self.keys, config.depth),
             chunks=chunks,
-            last_elems=self.tokens - (chunks - 1) * config.depth,
+            last_elems=self.keys - (chunks - 1) * config.depth,
             n=layer.head_dim,
-            wgt=self._token(at_hand, "value", value, block.sequence * self.tokens) + int(value.positions[start]),
+            wgt=self._token(at_hand, "value", value, block.sequence * self.keys) + int(value.positions[start]),
             wgt_n=config.cols,
             wgt_t=config.depth * value.storage.cell,
             wgt_c=value.storage.cell,

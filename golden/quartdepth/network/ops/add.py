@@ -102,6 +102,10 @@ def subtract(c: Capture, node: Node) -> View:
 def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:
     """A map that no layer makes, and its sum with another."""
     s = c.shapes[view.fmap]
+    if isinstance(value, Tensor) and value.numel() > 1 and value.ndim <= view.index.ndim:
+        spread = [n in (1, m) for n, m in zip(value.shape[::-1], view.index.shape[::-1], strict=False)]
+        per_channel = value.numel() == s.channels
+        value = value.expand(view.index.shape) if all(spread) and not per_channel else value
     if not isinstance(value, Tensor) or value.shape != view.index.shape or view.index.numel() != len(s) * s.channels:
         raise Declined("a constant must be a tensor of its map's shape to be added")
     flat = torch.empty(len(s) * s.channels)

@@ -54,7 +54,8 @@ def batch_norm(c: Capture, node: Node) -> View:
     channels = c.shapes[view.fmap].channels
     rows = view.index.movedim(1, -1).reshape(-1, view.index.shape[1])
     if rows.shape[1] != channels or not torch.equal(rows % channels, torch.arange(channels).expand_as(rows)):
-        raise GraphError("the channels of BatchNorm are not the channels of its operand")
+        made = c.whole_map(view)  # raises where the channels are not those of a map
+        view = View(made, c.whole(made))
     return c.add_alike(Affine(c.name(node, 1), view.fmap, gain, offset), view)
 
 

@@ -69,17 +69,18 @@ class Attention(FloatLayer):
         return replace(shape, channels=self.heads * self.head_dim)
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
-        (py, px), (b, _, h, w) = self.patch, maps[self.query].shape
+        (py, px), (b, _, height, width) = self.patch, maps[self.query].shape
 
         def split(name: str) -> Tensor:  # [B, p, q, heads, tokens, head size]
+            h, w = maps[name].shape[2:]
             x = maps[name].reshape(b, self.heads, self.head_dim, h // py, py, w // px, px)
             return x.permute(0, 4, 6, 1, 3, 5, 2).flatten(4, 5)
 
         q, k, v = (split(name) for name in self.sources)
         scores = q @ k.transpose(-1, -2) * self.scale
         observe(f"{self.name}/scores", scores)
-        x = (scores.softmax(-1) @ v).unflatten(4, (h // py, w // px)).permute(0, 3, 6, 4, 1, 5, 2)
-        return x.reshape(b, self.heads * self.head_dim, h, w)
+        x = (scores.softmax(-1) @ v).unflatten(4, (height // py, width // px)).permute(0, 3, 6, 4, 1, 5, 2)
+        return x.reshape(b, self.heads * self.head_dim, height, width)
 
     def need(self, source: str) -> Need:
         return Need.NARROW if self.narrow and source == self.key else Need.SYMMETRIC
@@ -149,6 +150,7 @@ class QAttention(Lowerable):
         h, w, _ = maps.codes(self.query).shape
 
         def split(name: str) -> Ints:  # [sequences, heads, tokens, head size]
+            h, w, _ = maps.codes(name).shape
             x = read(maps, name).reshape(h // py, py, w // px, px, self.heads, self.head_dim)
             return x.transpose(1, 3, 4, 0, 2, 5).reshape(py * px, self.heads, -1, self.head_dim)
 
@@ -167,7 +169,7 @@ class QAttention(Lowerable):
 
     def macs(self, maps: Mapping[str, FeatureMap]) -> int:
         shape = maps[self.query].shape
-        tokens = len(shape) // (self.patch[0] * self.patch[1])
+        tokens = len(maps[self.key].shape) // (self.patch[0] * self.patch[1])
         return 2 * len(shape) * tokens * self.heads * self.head_dim
 
     def mode(self, layout: Layout) -> str:
@@ -233,7 +235,10 @@ def softmax(c: Capture, node: Node) -> Scores:
 def sdpa(c: Capture, node: Node) -> View:
     """aten.scaled_dot_product_attention without mask."""
     q, k, v = (c.view(c.arg(node, i)) for i in range(3))
-    if c.arg(node, 3) is not None or float(c.arg(node, 4, 0.0)) or c.arg(node, 5, False):
+    mask = c.arg(node, 3)
+    if isinstance(mask, Tensor) and bool((mask if mask.dtype is torch.bool else mask == 0).all()):
+        mask = None  # it hides nothing
+    if mask is not None or float(c.arg(node, 4, 0.0)) or c.arg(node, 5, False):
         raise GraphError("attention must have no mask, no dropout and not be causal")
     factor: Any = node.kwargs.get("scale")
     return _attention(c, node, q, k, v, q.index.shape[-1] ** -0.5 if factor is None else float(factor))
@@ -241,17 +246,29 @@ def sdpa(c: Capture, node: Node) -> View:
 
 def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float) -> View:
     (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (_heads(c, x) for x in (q, k, v))
-    same = q_pix.shape == k_pix.shape and torch.equal(q_pix, k_pix) and torch.equal(k_pix, v_pix) and dim == v_dim
+    own = q_pix.shape == k_pix.shape and torch.equal(q_pix, k_pix)
+    pairs = k_pix.shape == v_pix.shape and torch.equal(k_pix, v_pix) and c.shapes[k.fmap] == c.shapes[v.fmap]
+    every = torch.arange(len(c.shapes[k.fmap]))
+    whole = torch.equal(k_pix.sort(1).values, every.expand(len(k_pix), -1))
     heads = (q_ch - q_ch.min()) // dim
-    if not same or any(not torch.equal((ch - ch.min()) // dim, heads) for ch in (k_ch, v_ch)):
-        raise GraphError("queries, keys and values must come from the same pixels and heads")
+    if (
+        not (own or whole)
+        or not pairs
+        or dim != v_dim
+        or len(heads) != len(k_ch)
+        or any(not torch.equal((ch - ch.min()) // dim, heads) for ch in (k_ch, v_ch))
+    ):
+        raise GraphError("keys and values must come from the same pixels and heads, the queries' or all of a map")
     count = int(heads.max()) + 1
     sequences = torch.unique(q_pix, dim=0)
     shape = c.shapes[q.fmap]
     once = sequences.numel() == len(shape) and len(q_pix) == count * len(sequences)
     if not once or not torch.equal(sequences.flatten().sort().values, torch.arange(len(shape))):
         raise GraphError("every pixel must be in one sequence, and in all heads")
-    patch, channels = _patch(sequences, shape), (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
+    patch = _patch(sequences, shape)
+    if not own and patch != (1, 1):
+        raise GraphError("keys of another map must be for all queries")
+    channels = (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
     narrow = dim <= NARROW_HEAD
     layer = Attention(c.name(node), q.fmap, k.fmap, v.fmap, count, dim, factor, patch, channels, narrow)
     c.add(layer)
@@ -333,30 +350,37 @@ def _parts(layer: Attention, shape: Shape) -> int:
 
 
 class _Attends(nn.Module):
-    def __init__(self, heads: int, dim: int, patch: tuple[int, int]) -> None:
+    def __init__(self, heads: int, dim: int, patch: tuple[int, int], reduced: int) -> None:
         super().__init__()
         self.heads, self.patch, width = heads, patch, heads * dim
         self.first, self.qkv, self.last = nn.Conv2d(3, 8, 1), nn.Linear(8, 3 * width), nn.Linear(width, 5)
+        self.reduce = nn.Conv2d(8, 8, reduced, reduced) if reduced else None
 
     def forward(self, x: Tensor) -> Tensor:
         (py, px), (h, w) = self.patch, x.shape[2:]
-        t = self.first(x).reshape(8, h // py, py, w // px, px).permute(2, 4, 1, 3, 0).reshape(py * px, -1, 8)
+        y = self.first(x)
+        t = y.reshape(8, h // py, py, w // px, px).permute(2, 4, 1, 3, 0).reshape(py * px, -1, 8)
         q, k, v = self.qkv(t).reshape(*t.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        if self.reduce is not None:  # fewer keys than queries, as SegFormer has them
+            t = self.reduce(y).flatten(2).transpose(1, 2)
+            _, k, v = self.qkv(t).reshape(*t.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         y = self.last(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return y.reshape(py, px, h // py, w // px, 5).permute(4, 2, 0, 3, 1).reshape(1, 5, h, w)
 
 
 def example(rng: random.Random) -> Example:
-    """Over all pixels, or over the positions of a patch."""
+    """Over all pixels, over the positions of a patch, or over fewer keys than queries."""
     patch = rng.choice([(1, 1), (1, 1), (2, 2), (1, 2)])
     size = (patch[0] * rng.randint(1, 5), patch[1] * rng.randint(1, 5))
-    return Example(_Attends(rng.choice([1, 2, 3]), rng.choice([8, 16, 32]), patch), (3, *size))
+    reduced = 2 if patch == (1, 1) and min(size) > 1 and rng.random() < 0.6 else 0
+    return Example(_Attends(rng.choice([1, 2, 3]), rng.choice([8, 16, 32]), patch, reduced), (3, *size))
 
 
 OPERATION = Operation(
     title="Attention",
     forms="`scaled_dot_product_attention`, or `softmax(q k^T * scale) v`, over all pixels or over those at each "
-    "position of a patch; queries, keys and values from linear layers, one joint projection or three",
+    "position of a patch; keys of another map, fewer or more; "
+    "queries, keys and values from linear layers, one joint projection or three",
     widths="queries and values INT8; keys int4 (as INT8 in -7..7) where they are narrow, else INT8 in two passes; any "
     "output",
     mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "

@@ -14,7 +14,7 @@ from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._taps import Taps
@@ -108,7 +108,9 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
     for v, p in zip(values, pixels, strict=True):
         held = c.shapes[v.fmap]
         same = (held.height, held.width) == (size.height, size.width)
-        if not same or not torch.equal(first.expand(p.shape), p):
+        if not same or first.ndim != p.ndim or not torch.equal(first.expand(p.shape), p):
+            if values[0].index.ndim == 3 and axis == 2:
+                return _rows(c, name, values)
             raise Declined("maps can be concatenated along channels, rows or columns only")
     shape = replace(size, channels=sum(c.shapes[v.fmap].channels for v in values))
     made = c.add(Concat(name, tuple(v.fmap for v in values)), shape)
@@ -118,6 +120,17 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
         parts.append(p * shape.channels + before + v.index % count)
         before += count
     return View(made.fmap, torch.cat(parts, axis))
+
+
+def _rows(c: Capture, name: str, values: list[View]) -> View:
+    """Tokens [1,N,C] with others of as many, each a part of its map: as maps one row high."""
+    try:
+        made = [c.whole_map(View(v.fmap, v.index.transpose(1, 2)[:, :, None])) for v in values]
+    except GraphError:
+        raise Declined("tokens can be concatenated along channels where they are pixels of one row") from None
+    shape = replace(c.shapes[made[0]], channels=sum(c.shapes[m].channels for m in made))
+    whole = c.add(Concat(name, tuple(made)), shape)
+    return View(whole.fmap, whole.index[:, :, 0].transpose(1, 2))
 
 
 def _beside(c: Capture, name: str, values: list[View], axis: int) -> View:

@@ -31,6 +31,7 @@ from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
 
 aten = torch.ops.aten
+MOST_STRIDE = 7  # of the chip
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,8 +268,8 @@ def capture(c: Capture, node: Node) -> View:
             raise GraphError("padding='same' of an even kernel pads one side more: pad before the convolution")
     padding = pair(padding)
     one = tuple(weight.shape[2:]) == (1, 1) and stride == (1, 1) and padding == (0, 0) and groups == 1
-    regrid = _regrid(c, c.view(c.arg(node, 0))) if one else None
-    source = c.whole_map(c.arg(node, 0)) if regrid is None else c.view(c.arg(node, 0)).fmap
+    grid = regrid(c, c.view(c.arg(node, 0))) if one else None
+    source = c.whole_map(c.arg(node, 0)) if grid is None else c.view(c.arg(node, 0)).fmap
     shape = c.shapes[source]
     weight = _dilated(weight, dilation)
     # the array's own mode is 3x3 and one channel in, one out
@@ -279,8 +280,10 @@ def capture(c: Capture, node: Node) -> View:
     if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
         weight, padding = _within(weight, padding)
     bias = torch.zeros(len(weight)) if bias is None else bias
+    if max(stride) > MOST_STRIDE and source != c.input and not depthwise and padding == (0, 0):
+        source, weight, stride = _in_two(c, c.name(node, 1), source, weight, stride)
     layer = Conv2d(
-        c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=regrid
+        c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=grid
     )
     return c.add(layer)
 
@@ -311,7 +314,20 @@ def _within(weight: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
     return F.pad(weight, (more[1], more[1], more[0], more[0])), (padding[0] + more[0], padding[1] + more[1])
 
 
-def _regrid(c: Capture, view: View) -> Regrid | None:
+def _in_two(c: Capture, name: str, source: str, weight: Tensor, stride: Pair) -> tuple[str, Tensor, Pair]:
+    """A stride beyond the chip's as two: squares of pixels become channels, then the rest of it."""
+    by = [next((a for a in range(1, MOST_STRIDE + 1) if s % a == 0 and s // a <= MOST_STRIDE), 1) for s in stride]
+    o, i, kh, kw = weight.shape
+    if kh % by[0] or kw % by[1]:
+        return source, weight, stride  # the compiler says what is too large
+    channels = i * by[0] * by[1]
+    squares = torch.eye(channels).reshape(channels, i, *by)
+    made = c.add(Conv2d(f"{name}.squares", source, squares, torch.zeros(channels), stride=(by[0], by[1])))
+    cells = weight.reshape(o, i, kh // by[0], by[0], kw // by[1], by[1]).permute(0, 1, 3, 5, 2, 4)
+    return made.fmap, cells.flatten(1, 3).contiguous(), (stride[0] // by[0], stride[1] // by[1])
+
+
+def regrid(c: Capture, view: View) -> Regrid | None:
     """The map that pixels of a row, but for the first, make; None if the view is none."""
     shape = c.shapes[view.fmap]
     if view.index.ndim != 4 or view.index.shape[1] != shape.channels or shape.height != 1:
@@ -327,6 +343,9 @@ def example(rng: random.Random) -> Example:
     """Dense or depthwise, in groups, dilated."""
     if rng.random() < 0.4:
         return _grouped_example(rng)
+    if rng.random() < 0.1:
+        patch = nn.Conv2d(5, 7, (8, 3), (8, 3))
+        return Example(nn.Sequential(nn.Conv2d(3, 5, 1), patch), (3, rng.randint(8, 17), rng.randint(3, 7)))
     channels, kernel = rng.choice([1, 3, 7, 16, 21]), (rng.randint(1, 5), rng.randint(1, 5))
     stride, padding = (
         (rng.randint(1, 3), rng.randint(1, 3)),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
-from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d, regrid
 from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
@@ -29,7 +29,7 @@ def shows(c: Capture, view: View) -> str | None:
         torch.equal(one.expand_as(channels), whole)
         for one, whole in zip(chosen, (channels, rows, columns), strict=True)
     ):
-        return _woven(c, view.fmap, channels, rows, columns)
+        return _woven(c, view.fmap, channels, rows, columns) or _regridded(c, view)
     source = view.fmap
     kept, y, x = (one.flatten().tolist() for one in chosen)
     name = _name(c, source)
@@ -68,6 +68,15 @@ def _woven(c: Capture, source: str, channels: Tensor, rows: Tensor, columns: Ten
             weight[torch.arange(out), channels[:, 0, 0], dy[:, 0, 0], dx[:, 0, 0]] = 1.0
             return c.add(Conv2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap
     return None
+
+
+def _regridded(c: Capture, view: View) -> str | None:
+    """Pixels of one row as a map of several."""
+    grid, channels = regrid(c, view), c.shapes[view.fmap].channels
+    if grid is None:
+        return None
+    weight = torch.eye(channels)[:, :, None, None]
+    return c.add(Conv2d(_name(c, view.fmap), view.fmap, weight, torch.zeros(channels), regrid=grid)).fmap
 
 
 def _name(c: Capture, source: str) -> str:

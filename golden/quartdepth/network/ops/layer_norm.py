@@ -165,20 +165,15 @@ def capture(c: Capture, node: Node) -> View:
 
 def fold_gain(graph: FloatGraph) -> FloatGraph:
     """gamma and beta go into the linear layers that read the normalised map: W diag(gamma), b + W beta."""
+    graph = _behind_others(graph)
     norms = {layer.name: layer for layer in graph.layers if isinstance(layer, LayerNorm)}
     layers: list[FloatLayer] = []
     for layer in graph.layers:
-        for source in layer.sources:
-            linear = isinstance(layer, Conv2d) and layer.pointwise and layer.residual != source
-            if source in norms and not linear:
-                raise GraphError(f"'{layer.name}' reads LayerNorm '{source}': only linear layers can")
-        if isinstance(layer, Conv2d) and layer.source in norms:
+        if isinstance(layer, Conv2d) and layer.source in norms and not layer.depthwise:
             norm = norms[layer.source]
             bias = layer.bias + layer.weight[:, :, 0, 0] @ norm.beta
             layer = replace(layer, weight=layer.weight * norm.gamma[None, :, None, None], bias=bias)
         layers.append(layer)
-    if graph.output in norms:
-        raise GraphError(f"LayerNorm '{graph.output}' makes the output: only linear layers can read it")
     unit = [
         replace(x, gamma=torch.ones_like(x.gamma), beta=torch.zeros_like(x.beta)) if isinstance(x, LayerNorm) else x
         for x in layers
@@ -186,32 +181,55 @@ def fold_gain(graph: FloatGraph) -> FloatGraph:
     return replace(graph, layers=unit)
 
 
+def _behind_others(graph: FloatGraph) -> FloatGraph:
+    """What anything but linear layers reads is the result of a depthwise convolution of one tap, gamma and beta."""
+    others = {graph.output}
+    for layer in graph.layers:
+        linear = isinstance(layer, Conv2d) and layer.pointwise and layer.regrid is None
+        others |= {s for s in layer.sources if not linear or layer.residual == s}  # type: ignore[attr-defined]
+    layers: list[FloatLayer] = []
+    shapes = dict(graph.shapes)
+    for layer in graph.layers:
+        layers.append(layer)
+        if isinstance(layer, LayerNorm) and layer.name in others:
+            unit = f"{layer.name}.unit"
+            shapes[unit] = shapes[layer.name]
+            weight = torch.zeros(len(layer.gamma), 1, 3, 3)
+            weight[:, 0, 1, 1] = layer.gamma
+            ones, zeros = torch.ones_like(layer.gamma), torch.zeros_like(layer.beta)
+            layers[-1] = replace(layer, name=unit, gamma=ones, beta=zeros)
+            layers.append(Conv2d(layer.name, unit, weight, layer.beta, padding=(1, 1), depthwise=True))
+    return replace(graph, layers=layers, shapes=shapes)
+
+
 class _Normalised(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, plain: bool) -> None:
         super().__init__()
+        self.plain = plain
         self.first, self.norm, self.last = nn.Conv2d(3, channels, 1), nn.LayerNorm(channels), nn.Linear(channels, 5)
         nn.init.uniform_(self.norm.weight, 0.5, 2)
         nn.init.uniform_(self.norm.bias, -1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.first(x).flatten(2).transpose(1, 2)
-        y: Tensor = self.last(self.norm(tokens)).transpose(1, 2).unflatten(2, x.shape[2:])
+        normal = self.norm(tokens)
+        y: Tensor = self.last(normal if self.plain else normal + tokens).transpose(1, 2).unflatten(2, x.shape[2:])
         return y
 
 
 def example(rng: random.Random) -> Example:
-    """In front of a linear layer."""
-    return Example(_Normalised(rng.choice([8, 16, 33])), (3, rng.randint(1, 9), rng.randint(1, 9)))
+    """In front of a linear layer, or of a sum."""
+    return Example(_Normalised(rng.choice([8, 16, 33]), rng.random() < 0.5), (3, rng.randint(1, 9), rng.randint(1, 9)))
 
 
 OPERATION = Operation(
     title="LayerNorm",
-    forms="`layer_norm` over the channels of pixels or tokens, in front of linear layers, which take its gain and "
-    "offset",
+    forms="`layer_norm` over the channels of pixels or tokens; linear layers behind it take its gain and offset",
     widths="INT8 in, any out",
     mapping="a VECTOR of five microwords: sum, mean, squares, reciprocal root, product; in one cluster with its "
     "readers, tile by tile (`compiler/clusters.py`)",
-    limits="only linear layers read it; not of a concatenation with gaps",
+    limits="not of a concatenation with gaps; in front of anything but linear layers gain and offset are a depthwise "
+    "convolution of one tap",
     cost="3 ceil(channels / C) + 2 cycles of the VPU a pixel",
     example=example,
     aten={aten.layer_norm.default: capture},
