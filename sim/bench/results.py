@@ -65,7 +65,7 @@ def depth_rows(out: Path, progress: Progress) -> str:
             str(r.bit_exact).lower(), str(r.mismatches), f"{r.sim_seconds:.1f}", rate, Label.RTL_SIMULATED.value,
         ])  # fmt: skip
     header = ["bits", "MMAC", "cycles", "ms at 1 GHz", "MXU utilization", "bit-exact", "mismatches"]
-    header += ["simulation s", "cycles/s", "label"]
+    header += ["simulation, s of a core", "cycles/s", "label"]
     parts = [
         "## METER-XXS at 192x256 on the `small` chip",
         f"Memory 19.2 bytes a cycle, latency 40; photo `{PHOTO}`; {machine()}. By `triptych results`.",
