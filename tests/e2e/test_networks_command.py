@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ import torch
 from torch import nn
 
 from triptych.golden.photo import shipped_photo
+from triptych.sim.cli.main import main
 
 CODE = """
 import torch
@@ -64,8 +68,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def triptych(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "triptych.sim.cli", *arguments]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    """The command in this process: PyTorch is loaded once."""
+    out, errors, status = io.StringIO(), io.StringIO(), 0
+    words, handlers = sys.argv, {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    sys.argv = ["triptych", *arguments]
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.argv = words
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
 
 def test_a_file_of_torch_export_goes_through(folder: Path) -> None:
