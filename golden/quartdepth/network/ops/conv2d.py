@@ -23,9 +23,9 @@ from triptych.golden.quartdepth.compiler.lowering import Layout
 from triptych.golden.quartdepth.compiler.pack import weight_format
 from triptych.golden.quartdepth.compiler.places import CompileError, Place, Storage
 from triptych.golden.quartdepth.network.capture import Capture, View, pair
-from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.layer import Activation, QLayer, Quantising, Weighted
-from triptych.golden.quartdepth.network.operation import Example, Operation
+from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, QLayer, Quantising, Weighted
+from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_layers
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
@@ -280,8 +280,6 @@ def capture(c: Capture, node: Node) -> View:
     if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
         weight, padding = _within(weight, padding)
     bias = torch.zeros(len(weight)) if bias is None else bias
-    if max(stride) > MOST_STRIDE and source != c.input and not depthwise and padding == (0, 0):
-        source, weight, stride = _in_two(c, c.name(node, 1), source, weight, stride)
     layer = Conv2d(
         c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=grid
     )
@@ -314,17 +312,33 @@ def _within(weight: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
     return F.pad(weight, (more[1], more[1], more[0], more[0])), (padding[0] + more[0], padding[1] + more[1])
 
 
-def _in_two(c: Capture, name: str, source: str, weight: Tensor, stride: Pair) -> tuple[str, Tensor, Pair]:
-    """A stride beyond the chip's as two: squares of pixels become channels, then the rest of it."""
-    by = [next((a for a in range(1, MOST_STRIDE + 1) if s % a == 0 and s // a <= MOST_STRIDE), 1) for s in stride]
-    o, i, kh, kw = weight.shape
-    if kh % by[0] or kw % by[1]:
-        return source, weight, stride  # the compiler says what is too large
-    channels = i * by[0] * by[1]
-    squares = torch.eye(channels).reshape(channels, i, *by)
-    made = c.add(Conv2d(f"{name}.squares", source, squares, torch.zeros(channels), stride=(by[0], by[1])))
-    cells = weight.reshape(o, i, kh // by[0], by[0], kw // by[1], by[1]).permute(0, 1, 3, 5, 2, 4)
-    return made.fmap, cells.flatten(1, 3).contiguous(), (stride[0] // by[0], stride[1] // by[1])
+def _factor(stride: int) -> int:
+    return next((a for a in range(1, MOST_STRIDE + 1) if stride % a == 0 and stride // a <= MOST_STRIDE), 1)
+
+
+def in_two(graph: FloatGraph) -> FloatGraph:
+    """A stride beyond the chip's as two: squares of pixels become channels, then the rest of it. The photo's own
+    convolution reads windows (`InputWindows`)."""
+    layers: list[FloatLayer] = []
+    shapes = dict(graph.shapes)
+    for layer in graph.layers:
+        wide = isinstance(layer, Conv2d) and max(layer.stride) > MOST_STRIDE and layer.source != graph.input
+        if wide and isinstance(layer, Conv2d) and not layer.depthwise and layer.padding == (0, 0):
+            by = [_factor(s) for s in layer.stride]
+            o, i, kh, kw = layer.weight.shape
+            if kh % by[0] == 0 and kw % by[1] == 0:  # else the compiler says what is too large
+                channels = i * by[0] * by[1]
+                eye = torch.eye(channels).reshape(channels, i, *by)
+                name, zeros = f"{layer.name}.squares", torch.zeros(channels)
+                squares = Conv2d(name, layer.source, eye, zeros, stride=(by[0], by[1]))
+                shapes[squares.name] = squares.output_shape(shapes[layer.source])
+                cells = layer.weight.reshape(o, i, kh // by[0], by[0], kw // by[1], by[1]).permute(0, 1, 3, 5, 2, 4)
+                stride = (layer.stride[0] // by[0], layer.stride[1] // by[1])
+                weight = cells.flatten(1, 3).contiguous()
+                layers.append(squares)
+                layer = replace(layer, source=squares.name, weight=weight, stride=stride)
+        layers.append(layer)
+    return replace(graph, layers=layers, shapes=shapes)
 
 
 def regrid(c: Capture, view: View) -> Regrid | None:
@@ -388,4 +402,5 @@ OPERATION = Operation(
     aten={aten.conv2d.default: capture, aten.conv2d.padding: capture},
     floats=(Conv2d,),
     integers=(QConv2d,),
+    rewrites=((Stage.SPLIT, in_two),),
 )
