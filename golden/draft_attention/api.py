@@ -8,11 +8,11 @@ from enum import Enum
 import torch
 
 from triptych.golden.draft_attention import ops
-from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.dispatch import Backend
-from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry, TextPlacement
 from triptych.golden.draft_attention.selection import PAIRED_BLOCK, DraftStatistic
+from triptych.golden.draft_attention.terms.block_sets import BlockSets, sets_from_mask
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.geometry import Geometry, TextPlacement
 
 
 def _refuse_gradients(*tensors: torch.Tensor) -> None:
@@ -75,8 +75,7 @@ def draft_attention(
         heads_per_pass: work through the heads in groups of this size, to save memory.
 
     Returns `[batch, q_heads, length, dim]`, dtype of q. There is no gradient. Works inside torch.compile and
-    torch.export as one operator. On Hopper the last bit may differ from call to call unless
-    `torch.use_deterministic_algorithms(True)` is set.
+    torch.export as one operator. Equal calls give equal bits on one kind of device.
     Raises DraftAttentionError (a ValueError) on tensors, grids, options or devices it cannot serve.
     """
     _refuse_gradients(q, k, v)

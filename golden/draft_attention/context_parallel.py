@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from triptych.golden.draft_attention.api import draft_attention
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
 def balance_groups(costs: Sequence[float], world_size: int) -> list[list[int]]:

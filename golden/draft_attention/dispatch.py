@@ -10,13 +10,13 @@ from enum import Enum
 import torch
 
 from triptych.golden.draft_attention import reference
-from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
-from triptych.golden.draft_attention.contract import Call, Request, copy_engine_reads
-from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.layout import Layout
 from triptych.golden.draft_attention.selection import Criterion, DraftStatistic, SelectionRule, draft_mask
-from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
+from triptych.golden.draft_attention.terms.block_sets import BlockSets, sets_from_mask
+from triptych.golden.draft_attention.terms.contract import Call, Request, copy_engine_reads
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.layout import Layout
+from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts
 from triptych.golden.draft_attention.trust import trusted_tail, weighted
 
 KERNEL_BLOCKS = (64, 128)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import torch
 
-from triptych.golden.draft_attention.block_sets import BlockSets, row_words
-from triptych.golden.draft_attention.contract import Request
 from triptych.golden.draft_attention.dispatch import Backend, attend_sets, choose_sets, run, serving_backend
-from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.layout import Layout, Runs, check_runs
 from triptych.golden.draft_attention.selection import Criterion, DraftStatistic, SelectionRule
+from triptych.golden.draft_attention.terms.block_sets import BlockSets, row_words
+from triptych.golden.draft_attention.terms.contract import Request
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.layout import Layout, Runs, check_runs
 
 
 def _check_tensors(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts
 
 _POOL_AXES = (3, 5, 7)  # the axes within a block of a tensor laid out by `_boxes`
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from triptych.golden.draft_attention.layout import Layout
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.layout import Layout
+from triptych.golden.draft_attention.terms.tail import Tail
 
 
 def _tail_columns(

@@ -17,9 +17,9 @@ from enum import Enum
 
 import torch
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import block_max, block_mean, block_spread, block_square, block_variance
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 
 class DraftStatistic(Enum):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.selection import DraftStatistic, draft_logits
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 
 @dataclass(frozen=True)

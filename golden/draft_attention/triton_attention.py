@@ -13,10 +13,10 @@ import torch
 import triton
 import triton.language as tl
 
-from triptych.golden.draft_attention.contract import Call
-from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.layout import Layout, Runs
-from triptych.golden.draft_attention.tail import padded_dim
+from triptych.golden.draft_attention.terms.contract import Call
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.layout import Layout, Runs
+from triptych.golden.draft_attention.terms.tail import padded_dim
 from triptych.golden.draft_attention.triton_pool import box_offsets, is_ragged
 
 _LOG2_E = tl.constexpr(1.4426950408889634)

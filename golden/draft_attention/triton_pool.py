@@ -12,8 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
-from triptych.golden.draft_attention.geometry import Geometry
-from triptych.golden.draft_attention.tail import padded_dim
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import padded_dim
 
 
 @triton.jit

@@ -21,8 +21,6 @@ import torch
 import triton
 import triton.language as tl
 
-from triptych.golden.draft_attention.block_sets import WORD_BITS, BlockSets, row_words
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.selection import (
     LARGEST_GAIN,
     SMALLEST,
@@ -31,6 +29,8 @@ from triptych.golden.draft_attention.selection import (
     SelectionRule,
     keep_budget,
 )
+from triptych.golden.draft_attention.terms.block_sets import WORD_BITS, BlockSets, row_words
+from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.triton_pool import PooledBlocks
 
 MAP_BYTES = 1 << 25

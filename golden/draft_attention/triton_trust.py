@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.triton_pool import PooledBlocks, box_offsets, is_ragged
 from triptych.golden.draft_attention.trust import PROBES, SAMPLED_BLOCKS, trust_of
 

@@ -23,9 +23,9 @@ from dataclasses import replace
 
 import torch
 
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import block_mean, pooled_tail
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail
 
 PROBES = 16
 SAMPLED_BLOCKS = 128

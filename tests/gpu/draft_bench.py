@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from triptych.golden.draft_attention import BlockSets, Geometry, reference
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.tail import Tail
 
 TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

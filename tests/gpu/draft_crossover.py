@@ -16,7 +16,7 @@ from draft_bench import Shape, median_ms, output_folder, random_inputs, save
 from draft_peers import cudnn_dense
 
 from triptych.golden.draft_attention import draft_attention
-from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 FRAMES = (4, 8, 16, 32, 64, 128, 256)
 SPARSITIES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97)

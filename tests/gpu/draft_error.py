@@ -22,10 +22,7 @@ from draft_rivals import sparge_mask, svg_mask
 from draft_video import WIDTH, video_inputs
 
 from triptych.golden.draft_attention import Backend, draft_attention, reference, select_blocks
-from triptych.golden.draft_attention.block_sets import sets_from_mask
-from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, choose_backend
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import pooled_tail
 from triptych.golden.draft_attention.selection import (
     Criterion,
@@ -36,7 +33,10 @@ from triptych.golden.draft_attention.selection import (
     mask_from_keys,
     with_text,
 )
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.block_sets import sets_from_mask
+from triptych.golden.draft_attention.terms.contract import Call
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail
 from triptych.golden.draft_attention.trust import trust_of, variance_slope, weighted
 
 SPARSITIES = (0.5, 0.75, 0.85, 0.9, 0.95)

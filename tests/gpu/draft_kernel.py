@@ -34,10 +34,10 @@ from draft_bench import (
 from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_error, packed_inputs
 
 from triptych.golden.draft_attention import Backend, draft_attention
-from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, select
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.selection import Criterion, SelectionRule
+from triptych.golden.draft_attention.terms.contract import Call
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 SPARSITIES = (0.0, 0.5, 0.75, 0.9, 0.95)
 BOUND = 5e-3  # relative L2 of bf16 kernels against float64 on white noise

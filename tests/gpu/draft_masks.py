@@ -16,7 +16,7 @@ from draft_bench import SHAPES, Shape, median_ms, output_folder, save
 from draft_peers import Packed, packed_error, packed_inputs, vsa_runners
 
 from triptych.golden.draft_attention import block_sparse_attention
-from triptych.golden.draft_attention.block_sets import sets_from_mask
+from triptych.golden.draft_attention.terms.block_sets import sets_from_mask
 
 SPARSITY = 0.9
 ALIKE = (0.0, 0.5)

@@ -1,23 +1,27 @@
 """A small case of every kernel, for the sanitizer: ragged edges, text, grouped heads, tail, 8 bits.
 
     compute-sanitizer --tool memcheck --error-exitcode 9 python tests/gpu/draft_small.py
+    ... draft_small.py --plant race      # with a bug of draft_planted.py, which the tool must find
 
 Exits non-zero too when a result is off, so that a clean report is of kernels that did their work.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from contextlib import nullcontext
 
 import torch
 from draft_bench import relative_error
+from draft_planted import SANITIZED, planted
 
 from triptych.golden.draft_attention import Backend, block_sparse_attention, reference
-from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.dispatch import attend, select
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.selection import Criterion, SelectionRule
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.contract import Call
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail
 
 BOUND, EIGHT_BIT_BOUND = 5e-3, 6e-2
 
@@ -75,10 +79,17 @@ def own_masks(dim: int, generator: torch.Generator) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--plant", choices=SANITIZED)
+    parser.add_argument("--dims", default="64,128")
+    options = parser.parse_args()
+    plant = options.plant
     generator = torch.Generator("cuda").manual_seed(3)
-    for dim in (64, 128):
-        video_kernels(dim, generator)
-        own_masks(dim, generator)
+    with planted(SANITIZED[plant]) if plant else nullcontext():
+        for dim in map(int, options.dims.split(",")):
+            video_kernels(dim, generator)
+            own_masks(dim, generator)
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

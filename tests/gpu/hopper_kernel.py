@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from triptych.golden.draft_attention.block_sets import BlockSets, sets_from_mask
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper import block_sparse_attention
-from triptych.golden.draft_attention.tail import Tail, factorised, log_counts
+from triptych.golden.draft_attention.terms.block_sets import BlockSets, sets_from_mask
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts
 
 DEVICE = torch.device("cuda")
 BOUNDS = {"bf16": 4e-3, "f16": 6e-4, "fp8": 6e-2}  # relative L2 on white noise
@@ -80,6 +80,11 @@ CASES = (
     Case(Geometry((3, 24, 32), (8, 8), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4, paired=True),
     Case(Geometry((5, 19, 27), (4, 4, 4), 130, text_first=True), 1, 4, 1, 64, torch.float16, False, 0.3, paired=True),
     Case(Geometry((550, 1, 3), (8, 8), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3, paired=True),
+    # ragged blocks of full runs of 16 tokens: 4 of 8 rows, 1 of 2 frames, half rows, 60 rows of blocks
+    Case(Geometry((7, 20, 48), (8, 16), 40, text_first=True), 1, 4, 2, 64, torch.bfloat16, True, 0.4),
+    Case(Geometry((5, 16, 32), (2, 4, 16), 30), 2, 2, 1, 128, torch.float16, False, 0.5),
+    Case(Geometry((3, 30, 64), (4, 32), 0), 1, 3, 3, 128, torch.bfloat16, True, 0.1),
+    Case(Geometry((60, 9, 32), (8, 16), 200), 1, 2, 2, 128, torch.bfloat16, False, 0.6, gain=3.0),
 )
 
 
@@ -199,7 +204,7 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
 
 
 def check_modes(precisions: tuple[str, ...]) -> bool:
-    """Deterministic mode repeats bit by bit; a captured CUDA graph follows its inputs."""
+    """Equal calls give equal bits; a captured CUDA graph follows its inputs."""
     case = Case(Geometry((6, 45, 80), (8, 16), 77), 1, 4, 2, 128, torch.bfloat16, False, 0.3)
     generator = torch.Generator(DEVICE)
     generator.manual_seed(time.time_ns() & 0xFFFFFFFF)
@@ -209,9 +214,7 @@ def check_modes(precisions: tuple[str, ...]) -> bool:
     good = True
     for precision in precisions:
         call = partial(block_sparse_attention, q, k, v, sets, case.geometry, case.dim**-0.5, precision=precision)
-        torch.use_deterministic_algorithms(True)
         same = all(torch.equal(call(), call()) for _ in range(5))
-        torch.use_deterministic_algorithms(False)
         graph, fixed = torch.cuda.CUDAGraph(), q.clone()
         with torch.cuda.graph(graph):
             out = call()
@@ -220,7 +223,7 @@ def check_modes(precisions: tuple[str, ...]) -> bool:
         replayed = out.clone()
         follows = relative_error(replayed, call().double()) < BOUNDS["bf16"]
         q.copy_(fixed)
-        print(f"{precision}: deterministic mode repeats {same}, graph replay follows its inputs {follows}")
+        print(f"{precision}: equal calls give equal bits {same}, graph replay follows its inputs {follows}")
         good &= same and follows
     return good
 

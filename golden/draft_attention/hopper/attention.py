@@ -9,9 +9,6 @@ from typing import Literal, get_args
 
 import torch
 
-from triptych.golden.draft_attention.block_sets import BlockSets
-from triptych.golden.draft_attention.contract import Call, Request
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import Kernel, TensorMap, load_kernel
 from triptych.golden.draft_attention.hopper.eight_bit import quantise
 from triptych.golden.draft_attention.hopper.errors import HopperError
@@ -25,11 +22,18 @@ from triptych.golden.draft_attention.hopper.problem import (
     folds,
     make_problem,
     pooled_map,
+    ragged_bits,
+    ragged_runs,
+    run_map,
+    tile_order,
     token_maps,
     unfit_blocks,
 )
-from triptych.golden.draft_attention.layout import Layout, Runs
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.block_sets import BlockSets
+from triptych.golden.draft_attention.terms.contract import Call, Request
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.layout import Layout, Runs
+from triptych.golden.draft_attention.terms.tail import Tail
 
 Precision = Literal["bf16", "fp8"]
 _THREADS = 384
@@ -42,7 +46,7 @@ class Operands16(ctypes.Structure):
         (name, TensorMap)
         for name in (
             *("q_video", "q_text", "k_video", "k_text", "v_video", "v_text"),
-            *("k_mean", "v_mean"),
+            *("k_mean", "v_mean", "k_runs", "v_runs"),
         )
     )
 
@@ -102,8 +106,8 @@ def block_sparse_attention(
     own 16-bit type, "fp8" in 8 bits (eight_bit.py). `out` is written where given.
     Blocks hold 128 tokens or 64. `key_geometry`: how the keys lie in blocks where that differs from the queries (other
     length, or blocks of 64 under query blocks of 128).
-    Results are the same from run to run only under `torch.use_deterministic_algorithms(True)`, at some loss of speed:
-    otherwise the order in which a row's blocks are added up depends on timing.
+    Results are the same from run to run on one kind of GPU: the order in which a row's blocks are added up follows from
+    the row's number and the number of multiprocessors.
     Runs on the current stream without host synchronisation. Raises HopperError on what the kernels do not take.
     """
     blocking = Blocking(geometry, key_geometry or geometry)
@@ -143,8 +147,10 @@ def _attend(
     What it allocates may be freed on return: the caching allocator hands memory out again in stream order.
     """
     device = q.device.index
-    progress = torch.zeros(2, dtype=torch.int32, device=q.device)
+    progress = torch.zeros(1, dtype=torch.int32, device=q.device)
     problem = make_problem(out, sets, progress, blocking, scale, k.shape[1])
+    order = tile_order(sets, blocking)
+    problem.order = order.data_ptr()
     query_block, key_block = blocking.sizes
     defines: tuple[str, ...] = (
         f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
@@ -160,10 +166,15 @@ def _attend(
         operands = Operands16(
             *token_maps(q, blocking.queries), *token_maps(k, blocking.keys), *token_maps(v, blocking.keys)
         )
+        if runs := ragged_runs(blocking.keys) if query_block == BLOCK else 0:
+            defines = (*defines, f"RUNS={runs}")
+            ragged = ragged_bits(blocking.keys, q.device)
+            problem.ragged = ragged.data_ptr()
+            operands.k_runs, operands.v_runs = (run_map(tensor, blocking.keys) for tensor in (k, v))
         if tail is not None:
             operands.k_mean, operands.v_mean = (pooled_map(tensor) for tensor in (tail.k_mean, tail.v_mean))
         _launch(load_kernel(device, "attention16.cu", "attention16", defines), operands, problem, device)
-    del kept
+    del kept, order
 
 
 def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device: int) -> None:
@@ -177,7 +188,9 @@ def _add_tail(problem: Problem, tail: Tail, geometry: Geometry) -> tuple[torch.T
     tiles = -(-geometry.n_video_blocks // BLOCK)
     padding = tiles * BLOCK - geometry.n_video_blocks
     spread = torch.nn.functional.pad(tail.k_spread.flatten(0, 1), (0, padding))
-    share = torch.nn.functional.pad(tail.log_count - math.log(geometry.block_size), (0, padding), value=-math.inf)
+    share = torch.nn.functional.pad(
+        (tail.log_count - math.log(geometry.block_size)) / math.log(2), (0, padding), value=-math.inf
+    )
     pooled = torch.stack([share.expand_as(spread), spread], dim=-1).to(torch.float16)
     problem.tail_tiles = tiles
     problem.pooled = pooled.data_ptr()

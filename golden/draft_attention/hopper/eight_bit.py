@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map, load_kernel
 from triptych.golden.draft_attention.hopper.problem import BLOCK, ELEMENTS, Heads, token_maps
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail
 
 _THREADS = 256
 _SAMPLED_TOKENS = 2048

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
 class HopperError(DraftAttentionError):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.block_sets import BlockSets, row_words
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
 from triptych.golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.terms.block_sets import BlockSets, row_words, sets_from_mask
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 BLOCK = 128
 BLOCK_SIZES = ((128, 128), (128, 64), (64, 64))
@@ -51,12 +52,12 @@ class Problem(ctypes.Structure):
     _fields_ = (
         ("out_video", TensorMap),
         ("out_text", TensorMap),
-        *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "hand", "pooled", "profile")),
+        *((name, ctypes.c_void_p) for name in ("bits", "counts", "next_tile", "pooled", "profile")),
+        *((name, ctypes.c_void_p) for name in ("order", "ragged")),
         ("queries", Blocks),
         ("keys", Blocks),
         *((name, ctypes.c_int32) for name in ("query_heads", "group", "tail_tiles", "words")),
         *((name, ctypes.c_float) for name in ("scale", "scale_log2")),
-        ("padding", ctypes.c_ubyte * 8),
     )
 
 
@@ -117,6 +118,37 @@ def half_block(geometry: Geometry) -> tuple[int, int, int]:
     return (pt, ph // 2, pw) if ph > 1 else (pt, ph, pw // 2)
 
 
+RUN = 16
+"""Tokens of a run (kernels/runs16.cuh)."""
+
+
+def ragged_runs(geometry: Geometry) -> int:
+    """Full runs of 16 tokens that every ragged video block consists of, all in front; 0 where it is not so."""
+    (frames, height, width), (pt, ph, pw) = geometry.grid, geometry.pool
+    if geometry.block_size != BLOCK or width % pw:
+        return 0
+    if pt == 1:
+        tokens, smallest = height % ph * pw, pw
+    elif height % ph == 0:
+        tokens, smallest = frames % pt * ph * pw, min(pw, RUN) * ph
+    else:
+        return 0
+    return 0 if pw < RUN or smallest % RUN or tokens % RUN else tokens // RUN
+
+
+@functools.lru_cache(maxsize=64)
+def ragged_bits(geometry: Geometry, device: torch.device) -> torch.Tensor:
+    """int32 `[words]`: a bit for each ragged video block, kept so that repeated calls copy nothing from the host."""
+    ragged = geometry.block_counts < geometry.block_size
+    ragged[geometry.n_video_blocks :] = False
+    return sets_from_mask(ragged[None, None, None]).bits[0, 0, 0].to(device)
+
+
+def run_map(tensor: torch.Tensor, geometry: Geometry) -> TensorMap:
+    """Tensor map of runs of 16 tokens of the video."""
+    return token_maps(tensor, geometry, (1, 1, RUN))[0]
+
+
 def token_maps(
     tensor: torch.Tensor, geometry: Geometry, box: tuple[int, int, int] | None = None
 ) -> tuple[TensorMap, TensorMap]:
@@ -169,8 +201,7 @@ def make_problem(
 ) -> Problem:
     """The problem without a tail. The tensors must outlive the launch.
 
-    `progress`: int32 `[2]`, zero: the tile counter, and the place of the sweep that all thread blocks share, unless
-    PyTorch is set to deterministic algorithms (kernels/sweep.cuh, Walk).
+    `progress`: int32 `[1]`, zero: the tile counter.
     """
     out_video, out_text = token_maps(out, blocking.queries, half_block(blocking.queries))
     return Problem(
@@ -179,7 +210,6 @@ def make_problem(
         bits=sets.bits.data_ptr(),
         counts=sets.counts.data_ptr(),
         next_tile=progress.data_ptr(),
-        hand=None if torch.are_deterministic_algorithms_enabled() else progress.data_ptr() + 4,
         queries=Blocks.of(blocking.queries),
         keys=Blocks.of(blocking.keys),
         query_heads=Heads(out).count,
@@ -188,6 +218,19 @@ def make_problem(
         scale=scale,
         scale_log2=scale * math.log2(math.e),
     )
+
+
+def tile_order(sets: BlockSets, blocking: Blocking) -> torch.Tensor:
+    """int32 `[batch, heads, tiles]`: the video tiles of each head, those of most blocks first.
+
+    Tiles that are worked on at one time then take equally long and sweep the keys side by side, so that what one has
+    fetched is still in L2 for the others. Equal ones keep their order: results must not depend on the sort.
+    """
+    parts = BLOCK // blocking.queries.block_size
+    work = sets.counts[..., : blocking.queries.n_video_blocks]
+    if parts == 2:
+        work = torch.nn.functional.pad(work, (0, work.shape[-1] % 2)).unflatten(-1, (-1, 2)).sum(-1)
+    return torch.argsort(work, dim=-1, descending=True, stable=True).to(torch.int32)
 
 
 def check_inputs(

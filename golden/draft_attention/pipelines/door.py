@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.pipelines.layers import Layer
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 BACKEND = "draft"
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
 from triptych.golden.draft_attention.pipelines.door import ServedLayer, draft_backend
 from triptych.golden.draft_attention.pipelines.layers import ForwardState, Layer, Report
 from triptych.golden.draft_attention.pipelines.models import KnownModel, known_model
 from triptych.golden.draft_attention.pipelines.schedule import DenseSchedule, StepClock, Steps
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
 class ServedModel:

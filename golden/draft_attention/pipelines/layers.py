@@ -13,7 +13,7 @@ import torch
 
 from triptych.golden.draft_attention.api import draft_attention
 from triptych.golden.draft_attention.dispatch import dense_kernel_pays
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 SCHEDULED = ("dense step", "dense block")
 

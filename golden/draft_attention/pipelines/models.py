@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 Arguments = dict[str, Any]
 Grid = tuple[int, int, int]

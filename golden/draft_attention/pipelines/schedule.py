@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 Steps = int | float
 

@@ -7,7 +7,7 @@ import torch
 
 from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, draft_attention
 from triptych.golden.draft_attention.dispatch import choose_backend
-from triptych.golden.draft_attention.geometry import GeometryError
+from triptych.golden.draft_attention.terms.geometry import GeometryError
 
 GRID = (2, 8, 16)
 LENGTH = 2 * 8 * 16 + 6

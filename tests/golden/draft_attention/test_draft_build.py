@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import locale
 import multiprocessing
 import warnings
@@ -12,9 +13,10 @@ import pytest
 import torch
 
 from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, dispatch, hopper
-from triptych.golden.draft_attention.contract import Request
-from triptych.golden.draft_attention.hopper import build, compilers
+from triptych.golden.draft_attention.hopper import build, compilers, problem
 from triptych.golden.draft_attention.hopper.errors import HopperError
+from triptych.golden.draft_attention.terms.block_sets import BlockSets
+from triptych.golden.draft_attention.terms.contract import Request
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def test_nvcc_that_is_too_old_gives_way_to_nvrtc(tmp_path, monkeypatch):
     [
         ("attention16.cu", ('ELEMENT="bf16"', "QUERY_BLOCK=128", "KEY_BLOCK=64", "TAIL=0")),
         ("attention16.cu", ('ELEMENT="f16"', "QUERY_BLOCK=64", "KEY_BLOCK=64", "SHARED_ROWS=0", "TAIL=1")),
+        ("attention16.cu", ('ELEMENT="bf16"', "QUERY_BLOCK=128", "KEY_BLOCK=128", "TAIL=1", "RUNS=5")),
         ("attention8.cu", ('ELEMENT="f16"', "QUERY_BLOCK=128", "KEY_BLOCK=128", "TAIL=1")),
         ("quantise.cu", ('ELEMENT="bf16"',)),
     ],
@@ -194,3 +197,35 @@ def test_without_a_compiler_triton_serves_and_one_line_says_so(monkeypatch):
     for named, asked in ((Backend.HOPPER, request), (None, in_8_bit)):
         with pytest.raises(DraftAttentionError, match="no compiler here"):
             dispatch.serving_backend(named, device, asked)
+
+
+def test_ragged_blocks_of_full_runs_are_known():
+    """Where `ragged_runs` says n, every ragged block holds n * 16 tokens, all in front; the bits name those blocks."""
+    seen = set()
+    pools = ((8, 16), (4, 32), (1, 128), (2, 4, 16), (4, 4, 8), (2, 8, 8), (8, 16, 1), (2, 1, 64), (8, 8))
+    for grid in itertools.product((1, 3, 5), (5, 8, 9, 14, 45), (16, 24, 80)):
+        for pool in pools:
+            geometry = Geometry(grid, pool, 37)
+            runs = problem.ragged_runs(geometry)
+            tokens = geometry.block_tokens[: geometry.n_video_blocks]
+            counts = (tokens >= 0).sum(1)
+            ragged = counts < geometry.block_size
+            if runs:
+                assert (counts[ragged] == runs * problem.RUN).all()
+                assert all((row[:count] >= 0).all() for row, count in zip(tokens, counts, strict=True))
+                bits = problem.ragged_bits(geometry, torch.device("cpu"))
+                named = (bits[:, None] >> torch.arange(32) & 1).flatten().bool()
+                assert torch.equal(named[: len(ragged)], ragged)
+                assert not named[len(ragged) :].any()
+            seen.add(runs)
+    assert len(seen) > 4
+    assert problem.ragged_runs(Geometry((21, 45, 80), (8, 16))) == 5
+    assert problem.ragged_runs(Geometry((21, 48, 80), (8, 16))) == 0
+
+
+def test_tiles_of_most_blocks_come_first():
+    counts = torch.tensor([[[3, 9, 9, 1, 5, 7]]], dtype=torch.int32)  # the last is a text block
+    sets = BlockSets(torch.zeros(1, 1, 6, 4, dtype=torch.int32), counts)
+    whole, halves = Geometry((1, 8, 80), (8, 16), 9), Geometry((1, 8, 40), (8, 8), 9)
+    assert problem.tile_order(sets, problem.Blocking(whole, whole)).tolist() == [[[1, 2, 4, 0, 3]]]
+    assert problem.tile_order(sets, problem.Blocking(halves, halves)).tolist() == [[[0, 1, 2]]]

@@ -10,10 +10,10 @@ import torch
 
 from triptych.golden.draft_attention import block_sparse_attention, draft_attention, select_blocks
 from triptych.golden.draft_attention.dispatch import select
-from triptych.golden.draft_attention.geometry import Geometry
 from triptych.golden.draft_attention.pooling import pooled_tail
 from triptych.golden.draft_attention.reference import block_sparse_attention as reference_attention
 from triptych.golden.draft_attention.selection import Criterion, SelectionRule, draft_mask, error_keys
+from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.trust import trust_of, trusted_tail, variance_slope
 
 BY_ERROR = SelectionRule(0.6, row_floor=1, criterion=Criterion.TAIL_ERROR)

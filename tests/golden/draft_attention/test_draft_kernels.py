@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from triptych.golden.draft_attention import DraftStatistic, Geometry, draft_attention, reference
-from triptych.golden.draft_attention.block_sets import sets_from_mask
-from triptych.golden.draft_attention.contract import Call
 from triptych.golden.draft_attention.pooling import block_max, block_mean, block_variance, pooled_tail
 from triptych.golden.draft_attention.selection import SelectionRule, draft_logits, draft_mask, floored_mask, with_text
+from triptych.golden.draft_attention.terms.block_sets import sets_from_mask
+from triptych.golden.draft_attention.terms.contract import Call
 
 pytest.importorskip("triton", reason="the portable kernels are written in Triton")
 

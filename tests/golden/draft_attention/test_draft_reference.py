@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from triptych.golden.draft_attention import Geometry, draft_attention
-from triptych.golden.draft_attention.geometry import normalize_pool
 from triptych.golden.draft_attention.pooling import block_max, block_mean, block_variance
+from triptych.golden.draft_attention.terms.geometry import normalize_pool
 
 GRIDS = [
     pytest.param((2, 8, 12), (4, 4), 0, "after", id="even"),

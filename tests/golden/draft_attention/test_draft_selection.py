@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from triptych.golden.draft_attention import DraftAttentionError, DraftStatistic, Geometry
-from triptych.golden.draft_attention.block_sets import sets_from_mask
 from triptych.golden.draft_attention.selection import SelectionRule, draft_mask, keep_budget, paper_mask
+from triptych.golden.draft_attention.terms.block_sets import sets_from_mask
 
 GRID, POOL = (3, 9, 10), (4, 4)
 CASES = [(GRID, POOL, 0, "after"), (GRID, POOL, 21, "before"), ((5, 6, 8), (2, 4, 4), 7, "after")]

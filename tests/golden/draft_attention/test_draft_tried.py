@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych.golden.draft_attention import Backend, Geometry, contract, dispatch, draft_attention, hopper
-from triptych.golden.draft_attention.contract import Request
+from triptych.golden.draft_attention import Backend, Geometry, dispatch, draft_attention, hopper
+from triptych.golden.draft_attention.terms import contract
+from triptych.golden.draft_attention.terms.contract import Request
 
 GRID = (2, 8, 16)
 LENGTH = 2 * 8 * 16 + 6

@@ -1,9 +1,10 @@
 // Block-sparse attention in bf16 or fp16 for Hopper. Build with -DHEAD_DIM=64|128, -DELEMENT="bf16"|"f16" (a string),
-// -DTAIL=0|1, -DQUERY_BLOCK=64|128 and -DKEY_BLOCK=64|128 (tokens in a block of the mask; 128 by default).
+// -DTAIL=0|1, -DQUERY_BLOCK=64|128 and -DKEY_BLOCK=64|128 (tokens in a block of the mask; 128 by default), and -DRUNS=n
+// (runs16.cuh; 0 by default).
 //
 // One persistent thread block on each multiprocessor. A loading warp walks the bit rows and brings key and value
 // boxes straight from the token order into a ring of shared-memory slots; two computing warpgroups own 64 rows of the
-// query block each. The schedule is FlashAttention-3's (Shah et al., arXiv 2407.08608): within a warpgroup the
+// query block each; a storing warp sends off what they leave in the query buffer. The schedule is FlashAttention-3's (Shah et al., arXiv 2407.08608): within a warpgroup the
 // softmax of block n overlaps the value product of block n - 1; the two warpgroups run free of each other, and one
 // multiplies while the other exponentiates. The output is rescaled only when a row's maximum grows by more than a
 // factor 2^kRescaleThreshold.
@@ -17,14 +18,14 @@ __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
   int buffer = 0;
   uint32_t phase = 0;
   for (;;) {
-    barrier_wait(shared_address(&shared.query_full[buffer]), phase);
-    const Tile tile = shared.tile[buffer];
+    barrier_wait(shared_address(&shared.queries.query_full[buffer]), phase);
+    const Tile tile = read_tile(shared.tile[buffer], consumer.lane);
     if (tile.head < 0) return;
-    const uint32_t rows = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
-    consumer.load_query(rows + warp * 16 * 128);
+    const uint32_t rows = shared_address(shared.query[buffer]) + (warpgroup * 64 + warp * 16) * 128;
+    consumer.load_query(rows);
     consumer.attend(tile);
-    store_rows<kDim>(p, tile, consumer.out, rows, kChunkBytes, warpgroup, pack);
-    if ((threadIdx.x & 127) == 0) barrier_arrive(shared_address(&shared.query_empty[buffer]));
+    const uint32_t left = shared_address(&shared.queries.out_full[buffer][warpgroup]);
+    stage_rows<kDim>(consumer.out, rows, kChunkBytes, left, pack);
     buffer ^= 1;
     phase ^= buffer == 0;
   }
@@ -36,10 +37,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   if (threadIdx.x == 0) {
     if (shared_address(memory) & 1023) asm volatile("trap;");  // the swizzle counts on it
-    for (int i = 0; i < kQueryBuffers; ++i) {
-      barrier_init(shared_address(&shared.query_full[i]), 1);
-      barrier_init(shared_address(&shared.query_empty[i]), 2);
-    }
+    shared.queries.init();
     for (int i = 0; i < kSlots; ++i) {
       barrier_init(shared_address(&shared.slot_full[i]), 1);
       barrier_init(shared_address(&shared.slot_empty[i]), kConsumerThreads / 32);
@@ -50,6 +48,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x < 128) {
     registers_shrink<56>();
     if (threadIdx.x < 32) load(maps, problem, shared);
+    if (threadIdx.x == 32) store<kDim>(problem, shared, kChunkBytes);
   } else {
     registers_grow<224>();
     compute(problem, shared);

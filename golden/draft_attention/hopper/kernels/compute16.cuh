@@ -140,7 +140,7 @@ struct Consumer {
     const uint32_t* words = reinterpret_cast<const uint32_t*>(
         shared.tail[slot] + kPooledBytes + (kQueryParts == 2 ? warpgroup * kChosenBytes : 0));
     const int column = 2 * (lane & 3);
-    const float per_scale = 1.0f / p.scale;
+    const float per_scale = 1.0f / p.scale_log2;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
       const uint32_t word = words[j >> 2] >> (8 * (j & 3) + column);
@@ -191,8 +191,9 @@ struct Consumer {
     }
     wgmma_wait<kFirst ? 0 : 1>();
     pin(scores);
-    if constexpr (kTail) release(at.keys.slot);
-    if constexpr (!kTail) mask_and_release<kPrivate>(at.keys.slot);
+    const Valid valid = read_valid(at.keys.slot);
+    release(at.keys.slot);
+    if constexpr (!kTail) mask<kPrivate>(valid);
     float factor[2];
     softmax.template step<kPrivate ? 64 : kBlock>(scores, p.scale_log2, factor);
     if constexpr (!kFirst) {
@@ -209,22 +210,29 @@ struct Consumer {
     for (int i = 0; i < (kPrivate ? 16 : 32); ++i) weights[i] = pack(scores[2 * i], scores[2 * i + 1]);
   }
 
+  // Of the blocks of a key slot: see Place.
+  struct Valid {
+    uint32_t of[kKeyParts];
+  };
+
+  __device__ __forceinline__ Valid read_valid(int slot) {
+    Valid valid;
+#pragma unroll
+    for (int part = 0; part < kKeyParts; ++part) valid.of[part] = read_once(shared.valid[slot][part], lane);
+    return valid;
+  }
+
   template <bool kPrivate>
-  __device__ __forceinline__ void mask_and_release(int slot) {
+  __device__ __forceinline__ void mask(const Valid& valid) {
 #if KEY_BLOCK == 128
-    const uint32_t valid = shared.valid[slot][0];
-    release(slot);
-    if (valid != 0) mask_ragged<128, 0>(p.keys, scores, kNegativeInfinity, valid, lane);
+    if (valid.of[0] != 0) mask_ragged<128, 0>(p.keys, scores, kNegativeInfinity, valid.of[0], lane);
 #else
     if constexpr (kPrivate) {
-      const uint32_t valid = shared.valid[slot][warpgroup];
-      release(slot);
-      if (valid != 0) mask_ragged<64, 0>(p.keys, scores, kNegativeInfinity, valid, lane);
+      const uint32_t mine = warpgroup == 0 ? valid.of[0] : valid.of[1];
+      if (mine != 0) mask_ragged<64, 0>(p.keys, scores, kNegativeInfinity, mine, lane);
     } else {
-      const uint32_t upper = shared.valid[slot][0], lower = shared.valid[slot][1];
-      release(slot);
-      if (upper != 0) mask_ragged<64, 0>(p.keys, scores, kNegativeInfinity, upper, lane);
-      if (lower != 0) mask_ragged<64, 32>(p.keys, scores, kNegativeInfinity, lower, lane);
+      if (valid.of[0] != 0) mask_ragged<64, 0>(p.keys, scores, kNegativeInfinity, valid.of[0], lane);
+      if (valid.of[1] != 0) mask_ragged<64, 32>(p.keys, scores, kNegativeInfinity, valid.of[1], lane);
     }
 #endif
   }
@@ -271,7 +279,7 @@ struct Consumer {
     for (int n = 0; n < steps; ++n) {
       const Slots at = next_slots(n == 0);
       wait(at.keys);
-      const int told = __shfl_sync(kAllLanes, shared.kind[at.keys.slot], 0);
+      const int told = read_once(shared.kind[at.keys.slot], lane);
       const Kind kind = told & (warpgroup == 0 ? 4 : 2) ? Kind::kNone : Kind(told & 1);
       if (kind == before && kind == Kind::kShared) {
         step<false, false, false>(at, none);

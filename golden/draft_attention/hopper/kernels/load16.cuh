@@ -31,12 +31,12 @@ struct Loader {
       const uint32_t full = shared_address(&shared.slot_full[to.slot]);
       const int box = second ? lane - kBoxes : lane;
       const int chunk = box % kChunks;
-      if (box == 0) {
+      if (lane == 0) {  // of the keys
         shared.valid[to.slot][0] = place.valid;
         if constexpr (kKeyParts == 2) shared.valid[to.slot][1] = valid_of_next;
         if constexpr (!kSharedRows) shared.kind[to.slot] = kind;
-        barrier_arrive_expect(full, kTileBytes);
       }
+      if (box == 0) barrier_arrive_expect(full, kTileBytes);
       const uint32_t slot = shared_address(shared.slot[to.slot]) + chunk * kChunkBytes + box / kChunks * kBlockBytes;
       if (place.frame < 0) {
         tma_load_3d(slot, second ? &maps.v_text : &maps.k_text, full, kEvictLast, chunk * 64, place.x, head);
@@ -76,7 +76,11 @@ struct Loader {
   }
 };
 
-#if KEY_BLOCK == 128
+#if RUNS
+
+#include "runs16.cuh"
+
+#elif KEY_BLOCK == 128
 
 // The steps of a tile: one block each. Returns after the last key tile; `finish` loads the values that then remain.
 struct Steps {
@@ -93,7 +97,7 @@ struct Steps {
     loader.load_blocks(keys, follows, either(second, previous, place), 0, head);
   }
 
-  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+  __device__ __forceinline__ void run(Loader& loader, int head) {
     while (walk.more()) {
       const Chunk chunk = walk.next();
       for (int base = 0; base < chunk.count; base += 32) {
@@ -102,8 +106,6 @@ struct Steps {
         const int entries = min(32, chunk.count - base);
         for (int i = 0; i < entries; ++i) {
           const Place place = broadcast(mine, i);
-          const int block = __shfl_sync(kAllLanes, blocks, i);
-          if (loader.lane == 0) publish_hand(loader.p, tile, block);
           bring(loader, head, true, place);
           previous = place;
           follows = true;
@@ -137,7 +139,7 @@ struct Steps {
     follows = true;
   }
 
-  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+  __device__ __forceinline__ void run(Loader& loader, int head) {
     const int lower = loader.lane / kChunks % 2;  // this lane's half
     while (walk.more()) {
       const Chunk chunk = walk.next();
@@ -148,8 +150,6 @@ struct Steps {
         int i = waits ? -1 : 0;
         for (; i + 1 < entries; i += 2) {
           const Place place = broadcast(mine, max(i + lower, 0));
-          const int block = __shfl_sync(kAllLanes, blocks, max(i, 0));
-          if (loader.lane == 0) publish_hand(loader.p, tile, block);
           bring(loader, head, either(i + lower < 0, waiting, place));
         }
         waits = i < entries;
@@ -187,13 +187,12 @@ struct Steps {
         steps((shared.left + 1) / 2 + max(first.left, second.left)) {}
 
   // One step of two blocks, either -1 where it is not there.
-  __device__ __forceinline__ void bring(Loader& loader, const Tile& tile, int head, int upper, int lower, int kind) {
+  __device__ __forceinline__ void bring(Loader& loader, int head, int upper, int lower, int kind) {
     const int there = upper >= 0 ? upper : lower;
     const bool mine_is_lower = loader.lane / kChunks % 2;
     const int wanted = mine_is_lower ? lower : upper;
     Place place = place_of<kKeyBlock>(loader.p.keys, wanted >= 0 ? wanted : there);
     if (wanted < 0) place.valid = kNoTokens;
-    if (loader.lane == 0) publish_hand(loader.p, tile, there);
     const bool is_value = loader.lane >= 2 * kChunks;
     loader.load_blocks(true, follows, either(is_value, previous, place), kind, head);
     previous = place;
@@ -201,12 +200,12 @@ struct Steps {
   }
 
   // Shared blocks, a batch at a time, and after each the private ones that the sweep has passed.
-  __device__ __forceinline__ void run(Loader& loader, const Tile& tile, int head) {
+  __device__ __forceinline__ void run(Loader& loader, int head) {
     while (shared.left + privates() > 0) {
-      int passed = 64 * rows.words;  // beyond every place
+      int passed = 32 * rows.words;  // beyond every block
       if (shared.left > 0) {
         shared.refill(rows);
-        passed = rows.place(__shfl_sync(kAllLanes, shared.batch, shared.size - 1));
+        passed = __shfl_sync(kAllLanes, shared.batch, shared.size - 1);
         for (int entries = shared.size - shared.at; entries > 0;) {
           int upper = waiting;
           if (upper < 0) {
@@ -216,16 +215,16 @@ struct Steps {
           waiting = -1;
           if (entries > 0) {
             --entries;
-            bring(loader, tile, head, upper, shared.take(), int(Kind::kShared));
+            bring(loader, head, upper, shared.take(), int(Kind::kShared));
           } else if (shared.left > 0) {
             waiting = upper;
           } else {
-            bring(loader, tile, head, upper, -1, int(Kind::kShared));
+            bring(loader, head, upper, -1, int(Kind::kShared));
           }
         }
       }
-      while (privates() > 0 && (first.left == 0 || rows.place(first.peek(rows)) < passed) &&
-             (second.left == 0 || rows.place(second.peek(rows)) < passed)) {
+      while (privates() > 0 && (first.left == 0 || first.peek(rows) < passed) &&
+             (second.left == 0 || second.peek(rows) < passed)) {
         const int uppers = first.left > 0 ? first.size - first.at : 32;
         const int lowers = second.left > 0 ? second.size - second.at : 32;
         const bool both = first.left > 0 && second.left > 0;
@@ -233,7 +232,7 @@ struct Steps {
         for (int n = min(uppers, lowers); n > 0; --n) {
           const int upper = kind == int(Kind::kPrivate) + 4 ? -1 : first.take();
           const int lower = kind == int(Kind::kPrivate) + 2 ? -1 : second.take();
-          bring(loader, tile, head, upper, lower, kind);
+          bring(loader, head, upper, lower, kind);
         }
       }
     }
@@ -290,8 +289,8 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
     int index = lane == 0 ? next_index(p, first) : 0;
     first = false;
     index = __shfl_sync(kAllLanes, index, 0);
-    const uint32_t query_full = shared_address(&shared.query_full[buffer]);
-    barrier_wait(shared_address(&shared.query_empty[buffer]), phase ^ 1);
+    const uint32_t query_full = shared_address(&shared.queries.query_full[buffer]);
+    barrier_wait(shared_address(&shared.queries.query_empty[buffer]), phase ^ 1);
     if (index >= tiles) {
       if (lane == 0) {
         shared.tile[buffer].head = -1;
@@ -313,7 +312,7 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
       shared.tile[buffer] = tile;
       loader.load_query(buffer, query_full, tile);
     }
-    steps.run(loader, tile, head);
+    steps.run(loader, head);
 #if TAIL
     if (tile.tail_tiles > 0) {
       load_tail(loader, steps, tile, row, head);

@@ -15,18 +15,19 @@ constexpr uint32_t kBlockBytes = kKeyBlock * 128;  // of one block in a chunk of
 
 constexpr uint32_t kPooledBytes = kBlock * 4, kChosenBytes = kBlock / 8;
 constexpr uint32_t kTailBytes = kPooledBytes + kQueryParts * kChosenBytes;
-constexpr float kLogBlock = kKeyBlock == 128 ? 4.852030263919617f : 4.158883083359672f;  // natural
+constexpr float kLogBlock = kKeyBlock == 128 ? 7.0f : 6.0f;  // log2 of a block's tokens
 
 struct Operands {
   TensorMap q_video, q_text, k_video, k_text, v_video, v_text;  // boxes of one block, 64 columns
   TensorMap k_mean, v_mean;                                     // tail: 128 pooled tokens, 64 columns
+  TensorMap k_runs, v_runs;                                     // with RUNS: 16 tokens of a video box, 64 columns
 };
 
 struct __align__(1024) Shared {
   uint8_t query[kQueryBuffers][kTileBytes];
   uint8_t slot[kSlots][kTileBytes];
   uint8_t tail[TAIL ? kSlots : 1][TAIL ? kTailBytes : 16];  // of a k_mean slot: Problem::pooled, then bits of the rows
-  uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers];
+  QueryBarriers queries;
   uint64_t slot_full[kSlots], slot_empty[kSlots];
   Tile tile[kQueryBuffers];
   uint32_t valid[kSlots][kKeyParts];  // of a key slot's blocks

@@ -1,5 +1,5 @@
 // What the 16-bit and the 8-bit attention kernel share: the problem, the order of work, the shared-memory ring
-// between the loading warp and the two computing warpgroups, masking of ragged blocks, and the output store.
+// between the loading warp and the two computing warpgroups, masking of ragged blocks, and the storing warp.
 #pragma once
 
 #include "ptx.cuh"
@@ -9,6 +9,9 @@
 #endif
 #ifndef KEY_BLOCK
 #define KEY_BLOCK 128
+#endif
+#ifndef RUNS
+#define RUNS 0
 #endif
 
 constexpr int kBlock = 128;           // rows of a query tile, columns of a key tile
@@ -26,9 +29,6 @@ constexpr int kConsumerThreads = 256;
 constexpr int kQueryBuffers = 2;
 constexpr float kNegativeInfinity = -__builtin_huge_valf();
 constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
-
-// Named barriers (0 is __syncthreads).
-constexpr uint32_t kStoreBarrier = 1;  // + warpgroup: its 128 threads
 
 // How one side's tokens lie in blocks. Video blocks are boxes of 2^log_pt x 2^log_ph x 2^log_pw tokens of a
 // frames x height x width grid; blocks from n_video on are runs of text tokens.
@@ -50,10 +50,11 @@ struct Problem {
   const uint32_t* bits;     // [query_heads, query blocks, words]: the key blocks of each query block; the rest is zero
   const int* counts;        // [query_heads, query blocks]: set bits
   int* next_tile;           // zero at launch: tiles handed out beyond the first of each thread block
-  int* hand;                // zero at launch, or null: see Walk
-  const uint32_t* pooled;   // tail: [key heads, 128 * tail_tiles], two fp16 for a pooled token: log(tokens / block),
+  const uint32_t* pooled;   // tail: [key heads, 128 * tail_tiles], two fp16 for a pooled token: log2(tokens / block),
                             // -infinity where there is no video block, and in the upper half its spread
   const float* profile;     // tail: [key heads, head dim], the key variance of a token of spread 1
+  const int* order;         // [query_heads, video tiles of a head]: in which the video tiles of a head are handed out
+  const uint32_t* ragged;   // with RUNS: [words], the key blocks that hold RUNS runs of 16 tokens
   Blocks queries, keys;
   int query_heads, group;     // group: query heads that share a key head
   int tail_tiles, words;      // words: a multiple of four
@@ -125,7 +126,8 @@ __device__ __forceinline__ void mask_ragged(const Blocks& b, Score (&s)[64], Sco
 }
 
 // The order of work: text rows first (they attend everything and take longest), then heads outermost, so that the
-// query blocks in flight share keys in L2. A tile is one query block, or two neighbours of 64 tokens.
+// query blocks in flight share keys in L2; in a head by `order`. A tile is one query block, or two neighbours of 64
+// tokens.
 struct Tile {
   int head;        // < 0: no more work
   int block;       // the first
@@ -146,7 +148,7 @@ __device__ __forceinline__ Tile tile_at(const Problem& p, int index) {
   const bool text = index < text_tiles;
   const int per_head = text ? text_per_head : video_per_head;
   const int rest = text ? index : index - text_tiles;
-  const int within = rest % per_head * kQueryParts;
+  const int within = (text ? rest % per_head : p.order[rest]) * kQueryParts;
   const int parts = min(kQueryParts, (text ? p.queries.n_text : p.queries.n_video) - within);
   return {rest / per_head, within + (text ? p.queries.n_video : 0), 0, parts, 0};
 }
@@ -168,40 +170,91 @@ struct Ring {
   }
 };
 
-// Writes 64 x kDim results (registers as in wgmma.cuh) over the warpgroup's half of a query buffer, and from there
-// to the output in place; positions outside the grid are dropped by the copy engine. `staging` has rows of 128 bytes,
-// 128-byte swizzle, 64-column chunks `chunk_bytes` apart. All 128 threads of the warpgroup call.
-// `pack(a, b)` rounds two floats to a 16-bit pair. On return the staging memory has been read.
+// Writes a warp's 16 x kDim results (registers as in wgmma.cuh) over the rows of the query buffer that it has read, and
+// tells the storing warp by `barrier`. `rows` has rows of 128 bytes, 128-byte swizzle, 64-column chunks `chunk_bytes`
+// apart. `pack(a, b)` rounds two floats to a 16-bit pair.
 template <int kDim, typename Pack>
-__device__ __forceinline__ void store_rows(const Problem& p, const Tile& tile, const float (&o)[kDim / 2],
-                                           uint32_t staging, uint32_t chunk_bytes, int warpgroup, Pack pack) {
-  const int thread = threadIdx.x & 127, lane = threadIdx.x & 31, warp = thread >> 5;
-  named_sync(kStoreBarrier + warpgroup, 128);
-  const int row = warp * 16 + (lane & 15);
+__device__ __forceinline__ void stage_rows(const float (&o)[kDim / 2], uint32_t rows, uint32_t chunk_bytes,
+                                           uint32_t barrier, Pack pack) {
+  const int lane = threadIdx.x & 31, row = lane & 15;
 #pragma unroll
   for (int j = 0; j < kDim / 8; j += 2) {
     const int piece = (j & 7) + (lane >> 4);
-    const uint32_t address = staging + (j >> 3) * chunk_bytes + row * 128 + ((piece ^ (row & 7)) << 4);
+    const uint32_t address = rows + (j >> 3) * chunk_bytes + row * 128 + ((piece ^ (row & 7)) << 4);
     store_matrix_x4(address, pack(o[4 * j], o[4 * j + 1]), pack(o[4 * j + 2], o[4 * j + 3]),
                     pack(o[4 * j + 4], o[4 * j + 5]), pack(o[4 * j + 6], o[4 * j + 7]));
   }
   async_proxy_fence();
-  named_sync(kStoreBarrier + warpgroup, 128);
-  if (thread == 0 && warpgroup * kQueryParts < 2 * tile.parts) {
-    const int half = kQueryParts == 1 ? warpgroup : 0;  // rows 64..127 of a box: its upper half along the outermost
-    const Blocks& b = p.queries;                        // axis longer than one
-    const Place place = place_of<kQueryBlock>(b, tile.block + (kQueryParts == 1 ? 0 : warpgroup));
-    const int frame = place.frame + (b.log_pt > 0 ? half << (b.log_pt - 1) : 0);
-    const int y = place.y + (b.log_pt == 0 && b.log_ph > 0 ? half << (b.log_ph - 1) : 0);
-    const int x = place.x + (b.log_pt == 0 && b.log_ph == 0 ? half << (b.log_pw - 1) : 0);
+  __syncwarp();
+  if (lane == 0) barrier_arrive(barrier);
+}
+
+// The 64 rows of a warpgroup from the query buffer to the output in place; positions outside the grid are dropped by
+// the copy engine.
+template <int kDim>
+__device__ __forceinline__ void store_rows(const Problem& p, const Tile& tile, uint32_t staging, uint32_t chunk_bytes,
+                                           int warpgroup) {
+  if (warpgroup * kQueryParts >= 2 * tile.parts) return;
+  const int half = kQueryParts == 1 ? warpgroup : 0;  // rows 64..127 of a box: its upper half along the outermost
+  const Blocks& b = p.queries;                        // axis longer than one
+  const Place place = place_of<kQueryBlock>(b, tile.block + (kQueryParts == 1 ? 0 : warpgroup));
+  const int frame = place.frame + (b.log_pt > 0 ? half << (b.log_pt - 1) : 0);
+  const int y = place.y + (b.log_pt == 0 && b.log_ph > 0 ? half << (b.log_ph - 1) : 0);
+  const int x = place.x + (b.log_pt == 0 && b.log_ph == 0 ? half << (b.log_pw - 1) : 0);
 #pragma unroll
-    for (int chunk = 0; chunk < kDim / 64; ++chunk) {
-      if (place.frame < 0) {
-        tma_store_3d(&p.out_text, staging + chunk * chunk_bytes, chunk * 64, place.x + 64 * half, tile.head);
-      } else {
-        tma_store_5d(&p.out_video, staging + chunk * chunk_bytes, chunk * 64, x, y, frame, tile.head);
-      }
+  for (int chunk = 0; chunk < kDim / 64; ++chunk) {
+    if (place.frame < 0) {
+      tma_store_3d(&p.out_text, staging + chunk * chunk_bytes, chunk * 64, place.x + 64 * half, tile.head);
+    } else {
+      tma_store_5d(&p.out_video, staging + chunk * chunk_bytes, chunk * 64, x, y, frame, tile.head);
+    }
+  }
+}
+
+// Barriers of the two query buffers: filled by the loading warp, free again once the storing warp has read the results
+// that the computing warps left there (`out_full`, one for each warpgroup).
+struct QueryBarriers {
+  uint64_t query_full[kQueryBuffers], query_empty[kQueryBuffers], out_full[kQueryBuffers][2];
+
+  __device__ __forceinline__ void init() {
+    for (int i = 0; i < kQueryBuffers; ++i) {
+      barrier_init(shared_address(&query_full[i]), 1);
+      barrier_init(shared_address(&query_empty[i]), 1);
+      for (int warpgroup = 0; warpgroup < 2; ++warpgroup) barrier_init(shared_address(&out_full[i][warpgroup]), 4);
+    }
+  }
+};
+
+// One thread: stores what the computing warps leave, so that none of them waits for the copy engine.
+template <int kDim, typename Shared>
+__device__ __forceinline__ void store(const Problem& p, Shared& shared, uint32_t chunk_bytes) {
+  int buffer = 0;
+  uint32_t phase = 0;
+  for (;;) {
+    barrier_wait(shared_address(&shared.queries.query_full[buffer]), phase);
+    const Tile tile = shared.tile[buffer];
+    if (tile.head < 0) return;
+    for (int warpgroup = 0; warpgroup < 2; ++warpgroup) {
+      barrier_wait(shared_address(&shared.queries.out_full[buffer][warpgroup]), phase);
+      const uint32_t staging = shared_address(shared.query[buffer]) + warpgroup * 64 * 128;
+      store_rows<kDim>(p, tile, staging, chunk_bytes, warpgroup);
     }
     tma_store_finish_reads();
+    barrier_arrive(shared_address(&shared.queries.query_empty[buffer]));
+    buffer ^= 1;
+    phase ^= buffer == 0;
   }
+}
+
+// A value that lane 0 reads for its warp: the lane that releases a slot is then the only one that has read there.
+template <typename Value>
+__device__ __forceinline__ Value read_once(const Value& value, int lane) {
+  Value mine{};
+  if (lane == 0) mine = value;
+  return __shfl_sync(kAllLanes, mine, 0);
+}
+
+__device__ __forceinline__ Tile read_tile(const Tile& tile, int lane) {
+  return {read_once(tile.head, lane), read_once(tile.block, lane), read_once(tile.steps, lane),
+          read_once(tile.parts, lane), read_once(tile.tail_tiles, lane)};
 }

@@ -49,68 +49,47 @@ struct Chunk {
   }
 };
 
-// Where the sweep over the keys begins: see Walk. The same in all lanes.
-__device__ __forceinline__ int sweep_start(const Problem& p) {
-  return p.hand == nullptr ? 0 : __shfl_sync(kAllLanes, *reinterpret_cast<volatile int*>(p.hand), 0);
-}
-
-// A walk over the blocks of a bit row: ascending from `start` on, then around. The keys and values of a head exceed L2,
-// and thread blocks that sweep them out of step fetch them from device memory again and again. So one thread block
-// publishes where it is in its sweep (the hand of a clock), and all begin a tile there: they stay together whatever
-// the lengths of their rows. The order of a row's blocks, and with it the rounding, then depends on timing; with
-// `hand` null every row is read from its beginning.
+// A walk over the blocks of a bit row, ascending, from the first on: the order, and with it the rounding of the result,
+// depends on the row alone. The keys and values of a head exceed L2, and thread blocks that sweep them out of step fetch
+// them from device memory again and again; tiles that take equally long and are worked on at one time (Problem::order)
+// stay together.
 struct Walk {
   const uint32_t* row;
-  int words, lane, start;
-  int chunks, visits;  // the chunk of `start` is visited twice: first from `start` on, last below it
+  int words, lane;
+  int visits;  // of 32 words each
   int visit = 0;
   uint32_t ahead;
 
   __device__ __forceinline__ Walk(const Problem& p, long long query_block, int lane)
-      : row(p.bits + query_block * p.words), words(p.words), lane(lane), chunks((p.words + 31) / 32) {
-    start = sweep_start(p);
-    visits = chunks + (start > 0);
+      : row(p.bits + query_block * p.words), words(p.words), lane(lane), visits((p.words + 31) / 32) {
     ahead = load(0);
   }
 
-  __device__ __forceinline__ int chunk_at(int which) const {
-    const int chunk = start / 1024 + which;
-    return chunk < chunks ? chunk : chunk - chunks;
-  }
-
   __device__ __forceinline__ uint32_t load(int which) const {
-    const int at = chunk_at(which) * 32 + lane;
-    const uint32_t word = at < words ? row[at] : 0;
-    const int below = start - 32 * at;  // bits of this word before `start`
-    const uint32_t early = below >= 32 ? ~0u : below <= 0 ? 0u : (1u << below) - 1;
-    return which == 0 ? word & ~early : which == chunks ? word & early : word;
+    const int at = which * 32 + lane;
+    return at < words ? row[at] : 0;
   }
 
   __device__ __forceinline__ bool more() const { return visit < visits; }
 
   __device__ __forceinline__ Chunk next() {
     const uint32_t word = ahead;
-    const int first = chunk_at(visit) * 1024;
+    const int first = visit * 1024;
     if (++visit < visits) ahead = load(visit);
     return Chunk(word, first, lane);
   }
 };
-
-__device__ __forceinline__ void publish_hand(const Problem& p, const Tile& tile, int block) {
-  if (p.hand != nullptr && blockIdx.x == gridDim.x - 1 && tile.block < p.queries.n_video)
-    *reinterpret_cast<volatile int*>(p.hand) = block;
-}
 
 #if !SHARED_ROWS
 
 // The two bit rows of a tile; the second may not be there.
 struct Rows {
   const uint32_t *first, *second;
-  int words, lane, start, chunks;
+  int words, lane;
 
   __device__ __forceinline__ Rows(const Problem& p, long long query_block, int parts, int lane)
       : first(p.bits + query_block * p.words), second(parts == 2 ? first + p.words : nullptr), words(p.words),
-        lane(lane), start(sweep_start(p)), chunks((p.words + 31) / 32) {}
+        lane(lane) {}
 
   // This lane's word of the shared blocks (0), or of those of the first (1) or the second row alone (2).
   template <int kWhich>
@@ -127,12 +106,9 @@ struct Rows {
     for (int at = lane; at < words; at += 32) sum += __popc(word<kWhich>(at));
     return __reduce_add_sync(kAllLanes, sum);
   }
-
-  // Position in the sweep.
-  __device__ __forceinline__ int place(int block) const { return block - start + (block < start ? 32 * words : 0); }
 };
 
-// The blocks of one kind in sweep order. All lanes hold the same state but `batch`.
+// The blocks of one kind, ascending. All lanes hold the same state but `batch`.
 template <int kWhich>
 struct Entries {
   Chunk chunk;
@@ -165,13 +141,7 @@ struct Entries {
   }
 
   __device__ __forceinline__ Chunk read(const Rows& rows, int which) const {
-    const int chunk_at = rows.start / 1024 + which;
-    const int from = (chunk_at < rows.chunks ? chunk_at : chunk_at - rows.chunks) * 32;
-    const int mine = from + rows.lane;
-    const int below = rows.start - 32 * mine;  // bits of this word before `start`
-    const uint32_t early = below >= 32 ? ~0u : below <= 0 ? 0u : (1u << below) - 1;
-    const uint32_t word = rows.word<kWhich>(mine);
-    return Chunk(which == 0 ? word & ~early : which == rows.chunks ? word & early : word, 32 * from, rows.lane);
+    return Chunk(rows.word<kWhich>(which * 32 + rows.lane), which * 1024, rows.lane);
   }
 };
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.geometry import Geometry
+from triptych.golden.draft_attention.terms.geometry import Geometry
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from functools import cached_property
 
 import torch
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
 class GeometryError(DraftAttentionError):

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.block_sets import BlockSets
-from triptych.golden.draft_attention.layout import Layout
-from triptych.golden.draft_attention.tail import Tail
+from triptych.golden.draft_attention.terms.block_sets import BlockSets
+from triptych.golden.draft_attention.terms.layout import Layout
+from triptych.golden.draft_attention.terms.tail import Tail
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from triptych.golden.draft_attention.errors import DraftAttentionError
+from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
 class Layout(Protocol):
