@@ -74,6 +74,9 @@ def draft_attention(
         eight_bit: 8-bit products on Hopper (their error stands in docs/results.md); blocks of 128 tokens.
         heads_per_pass: work through the heads in groups of this size, to save memory.
 
+    A call that would not be faster than dense attention, because the sequence is short, is dense, which is also exact;
+    `backend`, `eight_bit` and `faithful` keep it sparse.
+
     Returns `[batch, q_heads, length, dim]`, dtype of q. There is no gradient. Works inside torch.compile and
     torch.export as one operator. Equal calls give equal bits on one kind of device.
     Raises DraftAttentionError (a ValueError) on tensors, grids, options or devices it cannot serve.

@@ -4,10 +4,16 @@ Each rank holds a run of the sequence for all heads. One all-to-all turns this i
 the draft and the attention run there as on one GPU, a second all-to-all turns back. Heads that keep more blocks cost
 more, so the groups of heads that share a key head are assigned by longest processing time first, and ranks may hold
 different numbers of heads.
+
+A rank works through its heads in a few passes: while one is computed, the tensors of the next arrive and the result
+of the one before leaves. On the way tensors lie tokens first, `[tokens, batch, heads, dim]`, where the run of a rank is
+one piece: what arrives is read, and what leaves is sent, where it lies; only what is sent at first is packed.
 """
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +22,7 @@ import torch
 import torch.distributed as dist
 
 from triptych.golden.draft_attention.api import draft_attention
+from triptych.golden.draft_attention.dispatch import DENSE_FLOPS
 from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
 
@@ -33,39 +40,84 @@ def balance_groups(costs: Sequence[float], world_size: int) -> list[list[int]]:
     return [sorted(items) for items in ranks]
 
 
+LARGEST_PASSES = 3
+PASS_BYTES = 1 << 26
+"""What a rank holds of q for each pass, at least: below, a pass costs more than it hides."""
+
+EXCHANGE_BYTES = 2.5e8
+"""What two GPUs of one host exchange in a millisecond (docs/results.md)."""
+
+EXCHANGE_MS = 1.0
+"""And what an exchange costs beside."""
+
+
+def passes_of(own: Sequence[int], passes: int) -> list[list[int]]:
+    """`own` in `passes` parts of nearly equal length, some perhaps empty."""
+    return [list(own[i * len(own) // passes : (i + 1) * len(own) // passes]) for i in range(passes)]
+
+
+def _index(heads: list[int]) -> slice | list[int]:
+    """An index of these heads, one or more: a slice, which copies nothing, where they are evenly spaced."""
+    step = heads[1] - heads[0] if len(heads) > 1 else 1
+    evenly = heads == list(range(heads[0], heads[-1] + 1, step))
+    return slice(heads[0], heads[-1] + 1, step) if evenly else heads
+
+
 @dataclass(frozen=True)
 class _Exchange:
-    """Who holds which query and key heads, and which run of the sequence."""
+    """The all-to-alls of one pass: who holds which run of the sequence, and which heads. Both return at once."""
 
-    query_heads: list[list[int]]
-    key_heads: list[list[int]]
     lengths: list[int]
     rank: int
     group: dist.ProcessGroup | None
 
-    def send(self, pieces: list[torch.Tensor], received_shapes: list[torch.Size]) -> list[torch.Tensor]:
-        """All-to-all of one tensor for each rank; shapes of what comes back are known beforehand."""
-        outgoing = torch.cat([piece.reshape(-1) for piece in pieces])
-        sizes = [shape.numel() for shape in received_shapes]
-        incoming = outgoing.new_empty(sum(sizes))
-        dist.all_to_all_single(incoming, outgoing, sizes, [piece.numel() for piece in pieces], group=self.group)
-        return [part.view(shape) for part, shape in zip(incoming.split(sizes), received_shapes, strict=True)]
+    def _start(self, incoming: torch.Tensor, outgoing: torch.Tensor, received: list[int], sent: list[int]) -> Any:
+        return dist.all_to_all_single(incoming, outgoing, received, sent, group=self.group, async_op=True)
 
-    def to_heads(self, x: torch.Tensor, heads: list[list[int]]) -> torch.Tensor:
-        """`[batch, heads, local, dim]` of every head -> `[batch, own heads, length, dim]`."""
-        batch, _, _, dim = x.shape
+    def to_heads(self, x: torch.Tensor, heads: list[list[int]]) -> tuple[torch.Tensor, Any]:
+        """`[batch, all heads, local, dim]` -> `[batch, own heads, length, dim]`, and what to wait for."""
+        batch, _, local, dim = x.shape
         mine = len(heads[self.rank])
-        shapes = [torch.Size((batch, mine, length, dim)) for length in self.lengths]
-        return torch.cat(self.send([x[:, own] for own in heads], shapes), dim=2)
+        sent = [batch * len(own) * local * dim for own in heads]
+        received = [batch * mine * length * dim for length in self.lengths]
+        outgoing = x.new_empty(sum(sent))
+        for piece, own in zip(outgoing.split(sent), heads, strict=True):
+            if own:
+                piece.view(local, batch, len(own), dim).copy_(x[:, _index(own)].permute(2, 0, 1, 3))
+        incoming = x.new_empty(sum(received))
+        work = self._start(incoming, outgoing, received, sent)
+        return incoming.view(sum(self.lengths), batch, mine, dim).permute(1, 2, 0, 3), work
 
-    def to_sequence(self, x: torch.Tensor) -> torch.Tensor:
-        """`[batch, own query heads, length, dim]` -> `[batch, heads, local, dim]`."""
-        batch, _, _, dim = x.shape
+    def to_sequence(self, x: torch.Tensor, heads: list[list[int]]) -> tuple[list[torch.Tensor], Any]:
+        """`[batch, own heads, length, dim]` -> `[batch, heads of rank r, local, dim]` for every r, once it has come."""
+        batch, mine, _, dim = x.shape
         local = self.lengths[self.rank]
-        shapes = [torch.Size((batch, len(own), local, dim)) for own in self.query_heads]
-        parts = self.send(list(x.split(self.lengths, dim=2)), shapes)
-        order = torch.tensor([head for own in self.query_heads for head in own], device=x.device)
-        return torch.cat(parts, dim=1)[:, order.argsort()]
+        sent = [batch * mine * length * dim for length in self.lengths]
+        received = [batch * len(own) * local * dim for own in heads]
+        incoming = x.new_empty(sum(received))
+        work = self._start(incoming, x.permute(2, 0, 1, 3).reshape(-1), received, sent)
+        parts = zip(incoming.split(received), heads, strict=True)
+        return [part.view(local, batch, len(own), dim).permute(1, 2, 0, 3) for part, own in parts], work
+
+
+@functools.cache
+def _say_it_does_not_pay(length: int, heads: int) -> None:
+    warnings.warn(
+        f"{length} tokens of {heads} heads are attended faster on one GPU than exchanged between several: "
+        "gather the sequence and call draft_attention",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def pays(q: torch.Tensor, length: int, kept: float, world: int) -> bool:
+    """Whether several GPUs are expected to be faster than one; q `[batch, heads, local, dim]` of this rank."""
+    if q.device.type != "cuda":
+        return True
+    batch, heads, _, dim = q.shape
+    one_ms = 4.0 * batch * heads * length**2 * dim * kept / DENSE_FLOPS
+    moved = 4.0 * batch * heads * length * dim * q.element_size() / world * (world - 1) / world
+    return one_ms * (1 - 1 / world) > moved / EXCHANGE_BYTES + EXCHANGE_MS
 
 
 def ulysses_draft_attention(
@@ -101,14 +153,32 @@ def ulysses_draft_attention(
         raise DraftAttentionError(f"sparsity and densities must name each of the {heads} query heads")
     per_key = heads // kv_heads
     costs = [sum(kept[i * per_key : (i + 1) * per_key]) for i in range(kv_heads)]
-    key_heads = balance_groups(costs, world)
-    query_heads = [[key * per_key + i for key in own for i in range(per_key)] for own in key_heads]
-    exchange = _Exchange(query_heads, key_heads, list(lengths), rank, group)
-    whole_q = exchange.to_heads(q, query_heads)
-    whole_k, whole_v = (exchange.to_heads(x, key_heads) for x in (k, v))
-    if whole_q.shape[1] == 0:
+    if not pays(q, sum(lengths), sum(kept) / heads, world):
+        _say_it_does_not_pay(sum(lengths), heads)
+    dealt = balance_groups(costs, world)
+    most = max(len(own) for own in dealt)
+    held = max(lengths) * q.shape[0] * heads * q.shape[3] * q.element_size()  # the same on every rank
+    passes = max(1, min(LARGEST_PASSES, most, held // PASS_BYTES))
+    exchange = _Exchange(list(lengths), rank, group)
+    arriving = []
+    for key_heads in zip(*(passes_of(own, passes) for own in dealt), strict=True):
+        query_heads = [[key * per_key + i for key in own for i in range(per_key)] for own in key_heads]
+        tensors = [exchange.to_heads(x, h) for x, h in ((q, query_heads), (k, list(key_heads)), (v, list(key_heads)))]
+        arriving.append((query_heads, tensors))
+    leaving = []
+    for query_heads, tensors in arriving:
+        for _, work in tensors:
+            work.wait()
+        whole_q, whole_k, whole_v = (x for x, _ in tensors)
         out = whole_q
-    else:
-        own = [shares[head] for head in query_heads[rank]]
-        out = draft_attention(whole_q, whole_k, whole_v, grid=grid, sparsity=own, **options)
-    return exchange.to_sequence(out)
+        if whole_q.shape[1] > 0:
+            own = [shares[head] for head in query_heads[rank]]
+            out = draft_attention(whole_q, whole_k, whole_v, grid=grid, sparsity=own, **options)
+        leaving.append((query_heads, *exchange.to_sequence(out, query_heads)))
+    result = torch.empty_like(q)
+    for query_heads, parts, work in leaving:
+        work.wait()
+        for part, own in zip(parts, query_heads, strict=True):
+            if own:
+                result[:, _index(own)] = part
+    return result

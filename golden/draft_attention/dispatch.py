@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 from enum import Enum
 
 import torch
@@ -289,6 +290,36 @@ def run(
         sets, tail = select(*pieces, geometry, part, scale, with_tail)
         attend(backend, Call(*pieces, sets, geometry, geometry, scale, target[:, here], tail, eight_bit=eight_bit))
     return out if target is out else out.copy_(target)
+
+
+SPARSE_OVERHEAD_MS = 1.5
+"""What a sparse call takes beside its attention on a Hopper GPU: launches and selection (docs/results.md)."""
+
+DENSE_FLOPS = 6e11
+"""Operations that dense attention does there in a millisecond."""
+
+SPARSE_LEAD = 0.08
+"""Share of dense attention's time by which our kernel is ahead of it at equal work."""
+
+
+def sparse_pays(q: torch.Tensor, sparsity: Sequence[float]) -> bool:
+    """Whether a sparse call of `[batch, heads, length, dim]` is faster than a dense one.
+
+    Decided by shape alone, and for Hopper GPUs, where it was measured (docs/results.md, "from where on it pays"); on
+    other devices a call is as sparse as was asked for.
+    """
+    if choose_backend(q.device) is not Backend.HOPPER:
+        return True
+    batch, heads, length, dim = q.shape
+    dense_ms = 4.0 * batch * heads * length**2 * dim / DENSE_FLOPS
+    return dense_ms * (sum(sparsity) / len(sparsity) + SPARSE_LEAD) > SPARSE_OVERHEAD_MS
+
+
+def dense_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    """PyTorch's own dense attention, in the memory order of q."""
+    out = torch.empty_like(q)
+    grouped = q.shape[1] != k.shape[1]
+    return out.copy_(torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=scale, enable_gqa=grouped))
 
 
 DENSE_KERNEL_FROM = 32768

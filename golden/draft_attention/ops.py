@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 import torch
 
-from triptych.golden.draft_attention.dispatch import Backend, attend_sets, choose_sets, run, serving_backend
+from triptych.golden.draft_attention.dispatch import (
+    Backend,
+    attend_sets,
+    choose_sets,
+    dense_attention,
+    dense_kernel_pays,
+    run,
+    serving_backend,
+    sparse_pays,
+)
 from triptych.golden.draft_attention.selection import Criterion, DraftStatistic, SelectionRule
 from triptych.golden.draft_attention.terms.block_sets import BlockSets, row_words
 from triptych.golden.draft_attention.terms.contract import Request
@@ -78,6 +87,11 @@ def _logit_scale(scale: float | None, dim: int) -> float:
     return 1.0 / math.sqrt(dim) if scale is None else scale
 
 
+def _worth_it(q: torch.Tensor, sparsity: Sequence[float]) -> bool:
+    """Whether our kernels, sparse or with nothing to leave out, are faster than PyTorch's dense attention."""
+    return sparse_pays(q, sparsity) if any(sparsity) else q.device.type != "cuda" or dense_kernel_pays(q)
+
+
 @torch.library.custom_op("triptych::draft_attention", mutates_args=())
 def draft_attention(
     q: torch.Tensor,
@@ -107,6 +121,8 @@ def draft_attention(
         raise DraftAttentionError(f"heads_per_pass must be >= 1; got {heads_per_pass}")
     request = Request(q.dtype, q.shape[3], geometry, geometry, tail, False, eight_bit)
     chosen = serving_backend(_backend(backend), q.device, request)
+    if backend is None and not (faithful or eight_bit) and not _worth_it(q, sparsity):
+        return dense_attention(q, k, v, _logit_scale(scale, q.shape[3]))
     return run(chosen, q, k, v, geometry, rule, _logit_scale(scale, q.shape[3]), tail, heads_per_pass, eight_bit)
 
 

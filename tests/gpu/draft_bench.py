@@ -126,6 +126,25 @@ def median_ms(runs: Sequence[Callable[[], Any]], repeats: int = 5, warmup: int =
     return statistics.median(times)
 
 
+def back_to_back_ms(runs: Sequence[Callable[[], Any]], seconds: float = 0.7) -> float:
+    """Time of a call among calls that follow each other without a pause, as the layers of a model do.
+
+    The card is then at its power limit, and the host's launches are hidden.
+    """
+    count, spent = 2, 0.0
+    while spent < 1e3 * seconds:
+        count = count if spent == 0.0 else int(count * max(1.5, 1.1e3 * seconds / spent))
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        for i in range(count):
+            runs[i % len(runs)]()
+        stop.record()
+        stop.synchronize()
+        spent = start.elapsed_time(stop)
+    return spent / count
+
+
 def device_facts() -> dict[str, str]:
     """The machine and library versions of a run."""
     import triton

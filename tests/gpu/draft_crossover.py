@@ -35,7 +35,9 @@ def main() -> None:
         )
         for sparsity in SPARSITIES:
             for pool in ((8, 16), (8, 8)):
-                call = partial(draft_attention, grid=shape.geometry.grid, sparsity=sparsity, pool=pool)
+                call = partial(
+                    draft_attention, grid=shape.geometry.grid, sparsity=sparsity, pool=pool, backend="hopper"
+                )
                 ms = median_ms([partial(call, *x) for x in inputs], repeats)
                 row = {"tokens": shape.geometry.length, "sparsity": sparsity, "block": 8 * pool[1]}
                 rows.append({**row, "dense_ms": dense, "ms": ms})

@@ -27,7 +27,7 @@ def kernel_name(row: dict[str, Any]) -> str:
 
 def aside(row: dict[str, Any]) -> bool:
     """Whether a row has no place in the table of kernels."""
-    return row["kernel"] == "torch.compile" or bool(row.get("deterministic"))
+    return bool(row["kernel"] == "torch.compile")
 
 
 def series(rows: Rows, shape: str) -> dict[str, list[tuple[float, float]]]:
@@ -35,7 +35,7 @@ def series(rows: Rows, shape: str) -> dict[str, list[tuple[float, float]]]:
     dense = next(r["ms"] for r in rows if r["shape"] == shape and r["kernel"] == "cuDNN")
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        if row["shape"] != shape or row["kernel"] in ("cuDNN", "torch.compile") or row.get("deterministic"):
+        if row["shape"] != shape or row["kernel"] in ("cuDNN", "torch.compile"):
             continue
         lines.setdefault(kernel_name(row), []).append((row["sparsity"], dense / row["ms"]))
         if "plan_ms" in row:

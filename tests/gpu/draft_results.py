@@ -30,21 +30,13 @@ def facts(data: dict[str, Any]) -> str:
 
 
 def price_lines(rows: Rows) -> list[str]:
-    """What deterministic algorithms and torch.compile cost."""
-    body = []
-    for fixed in (r for r in rows if r.get("deterministic")):
-        same = ("shape", "kernel", "precision", "sparsity", "tail", "block")
-        free = next(r for r in rows if not aside(r) and all(r.get(k) == fixed[k] for k in same))
-        cost = fixed["attention_ms"] / free["attention_ms"] - 1
-        times = (f"{free['attention_ms']:.1f}", f"{fixed['attention_ms']:.1f}", f"{100 * cost:+.0f} %")
-        body.append([fixed["shape"], "with tail" if fixed["tail"] else "without tail", *times])
-    header = ["shape, 90 %", "attention", "as it comes, ms", "deterministic, ms", "price"]
-    lines = [table(header, body), ""] if body else []
+    """What torch.compile costs."""
+    lines: list[str] = []
     traced = [
         f"{r['shape']} {r['ms']:.1f} ms, eager {r['eager_ms']:.1f} ms" for r in rows if r["kernel"] == "torch.compile"
     ]
     if traced:
-        lines += [f"Under torch.compile, 90 % with the tail and one addition: {'; '.join(traced)}.", ""]
+        lines += [f"Under torch.compile, 90 % with the tail and one addition, back to back: {'; '.join(traced)}.", ""]
     return lines
 
 
@@ -111,6 +103,7 @@ def kernel_section(data: dict[str, Any]) -> str:
     for shape in dict.fromkeys(r["shape"] for r in rows):
         here = [r for r in rows if r["shape"] == shape and not aside(r)]
         dense = next(r["ms"] for r in here if r["kernel"] == "cuDNN")
+        busy = next(r.get("back_to_back_ms", r["ms"]) for r in here if r["kernel"] == "cuDNN")
         body = []
         for row in sorted(here, key=lambda r: (r["sparsity"], r["ms"])):
             attention = row.get("attention_ms", row["ms"])
@@ -123,16 +116,28 @@ def kernel_section(data: dict[str, Any]) -> str:
                     "" if whole is None else f"{whole:.1f}",
                     f"{dense / attention:.2f}x",
                     "" if whole is None else f"{dense / whole:.2f}x",
+                    "" if "back_to_back_ms" not in row else f"{busy / row['back_to_back_ms']:.2f}x",
                     f"{row['error']:.1e}",
                 ]
             )
-        header = ["sparsity", "kernel", "attention ms", "whole call ms", "attention", "whole call", "error"]
+        header = [
+            "sparsity",
+            "kernel",
+            "attention ms",
+            "whole call ms",
+            "attention",
+            "whole call",
+            "back to back",
+            "error",
+        ]
         parts += [f"### {shape}, bf16", "", table(header, body), ""]
     parts += [
         "Factors are over cuDNN's dense attention. Whole call: pooling, draft, sets and attention for ours, plan "
         "and run for FlashInfer; FlexAttention's mask building is not timed, and both peers get tensors already "
         "in block order. Error: relative L2 against float64 on white noise, the worst of the probed heads and "
-        "blocks. Times of one kernel differ by up to 5 % within a run: the card is at its power limit.",
+        "blocks. 'Whole call' waits for each call before the next; 'back to back' is the same call among calls that "
+        "follow each other for 0.7 s and more without a pause, cuDNN likewise: the card then is at its power limit "
+        "(700 W), and what costs energy costs time.",
         "",
         *price_lines(rows),
         facts(data),

@@ -48,7 +48,8 @@ def against_float64(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options
     sets = select_blocks(q, k, v, **selection)
     exact = block_sparse_attention(q.double(), k.double(), v.double(), sets, tail=True, backend="reference")
     poison()
-    return error(draft_attention(q, k, v, **options), exact)
+    backend = "hopper" if q.shape[3] in (64, 128) else "triton"  # named: so short a call would be dense
+    return error(draft_attention(q, k, v, backend=backend, **options), exact)
 
 
 def head_dims() -> list[dict[str, Any]]:
@@ -137,27 +138,20 @@ def compiled() -> list[dict[str, Any]]:
         return draft_attention(q, k, v, grid=grid, sparsity=0.9)
 
     rows = []
-    torch.use_deterministic_algorithms(True)
     expected = call(q, k, v)
     assert torch.equal(call(q, k, v), expected)
     for mode in (None, "max-autotune"):
         graph = torch.compile(call, fullgraph=True, mode=mode)
         assert torch.equal(graph(q, k, v), expected), mode
-        torch.use_deterministic_algorithms(False)
         times = {"eager": milliseconds(partial(call, q, k, v)), "compiled": milliseconds(partial(graph, q, k, v))}
-        torch.use_deterministic_algorithms(True)
         rows.append({"tried": f"torch.compile, fullgraph, mode {mode}", **times})
-    in_order = milliseconds(partial(call, q, k, v))
-    torch.use_deterministic_algorithms(False)
-    rows.append({"tried": "deterministic algorithms", "eager": milliseconds(partial(call, q, k, v)), "on": in_order})
     return rows
 
 
 def without_nvcc() -> list[dict[str, Any]]:
     """The same call on kernels that NVRTC builds."""
     q, k, v = tensors(128)
-    torch.use_deterministic_algorithms(True)
-    expected = draft_attention(q, k, v, grid=GRID, sparsity=0.8)
+    expected = draft_attention(q, k, v, grid=GRID, sparsity=0.8, backend="hopper")
     caches = (compilers.compiler, build._fingerprint, driver.load_kernel)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -167,11 +161,10 @@ def without_nvcc() -> list[dict[str, Any]]:
         for cached in caches:
             cached.cache_clear()
         version = compilers.compiler().version
-        same = torch.equal(draft_attention(q, k, v, grid=GRID, sparsity=0.8), expected)
+        same = torch.equal(draft_attention(q, k, v, grid=GRID, sparsity=0.8, backend="hopper"), expected)
         found = against_float64(q, k, v, grid=GRID, sparsity=0.8)
     for cached in caches:
         cached.cache_clear()
-    torch.use_deterministic_algorithms(False)
     assert found < TOLERANCE[torch.bfloat16]
     return [{"tried": f"no nvcc: {version}", "error": found, "same bits as nvcc": same}]
 
@@ -181,7 +174,7 @@ def dense_steps() -> list[dict[str, Any]]:
     rows = []
     for length in (4096, 8192, 16384, 32768, 65536, 75600, 126976):
         q, k, v = (torch.randn(1, 12, length, 128, device="cuda", dtype=torch.bfloat16) for _ in range(3))
-        ours = milliseconds(partial(draft_attention, q, k, v, grid=(1, 1, length), sparsity=0.0), 5)
+        ours = milliseconds(partial(draft_attention, q, k, v, grid=(1, 1, length), sparsity=0.0, backend="hopper"), 5)
         rows.append(
             {"tried": f"dense, {length} tokens", "ours": ours, "cuDNN": milliseconds(partial(cudnn_dense, q, k, v), 5)}
         )

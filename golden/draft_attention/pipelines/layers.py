@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from triptych.golden.draft_attention.api import draft_attention
-from triptych.golden.draft_attention.dispatch import dense_kernel_pays
+from triptych.golden.draft_attention.dispatch import dense_kernel_pays, sparse_pays
 from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 
-SCHEDULED = ("dense step", "dense block")
+SCHEDULED = ("dense step", "dense block", "short sequence")
 
 
 @dataclass
@@ -98,7 +98,15 @@ class Layer:
             return "causal attention or dropout"
         if length is None and not self._explained(mask):
             return "attention mask"
-        return length
+        return length or (None if self._worth_it(q) else SCHEDULED[2])
+
+    def _worth_it(self, q: torch.Tensor) -> bool:
+        """Whether a sparse call is the faster one, or the options want it in any case."""
+        options = self.state.options
+        if any(options.get(name) for name in ("backend", "eight_bit", "faithful")):
+            return True
+        sparsity = options["sparsity"]
+        return sparse_pays(q.transpose(1, 2), [sparsity] if isinstance(sparsity, (int, float)) else sparsity)
 
     def _explained(self, mask: torch.Tensor | None) -> bool:
         """Whether a mask says no more than which text is padding."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, draft_attention
+from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, dispatch, draft_attention, ops
 from triptych.golden.draft_attention.dispatch import choose_backend
 from triptych.golden.draft_attention.terms.geometry import GeometryError
 
@@ -96,3 +96,21 @@ def test_inputs_stay_untouched_and_dtype_is_kept():
     assert out.shape == q.shape
     assert out.dtype == q.dtype
     assert all(torch.equal(x, y) for x, y in zip((q, k, v), copies, strict=True))
+
+
+def test_a_short_call_is_dense_where_that_is_faster_and_says_so(monkeypatch):
+    """On a Hopper GPU; here its kernels are out of reach, and PyTorch's dense attention is not."""
+    monkeypatch.setattr(dispatch, "choose_backend", lambda device: Backend.HOPPER)
+    monkeypatch.setattr(ops, "serving_backend", lambda named, device, request: named or Backend.REFERENCE)
+    torch.manual_seed(3)
+    q, k, v = (torch.randn(1, n, 240, 16) for n in (4, 2, 2))
+    dense = torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+    torch.testing.assert_close(draft_attention(q, k, v, grid=(2, 8, 15), pool=(4, 5), sparsity=0.9), dense)
+    sparse = draft_attention(q, k, v, grid=(2, 8, 15), pool=(4, 5), sparsity=0.9, backend="reference")
+    assert not torch.allclose(sparse, dense)
+    assert not dispatch.sparse_pays(torch.empty(1, 24, 8192, 128), [0.9])
+    assert dispatch.sparse_pays(torch.empty(1, 24, 16384, 128), [0.9])
+    assert not dispatch.sparse_pays(torch.empty(1, 24, 16384, 128), [0.1])
+    assert dispatch.sparse_pays(torch.empty(1, 24, 32768, 128), [0.1])
+    monkeypatch.setattr(dispatch, "choose_backend", lambda device: Backend.TRITON)
+    assert dispatch.sparse_pays(torch.empty(1, 1, 240, 16), [0.1])

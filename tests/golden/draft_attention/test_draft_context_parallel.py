@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from triptych.golden.draft_attention import DraftAttentionError, draft_attention
+from triptych.golden.draft_attention import DraftAttentionError, context_parallel, draft_attention
 from triptych.golden.draft_attention.context_parallel import balance_groups, ulysses_draft_attention
 
 GRID, TEXT, WORLD = (3, 9, 10), 7, 2
@@ -35,6 +35,7 @@ def _worker(rank, store, results):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=WORLD, timeout=timeout)
     start = sum(LENGTHS[:rank])
     outputs = []
+    context_parallel.PASS_BYTES = 1  # as many passes as there may be
     for case in CASES:
         case = dict(case)
         q, k, v = (x[:, :, start : start + LENGTHS[rank]] for x in _tensors(case.pop("kv_heads", 6)))
@@ -69,3 +70,23 @@ def test_balance_deals_every_item_once_and_evenly(world):
     assert max(loads) <= 4 / 3 * best
     naive = [sum(costs[i] for i in range(r * 8 // world, (r + 1) * 8 // world)) for r in range(world)]
     assert max(loads) <= max(naive)
+
+
+def test_where_one_gpu_is_faster_one_line_says_so():
+    """Judged by shape, for GPUs alone; the exchange takes a millisecond and 4 ms a gigabyte."""
+
+    class OnGpu:
+        device, shape = torch.device("cuda"), (1, 24, 63488, 128)
+
+        def element_size(self):
+            return 2
+
+    q = OnGpu()
+    assert context_parallel.pays(q, 2 * 63488, 0.1, 2)
+    q.shape = (1, 10, 23400, 128)
+    assert not context_parallel.pays(q, 46800, 0.1, 2)
+    assert context_parallel.pays(torch.empty(1, 1, 2, 4), 4, 0.1, 2)
+    context_parallel._say_it_does_not_pay.cache_clear()
+    with pytest.warns(RuntimeWarning, match="46800 tokens of 10 heads are attended faster on one GPU"):
+        context_parallel._say_it_does_not_pay(46800, 10)
+    assert context_parallel.passes_of([4, 5, 6, 7, 9], 3) == [[4], [5, 6], [7, 9]]

@@ -23,7 +23,7 @@ constexpr uint32_t kPooledBytes = kBlock * 4, kChosenBytes = kBlock / 8, kTailBy
 [[maybe_unused]] constexpr float kLogBlock = 7.0f;  // log2 of a block's tokens
 // A row's weights are 2^kHeadroom at its kept maximum, and the maximum is kept until it grows by more than a factor
 // 2^kGrowth: weights stay below 256, e4m3 ends at 448.
-constexpr float kHeadroom = 4.0f, kGrowth = 4.0f;
+constexpr float kHeadroom = 6.0f, kGrowth = 2.0f;
 // An e4m3 number of code c is 2^(c / 8 - 7) where c is a multiple of eight, and linear between: to within 6 % the code
 // is eight times the logarithm. So a weight is its score on another scale, rounded down to an integer: no exponential.
 // (Rounding to nearest would make weights 4.1 % too large on average, where the chords lie above the curve; half a code
