@@ -40,8 +40,8 @@ def balance_groups(costs: Sequence[float], world_size: int) -> list[list[int]]:
     return [sorted(items) for items in ranks]
 
 
-LARGEST_PASSES = 3
-PASS_BYTES = 1 << 26
+LARGEST_PASSES = 2
+PASS_BYTES = 1 << 27
 """What a rank holds of q for each pass, at least: below, a pass costs more than it hides."""
 
 EXCHANGE_BYTES = 2.5e8

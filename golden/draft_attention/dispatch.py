@@ -292,7 +292,7 @@ def run(
     return out if target is out else out.copy_(target)
 
 
-SPARSE_OVERHEAD_MS = 1.5
+SPARSE_OVERHEAD_MS = 2.1
 """What a sparse call takes beside its attention on a Hopper GPU: launches and selection (docs/results.md)."""
 
 DENSE_FLOPS = 6e11
@@ -325,7 +325,7 @@ def dense_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: fl
 DENSE_KERNEL_FROM = 32768
 """Tokens from which on our dense kernel is the faster one on Hopper.
 
-There the whole call at 10 %, choice and nine tenths of the work, takes 0.9 of cuDNN's time (docs/results.md).
+There the whole call at 10 %, choice and nine tenths of the work, takes 0.93 of cuDNN's time (docs/results.md).
 """
 
 

@@ -328,13 +328,14 @@ def select_blocks(
         here = min(turn, batch * heads - first)
         if coded:
             assert error is not None
-            _row_sums_kernel[(tiles, here)](
+            side = 64 if dim <= 128 else 32  # shared memory: 96 KiB, what the smallest cards have
+            _row_sums_kernel[(triton.cdiv(n_video, side), here)](
                 q.mean, q.square, k.mean, k.variance, error.log_counts, sums,
-                first, scale, n_video, heads, groups, dim, 64, LARGEST_GAIN, num_warps=4,
+                first, scale, n_video, heads, groups, dim, side, LARGEST_GAIN, num_warps=4, num_stages=2,
             )  # fmt: skip
-            _error_kernel[(tiles, triton.cdiv(n_rows, 64), here)](
+            _error_kernel[(triton.cdiv(n_video, side), triton.cdiv(n_rows, side), here)](
                 q.mean, q.square, k.mean, k.variance, error.spread, error.log_counts, sums, codes,
-                first, scale, n_video, n_rows, stride, heads, groups, dim, together, 64, LARGEST_GAIN, SMALLEST,
+                first, scale, n_video, n_rows, stride, heads, groups, dim, together, side, LARGEST_GAIN, SMALLEST,
                 num_warps=4,
             )  # fmt: skip
         else:

@@ -19,7 +19,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from draft_bench import Shape, back_to_back_ms, output_folder, random_inputs, relative_error, save
 
-from triptych.golden.draft_attention import draft_attention
+from triptych.golden.draft_attention import context_parallel, draft_attention
 from triptych.golden.draft_attention.context_parallel import ulysses_draft_attention
 from triptych.golden.draft_attention.terms.geometry import Geometry
 
@@ -58,6 +58,7 @@ def measured(rank: int, shape: Shape, tail: bool) -> dict[str, Any]:
     options = {"grid": shape.geometry.grid, "sparsity": SPARSITY, "tail": tail}
     one = [partial(draft_attention, *triple, **options) for triple in sets]
     two = [partial(ulysses_draft_attention, *triple, lengths=lengths, **options) for triple in local]
+    context_parallel._say_it_does_not_pay.cache_clear()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found = two[0]()
