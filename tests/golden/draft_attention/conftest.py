@@ -7,6 +7,10 @@ os.environ["TRITON_INTERPRET"] = "1"
 import pytest
 import torch
 
+from triptych.sim.bench.census.torchvision_stub import install
+
+install()  # diffusers imports transformers, which imports what does not load beside CPU builds of PyTorch
+
 
 @pytest.fixture(autouse=True)
 def _fixed_seed() -> None:
