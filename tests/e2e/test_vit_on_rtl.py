@@ -20,6 +20,7 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
+from triptych.golden.quartdepth.zoo.depth_anything import Size
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 from triptych.sim.depth.run import compare, to_tensor
 from triptych.sim.rtl.run import run_program
@@ -51,19 +52,28 @@ def test_whole_vit(bits: Widths) -> None:
     check(with_factors(small_vit(bits)[0], Format.TABLE4), 2)
 
 
+NETWORKS = {
+    "ours": (DptConfig(), (196, 252), Widths.W4A4),  # 7.7 billion MACs
+    "ours, eight bits": (DptConfig(), (196, 252), Widths.W4A8),
+    "Depth Anything V2": (Size.SMALL.head, (252, 252), Widths.W4A8),  # 10.5 billion
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", [Widths.W4A8, Widths.W4A4], ids=lambda b: b.value)
-def test_vit_s(bits: Widths) -> None:
-    """A ViT-S/14 + DPT of full size with random weights, one photo on `paper`: 7.7 billion MACs."""
+@pytest.mark.parametrize(("head", "size", "bits"), NETWORKS.values(), ids=NETWORKS)
+def test_vit_s(head: DptConfig, size: tuple[int, int], bits: Widths) -> None:
+    """A ViT-S/14 + DPT of full size with random weights, our head or the published one, one photo on `paper`."""
     torch.manual_seed(1)
-    model = DepthVit(VitConfig(), DptConfig()).eval()
+    model = DepthVit(VitConfig(), head).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
                 p.copy_(torch.randn_like(p) * 0.5)
-    graph = capture(model, torch.zeros(1, 3, 196, 252))
+            if name.endswith("output_conv2.2.bias"):
+                p.fill_(0.5)
+    graph = capture(model, torch.zeros(1, 3, *size))
     assert graph.patches is not None
-    rgb = fit_photo(shipped_photo("motorcycle_left.png"), (196, 252)).rgb
+    rgb = fit_photo(shipped_photo("motorcycle_left.png"), size).rgb
     network = quantize(graph, [graph.patches.arrange(to_tensor(rgb))], bits)
     codes = image_codes(network, rgb)
     compiled = compile_network(network, chip_config("paper"))
