@@ -147,7 +147,7 @@ def test_columns_are_shared() -> None:
 def test_int8_weights(
     shape: tuple[int, int, int], out: int, kind: str, source: Format, output: Format, chip: str, seed: int
 ) -> None:
-    """Every kind of product takes the array's two passes; depthwise ones become dense."""
+    """Every kind of product takes the array's two passes, depthwise ones with a band of zeros."""
     network = {
         "dense": lambda: conv2d(shape, out, (3, 3), (2, 1), (1, 1), source, output, seed=seed),
         "residual": lambda: conv2d(shape, out, source=source, output=source, residual=True, seed=seed),

@@ -24,9 +24,9 @@ def make_groups(
     output, source = jobs[0].output.place, jobs[0].source.place
     elements, fmt = output.elements, source.qparams.format
     unit = config.cols
-    if jobs[0].weights is not None and jobs[0].weights.depthwise:
-        # a depthwise group reads whole words of input, and a word may hold two groups of D codes
-        unit = config.depth * (1 if fmt is Format.INT8 else 2)
+    weights = jobs[0].weights
+    if weights is not None and (weights.depthwise or weights.banded):
+        unit = pack.elements_of_words(fmt, config)
     units = -(-elements // unit)
     multiplier = np.zeros(elements, dtype=np.int64)
     shift = np.zeros(elements, dtype=np.int64)

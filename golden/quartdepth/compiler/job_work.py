@@ -17,7 +17,7 @@ from triptych.golden.quartdepth.compiler.groups import make_groups
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
 from triptych.golden.quartdepth.compiler.lowering import Lowerable
 from triptych.golden.quartdepth.compiler.microcode import Program
-from triptych.golden.quartdepth.compiler.pack import elements_per_step, paired
+from triptych.golden.quartdepth.compiler.pack import elements_of_words, elements_per_step, paired
 from triptych.golden.quartdepth.compiler.places import Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Group, Pair, PieceTable, Work
 
@@ -96,9 +96,12 @@ def _cost(job: Job, config: ChipConfig) -> Pair:
     if job.weights.depthwise:
         return 2 * config.depth, 6 * job.stride[1]
     place = job.source.place
-    steps = -(-place.elements // elements_per_step(place.qparams.format, config))
-    passes = 2 if job.weights.format is WeightFormat.INT8 else 1
-    return config.cols, job.kernel[0] * job.kernel[1] * steps * passes
+    width = elements_per_step(place.qparams.format, config)
+    cycles = job.kernel[0] * job.kernel[1] * (2 if job.weights.format is WeightFormat.INT8 else 1)
+    if job.weights.banded:
+        band = elements_of_words(place.qparams.format, config)
+        return band, cycles * (band // width) * -(-band // config.cols)
+    return config.cols, cycles * -(-place.elements // width)
 
 
 def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
@@ -115,6 +118,8 @@ def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, conf
     width = -(-width // -(-width // most))
     if group is not None:
         units = min(units, max(cycles // (pixel * width * rows), 1))
+    if heavy.weights is not None and heavy.weights.banded:
+        units = 1  # what one step reads
     for y in range(tile.y0, tile.y1, rows):
         for x in range(tile.x0, tile.x1, width):
             points = Tile(y, min(y + rows, tile.y1), x, min(x + width, tile.x1))
@@ -197,8 +202,12 @@ def _matmul(config: ChipConfig, job: Job, portion: Portion, source: View) -> dic
         start = place.element_bytes(portion.first)
     else:
         width = elements_per_step(qparams.format, config)
-        chunks = -(-place.elements // width)
-        rest = place.elements - (chunks - 1) * width
+        first, elements = 0, place.elements
+        if weights.banded:
+            elements = elements_of_words(qparams.format, config)  # behind the last channel weights are zero
+            first = portion.first // elements * elements
+        start, chunks = place.element_bytes(first), -(-elements // width)
+        rest = elements - (chunks - 1) * width
         last_elems = -(-rest // 2) if qparams.format is Format.UINT4 else rest
         steps = job.kernel[0] * job.kernel[1] * chunks
         tiles = -(-steps // 2) if paired(qparams.format, weights.format) else steps

@@ -48,11 +48,13 @@ class Walk:
 @dataclass(frozen=True)
 class Weights:
     """What the array multiplies by. values: int8 [channels, taps, inputs], by place. format: that of the layer's
-    weights. depthwise: the mode in which a column is a channel, 3x3 taps."""
+    weights. depthwise: the mode in which a column is a channel, 3x3 taps. banded: inputs are those of the words that
+    the output's elements would lie in."""
 
     values: NDArray[np.int8]
     format: WeightFormat
     depthwise: bool = False
+    banded: bool = False
 
 
 @dataclass(frozen=True, eq=False)

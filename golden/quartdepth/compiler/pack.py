@@ -17,6 +17,11 @@ def elements_per_step(fmt: Format, config: ChipConfig) -> int:
     return 2 * config.depth if fmt is Format.UINT4 else config.depth
 
 
+def elements_of_words(fmt: Format, config: ChipConfig) -> int:
+    """Input elements in the fewest steps that begin at a word and end at one."""
+    return config.depth if fmt is Format.INT8 else 2 * config.depth
+
+
 def weight_format(weight: Weights) -> WeightFormat:
     """int4 if all weights of a layer fit."""
     return WeightFormat.INT4 if weight.min(initial=0) >= -8 and weight.max(initial=0) <= 7 else WeightFormat.INT8

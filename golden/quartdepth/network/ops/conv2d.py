@@ -1,4 +1,4 @@
-"""Convolution: dense, depthwise 3x3 or, 1x1, a linear layer over the channels of a pixel; others are made dense."""
+"""Convolution: dense, depthwise or, 1x1, a linear layer over the channels of a pixel; others are made dense."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from triptych.golden.quartdepth.compiler.fold import Fold, Plain
 from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import Job, Pair, Walk, Weights, expand, folded_bias, spread
 from triptych.golden.quartdepth.compiler.lowering import Layout
-from triptych.golden.quartdepth.compiler.pack import weight_format
+from triptych.golden.quartdepth.compiler.pack import elements_of_words, tile_bytes, tile_room, weight_format
 from triptych.golden.quartdepth.compiler.places import CompileError, Place, Storage
 from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
@@ -36,7 +36,7 @@ MOST_STRIDE = 7  # of the chip
 
 @dataclass(frozen=True, eq=False)
 class Conv2d(Weighted):
-    """`W * x + b`, then `+ residual`, then ReLU or GELU. weight: [o, i, kh, kw]; depthwise [c, 1, 3, 3].
+    """`W * x + b`, then `+ residual`, then ReLU or GELU. weight: [o, i, kh, kw]; depthwise [c, 1, kh, kw].
 
     regrid: a linear layer's input is rearranged before.
     """
@@ -106,7 +106,7 @@ class Conv2d(Weighted):
 
 @dataclass(frozen=True, eq=False)
 class QConv2d(QProduct):
-    """weight: [o, i, kh, kw]; depthwise [c, 1, 3, 3]. regrid: of a linear layer's input."""
+    """weight: [o, i, kh, kw]; depthwise [c, 1, kh, kw]. regrid: of a linear layer's input."""
 
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
@@ -138,35 +138,26 @@ class QConv2d(QProduct):
     def as_plain(self, plain: Plain) -> QConv2d:
         return replace(self, weight=plain.weight, stride=plain.stride, padding=plain.padding)
 
-    def fitted(self) -> QConv2d:
-        """int8 weights of a depthwise convolution: dense, zero off the diagonal; that mode takes int4 alone."""
-        if not self.depthwise or weight_format(self.weight) is WeightFormat.INT4:
-            return self
-        channels = np.arange(len(self.weight))
-        weight = np.zeros((len(channels), *self.weight.shape[:1], *self.weight.shape[2:]), dtype=np.int8)
-        weight[channels, channels] = self.weight[:, 0]
-        return replace(self, weight=weight, depthwise=False)
+    @property
+    def own_mode(self) -> bool:
+        """The array's mode for depthwise convolutions takes it: 3x3, int4."""
+        small = self.weight.shape[2:] == (3, 3) and max(self.padding) < 3
+        return self.depthwise and small and weight_format(self.weight) is WeightFormat.INT4
 
     def mode(self, layout: Layout) -> str:
-        return "depthwise" if self.depthwise else super().mode(layout)
+        return "depthwise" if self.own_mode else super().mode(layout)
 
     def work(self, layout: Layout, config: ChipConfig) -> JobWork:
         if layout.fold is not None and layout.fold.layer == self.name:
             return JobWork(self, [self._folded_job(layout, layout.fold)])
-        return JobWork(self, self._jobs(layout))
+        return JobWork(self, self._jobs(layout, config))
 
-    def _jobs(self, layout: Layout) -> list[Job]:
+    def _jobs(self, layout: Layout, config: ChipConfig) -> list[Job]:
         source, output = layout.places[self.source], layout.places[self.name]
         residual = self._residual(layout, output)
         if residual is not None and self.gelu is not None:
             raise CompileError(f"'{self.name}': GELU cannot take a residual: both need the second operand")
-        if self.depthwise:
-            if not np.array_equal(source.positions, output.positions) or source.elements != len(source.positions):
-                raise CompileError(f"'{self.name}': a depthwise convolution cannot read or make cells with gaps")
-            values = np.ascontiguousarray(self.weight.reshape(-1, 9, 1))
-        else:
-            values = expand(self.weight, source, output)
-        weights = Weights(values, weight_format(self.weight), self.depthwise)
+        weights = self._weights(source, output, config)
         bias = spread(folded_bias(self.bias, source, self.weight, (1, 2, 3)), output)
         kernel = (self.weight.shape[2], self.weight.shape[3])
         shape = layout.network.maps[self.source].shape
@@ -184,6 +175,26 @@ class QConv2d(QProduct):
                 raise CompileError(f"'{self.name}': attention's result can only be read by a linear layer")
             return _from_sequences(source, output, residual, weights, bias, walk.dims)
         return self._to_sequences(walk, output, residual, weights, bias, (out_shape.height, out_shape.width), kernel)
+
+    def _weights(self, source: Place, output: Place, config: ChipConfig) -> Weights:
+        """By place. A channel that makes one channel stays within the words that hold it, if both lie alike and the
+        weights of so many channels have room; else it is dense."""
+        fmt = weight_format(self.weight)
+        if not self.depthwise:
+            return Weights(expand(self.weight, source, output), fmt)
+        alike = np.array_equal(source.positions, output.positions)
+        if self.own_mode:
+            if not alike or source.elements != len(source.positions):
+                raise CompileError(f"'{self.name}': a depthwise convolution cannot read or make cells with gaps")
+            return Weights(np.ascontiguousarray(self.weight.reshape(-1, 9, 1)), fmt, depthwise=True)
+        taps = self.weight[:, 0].reshape(len(self.weight), -1)
+        band, source_fmt = elements_of_words(source.qparams.format, config), source.qparams.format
+        room = tile_bytes(taps.shape[1], band, source_fmt, fmt, config) * (band // config.cols) <= tile_room(config)
+        banded = alike and room
+        inputs = band if banded else source.elements
+        values = np.zeros((output.elements, taps.shape[1], inputs), dtype=np.int8)
+        values[output.positions, :, source.positions % inputs] = taps
+        return Weights(values, fmt, banded=banded)
 
     def _residual(self, layout: Layout, output: Place) -> Place | None:
         if self.residual is None:
@@ -272,17 +283,14 @@ def capture(c: Capture, node: Node) -> View:
     source = c.whole_map(c.arg(node, 0)) if grid is None else c.view(c.arg(node, 0)).fmap
     shape = c.shapes[source]
     weight = _dilated(weight, dilation)
-    # the array's own mode is 3x3 and one channel in, one out
     single = groups > 1 and groups == shape.channels == weight.shape[0]
-    depthwise = single and tuple(weight.shape[2:]) == (3, 3) and max(padding) < 3
-    if groups > 1 and not depthwise:
+    single = single and max(stride) <= MOST_STRIDE
+    if groups > 1 and not single:
         weight = _dense(weight, groups)
     if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
         weight, padding = _within(weight, padding)
     bias = torch.zeros(len(weight)) if bias is None else bias
-    layer = Conv2d(
-        c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=depthwise, regrid=grid
-    )
+    layer = Conv2d(c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=single, regrid=grid)
     return c.add(layer)
 
 
@@ -391,13 +399,15 @@ OPERATION = Operation(
     mapping="one job: MATMUL, and a VECTOR of one microword that adds the bias, multiplies by channel, adds the second "
     "map, rounds, clamps and encodes. The photo lies in the first convolution's windows (`InputWindows`), a few "
     "output channels share the array's columns among neighbouring pixels (`compiler/fold.py`), depthwise ones "
-    "of 3x3 take the array's own mode (with int8 weights: dense, zero off the diagonal), and what makes or reads "
-    "attention's sequences is one job for each position of the patch. Other groups are dense, zero between them; "
+    "of 3x3 and int4 take the array's own mode, others multiply the channels of a step by a band of zeros with one "
+    "diagonal; what makes or reads attention's sequences is one job for each position of the patch. Other groups are "
+    "dense, zero between them; "
     "dilated kernels have zeros between their taps",
     limits="kernels to 15 with their dilation, strides to 7, 8,191 output channels, one column tile of weights in half "
     "the scratchpad; depthwise 3x3 cannot read a concatenation with gaps",
     cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8 or TABLE4, "
-    "2 D of UINT4; int8 weights twice that; depthwise 3 stride_x cycles a pixel and D channels",
+    "2 D of UINT4; int8 weights twice that; depthwise 3x3 3 stride_x cycles a pixel and D channels, otherwise "
+    "kernel cycles a pixel and C channels",
     example=example,
     aten={aten.conv2d.default: capture, aten.conv2d.padding: capture},
     floats=(Conv2d,),
