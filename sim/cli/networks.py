@@ -179,6 +179,9 @@ def census(
     listed: Annotated[bool, typer.Option("--list", help="Print the networks' names and sources, run nothing.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Seconds that a network may take.")] = 600,
     publish: Annotated[bool, typer.Option("--publish", help="Write docs/census.md.")] = False,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Run nothing: what --out holds, of earlier code where it must be.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for what is done.")] = Path("out/census"),
     as_json: Json = False,
 ) -> None:
@@ -195,11 +198,14 @@ def census(
 
     if publish and names:
         raise TriptychError("docs/census.md is of all networks: leave --publish or the names away")
-    with shown() as show:
-        outcomes = runner.run_census(chip_config(chip).name, names or [], out, show, limit)
+    if kept:
+        outcomes = runner.earlier(chip_config(chip).name, out)
+    else:
+        with shown() as show:
+            outcomes = runner.run_census(chip_config(chip).name, names or [], out, show, limit)
     right = sum(o.stage is Stage.EXACT for o in outcomes)
     if publish:
-        page.publish(outcomes)
+        page.publish(outcomes, runner.of_this_code(chip_config(chip).name, out) if kept else None)
     if as_json:
         print(json.dumps({"networks": len(outcomes), "run": right, "outcomes": [vars(o) for o in outcomes]}))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -82,6 +84,22 @@ def test_what_is_done_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         run.run_census("small", ["nobody"], tmp_path, lambda *_: None)
 
 
+def test_outcomes_of_earlier_code_say_so(tmp_path: Path) -> None:
+    names = list(networks())
+    old = [Outcome(name, "small", Stage.REFUSED, operators={"aten.elu.default": 1}) for name in names]
+    lines = [json.dumps(vars(o)) for o in old]
+    (tmp_path / "0123-small.jsonl").write_text("\n".join(lines[1:]))
+    with pytest.raises(TriptychError, match=f"1 networks were never run: {names[0]}"):
+        run.earlier("small", tmp_path)
+    new = Outcome(names[0], "small", Stage.EXACT, macs=5, cycles=10, utilization=0.5)
+    (tmp_path / f"{run.fingerprint()}-small.jsonl").write_text(json.dumps(vars(new)))
+    found = run.earlier("small", tmp_path)
+    assert [o.stage for o in found[:2]] == [Stage.EXACT, Stage.REFUSED]
+    text = page.page(found, run.of_this_code("small", tmp_path))
+    assert f"{len(names) - 1} of the {len(names)} outcomes are of earlier code" in text
+    assert text.count("*earlier* |") == len(names) - 1
+
+
 def test_page_counts() -> None:
     names = list(networks())
     done = [Outcome(name, "small", Stage.EXACT, macs=5, cycles=10, utilization=0.5) for name in names[:-2]]
@@ -92,3 +110,27 @@ def test_page_counts() -> None:
     assert "| `elu` | 1 | 0 |" in text
     assert "`elu` x2, `sin`" in text
     assert "quantised: CompileError: 'x' / does not fit" in text
+
+
+DOZEN = (
+    "dpt", "depth-anything", "glpn", "ResNet-18 U-Net", "Monodepth2", "FastDepth", "PyD-Net", "Hourglass", "FCRN",
+    "Depth Anything V2", "densenet121", "mobilenetv2_035",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOZEN)
+def test_a_dozen_run(name: str) -> None:
+    """Captured, quantised, compiled, machine == integers."""
+    if any(importlib.util.find_spec(library) is None for library in run.NEEDED):
+        pytest.skip("the networks' libraries are missing: pip install 'triptych[census]'")
+    out = one.judge(networks()[name], "small")
+    assert out.stage is Stage.EXACT, f"{out.stage}: {out.error}"
+
+
+def test_the_page_has_every_network_once() -> None:
+    text = page.PAGE.read_text()
+    for name in networks():
+        assert text.count(f"\n| {name} |") == 1, name
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    running = sum(row[4].strip().startswith("yes") for row in rows if len(row) > 8)
+    assert f"| **all** | {len(networks())} | {running} |" in text

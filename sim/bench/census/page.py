@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from triptych.golden.files import write
 from triptych.sim.bench.census.networks import networks
@@ -44,12 +44,18 @@ def blocker(outcome: Outcome) -> str:
     return f"{outcome.stage}: {line[:160]}" if line else str(outcome.stage)
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
-    """The text of docs/census.md."""
+def page(outcomes: Sequence[Outcome], fresh: Collection[str] | None = None) -> str:
+    """The text of docs/census.md. fresh: networks that ran with this code, if not all."""
     listed, chip = networks(), outcomes[0].chip
     right = [o for o in outcomes if o.stage is Stage.EXACT]
     depth = [o for o in outcomes if listed[o.name].depth]
     lines = [HEAD.format(chip=chip), "## Result", ""]
+    older = [] if fresh is None else [o.name for o in outcomes if o.name not in fresh]
+    if older:
+        lines += [
+            f"{len(older)} of the {len(outcomes)} outcomes are of earlier code (marked *earlier*): `triptych census "
+            "--publish` runs them again.", "",
+        ]  # fmt: skip
     rows = []
     families = list(dict.fromkeys(entry.family for entry in listed.values()))
     for family in families:
@@ -63,7 +69,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
     lines += _blockers([o for o in outcomes if o.stage is not Stage.EXACT])
     for family in families:
         lines += ["", f"## {family[0].upper()}{family[1:]}", ""]
-        lines.append(_networks([o for o in outcomes if listed[o.name].family == family]))
+        lines.append(_networks([o for o in outcomes if listed[o.name].family == family], older))
     return "\n".join(lines) + "\n"
 
 
@@ -83,25 +89,26 @@ def _blockers(outcomes: Sequence[Outcome]) -> list[str]:
     return [table(["operator", "networks", "it alone", "among them"], rows)] if rows else ["Nothing."]
 
 
-def _networks(outcomes: Sequence[Outcome]) -> str:
+def _networks(outcomes: Sequence[Outcome], older: Collection[str]) -> str:
     listed = networks()
     rows = []
     for o in outcomes:
         entry = listed[o.name]
         size = f"{entry.size[0]}x{entry.size[1]}"
         head = [o.name, f"`{entry.source}`", size]
+        when = " *earlier*" if o.name in older else ""
         if o.stage is Stage.EXACT:
             error = "" if o.error_w8a8 is None else f"{o.error_w8a8:.1%}"
             rows.append(
-                [*head, "yes", f"{o.macs / 1e6:.1f}", f"{o.cycles:,}", f"{o.utilization:.0%}", error,
+                [*head, f"yes{when}", f"{o.macs / 1e6:.1f}", f"{o.cycles:,}", f"{o.utilization:.0%}", error,
                  f"{o.seconds.get('compile', 0):.1f}", ""]
             )  # fmt: skip
         else:
-            rows.append([*head, "no", "", "", "", "", "", blocker(o)])
+            rows.append([*head, f"no{when}", "", "", "", "", "", blocker(o)])
     header = ["network", "source", "photo", "runs", "MMAC", "cycles", "MXU", "error", "compile s", "blocked by"]
     return table(header, rows)
 
 
-def publish(outcomes: Sequence[Outcome]) -> None:
-    """Writes the page."""
-    write(PAGE, page(outcomes))
+def publish(outcomes: Sequence[Outcome], fresh: Collection[str] | None = None) -> None:
+    """Writes the page. fresh: as for `page`."""
+    write(PAGE, page(outcomes, fresh))

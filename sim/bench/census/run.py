@@ -64,6 +64,24 @@ def run_census(chip: str, names: list[str], out: Path, progress: Progress, limit
     return outcomes
 
 
+def earlier(chip: str, out: Path) -> list[Outcome]:
+    """All networks' outcomes as `out` holds them, those of this code where there are any, else the newest of earlier
+    code. Raises TriptychError for a network that was never run."""
+    held: dict[str, Outcome] = {}
+    now = out / f"{fingerprint()}-{chip}.jsonl"
+    files = sorted((f for f in out.glob(f"*-{chip}.jsonl") if f != now), key=lambda f: f.stat().st_mtime)
+    for file in (*files, now):
+        held.update(_kept(file))
+    if missing := [name for name in networks() if name not in held]:
+        raise TriptychError(f"{len(missing)} networks were never run: {', '.join(missing[:5])}")
+    return [held[name] for name in networks()]
+
+
+def of_this_code(chip: str, out: Path) -> set[str]:
+    """Networks whose outcome `out` holds for this code."""
+    return set(_kept(out / f"{fingerprint()}-{chip}.jsonl"))
+
+
 def _kept(file: Path) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
