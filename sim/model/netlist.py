@@ -36,6 +36,8 @@ _UNKNOWN = re.compile(
     r"^  cell \$buf \S+\n(?:    .*\n)*?    connect \\A .*\d'[01]*x.*\n    connect \\Y (.*)$", re.MULTILINE
 )
 """How a variable that nobody writes comes out of the reader: silently, as unknown bits."""
+_LATCH = re.compile(r"^  cell \$(?:a?dlatch|dlatchsr|sr) \S+\n(?:    .*\n)*?    connect \\Q (.*)$", re.MULTILINE)
+"""A latch: the reader makes it from an incomplete branch and does not say so."""
 _PORT = re.compile(r"^  wire (?:.* )?(?:input|output|inout) \d+ .*$", re.MULTILINE)
 
 
@@ -101,9 +103,9 @@ def read(files: Sequence[Path], top: str, sizes: Mapping[str, int], what: str) -
         out = held / "design.il"
         run_yosys([f"{read} --top {top} {names}", f"hierarchy -top {top}", f"write_rtlil {out}"], what)
         text = out.read_text()
-    undriven = _UNKNOWN.search(text)
-    if undriven:
-        raise TriptychError(f"{what} has a net without a driver: {undriven[1]}")
+    for fault, pattern in (("net without a driver", _UNKNOWN), ("latch", _LATCH)):
+        if found := pattern.search(text):
+            raise TriptychError(f"{what} has a {fault}: {found[1]}")
     return parse(text, top)
 
 

@@ -41,6 +41,7 @@ def run_yosys(commands: Sequence[str], what: str) -> str:
         script.write_text("\n".join(commands))
         run = children.run([sys.executable, "-c", WORKER, str(script)])
     if run.status:
+        check_log(run.text, what)  # `check -assert` counts what the log has named
         lines = run.text.splitlines()
         error = next((s for s in lines if "ERROR" in s or "error:" in s), (lines or ["no output"])[-1])
         raise TriptychError(f"Yosys failed on {what}: {error.strip()}")
