@@ -127,12 +127,19 @@ def softmax_twice(x: Tensor) -> Tensor:
 
 
 REFUSED = {
+    "unknown functions": (lambda x: x.cos(), "cos"),
+    "even padding": (nn.Conv2d(4, 4, 2, padding="same"), "pads one side more"),
+    "circular pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), "circular"), "circular"),
+    "constant pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), value=2.0), "pads with zeros"),
+    "a power of three": (lambda x: x**3, "power of two"),
+    "mean over rows": (lambda x: x.mean(2), "mean must be over"),
     "linear over width": (lambda x: LINEAR(x), "is not the channels of a pixel"),
     "conv of a flip": (lambda x: FLIPPED(x.transpose(2, 3)), "is no \\[1,C,H,W\\] map"),
+    "sum of other pixels": (lambda x: x + x.transpose(2, 3), "is no \\[1,C,H,W\\] map"),
     "product without softmax": (lambda x: x @ x.transpose(2, 3) @ x, "softmax"),
     "batch norm of other axes": (
         Fn(lambda x, norm: norm(x.permute(0, 2, 1, 3)), norm=nn.BatchNorm2d(6)),
-        "its operand is no",
+        "is no \\[1,C,H,W\\] map",
     ),
     "batch norm without statistics": (nn.BatchNorm2d(4, track_running_stats=False), "without running statistics"),
     "softmax twice": (softmax_twice, "softmax must run"),
