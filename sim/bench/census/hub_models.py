@@ -24,6 +24,9 @@ class DepthAlone(nn.Module):
 
 
 def _made(name: str, config: Any) -> nn.Module:
+    from triptych.sim.bench.census.torchvision_stub import install
+
+    install()
     import transformers
 
     model: nn.Module = getattr(transformers, name)(config).eval()
