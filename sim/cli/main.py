@@ -19,6 +19,7 @@ from triptych.sim.build import children
 from triptych.sim.cli import networks
 from triptych.sim.cli.fastcar import app as fastcar
 from triptych.sim.cli.progress import shown
+from triptych.sim.cli.size import parse_size
 from triptych.sim.errors import TriptychError
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(fastcar, name="fastcar")
 networks.add_to(app)
-
-LARGEST_SIDE = 4096  # pixels of a photo's side as the network reads it: the golden machine holds every map in memory
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
 SMALL = ConfigName("small")
@@ -70,16 +69,6 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Open hardware for three papers on efficient vision."""
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """HEIGHTxWIDTH. Raises TriptychError."""
-    height, cross, width = text.partition("x")
-    if not (cross and height.isdigit() and width.isdigit()):
-        raise TriptychError(f"--size takes HEIGHTxWIDTH, for example 192x256, not '{text}'")
-    if max(int(height), int(width)) > LARGEST_SIDE:
-        raise TriptychError(f"--size takes sides of at most {LARGEST_SIDE} pixels, not {text}")
-    return int(height), int(width)
 
 
 def parse_range(text: str | None, option: str) -> tuple[int, int] | None:

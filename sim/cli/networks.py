@@ -13,6 +13,7 @@ from triptych.golden.photo import SHIPPED, Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.cli.progress import shown
+from triptych.sim.cli.size import parse_size
 from triptych.sim.errors import TriptychError
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
@@ -52,7 +53,6 @@ def _terms(
     size: str | None, mean: str | None, std: str | None, scale: float, layout: str, output: str | None,
     weights: Path | None,
 ) -> Any:  # fmt: skip
-    from triptych.sim.cli.main import parse_size
     from triptych.sim.nets.named import Terms
 
     pixels = None if size is None else parse_size(size)

@@ -223,7 +223,7 @@ def has_sequences() -> bool:
 def load_model(name: str, weights: Path | None = None, backbone: Path | None = None) -> nn.Module:
     """A network by name, or with other weights, in eval mode.
 
-    Raises WeightsError, BackboneError, TriptychError.
+    Raises CheckpointError, BackboneError, TriptychError.
     """
     return MODELS[name].kind.load(weights or MODELS[name].weights(), backbone)
 

@@ -40,7 +40,7 @@ class QuantizeOptions:
 def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Quantises, writes the file and says what came out. A run that was cut off goes on where it stopped.
 
-    Raises TriptychError, WeightsError, BackboneError, PhotoError, QuantizeError in one line; then no file is written.
+    Raises TriptychError, CheckpointError, BackboneError, PhotoError or QuantizeError, then without a file.
     """
     repeatable(options.device)
     net = float_network(options.model, options.weights, options.backbone, options.size, options.device)

@@ -108,7 +108,7 @@ def to_tensor(rgb: NDArray[np.uint8]) -> torch.Tensor:
 def prepare(options: Options, progress: Progress) -> Prepared:
     """Loads, captures, quantises and compiles the network; the program is cached by the content of all that makes it.
 
-    Raises ValueError (WeightsError, QuantizeError, CompileError, PhotoError) in one line.
+    Raises ValueError (CheckpointError, QuantizeError, CompileError, PhotoError) in one line.
     """
     code = provenance.code_digest(
         provenance.sources(compile_module, capture_module, quantize_module, meter, model_file)

@@ -13,11 +13,11 @@ from triptych.golden.photo import to_input
 from triptych.golden.quartdepth.data.metrics import Scores, mean_scores, score_image
 from triptych.golden.quartdepth.data.sequences import Sequence, motorcycle, read_sequence
 from triptych.golden.quartdepth.train.fakequant import ActivationQuantizer, QuantSim, fake_weight
+from triptych.golden.quartdepth.zoo.checkpoint import CheckpointError
 from triptych.golden.quartdepth.zoo.meter import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
     METER,
-    WeightsError,
     fold_patches,
     fuse,
     fused_state,
@@ -148,7 +148,7 @@ def test_weight_files_that_do_not_fit(tmp_path: Path, default: METER) -> None:
     del state["decoder.conv2d_in.weight"]
     state["head.weight"] = torch.zeros(3)
     torch.save(state, tmp_path / "odd.pt")
-    with pytest.raises(WeightsError) as error:
+    with pytest.raises(CheckpointError) as error:
         load_weights(tmp_path / "odd.pt")
     line = str(error.value)
     assert "\n" not in line
@@ -158,7 +158,7 @@ def test_weight_files_that_do_not_fit(tmp_path: Path, default: METER) -> None:
 
 
 def test_weight_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="no weight file"):
+    with pytest.raises(CheckpointError, match="no weight file"):
         load_weights(tmp_path / "nowhere.pt")
     (tmp_path / "noise.pt").write_bytes(b"\x80\x02noise")
     (tmp_path / "empty.pt").write_bytes(b"")
@@ -167,7 +167,7 @@ def test_weight_files_that_cannot_be_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "object.npz", a=np.array([{}], dtype=object))
     (tmp_path / "cut.npz").write_bytes(DEFAULT_WEIGHTS.read_bytes()[:5000])
     for name in ("noise.pt", "empty.pt", "list.pt", "module.pt", "object.npz", "cut.npz"):
-        with pytest.raises(WeightsError, match=f"{name}") as error:
+        with pytest.raises(CheckpointError, match=f"{name}") as error:
             load_weights(tmp_path / name)
         assert "\n" not in str(error.value)
 

@@ -211,9 +211,9 @@ def test_monodepth2s_encoder_is_a_resnet18() -> None:
 def test_other_files_are_refused_in_one_line(damage: str, tmp_path: Path) -> None:
     state = {name: torch.zeros(shape) for name, shape in _published_shapes().items()}
     said = {
-        "missing": "'pretrained.norm.bias' is missing (1 of 239 are)", "unknown": "it has no 'more' (1 are unknown)",
-        "shape": "'pretrained.norm.bias' is [3] there, [384] here", "garbage": "holds no weights",
-        "absent": "no weights", "list": "it is a list, no state dict", "safetensors": "holds no weights",
+        "missing": "1 missing: pretrained.norm.bias", "unknown": "1 unexpected: more",
+        "shape": "pretrained.norm.bias is [3], not [384]", "garbage": "holds no weights",
+        "absent": "no weight file", "list": "it is a list, no state dict", "safetensors": "holds no weights",
     }  # fmt: skip
     if damage == "missing":
         del state["pretrained.norm.bias"]

@@ -55,8 +55,9 @@ class Lowerable(QLayer, ABC):
         """Of the MXU, for the record: w4a8, w4a4, w8a8, depthwise, attention, or vector."""
 
     def program(self, maps: FeatureMaps, slots: Slots) -> Program:
-        """Microwords of the work's VECTORs."""
-        raise NotImplementedError
+        """Microwords of the work's VECTORs. Only a layer that is jobs is asked; attention assembles its own and a
+        concatenation has none."""
+        raise NotImplementedError(f"'{self.name}' is no jobs")
 
     def program_of(self, job: int, maps: FeatureMaps, slots: Slots) -> Program:
         """Microwords of one of the work's jobs, where they are not all the same."""
@@ -82,8 +83,9 @@ class Lowerable(QLayer, ABC):
         return None
 
     def as_plain(self, plain: Plain) -> Lowerable:
-        """The same layer with another convolution, of as many output channels."""
-        raise NotImplementedError
+        """The same layer with another convolution, of as many output channels. Only a layer that has a `plain` one is
+        asked."""
+        raise NotImplementedError(f"'{self.name}' is no plain convolution")
 
     def wishes(self, config: ChipConfig) -> dict[str, Wish]:
         """How maps that it reads or makes have to lie."""

@@ -18,13 +18,13 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """The tensors of a `.pth`, `.pt`, `.bin` or `.safetensors` file, by name; a state dict within it (`model`,
     `state_dict`, `model_state_dict`) is found. Raises CheckpointError."""
     if not file.is_file():
-        raise CheckpointError(f"no weights {file}: name the downloaded file")
+        raise CheckpointError(f"no weight file {file}: name one that is there")
     try:
         if file.suffix == ".safetensors":
             return _safetensors(file)
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{file} holds no weights: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{file} holds no weights: {_reason(error)}") from error
     for name in ("model", "state_dict", "model_state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
@@ -42,21 +42,31 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise CheckpointError(f"{file} holds no weights: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{file} holds no weights: {_reason(error)}") from error
 
 
-def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Fills a module, all of it. what: the network, as the message names it. Raises CheckpointError that names the
-    first key or shape that does not fit."""
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str, named: int = 3) -> None:
+    """Fills a module, all of it but for BatchNorm's counters, which a file may leave out. what: the network, as the
+    message names it. named: keys of each kind of misfit that it names. Raises CheckpointError."""
     wanted = module.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    if missing := sorted(set(wanted) - set(state) - counters):
-        raise CheckpointError(f"no weights of {what}: '{missing[0]}' is missing ({len(missing)} of {len(wanted)} are)")
-    if unknown := sorted(set(state) - set(wanted)):
-        raise CheckpointError(f"no weights of {what}: it has no '{unknown[0]}' ({len(unknown)} are unknown)")
-    for name, tensor in state.items():
-        if tensor.shape != wanted[name].shape:
-            raise CheckpointError(
-                f"no weights of {what}: '{name}' is {list(tensor.shape)} there, {list(wanted[name].shape)} here"
-            )
-    module.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in state.items()}, strict=False)
+    misfits = {
+        "missing": [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")],
+        "unexpected": [k for k in state if k not in wanted],
+        "of another shape": [
+            f"{k} is {list(state[k].shape)}, not {list(tensor.shape)}"
+            for k, tensor in wanted.items()
+            if k in state and state[k].shape != tensor.shape
+        ],
+    }
+    parts = [
+        f"{len(keys)} {kind}: {', '.join(keys[:named])}{', ...' if len(keys) > named else ''}"
+        for kind, keys in misfits.items()
+        if keys
+    ]
+    if parts:
+        raise CheckpointError(f"the weights do not fit {what}: {'; '.join(parts)}")
+    module.load_state_dict({k: tensor.to(wanted[k].dtype) for k, tensor in state.items()}, strict=False)

@@ -6,16 +6,12 @@ give the state-dict keys of the published weights (261 keys, 713,464 parameters)
 
 A reader follows the data from `METER.forward` down. What the network calls `depthwise` inside a `SepConv` is a
 *dense* 3x3 convolution; the key is kept because the published files carry it.
-
-The file is over 400 lines because fusion and the weight reader stand beside the modules: all three go by their names.
 """
 
 import copy
 import hashlib
 import json
-import pickle
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triptych.golden.quartdepth.zoo.checkpoint import CheckpointError, load_state, read_state
+
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "meter_xxs.npz"
 METADATA_KEY = "metadata"  # entry of an .npz weight file: a JSON object as a 0-d string array
 
 # Published weight files that carry no unit of their own: sha256 -> metres per unit of output.
 # METER-XXS-KITTI of github.com/lorenzopapa5/METER (commit 0f9a49a) predicts decimetres.
 _PUBLISHED_UNITS = {"e55544ae36f9ad74237017fd5f8e761db4b258dbed44623c71ce305d44488bea": 0.1}
-
-
-class WeightsError(ValueError):
-    """A weight file that cannot be read or does not fit the network; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -356,15 +350,14 @@ def load_weights(path: str | Path | None = None, cfg: MeterConfig = METER_XXS) -
     """The network with the weights of `path`, in eval mode, float32; None takes our own, shipped ones.
 
     `.npz` files are ours (arrays and a JSON `metadata` with `metres_per_unit`); anything else is read as a PyTorch
-    state dict, tensors only. Raises WeightsError, in one line, if the file cannot be read or does not fit.
+    state dict, tensors only. Raises CheckpointError, in one line, if the file cannot be read or does not fit.
     """
     file = DEFAULT_WEIGHTS if path is None else Path(path)
     if not file.is_file():
-        raise WeightsError(f"no weight file {file}: name a METER-XXS state dict or leave --weights out")
+        raise CheckpointError(f"no weight file {file}: name a METER-XXS state dict or leave --weights out")
     state, metadata = _read_npz(file) if file.suffix == ".npz" else _read_torch(file)
     model = METER(cfg)
-    _check_fits(model.state_dict(), state, file)
-    model.load_state_dict({key: torch.as_tensor(value) for key, value in state.items()}, strict=True)
+    load_state(model, {key: torch.as_tensor(value) for key, value in state.items()}, f"METER-XXS ({file})")
     unit = metadata.get("metres_per_unit")
     model.metres_per_unit = None if unit is None else float(unit)
     return model.eval()
@@ -382,34 +375,11 @@ def _read_npz(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             state: dict[str, Any] = {key: arrays[key] for key in arrays.files}
         metadata = json.loads(str(state.pop(METADATA_KEY, "{}")))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"cannot read weights {file}: {error}") from error
+        raise CheckpointError(f"cannot read weights {file}: {error}") from error
     return state, metadata
 
 
 def _read_torch(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"cannot read weights {file}: not a PyTorch state dict ({reason})") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"cannot use weights {file}: it holds no state dict (a mapping of names to tensors)")
+    state: dict[str, Any] = dict(read_state(file))
     unit = _PUBLISHED_UNITS.get(hashlib.sha256(file.read_bytes()).hexdigest())
-    return dict(state), {} if unit is None else {"metres_per_unit": unit}
-
-
-def _check_fits(expected: Mapping[str, Tensor], state: Mapping[str, Any], file: Path, first: int = 3) -> None:
-    missing = [key for key in expected if key not in state]
-    unexpected = [key for key in state if key not in expected]
-    wrong = [
-        f"{key} is {list(state[key].shape)}, not {list(value.shape)}"
-        for key, value in expected.items()
-        if key in state and tuple(state[key].shape) != tuple(value.shape)
-    ]
-    parts = [
-        f"{len(names)} {what}: {', '.join(names[:first])}{', ...' if len(names) > first else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
-        if names
-    ]
-    if parts:
-        raise WeightsError(f"weights {file} do not fit METER-XXS: {'; '.join(parts)}")
+    return state, {} if unit is None else {"metres_per_unit": unit}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import random
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from triptych.golden.quartdepth.arithmetic.functions import lookup
 from triptych.golden.quartdepth.arithmetic.numerics import Ints, sat16
@@ -20,7 +22,8 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
-from triptych.golden.quartdepth.network.layer import QLayer, QMaps, Quantising, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, QLayer, QMaps, Quantising, apply, finish, read
+from triptych.golden.quartdepth.network.operation import Example
 from triptych.golden.quartdepth.network.ops._sum import QAdd
 from triptych.golden.quartdepth.network.ops.requantise import Requantise
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMap, Scale, fixed_point, uniform_qparams
@@ -70,6 +73,32 @@ STEPS = {Function.GELU: (GELU_STEP, GELU_STEP), Function.EXP2N: (2.0**-10 / math
 GELU_TOP = 32767 * GELU_STEP
 GELU_BOTTOM = -6.0  # GELU is less than 1e-8 below it
 GELU_TERMS = (Term(gain=1.0, scale=1.0),)
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise(FloatLayer):
+    """A function of every value that is a sum of terms."""
+
+    source: str
+
+    @property
+    @abstractmethod
+    def terms(self) -> Sequence[Term]:
+        """What the integers add up."""
+
+    @property
+    def no_gain(self) -> tuple[str, ...]:
+        return self.source, self.name
+
+    def quantise(self, q: Quantising) -> list[QLayer]:
+        return quantised_terms(self.name, self.source, self.terms, q)
+
+
+def between_convolutions(rng: random.Random, function: nn.Module) -> Example:
+    """A function where networks have it."""
+    channels = rng.choice([3, 8, 17])
+    module = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), function, nn.Conv2d(channels, 4, 1))
+    return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
 
 
 @dataclass(frozen=True, eq=False)

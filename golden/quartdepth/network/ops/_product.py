@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,9 +72,9 @@ class QProduct(Lowerable):
     fraction: int = 0
     gelu: Scale | None = None
 
+    @abstractmethod
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
         """`acc` for maps and weights as float64, exact below 2^53."""
-        raise NotImplementedError
 
     def run(self, maps: QMaps) -> Ints:
         meaning = maps.qparams(self.source).meaning(maps.codes(self.source))

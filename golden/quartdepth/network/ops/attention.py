@@ -34,6 +34,7 @@ from triptych.golden.quartdepth.network.layer import (
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._attention_work import AttentionWork
+from triptych.golden.quartdepth.network.ops._sequences import heads_of, patch_of
 from triptych.golden.quartdepth.network.ops.concat import Concat
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.qparams import FeatureMap, QuantizeError, Scale, fixed_point
@@ -245,7 +246,7 @@ def sdpa(c: Capture, node: Node) -> View:
 
 
 def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float) -> View:
-    (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (_heads(c, x) for x in (q, k, v))
+    (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (heads_of(c, x) for x in (q, k, v))
     own = q_pix.shape == k_pix.shape and torch.equal(q_pix, k_pix)
     pairs = k_pix.shape == v_pix.shape and torch.equal(k_pix, v_pix) and c.shapes[k.fmap] == c.shapes[v.fmap]
     every = torch.arange(len(c.shapes[k.fmap]))
@@ -265,7 +266,7 @@ def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float)
     once = sequences.numel() == len(shape) and len(q_pix) == count * len(sequences)
     if not once or not torch.equal(sequences.flatten().sort().values, torch.arange(len(shape))):
         raise GraphError("every pixel must be in one sequence, and in all heads")
-    patch = _patch(sequences, shape)
+    patch = patch_of(sequences, shape)
     if not own and patch != (1, 1):
         raise GraphError("keys of another map must be for all queries")
     channels = (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
@@ -274,30 +275,6 @@ def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float)
     c.add(layer)
     index = q_pix[:, :, None] * (count * dim) + heads[:, None, None] * dim + torch.arange(dim)
     return View(layer.name, index.reshape(q.index.shape))
-
-
-def _heads(c: Capture, view: View) -> tuple[Tensor, Tensor, int]:
-    """Pixels [instances, tokens], first channel [instances] and head size of [..., tokens, head size]."""
-    channels, dim = c.shapes[view.fmap].channels, view.index.shape[-1]
-    index = view.index.reshape(-1, *view.index.shape[-2:])
-    pixels, channel = index[:, :, 0] // channels, index[:, :, 0] % channels
-    first = channel[:, :1]
-    ranges = torch.equal(index, (pixels * channels + first)[:, :, None] + torch.arange(dim))
-    if not ranges or bool((first % dim).any()):
-        raise GraphError(f"the heads of '{view.fmap}' are no ranges of its channels")
-    return pixels, first[:, 0], dim
-
-
-def _patch(sequences: Tensor, shape: Shape) -> tuple[int, int]:
-    """(rows, columns) of the patch whose positions are the sequences; (1, 1): one sequence of all pixels."""
-    for py in range(1, shape.height + 1):
-        if shape.height % py or len(sequences) % py or shape.width % max(len(sequences) // py, 1):
-            continue
-        px = len(sequences) // py
-        grid = torch.arange(len(shape)).reshape(shape.height // py, py, shape.width // px, px)
-        if torch.equal(sequences, grid.permute(1, 3, 0, 2).reshape(len(sequences), -1)):
-            return py, px
-    raise GraphError("its sequences are not the positions of a patch, row by row")
 
 
 def split_projections(graph: FloatGraph) -> FloatGraph:

@@ -26,6 +26,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
 from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, QLayer, Quantising, Weighted
 from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
+from triptych.golden.quartdepth.network.ops._kernels import larger_than_padding, with_dilation, with_groups
 from triptych.golden.quartdepth.network.ops._product import QProduct, quantised_layers
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
@@ -282,42 +283,16 @@ def capture(c: Capture, node: Node) -> View:
     grid = regrid(c, c.view(c.arg(node, 0))) if one else None
     source = c.whole_map(c.arg(node, 0)) if grid is None else c.view(c.arg(node, 0)).fmap
     shape = c.shapes[source]
-    weight = _dilated(weight, dilation)
+    weight = with_dilation(weight, dilation)
     single = groups > 1 and groups == shape.channels == weight.shape[0]
     single = single and max(stride) <= MOST_STRIDE
     if groups > 1 and not single:
-        weight = _dense(weight, groups)
+        weight = with_groups(weight, groups)
     if padding[0] >= weight.shape[2] or padding[1] >= weight.shape[3]:
-        weight, padding = _within(weight, padding)
+        weight, padding = larger_than_padding(weight, padding)
     bias = torch.zeros(len(weight)) if bias is None else bias
     layer = Conv2d(c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=single, regrid=grid)
     return c.add(layer)
-
-
-def _dilated(weight: Tensor, dilation: Pair) -> Tensor:
-    """The kernel with zeros between its taps."""
-    if dilation == (1, 1):
-        return weight
-    o, i, kh, kw = weight.shape
-    out = weight.new_zeros(o, i, (kh - 1) * dilation[0] + 1, (kw - 1) * dilation[1] + 1)
-    out[:, :, :: dilation[0], :: dilation[1]] = weight
-    return out
-
-
-def _dense(weight: Tensor, groups: int) -> Tensor:
-    """All groups in one kernel, zero between them."""
-    o, i, kh, kw = weight.shape
-    out = weight.new_zeros(o, groups * i, kh, kw)
-    each = o // groups
-    for g in range(groups):
-        out[g * each : (g + 1) * each, g * i : (g + 1) * i] = weight[g * each : (g + 1) * each]
-    return out
-
-
-def _within(weight: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
-    """The kernel with a frame of zeros, so that it is larger than its padding."""
-    more = [max(p + 1 - k, 0) for p, k in zip(padding, weight.shape[2:], strict=True)]
-    return F.pad(weight, (more[1], more[1], more[0], more[0])), (padding[0] + more[0], padding[1] + more[1])
 
 
 def _factor(stride: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,29 +12,25 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import Maps, Observe
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._pointwise import decay, quantised_terms, ramp
+from triptych.golden.quartdepth.network.ops._pointwise import Pointwise, Term, between_convolutions, decay, ramp
 
 aten = torch.ops.aten
 
 
 @dataclass(frozen=True, eq=False)
-class ELU(FloatLayer):
+class ELU(Pointwise):
     """`x` above zero, `alpha (e^x - 1)` below."""
 
-    source: str
     alpha: float
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         return nn.functional.elu(maps[self.source], self.alpha)
 
     @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
-
-    def quantise(self, q: Quantising) -> list[QLayer]:
-        return quantised_terms(self.name, self.source, (ramp(1.0), decay(self.alpha, 1.0, -self.alpha)), q)
+    def terms(self) -> Sequence[Term]:
+        return ramp(1.0), decay(self.alpha, 1.0, -self.alpha)
 
 
 def capture(c: Capture, node: Node) -> View:
@@ -47,10 +44,7 @@ def capture(c: Capture, node: Node) -> View:
 
 def example(rng: random.Random) -> Example:
     """Between two convolutions."""
-    channels = rng.choice([3, 8, 17])
-    act = nn.ELU(rng.choice([1.0, 0.5]))
-    module = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), act, nn.Conv2d(channels, 4, 1))
-    return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
+    return between_convolutions(rng, nn.ELU(rng.choice([1.0, 0.5])))
 
 
 OPERATION = Operation(

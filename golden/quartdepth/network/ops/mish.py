@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,29 +11,24 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import Maps, Observe
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._pointwise import Term, quantised_terms
+from triptych.golden.quartdepth.network.ops._pointwise import Pointwise, Term, between_convolutions
 
 # least worst error on -10..10: 0.008
 TERMS = (Term(-0.38327, 1.04978, 1.08802), Term(0.44099, 0.29325, -0.79605), Term(1.66751, 0.75638, 0.51944))
 
 
 @dataclass(frozen=True, eq=False)
-class Mish(FloatLayer):
+class Mish(Pointwise):
     """Mish of every value."""
-
-    source: str
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         return nn.functional.mish(maps[self.source])
 
     @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
-
-    def quantise(self, q: Quantising) -> list[QLayer]:
-        return quantised_terms(self.name, self.source, TERMS, q)
+    def terms(self) -> Sequence[Term]:
+        return TERMS
 
 
 def capture(c: Capture, node: Node) -> View:
@@ -43,9 +39,7 @@ def capture(c: Capture, node: Node) -> View:
 
 def example(rng: random.Random) -> Example:
     """Between two convolutions."""
-    channels = rng.choice([3, 8, 17])
-    module = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.Mish(), nn.Conv2d(channels, 4, 1))
-    return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
+    return between_convolutions(rng, nn.Mish())
 
 
 OPERATION = Operation(

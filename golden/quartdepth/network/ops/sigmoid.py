@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import Maps, Observe
 from triptych.golden.quartdepth.network.operation import Example, Operation
-from triptych.golden.quartdepth.network.ops._pointwise import Term, decay, quantised_terms
+from triptych.golden.quartdepth.network.ops._pointwise import Pointwise, Term, decay
 
 aten = torch.ops.aten
 
@@ -20,7 +21,7 @@ aten = torch.ops.aten
 RATES = ((1.0, 1.05333), (1.5, -0.55642))
 
 
-def terms(gain: float, rate: float, offset: float) -> tuple[Term, ...]:
+def odd_terms(gain: float, rate: float, offset: float) -> tuple[Term, ...]:
     """`gain * (sigmoid(rate x) - 1/2) + offset`. The parts of a pair are odd together, so each lies about zero."""
     out = []
     for n, (k, weight) in enumerate(RATES):
@@ -34,10 +35,9 @@ def terms(gain: float, rate: float, offset: float) -> tuple[Term, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sigmoid(FloatLayer):
+class Sigmoid(Pointwise):
     """`gain * (sigmoid(rate x) - 1/2) + offset`."""
 
-    source: str
     gain: float = 1.0
     rate: float = 1.0
     offset: float = 0.5
@@ -46,11 +46,8 @@ class Sigmoid(FloatLayer):
         return self.gain * ((self.rate * maps[self.source]).sigmoid() - 0.5) + self.offset
 
     @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
-
-    def quantise(self, q: Quantising) -> list[QLayer]:
-        return quantised_terms(self.name, self.source, terms(self.gain, self.rate, self.offset), q)
+    def terms(self) -> Sequence[Term]:
+        return odd_terms(self.gain, self.rate, self.offset)
 
 
 def sigmoid(c: Capture, node: Node) -> View:
