@@ -67,7 +67,7 @@ def find_fold(network: Network, layers: list[Lowerable], config: ChipConfig, den
     made = {layer.name: layer for layer in layers}
     last = made[network.output]
     plain, maker = last.plain, made.get(last.sources[0])
-    if plain is None or network.readers(network.output) or maker is None or not maker.packs:
+    if plain is None or len(last.sources) > 1 or network.readers(network.output) or maker is None or not maker.packs:
         return None
     if len(network.readers(maker.name)) > 1:
         return None
@@ -102,19 +102,27 @@ class _Layouter:
 
     def run(self) -> dict[str, Place]:
         for layer in self.layers:
-            self.wanted.update(layer.wishes(self.config))
+            for name, wish in layer.wishes(self.config).items():
+                rows = self.network.maps[name].shape.height
+                self.wanted[name] = replace(wish, patch=(1, 1)) if wish.patch == (rows, 1) else wish
         self._align()
         for name in self.network.maps:
             self._place(name)
         return self.places
 
     def _align(self) -> None:
-        """What meets the result of a concatenation element by element lies in cells with its gaps."""
+        """What meets the result of a concatenation, or what attention reads or makes, element by element lies in cells
+        with its gaps."""
         groups: dict[str, list[str]] = {}
         for layer in self.layers:
             found = [groups.setdefault(n, [n]) for n in layer.aligned]
             union = list(dict.fromkeys(n for group in found for n in group))
             groups.update(dict.fromkeys(union, union))
+        for name in list(self.wanted):
+            wish = self.wanted[name]
+            for other in groups.get(name, []) if wish.patch == (1, 1) else []:
+                if other not in self.parts and other not in self.joined:
+                    self.wanted.setdefault(other, wish)
         for name, join in self.joined.items():
             positions, _ = self._join_positions(join)
             gaps = len(positions) != int(positions[-1]) + 1

@@ -79,7 +79,8 @@ class Lowerable(QLayer, ABC):
 
     @property
     def plain(self) -> Plain | None:
-        """The layer as a dense convolution of its source; None if it is anything else or more."""
+        """The layer as a dense convolution of its first source, to which a residual may be added; None if it is any
+        other."""
         return None
 
     def as_plain(self, plain: Plain) -> Lowerable:

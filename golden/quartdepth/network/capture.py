@@ -195,7 +195,7 @@ class Capture:
     def view(self, value: Any) -> View:
         """The value, which must be an activation."""
         if not isinstance(value, View):
-            raise GraphError("an operand is no activation")
+            raise Declined("an operand is no activation")
         return value
 
     def whole_map(self, value: Any) -> str:
@@ -214,16 +214,21 @@ class Capture:
         return made
 
     def tokens(self, value: Any) -> tuple[View, Tensor]:
-        """The view and the pixel of every token: the last axis must be all channels of one pixel."""
+        """The view and the pixel of every token: the last axis is all channels of one pixel, every pixel is shown once.
+        What shows other pixels, or a part of their channels, is made a map of its own."""
         view = self.view(value)
         c = self.shapes[view.fmap].channels
         rows = view.index.reshape(-1, view.index.shape[-1])
         pixels = rows[:, 0] // c
-        if rows.shape[1] != c or not torch.equal(rows, pixels[:, None] * c + torch.arange(c)):
-            raise GraphError("the last axis of its operand is not the channels of a pixel")
-        if not torch.equal(pixels.sort().values, torch.arange(len(self.shapes[view.fmap]))):
-            raise GraphError("its operand does not show every pixel once")
-        return view, pixels
+        clean = rows.shape[1] == c and torch.equal(rows, pixels[:, None] * c + torch.arange(c))
+        if clean and torch.equal(pixels.sort().values, torch.arange(len(self.shapes[view.fmap]))):
+            return view, pixels
+        columns = view.index.shape[-2] if view.index.ndim > 1 else 1
+        try:
+            made = self.whole_map(View(view.fmap, rows.reshape(1, -1, columns, rows.shape[1]).permute(0, 3, 1, 2)))
+        except GraphError:
+            raise GraphError("the last axis of its operand is not the channels of a pixel") from None
+        return View(made, torch.arange(rows.numel()).reshape(view.index.shape)), torch.arange(len(rows))
 
     # What handlers add
 

@@ -174,6 +174,11 @@ class FloatLayer(Layer, ABC):
         """What is asked of the code of a source."""
         return Need.ANY
 
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The maps whose values make up the layer's map, unchanged: what is asked of its code is asked of theirs."""
+        return self.joins
+
     # The method: w by channel (LogNP), which maps share
 
     @property

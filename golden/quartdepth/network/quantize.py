@@ -135,6 +135,12 @@ class Quantizer:
     def _readers(self, name: str) -> list[FloatLayer]:
         return [layer for layer in self.graph.layers for source in layer.sources if source == name]
 
+    def _copied(self, name: str) -> list[str]:
+        """The map, and those that are made of its values, but for the output."""
+        copying = [layer for layer in self._readers(name) if name in layer.copies and not layer.joins]
+        copies = dict.fromkeys(layer.name for layer in copying if layer.name != self.graph.output)
+        return [name, *(further for copy in copies for further in self._copied(copy))]
+
     def _choose(self, name: str) -> QParams:
         graph = self.graph
         low, high = (0.0, 1.0) if name == graph.input else self.ranges[name]
@@ -142,21 +148,21 @@ class Quantizer:
             return self.given[name]
         if name == graph.output:
             return QParams(Format.INT16, max(-low, high, 1e-9) * HEADROOM / 32767)
-        readers = self._readers(name)
-        needs = {layer.need(name) for layer in readers}
+        readers = [(reader, source) for source in self._copied(name) for reader in self._readers(source)]
+        needs = {layer.need(source) for layer, source in readers}
         if needs & {Need.SYMMETRIC, Need.NARROW}:
             return symmetric_qparams(low, high, Need.NARROW in needs)
-        used = any(name in layer.products or name in layer.joins for layer in readers)
+        used = any(source in layer.products or source in layer.joins for layer, source in readers)
         eight = name == graph.input or name in self.eight or not used or Need.EIGHT_BITS in needs
         narrow = self.widths.narrow and not eight
         return uniform_qparams(low, high, Format.UINT4 if narrow else Format.INT8)
 
     def _join(self) -> None:
-        """What only a concatenation reads is made in its code, the rest is converted."""
-        for layer in self.graph.layers:
-            for part in set(layer.joins):
+        """What only a layer that copies it reads is made in the code of the copy, the rest is converted."""
+        for layer in self.graph.layers[::-1]:
+            for part in set(layer.copies):
                 free = len(self._readers(part)) == 1 and part not in (self.graph.input, self.graph.output)
-                if free:
+                if free and (layer.joins or layer.name != self.graph.output):
                     self.maps[part] = FeatureMap(self.graph.shapes[part], self.qparams(layer.name))
 
     def qparams(self, name: str) -> QParams:

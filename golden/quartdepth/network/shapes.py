@@ -23,7 +23,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Regrid:
-    """A map's pixels, counted row by row, without the first `skip`, as a map of height x width: tokens of a vision
+    """A map's pixels, counted row by row, from pixel `skip` on, as a map of height x width: tokens of a vision
     transformer without its class token, at their places in the photo."""
 
     skip: int
@@ -32,7 +32,8 @@ class Regrid:
 
     def apply(self, x: Tensor) -> Tensor:
         """[B,C,h,w] -> [B,C,height,width]."""
-        return x.flatten(2)[:, :, self.skip :].unflatten(2, (self.height, self.width))
+        last = self.skip + self.height * self.width
+        return x.flatten(2)[:, :, self.skip : last].unflatten(2, (self.height, self.width))
 
 
 @dataclass(frozen=True)

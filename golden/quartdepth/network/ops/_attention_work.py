@@ -39,6 +39,7 @@ class AttentionWork(Work):
     key: Place
     value: Place
     out: Place
+    bias: Place | None = None
 
     @property
     def rows(self) -> int:
@@ -77,6 +78,10 @@ class AttentionWork(Work):
                 top, bottom = tile.y0 * rows + tile.x0, (tile.y1 - 1) * rows + tile.x1
                 rect = Rect(tile.y0, tile.y1, tile.x0, tile.x1) if rows == 1 else rect._replace(r0=top, r1=bottom)
             out[PieceKey(role, 0)] = Piece(place, rect)
+        if self.bias is not None:
+            unit, storage = self.tokens // self.grid[1], self.bias.storage
+            first, last = (tile.y0, tile.y1) if storage.rows > 1 else (0, 1)
+            out[PieceKey("bias", 0)] = Piece(self.bias, Rect(first, last, tile.x0 * unit, tile.x1 * unit))
         return out
 
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
@@ -124,7 +129,12 @@ class AttentionWork(Work):
         )
         at, pitch = at_hand.scratch[bank], round_up(self.keys, config.depth)
         vector = dict(n=self.keys, a=at, a_pix=pitch, d=at, d_pix=pitch)
-        _compute(emitter, softmax(layer, bank), block, matmul, vector)
+        if self.bias is not None:
+            sequence = block.sequence if self.bias.storage.rows > 1 else 0
+            view = at_hand.views[PieceKey("bias", 0)]
+            head = self.bias.element_bytes(int(self.bias.positions[block.head * self.keys]))
+            vector |= dict(b=view.address(sequence, block.first) + head, b_pix=self.bias.storage.cell)
+        _compute(emitter, softmax(layer, bank, at_hand), block, matmul, vector)
 
     def _mix(self, emitter: Emitter, at_hand: AtHand, block: Block, bank: int) -> None:
         """powers x values, times the reciprocals."""
@@ -171,7 +181,7 @@ def _compute(emitter: Emitter, program: Program, block: Block, matmul: dict[str,
     emitter.compute(program, one | picture | matmul, dict(h=1, w=block.count, block=rows) | vector)
 
 
-def softmax(layer: QAttention, bank: int) -> Program:
+def softmax(layer: QAttention, bank: int, at_hand: AtHand) -> Program:
     """Scores of a block from the accumulators and their maxima, powers and their sums, reciprocals. Row scalars
     2 bank and 2 bank + 1; the second holds the reciprocals afterwards. Scores and powers share one place."""
     top, total = 2 * bank, 2 * bank + 1
@@ -181,6 +191,7 @@ def softmax(layer: QAttention, bank: int) -> Program:
             "src_a": SourceA.ACC, "mul": Multiply.IMM, "imm_m": layer.score.multiplier, "imm_s": layer.score.shift,
             "out_add": layer.score_zero, "lo": -128, "hi": 127, "dst": Destination.INT8,
             "reduce": Reduce.MAX, "rs_d": top,
+            **microcode.add(layer.bias, layer.score_fraction, at_hand.maps, at_hand.slots),
         },
         {
             **int8, "addend": Addend.ROW, "rs_a": top, "mul": Multiply.IMM,

@@ -30,12 +30,20 @@ def matched(c: Capture, a: View, b: View, name: str) -> tuple[View, str, str]:
         raise GraphError(WHAT)
     whole = large.index.unique().numel() == c.shapes[large.fmap].channels * len(c.shapes[large.fmap])
     if not whole or large.index.numel() != c.shapes[large.fmap].channels * len(c.shapes[large.fmap]):
-        if len(shape) != 4:
-            raise GraphError(WHAT)
-        made = c.whole_map(large)
-        large = View(made, c.whole(made))
+        large = _made(c, large)
     other = _same(c, large, View(small.fmap, index)) or _broadcast(c, large, View(small.fmap, index), name)
     return (large, other, large.fmap) if swapped else (large, large.fmap, other)
+
+
+def _made(c: Capture, view: View) -> View:
+    """The view, of a map that has its elements and no others."""
+    try:
+        if view.index.ndim == 4:
+            made = c.whole_map(view)
+            return View(made, c.whole(made))
+    except GraphError:
+        pass
+    return c.tokens(view)[0]
 
 
 def _spread(c: Capture, view: View, wanted: Tensor) -> bool:
@@ -73,6 +81,10 @@ def _broadcast(c: Capture, large: View, small: View, name: str) -> str:
 
 def _parts(c: Capture, large: View, small: View) -> str:
     """The second shows a part of a map, or a whole one in another order, that can be made one in the first's order."""
-    if large.index.ndim == 4 and torch.equal(large.index, c.whole(large.fmap)):
-        return c.whole_map(small)
-    raise GraphError(WHAT)
+    shape = c.shapes[large.fmap]
+    index = torch.empty(len(shape) * shape.channels, dtype=torch.int64)
+    index[large.index.flatten()] = small.index.flatten()
+    try:
+        return c.whole_map(View(small.fmap, index.reshape(1, shape.height, shape.width, -1).permute(0, 3, 1, 2)))
+    except GraphError:
+        raise GraphError(WHAT) from None

@@ -1,25 +1,12 @@
-"""What views of queries, keys and values show of their maps: heads, and sequences of pixels."""
+"""Sequences of pixels at the positions of a patch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.shapes import Shape
-
-
-def heads_of(c: Capture, view: View) -> tuple[Tensor, Tensor, int]:
-    """Pixels [instances, tokens], first channel [instances] and head size of [..., tokens, head size]."""
-    channels, dim = c.shapes[view.fmap].channels, view.index.shape[-1]
-    index = view.index.reshape(-1, *view.index.shape[-2:])
-    pixels, channel = index[:, :, 0] // channels, index[:, :, 0] % channels
-    first = channel[:, :1]
-    ranges = torch.equal(index, (pixels * channels + first)[:, :, None] + torch.arange(dim))
-    if not ranges or bool((first % dim).any()):
-        raise GraphError(f"the heads of '{view.fmap}' are no ranges of its channels")
-    return pixels, first[:, 0], dim
 
 
 def patch_of(sequences: Tensor, shape: Shape) -> tuple[int, int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Node
 
 from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip
@@ -32,18 +31,34 @@ from triptych.golden.quartdepth.network.layer import (
     apply,
     read,
 )
-from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
+from triptych.golden.quartdepth.network.operation import Declined, Operation, Stage
+from triptych.golden.quartdepth.network.ops import _scores
+from triptych.golden.quartdepth.network.ops._attention_example import example
 from triptych.golden.quartdepth.network.ops._attention_work import AttentionWork
-from triptych.golden.quartdepth.network.ops._sequences import heads_of, patch_of
+from triptych.golden.quartdepth.network.ops._scores import HIDDEN, HIDES, Scores, arrange, hidden, scores_of
 from triptych.golden.quartdepth.network.ops.concat import Concat
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.qparams import FeatureMap, QuantizeError, Scale, fixed_point
+from triptych.golden.quartdepth.network.ops.gather import Gather
+from triptych.golden.quartdepth.network.qparams import (
+    FeatureMap,
+    QuantizeError,
+    Residual,
+    Scale,
+    fixed_point,
+    uniform_qparams,
+)
 from triptych.golden.quartdepth.network.shapes import Shape
 
 aten = torch.ops.aten
+_VIEWS = (
+    aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten.permute.default, aten.transpose.int,
+    aten.unsqueeze.default, aten.squeeze.dim, aten.flatten.using_ints, aten.unflatten.int, aten.expand.default,
+)  # fmt: skip
 LOG2_E = math.log2(math.e)
 NARROW_HEAD = 16  # of the head size up to which four-bit keys save time: they lie in one word of a scratchpad
 MOST_BYTES = 400 << 10  # of queries, keys and values at a time: half the scratchpad of `paper`
+SCORE_FRACTION = 6  # bits below a score's unit that product and bias keep until they are rounded, once
+UNSEEN = 6.0  # by which a score is below all others where a key is hidden: what is 1/2 of 127 at most is no weight
 MEAN_FRACTION = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
 
 
@@ -51,10 +66,12 @@ MEAN_FRACTION = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
 class Attention(FloatLayer):
     """softmax(scale q k^T) v per sequence and head; sequence (p, q) holds the pixels (py a + p, px b + q).
 
-    `channels`: first channel of queries, keys and values in their maps. narrow: four bits do for the keys.
+    channels: of queries, keys and values, [heads, head size] channels of their maps or -1 for zero; None: in order.
+    scales: besides `scale`, by head. bias: a constant [1 or sequences, queries, heads x keys] that is added to the
+    scores; what is at most `HIDDEN` hides a key from a query. narrow: four bits do for the keys.
     """
 
-    reads = ("query", "key", "value")
+    reads = ("query", "key", "value", "bias")
 
     query: str
     key: str
@@ -63,7 +80,9 @@ class Attention(FloatLayer):
     head_dim: int
     scale: float
     patch: tuple[int, int]
-    channels: tuple[int, int, int] = (0, 0, 0)
+    channels: tuple[Tensor, Tensor, Tensor] | None = None
+    scales: Tensor | None = None
+    bias: str | None = None
     narrow: bool = True
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -72,18 +91,34 @@ class Attention(FloatLayer):
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         (py, px), (b, _, height, width) = self.patch, maps[self.query].shape
 
-        def split(name: str) -> Tensor:  # [B, p, q, heads, tokens, head size]
-            h, w = maps[name].shape[2:]
-            x = maps[name].reshape(b, self.heads, self.head_dim, h // py, py, w // px, px)
+        def split(x: Tensor, channels: Tensor | None) -> Tensor:  # [B, p, q, heads, tokens, head size]
+            h, w = x.shape[2:]
+            if channels is not None:
+                x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 1))[:, channels.flatten()]
+            x = x.reshape(b, self.heads, self.head_dim, h // py, py, w // px, px)
             return x.permute(0, 4, 6, 1, 3, 5, 2).flatten(4, 5)
 
-        q, k, v = (split(name) for name in self.sources)
+        picked = (None, None, None) if self.channels is None else self.channels
+        names = (self.query, self.key, self.value)
+        q, k, v = (split(maps[name], channels) for name, channels in zip(names, picked, strict=True))
         scores = q @ k.transpose(-1, -2) * self.scale
-        observe(f"{self.name}/scores", scores)
+        if self.scales is not None:
+            scores = scores * self.scales[:, None, None]
+        if self.bias is not None:  # [B, 1 or sequences, 1, heads, queries, keys]
+            bias = maps[self.bias].unflatten(1, (self.heads, -1)).permute(0, 3, 1, 4, 2)[:, :, None]
+            observe(f"{self.name}/products", scores)
+            scores = scores + bias
+            seen = scores[(bias > HIDDEN / 2).expand_as(scores)]
+            observe(f"{self.name}/bias", bias[bias > HIDDEN / 2])
+            observe(f"{self.name}/scores", seen)
+        else:
+            observe(f"{self.name}/scores", scores)
         x = (scores.softmax(-1) @ v).unflatten(4, (height // py, width // px)).permute(0, 3, 6, 4, 1, 5, 2)
         return x.reshape(b, self.heads * self.head_dim, height, width)
 
     def need(self, source: str) -> Need:
+        if source == self.bias:
+            return Need.EIGHT_BITS
         return Need.NARROW if self.narrow and source == self.key else Need.SYMMETRIC
 
     @property
@@ -95,39 +130,56 @@ class Attention(FloatLayer):
         return (self.query, self.key)
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        query, key, value, out = (q.qparams(n) for n in (*self.sources, self.name))
+        query, key, value, out = (q.qparams(n) for n in (self.query, self.key, self.value, self.name))
         if any(p.format is not Format.INT8 for p in (query, key, value)) or query.zero or key.zero:
             raise QuantizeError(f"'{self.name}': queries, keys and values must be INT8, the first two symmetric")
         low, high = q.ranges[f"{self.name}/scores"]
-        step = max((high - low) / 255, 1e-6)
+        lowest = low if self.bias is None else self._coded(q, low)
+        step = max((high - lowest) / 255, 1e-6)
+        fraction = 0 if self.bias is None else SCORE_FRACTION
+        product = query.scale * key.scale * self.scale * 2**fraction / step
         # what is added at the end has 16 bits
         unit = max(out.step, value.scale * max(abs(value.zero), 1) / 32000)
         lo, hi = out.clamp
         return [
             QAttention(
                 self.name, self.query, self.key, self.value, self.heads, self.head_dim, self.patch,
-                score=fixed_point(query.scale * key.scale * self.scale / step, f"'{self.name}': the scores' rescaling"),
-                score_zero=int(np.clip(round(-128 - low / step), -32768, 32767)),
+                score=fixed_point(product, f"'{self.name}': the scores' rescaling"),
+                score_zero=int(np.clip(round(-128 - lowest / step), -32768, 32767)),
                 exponent=fixed_point(step * LOG2_E * 1024, f"'{self.name}': the exponent"),
                 weight=Scale(127 << 7, 22),
                 fraction=MEAN_FRACTION,
                 out=fixed_point(value.scale * 2.0**MEAN_FRACTION / unit, f"'{self.name}': the output rescaling"),
                 zero=round(out.zero - value.zero * value.scale / unit),
                 lo=lo, hi=hi,
+                bias=None if self.bias is None else q.residual(self.bias, self.name, step / 2**fraction),
+                score_fraction=fraction,
+                keys=0 if self.bias is None else q.maps[self.bias].shape.channels // self.heads,
             )
         ]  # fmt: skip
+
+    def _coded(self, q: Quantising, low: float) -> float:
+        """Chooses the code of the bias, whose lowest value hides a key whatever the product is; the lowest score."""
+        assert self.bias is not None
+        least, most = q.ranges[f"{self.name}/bias"]
+        if q.ranges[self.bias][0] <= HIDDEN / 2:
+            low -= UNSEEN
+            least = min(least, low - q.ranges[f"{self.name}/products"][1])
+        q.maps[self.bias] = FeatureMap(q.maps[self.bias].shape, uniform_qparams(least, most, Format.INT8))
+        return low
 
 
 @dataclass(frozen=True, eq=False)
 class QAttention(Lowerable):
     """Attention by sequence (positions of `patch`) and head; query and key have zero point 0.
 
-    `x = clamp(rs(q.k * score) + score_zero)` int8; `e = clamp(rs(EXP2N(sat16(rs((x - max x) * exponent))) * weight),
-    0, 127)`; `{e', m} = recip(sum e)`; `Y = sat32(rs((sum e v) * m, e' + fraction))`;
-    `V = clamp(rs(sat16(Y) * out) + zero, lo, hi)`.
+    `x = clamp(rs(q.k * score) + score_zero)` int8, with a bias
+    `x = clamp(rs(sat32(rs(q.k * score) + rs((B + add) * bias)), score_fraction) + score_zero)`;
+    `e = clamp(rs(EXP2N(sat16(rs((x - max x) * exponent))) * weight), 0, 127)`; `{e', m} = recip(sum e)`;
+    `Y = sat32(rs((sum e v) * m, e' + fraction))`; `V = clamp(rs(sat16(Y) * out) + zero, lo, hi)`.
     """
 
-    reads = ("query", "key", "value")
+    reads = ("query", "key", "value", "bias")
     on_mxu = True
 
     query: str
@@ -145,6 +197,9 @@ class QAttention(Lowerable):
     zero: int
     lo: int
     hi: int
+    bias: Residual | None = None
+    score_fraction: int = 0
+    keys: int = 0  # where there is a bias
 
     def run(self, maps: QMaps) -> Ints:
         py, px = self.patch
@@ -158,8 +213,13 @@ class QAttention(Lowerable):
         def product(a: Ints, b: Ints) -> Ints:
             return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
-        q, k, v = (split(name) for name in self.sources)
-        scores = np.clip(apply(product(q, k.swapaxes(2, 3)), self.score) + self.score_zero, -128, 127)
+        q, k, v = (split(name) for name in (self.query, self.key, self.value))
+        scores = apply(product(q, k.swapaxes(2, 3)), self.score)
+        if self.bias is not None:
+            bias = apply(read(maps, self.bias.source) + self.bias.add, self.bias.scale)
+            bias = bias.reshape(*bias.shape[:2], self.heads, self.keys).swapaxes(1, 2)
+            scores = rs(sat32(scores + bias), self.score_fraction)
+        scores = np.clip(scores + self.score_zero, -128, 127)
         power = apply(scores - scores.max(3, keepdims=True), self.exponent)
         e = np.clip(apply(exp2n(sat16(power)), self.weight), 0, 127)
         inverse = recip(e.sum(3, keepdims=True))
@@ -184,97 +244,72 @@ class QAttention(Lowerable):
         words = int(((head * dim + dim - 1) // depth - first_word).max()) + 1
         keys = head * words * depth + head * dim - first_word * depth + within
         slots = head * round_up(dim, cols) + within
-        return {
+        wishes = {
             self.query: Wish(channel, self.patch),
             self.key: Wish(keys, self.patch, self.heads * words * depth),
             self.value: Wish(slots, self.patch),
             self.name: Wish(slots, self.patch),
         }
+        if self.bias is not None:
+            score = np.arange(self.heads * self.keys)
+            wishes[self.bias.source] = Wish(score // self.keys * round_up(self.keys, depth) + score % self.keys)
+        return wishes
 
     def work(self, layout: Layout, config: ChipConfig) -> AttentionWork:
-        return AttentionWork(self, *(layout.places[name] for name in (*self.sources, self.name)))
+        names = (self.query, self.key, self.value, self.name)
+        bias = None if self.bias is None else layout.places[self.bias.source]
+        return AttentionWork(self, *(layout.places[name] for name in names), bias)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """While it is captured: `scale * query @ key^T` (and, when `softmax`, its softmax), not yet applied to values."""
-
-    query: View
-    key: View
-    scale: float = 1.0
-    softmax: bool = False
-
-
-def matmul(c: Capture, node: Node) -> Any:
+def product(c: Capture, node: Node) -> Any:
     """aten.matmul of queries and keys, or of their softmax and values."""
     a, b = c.arg(node, 0), c.arg(node, 1)
     if isinstance(a, View) and isinstance(b, View):
-        return Scores(a, View(b.fmap, b.index.transpose(-1, -2)))
-    if isinstance(a, Scores) and a.softmax and isinstance(b, View):
-        return _attention(c, node, a.query, a.key, b, a.scale)
+        return scores_of(a, _turned(b))
+    if isinstance(a, Scores) and a.softmax and not a.turned and isinstance(b, View):
+        return _attention(c, node, a, b)
+    if isinstance(b, Scores) and b.softmax and b.turned and isinstance(a, View):
+        return _turned(_attention(c, node, b, _turned(a)))
     raise Declined("a product of two maps must be part of softmax(q k^T) v")
 
 
-def scale(c: Capture, node: Node) -> Scores:
-    """aten.mul or aten.div of scores by a number."""
-    scores, factor = c.arg(node, 0), c.arg(node, 1)
-    if not isinstance(scores, Scores) or scores.softmax or not isinstance(factor, int | float):
-        raise Declined("only attention scores can be scaled, and by a number")
-    divide = node.target is aten.div.Tensor
-    return replace(scores, scale=scores.scale / factor if divide else scores.scale * factor)
-
-
-def softmax(c: Capture, node: Node) -> Scores:
-    """aten.softmax of scores over keys."""
-    scores, axis = c.arg(node, 0), c.arg(node, 1)
-    once = isinstance(scores, Scores) and not scores.softmax
-    if not once or axis not in (-1, scores.query.index.ndim - 1):
-        raise Declined("softmax must run over the keys of attention scores")
-    return replace(scores, softmax=True)
+def _turned(view: View) -> View:
+    return View(view.fmap, view.index.transpose(-1, -2))
 
 
 def sdpa(c: Capture, node: Node) -> View:
-    """aten.scaled_dot_product_attention without mask."""
+    """aten.scaled_dot_product_attention, its mask a constant."""
     q, k, v = (c.view(c.arg(node, i)) for i in range(3))
     mask = c.arg(node, 3)
-    if isinstance(mask, Tensor) and bool((mask if mask.dtype is torch.bool else mask == 0).all()):
-        mask = None  # it hides nothing
-    if mask is not None or float(c.arg(node, 4, 0.0)) or c.arg(node, 5, False):
-        raise GraphError("attention must have no mask, no dropout and not be causal")
+    if (mask is not None and not isinstance(mask, Tensor)) or float(c.arg(node, 4, 0.0)):
+        raise GraphError("attention can have a mask that is a constant, and no dropout")
     factor: Any = node.kwargs.get("scale")
-    return _attention(c, node, q, k, v, q.index.shape[-1] ** -0.5 if factor is None else float(factor))
+    scores = scores_of(q, k, q.index.shape[-1] ** -0.5 if factor is None else float(factor))
+    if c.arg(node, 5, False):
+        scores = scores.biased(hidden(torch.ones(scores.size, dtype=torch.bool).tril()))
+    if mask is not None and bool((hidden(mask) != 0).any()):
+        scores = scores.biased(hidden(mask))
+    return _attention(c, node, scores, v)
 
 
-def _attention(c: Capture, node: Node, q: View, k: View, v: View, factor: float) -> View:
-    (q_pix, q_ch, dim), (k_pix, k_ch, _), (v_pix, v_ch, v_dim) = (heads_of(c, x) for x in (q, k, v))
-    own = q_pix.shape == k_pix.shape and torch.equal(q_pix, k_pix)
-    pairs = k_pix.shape == v_pix.shape and torch.equal(k_pix, v_pix) and c.shapes[k.fmap] == c.shapes[v.fmap]
-    every = torch.arange(len(c.shapes[k.fmap]))
-    whole = torch.equal(k_pix.sort(1).values, every.expand(len(k_pix), -1))
-    heads = (q_ch - q_ch.min()) // dim
-    if (
-        not (own or whole)
-        or not pairs
-        or dim != v_dim
-        or len(heads) != len(k_ch)
-        or any(not torch.equal((ch - ch.min()) // dim, heads) for ch in (k_ch, v_ch))
-    ):
-        raise GraphError("keys and values must come from the same pixels and heads, the queries' or all of a map")
-    count = int(heads.max()) + 1
-    sequences = torch.unique(q_pix, dim=0)
-    shape = c.shapes[q.fmap]
-    once = sequences.numel() == len(shape) and len(q_pix) == count * len(sequences)
-    if not once or not torch.equal(sequences.flatten().sort().values, torch.arange(len(shape))):
-        raise GraphError("every pixel must be in one sequence, and in all heads")
-    patch = patch_of(sequences, shape)
-    if not own and patch != (1, 1):
-        raise GraphError("keys of another map must be for all queries")
-    channels = (int(q_ch.min()), int(k_ch.min()), int(v_ch.min()))
+def _attention(c: Capture, node: Node, scores: Scores, value: View) -> View:
+    name = c.name(node)
+    found = arrange(c, name, scores, value)
+    heads, dim = found.channels[0].shape
+    bias = None
+    if found.bias is not None:
+        bias = f"{name}.bias"
+        seen = torch.where(found.bias <= HIDES, HIDDEN, found.bias)
+        constant = seen.flatten(2).permute(2, 0, 1)[None].contiguous()
+        c.shapes[bias], c.constants[bias] = Shape(*constant.shape[2:], constant.shape[1]), constant
+    one = bool((found.scales == found.scales[0]).all())
+    factor, scales = (float(found.scales[0]), None) if one else (1.0, found.scales)
     narrow = dim <= NARROW_HEAD
-    layer = Attention(c.name(node), q.fmap, k.fmap, v.fmap, count, dim, factor, patch, channels, narrow)
-    c.add(layer)
-    index = q_pix[:, :, None] * (count * dim) + heads[:, None, None] * dim + torch.arange(dim)
-    return View(layer.name, index.reshape(q.index.shape))
+    layer = Attention(
+        name, *found.maps, heads, dim, factor, found.patch, found.channels, scales, bias=bias, narrow=narrow
+    )
+    c.add(layer, replace(c.shapes[found.maps[0]], channels=heads * dim))
+    return View(name, found.index.reshape(*scores.lead, *found.index.shape[1:]))
 
 
 def split_projections(graph: FloatGraph) -> FloatGraph:
@@ -282,7 +317,7 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
     attentions of fewer heads, whose results are joined, where those of all heads would fill a scratchpad."""
     layers: list[FloatLayer] = []
     made = {layer.name: layer for layer in graph.layers}
-    shapes = dict(graph.shapes)
+    shapes, constants = dict(graph.shapes), dict(graph.constants)
     for layer in graph.layers:
         if not isinstance(layer, Attention):
             layers.append(layer)
@@ -290,27 +325,61 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
         parts = _parts(layer, shapes[layer.query])
         heads = layer.heads // parts
         for part in range(parts):
-            suffix = f".{part}" if parts > 1 else ""
+            suffix, rows = f".{part}" if parts > 1 else "", slice(part * heads, (part + 1) * heads)
             names = []
-            for role, source, first in zip("qkv", layer.sources, layer.channels, strict=True):
-                producer = made.get(source)
-                if not isinstance(producer, Conv2d) or producer.depthwise:
-                    raise GraphError(f"attention '{layer.name}': '{source}' must come from a linear layer")
-                width = heads * layer.head_dim
-                rows = slice(first + part * width, first + (part + 1) * width)
-                name = f"{source}.{role}{suffix}"
-                layers.append(replace(producer, name=name, weight=producer.weight[rows], bias=producer.bias[rows]))
-                shapes[name] = replace(shapes[source], channels=width)
-                names.append(name)
+            for place, source in enumerate((layer.query, layer.key, layer.value)):
+                picked = _picked(layer, place, shapes[source].channels)[rows].flatten()
+                gain = torch.ones(len(picked))
+                if place == 0 and layer.scales is not None:
+                    gain = layer.scales[rows].repeat_interleave(layer.head_dim)
+                names.append(_own(layers, made, shapes, source, f"{'qkv'[place]}{suffix}", picked, gain))
             query, key, value = names
             own = replace(
-                layer, name=f"{layer.name}{suffix}", query=query, key=key, value=value, channels=(0, 0, 0), heads=heads
-            )
+                layer, name=f"{layer.name}{suffix}", query=query, key=key, value=value, channels=None, scales=None,
+                heads=heads,
+            )  # fmt: skip
+            if layer.bias is not None and parts > 1:
+                own = replace(own, bias=f"{layer.bias}{suffix}")
+                whole = graph.constants[layer.bias].unflatten(1, (layer.heads, -1))[:, rows].flatten(1, 2)
+                constants[f"{layer.bias}{suffix}"] = whole
+                shapes[f"{layer.bias}{suffix}"] = replace(shapes[layer.bias], channels=whole.shape[1])
             layers.append(own)
             shapes[own.name] = replace(shapes[layer.name], channels=heads * layer.head_dim)
         if parts > 1:
             layers.append(Concat(layer.name, tuple(f"{layer.name}.{part}" for part in range(parts))))
-    return replace(graph, layers=layers, shapes=shapes)
+            if layer.bias is not None:
+                del constants[layer.bias], shapes[layer.bias]
+    return replace(graph, layers=layers, shapes=shapes, constants=constants)
+
+
+def _picked(layer: Attention, place: int, channels: int) -> Tensor:
+    """Channels [heads, head size] of queries, keys or values."""
+    if layer.channels is None:
+        return torch.arange(channels).reshape(layer.heads, layer.head_dim)
+    return layer.channels[place]
+
+
+def _own(
+    layers: list[FloatLayer], made: dict[str, FloatLayer], shapes: dict[str, Shape], source: str, role: str,
+    picked: Tensor, gain: Tensor,
+) -> str:  # fmt: skip
+    """The map of some channels of another one (-1: zero), times a factor each: of a linear layer of its own."""
+    layer, name = made.get(source), f"{source}.{role}"
+    shapes[name] = replace(shapes[source], channels=len(picked))
+    if isinstance(layer, Gather) and len(layer.parts) == 1:
+        before = _own(layers, made, shapes, layer.parts[0], f"{role}.{layer.name}", picked, gain)
+        layers.append(replace(layer, name=name, parts=(before,)))
+        return name
+    gain = torch.where(picked < 0, 0.0, gain)
+    rows = picked.clamp(min=0)
+    if isinstance(layer, Conv2d) and not layer.depthwise:
+        weight = layer.weight[rows] * gain[:, None, None, None]
+        layers.append(replace(layer, name=name, weight=weight, bias=layer.bias[rows] * gain))
+    else:
+        weight = torch.zeros(len(rows), shapes[source].channels, 1, 1)
+        weight[torch.arange(len(rows)), rows, 0, 0] = gain
+        layers.append(Conv2d(name, source, weight, torch.zeros(len(rows))))
+    return name
 
 
 def _parts(layer: Attention, shape: Shape) -> int:
@@ -326,38 +395,13 @@ def _parts(layer: Attention, shape: Shape) -> int:
     return next(fitting, layer.heads)
 
 
-class _Attends(nn.Module):
-    def __init__(self, heads: int, dim: int, patch: tuple[int, int], reduced: int) -> None:
-        super().__init__()
-        self.heads, self.patch, width = heads, patch, heads * dim
-        self.first, self.qkv, self.last = nn.Conv2d(3, 8, 1), nn.Linear(8, 3 * width), nn.Linear(width, 5)
-        self.reduce = nn.Conv2d(8, 8, reduced, reduced) if reduced else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        (py, px), (h, w) = self.patch, x.shape[2:]
-        y = self.first(x)
-        t = y.reshape(8, h // py, py, w // px, px).permute(2, 4, 1, 3, 0).reshape(py * px, -1, 8)
-        q, k, v = self.qkv(t).reshape(*t.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        if self.reduce is not None:  # fewer keys than queries, as SegFormer has them
-            t = self.reduce(y).flatten(2).transpose(1, 2)
-            _, k, v = self.qkv(t).reshape(*t.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        y = self.last(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return y.reshape(py, px, h // py, w // px, 5).permute(4, 2, 0, 3, 1).reshape(1, 5, h, w)
-
-
-def example(rng: random.Random) -> Example:
-    """Over all pixels, over the positions of a patch, or over fewer keys than queries."""
-    patch = rng.choice([(1, 1), (1, 1), (2, 2), (1, 2)])
-    size = (patch[0] * rng.randint(1, 5), patch[1] * rng.randint(1, 5))
-    reduced = 2 if patch == (1, 1) and min(size) > 1 and rng.random() < 0.6 else 0
-    return Example(_Attends(rng.choice([1, 2, 3]), rng.choice([8, 16, 32]), patch, reduced), (3, *size))
-
-
 OPERATION = Operation(
     title="Attention",
-    forms="`scaled_dot_product_attention`, or `softmax(q k^T * scale) v`, over all pixels or over those at each "
-    "position of a patch; keys of another map, fewer or more; "
-    "queries, keys and values from linear layers, one joint projection or three",
+    forms="`scaled_dot_product_attention`, or `softmax(q k^T * scale + bias) v` in any order of its factors, scaled by "
+    "a number or one for each head; over all pixels, those at each position of a patch, or any sequences (windows, "
+    "shifted ones, tokens of a part); keys of another map, fewer or more; bias and masks that are constants, by head "
+    "and sequence; values of another head size; queries, keys and values from linear layers, joint or apart, or from "
+    "anything else",
     widths="queries and values INT8; keys int4 (as INT8 in -7..7) where they are narrow, else INT8 in two passes; any "
     "output",
     mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "
@@ -372,11 +416,13 @@ OPERATION = Operation(
     example=example,
     aten={
         aten.scaled_dot_product_attention.default: sdpa,
-        aten.matmul.default: matmul,
-        aten.mul.Tensor: scale,
-        aten.div.Tensor: scale,
-        aten.softmax.int: softmax,
-        aten._softmax.default: softmax,
+        aten.matmul.default: product,
+        aten.bmm.default: product,
+        **dict.fromkeys((aten.mul.Tensor, aten.div.Tensor, aten.mul_.Tensor, aten.div_.Tensor), _scores.scale),
+        **dict.fromkeys((aten.add.Tensor, aten.add_.Tensor), _scores.add),
+        **dict.fromkeys((aten.softmax.int, aten._softmax.default), _scores.softmax),
+        aten.masked_fill.Scalar: _scores.fill,
+        **dict.fromkeys(_VIEWS, _scores.rearrange),
     },
     floats=(Attention,),
     integers=(QAttention,),

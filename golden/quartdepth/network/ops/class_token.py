@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops.add import Add
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.gather import Gather
 from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.network.shapes import Patches, Shape
 
@@ -66,7 +67,8 @@ def embed(graph: FloatGraph) -> FloatGraph:
         if isinstance(layer, ClassToken):
             conv = made.get(layer.source)
             if not isinstance(conv, Conv2d) or not _patchwise(conv, graph) or readers[conv.name] != 1:
-                raise GraphError(f"'{layer.name}': a class token can only stand in front of the photo's patches")
+                layers.append(_gathered(layer, shapes, constants))
+                continue
             rows, cols = shapes[conv.name].height, shapes[conv.name].width
             patches = Patches(conv.stride[0], rows, cols)
             weight = conv.weight.flatten(1)[:, :, None, None]
@@ -80,6 +82,15 @@ def embed(graph: FloatGraph) -> FloatGraph:
             layer = Add(layer.name, linear.name, constant)
         layers.append(layer)
     return replace(graph, layers=layers, shapes=shapes, constants=constants, patches=patches)
+
+
+def _gathered(layer: ClassToken, shapes: dict[str, Shape], constants: dict[str, Tensor]) -> Gather:
+    """Behind anything else: the constant token and the map's pixels."""
+    constant, pixels = f"{layer.name}.token", torch.arange(len(shapes[layer.source]))
+    shapes[constant] = Shape(1, 1, len(layer.token))
+    constants[constant] = layer.token[None, :, None, None]
+    part, zero = torch.cat([torch.zeros(1), torch.ones(len(pixels))]).long(), torch.zeros(1, dtype=torch.int64)
+    return Gather(layer.name, (constant, layer.source), part, torch.cat([zero, pixels]), (1, 1 + len(pixels)))
 
 
 def _patchwise(conv: Conv2d, graph: FloatGraph) -> bool:

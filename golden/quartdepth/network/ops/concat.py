@@ -18,6 +18,7 @@ from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphErro
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.gather import joined
 from triptych.golden.quartdepth.network.ops.requantise import requantised
 from triptych.golden.quartdepth.network.ops.resize import Resample
 from triptych.golden.quartdepth.network.qparams import FeatureMap
@@ -79,10 +80,14 @@ class QConcat(Lowerable):
 def capture(c: Capture, node: Node) -> View:
     """aten.cat of views along channels, or of maps along rows or columns."""
     values = c.list(node, 0)
-    if not all(isinstance(v, View) for v in values):
-        raise Declined("maps can be concatenated, not a map and a constant")
-    axis = int(c.arg(node, 1, 0)) % values[0].index.ndim
-    return _joined(c, c.name(node), values, axis)
+    ndim = next(v.index.ndim for v in values if isinstance(v, View))
+    axis = int(c.arg(node, 1, 0)) % ndim
+    if all(isinstance(v, View) for v in values):
+        try:
+            return _joined(c, c.name(node), values, axis)
+        except GraphError:
+            return joined(c, c.name(node), values, axis)
+    return joined(c, c.name(node), values, axis)
 
 
 def stack(c: Capture, node: Node) -> View:

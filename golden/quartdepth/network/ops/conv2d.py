@@ -132,7 +132,7 @@ class QConv2d(QProduct):
 
     @property
     def plain(self) -> Plain | None:
-        if self.depthwise or self.residual is not None or self.regrid is not None:
+        if self.depthwise or self.regrid is not None:
             return None
         return Plain(self.weight, self.stride, self.padding)
 
