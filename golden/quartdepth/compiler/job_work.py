@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,7 @@ class JobWork(Work):
 
     layer: Lowerable
     jobs: list[Job]
+    _pieces: dict[Tile, dict[PieceKey, Piece]] = field(default_factory=dict)  # of the tiles asked about
 
     def __post_init__(self) -> None:
         for job in self.jobs:
@@ -50,6 +52,11 @@ class JobWork(Work):
         return make_groups(self.layer.name, factors, self.jobs, config, group_bytes, least_bytes)
 
     def pieces(self, tile: Tile) -> dict[PieceKey, Piece]:
+        if tile not in self._pieces:
+            self._pieces[tile] = self._of_tile(tile)
+        return self._pieces[tile]
+
+    def _of_tile(self, tile: Tile) -> dict[PieceKey, Piece]:
         table = PieceTable({})
         for job in self.jobs:
             points = job.clip(tile)
@@ -67,13 +74,27 @@ class JobWork(Work):
 
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
         programs: dict[int, Program] = {}
-        for portion in portions(self.jobs, tile, at_hand.group, at_hand.cycles, emitter.config):
-            for index, job in enumerate(self.jobs):
-                points = job.clip(portion.points)
-                if points is not None:
-                    if index not in programs:
-                        programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
-                    _emit_job(emitter, programs[index], job, index, replace(portion, points=points), at_hand)
+        together = [[n] for n in range(len(self.jobs))] if self._thin else [list(range(len(self.jobs)))]
+        for indices in together:
+            jobs = [self.jobs[n] for n in indices]
+            part = jobs[0].clip(tile) if self._thin else tile
+            if part is None:
+                continue
+            for portion in portions(jobs, part, at_hand.group, at_hand.cycles, emitter.config):
+                for index, job in zip(indices, jobs, strict=True):
+                    points = job.clip(portion.points)
+                    if points is not None:
+                        if index not in programs:
+                            programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
+                        _emit_job(emitter, programs[index], job, index, replace(portion, points=points), at_hand)
+
+    @cached_property
+    def _thin(self) -> bool:
+        """No job makes as much as half of the grid: single rows or columns, which portions of the whole grid would cut
+        into pixels."""
+        points = self.grid[0] * self.grid[1]
+        areas = [(j.grid[0] - j.first[0]) * (j.grid[1] - j.first[1]) for j in self.jobs]
+        return all(j.weights is None for j in self.jobs) and 2 * max(areas) < points
 
 
 @dataclass(frozen=True)

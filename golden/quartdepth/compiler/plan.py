@@ -242,19 +242,32 @@ class _Planner:
     def _sizes(self, cluster: Cluster, tiles: list[TileSet]) -> dict[Operand, int]:
         sizes: dict[Operand, int] = {}
         for tile in tiles:
-            for operand, piece in self._streamed(cluster, tile).items():
-                size = round_up(piece.rect.area * buffer_cell(operand.key, piece), self.align)
-                sizes[operand] = max(sizes.get(operand, 0), size)
+            self._widen(sizes, cluster, tile)
         return sizes
+
+    def _widen(self, sizes: dict[Operand, int], cluster: Cluster, tile: TileSet) -> None:
+        """Buffers' sizes, so that a tile has room in them too."""
+        for operand, piece in self._streamed(cluster, tile).items():
+            size = round_up(piece.rect.area * buffer_cell(operand.key, piece), self.align)
+            sizes[operand] = max(sizes.get(operand, 0), size)
+
+    def _fit(self, cluster: Cluster, tiles: list[TileSet], room: int) -> bool:
+        """All tiles' buffers have room; most tilings fail at the first tile."""
+        sizes: dict[Operand, int] = {}
+        for tile in tiles:
+            self._widen(sizes, cluster, tile)
+            if sum(sizes.values()) > room:
+                return False
+        return True
 
     def _tiles(self, cluster: Cluster, comfortable: bool) -> tuple[list[TileSet], int] | None:
         """The first tiling whose pieces fit in the room that is left, and its slots."""
         room = self._room(cluster.index)
         everything, _ = next(tile_options(cluster, self.layout, self.config, comfortable, True))
-        whole = len(cluster.steps) == 1 and not self._sizes(cluster, everything)
+        whole = len(cluster.steps) == 1 and not self._streamed(cluster, everything[0])
         options = tile_options(cluster, self.layout, self.config, comfortable, whole)
         for tiles, slots in options:
-            if slots * sum(self._sizes(cluster, tiles).values()) <= room:
+            if self._fit(cluster, tiles, room // slots):
                 return tiles, slots
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ class QResample(Lowerable):
     def mode(self, layout: Layout) -> str:
         return "vector"
 
-    @property
+    @cached_property
     def _runs(self) -> list[Run]:
         return runs(self.first, self.second, self.pick)
 
