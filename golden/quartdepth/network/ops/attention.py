@@ -256,9 +256,9 @@ class QAttention(Lowerable):
         return wishes
 
     def work(self, layout: Layout, config: ChipConfig) -> AttentionWork:
-        names = (self.query, self.key, self.value, self.name)
+        query, key, value, out = (layout.places[name] for name in (self.query, self.key, self.value, self.name))
         bias = None if self.bias is None else layout.places[self.bias.source]
-        return AttentionWork(self, *(layout.places[name] for name in names), bias)
+        return AttentionWork(self, query, key, value, out, bias)
 
 
 def product(c: Capture, node: Node) -> Any:
@@ -301,7 +301,7 @@ def _attention(c: Capture, node: Node, scores: Scores, value: View) -> View:
         bias = f"{name}.bias"
         seen = torch.where(found.bias <= HIDES, HIDDEN, found.bias)
         constant = seen.flatten(2).permute(2, 0, 1)[None].contiguous()
-        c.shapes[bias], c.constants[bias] = Shape(*constant.shape[2:], constant.shape[1]), constant
+        c.shapes[bias], c.constants[bias] = Shape(*constant.permute(0, 2, 3, 1).shape[1:]), constant
     one = bool((found.scales == found.scales[0]).all())
     factor, scales = (float(found.scales[0]), None) if one else (1.0, found.scales)
     narrow = dim <= NARROW_HEAD
