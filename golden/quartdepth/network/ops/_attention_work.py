@@ -27,7 +27,7 @@ from triptych.golden.quartdepth.compiler.places import Place, round_up
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Tiling, Work
 
 if TYPE_CHECKING:
-    from triptych.golden.quartdepth.network.ops.attention import QAttention
+    from triptych.golden.quartdepth.network.ops._attention_layers import QAttention
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,10 @@ def _by_channel(c: Capture, node: Node) -> tuple[View, Tensor, bool]:
     if not isinstance(view, View) or not isinstance(value, Tensor | int | float):
         raise Declined("a map can be scaled and moved by a number or by one a channel")
     channels = c.shapes[view.fmap].channels
-    spread = torch.as_tensor(value, dtype=torch.float32).broadcast_to(view.index.shape)
+    try:
+        spread = torch.as_tensor(value, dtype=torch.float32).broadcast_to(view.index.shape)
+    except RuntimeError:
+        raise Declined("a map can be scaled and moved by a number or by one a channel") from None
     by_channel = torch.empty(channels)
     by_channel[view.index.flatten() % channels] = spread.flatten()
     if not torch.equal(by_channel[view.index % channels], spread):

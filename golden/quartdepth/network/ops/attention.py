@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Node
 
-from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip
-from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs, sat16, sat32
-from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import Format
-from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable, Wish
-from triptych.golden.quartdepth.compiler.places import round_up
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Need,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    apply,
-    read,
-)
+from triptych.golden.quartdepth.network.layer import FloatLayer
 from triptych.golden.quartdepth.network.operation import Declined, Operation, Stage
 from triptych.golden.quartdepth.network.ops import _scores
 from triptych.golden.quartdepth.network.ops._attention_example import example
-from triptych.golden.quartdepth.network.ops._attention_work import AttentionWork
+from triptych.golden.quartdepth.network.ops._attention_layers import Attention as Attention
+from triptych.golden.quartdepth.network.ops._attention_layers import QAttention as QAttention
 from triptych.golden.quartdepth.network.ops._scores import HIDDEN, HIDES, Scores, arrange, hidden, scores_of
 from triptych.golden.quartdepth.network.ops.concat import Concat
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.gather import Gather
-from triptych.golden.quartdepth.network.qparams import (
-    FeatureMap,
-    QuantizeError,
-    Residual,
-    Scale,
-    fixed_point,
-    uniform_qparams,
-)
+from triptych.golden.quartdepth.network.ops.normalise import Normalise
 from triptych.golden.quartdepth.network.shapes import Shape
 
 aten = torch.ops.aten
@@ -54,211 +29,8 @@ _VIEWS = (
     aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten.permute.default, aten.transpose.int,
     aten.unsqueeze.default, aten.squeeze.dim, aten.flatten.using_ints, aten.unflatten.int, aten.expand.default,
 )  # fmt: skip
-LOG2_E = math.log2(math.e)
 NARROW_HEAD = 16  # of the head size up to which four-bit keys save time: they lie in one word of a scratchpad
 MOST_BYTES = 400 << 10  # of queries, keys and values at a time: half the scratchpad of `paper`
-SCORE_FRACTION = 6  # bits below a score's unit that product and bias keep until they are rounded, once
-UNSEEN = 6.0  # by which a score is below all others where a key is hidden: what is 1/2 of 127 at most is no weight
-MEAN_FRACTION = -7  # a weighted mean of int8 values in Q7 fits in 16 bits
-
-
-@dataclass(frozen=True, eq=False)
-class Attention(FloatLayer):
-    """softmax(scale q k^T) v per sequence and head; sequence (p, q) holds the pixels (py a + p, px b + q).
-
-    channels: of queries, keys and values, [heads, head size] channels of their maps or -1 for zero; None: in order.
-    scales: besides `scale`, by head. bias: a constant [1 or sequences, queries, heads x keys] that is added to the
-    scores; what is at most `HIDDEN` hides a key from a query. narrow: four bits do for the keys.
-    """
-
-    reads = ("query", "key", "value", "bias")
-
-    query: str
-    key: str
-    value: str
-    heads: int
-    head_dim: int
-    scale: float
-    patch: tuple[int, int]
-    channels: tuple[Tensor, Tensor, Tensor] | None = None
-    scales: Tensor | None = None
-    bias: str | None = None
-    narrow: bool = True
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return replace(shape, channels=self.heads * self.head_dim)
-
-    def run(self, maps: Maps, observe: Observe) -> Tensor:
-        (py, px), (b, _, height, width) = self.patch, maps[self.query].shape
-
-        def split(x: Tensor, channels: Tensor | None) -> Tensor:  # [B, p, q, heads, tokens, head size]
-            h, w = x.shape[2:]
-            if channels is not None:
-                x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 1))[:, channels.flatten()]
-            x = x.reshape(b, self.heads, self.head_dim, h // py, py, w // px, px)
-            return x.permute(0, 4, 6, 1, 3, 5, 2).flatten(4, 5)
-
-        picked = (None, None, None) if self.channels is None else self.channels
-        names = (self.query, self.key, self.value)
-        q, k, v = (split(maps[name], channels) for name, channels in zip(names, picked, strict=True))
-        scores = q @ k.transpose(-1, -2) * self.scale
-        if self.scales is not None:
-            scores = scores * self.scales[:, None, None]
-        if self.bias is not None:  # [B, 1 or sequences, 1, heads, queries, keys]
-            bias = maps[self.bias].unflatten(1, (self.heads, -1)).permute(0, 3, 1, 4, 2)[:, :, None]
-            observe(f"{self.name}/products", scores)
-            scores = scores + bias
-            seen = scores[(bias > HIDDEN / 2).expand_as(scores)]
-            observe(f"{self.name}/bias", bias[bias > HIDDEN / 2])
-            observe(f"{self.name}/scores", seen)
-        else:
-            observe(f"{self.name}/scores", scores)
-        x = (scores.softmax(-1) @ v).unflatten(4, (height // py, width // px)).permute(0, 3, 6, 4, 1, 5, 2)
-        return x.reshape(b, self.heads * self.head_dim, height, width)
-
-    def need(self, source: str) -> Need:
-        if source == self.bias:
-            return Need.EIGHT_BITS
-        return Need.NARROW if self.narrow and source == self.key else Need.SYMMETRIC
-
-    @property
-    def shares_gain(self) -> tuple[str, ...]:
-        return (self.value,)
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return (self.query, self.key)
-
-    def quantise(self, q: Quantising) -> list[QLayer]:
-        query, key, value, out = (q.qparams(n) for n in (self.query, self.key, self.value, self.name))
-        if any(p.format is not Format.INT8 for p in (query, key, value)) or query.zero or key.zero:
-            raise QuantizeError(f"'{self.name}': queries, keys and values must be INT8, the first two symmetric")
-        low, high = q.ranges[f"{self.name}/scores"]
-        lowest = low if self.bias is None else self._coded(q, low)
-        step = max((high - lowest) / 255, 1e-6)
-        fraction = 0 if self.bias is None else SCORE_FRACTION
-        product = query.scale * key.scale * self.scale * 2**fraction / step
-        # what is added at the end has 16 bits
-        unit = max(out.step, value.scale * max(abs(value.zero), 1) / 32000)
-        lo, hi = out.clamp
-        return [
-            QAttention(
-                self.name, self.query, self.key, self.value, self.heads, self.head_dim, self.patch,
-                score=fixed_point(product, f"'{self.name}': the scores' rescaling"),
-                score_zero=int(np.clip(round(-128 - lowest / step), -32768, 32767)),
-                exponent=fixed_point(step * LOG2_E * 1024, f"'{self.name}': the exponent"),
-                weight=Scale(127 << 7, 22),
-                fraction=MEAN_FRACTION,
-                out=fixed_point(value.scale * 2.0**MEAN_FRACTION / unit, f"'{self.name}': the output rescaling"),
-                zero=round(out.zero - value.zero * value.scale / unit),
-                lo=lo, hi=hi,
-                bias=None if self.bias is None else q.residual(self.bias, self.name, step / 2**fraction),
-                score_fraction=fraction,
-                keys=0 if self.bias is None else q.maps[self.bias].shape.channels // self.heads,
-            )
-        ]  # fmt: skip
-
-    def _coded(self, q: Quantising, low: float) -> float:
-        """Chooses the code of the bias, whose lowest value hides a key whatever the product is; the lowest score."""
-        assert self.bias is not None
-        least, most = q.ranges[f"{self.name}/bias"]
-        if q.ranges[self.bias][0] <= HIDDEN / 2:
-            low -= UNSEEN
-            least = min(least, low - q.ranges[f"{self.name}/products"][1])
-        q.maps[self.bias] = FeatureMap(q.maps[self.bias].shape, uniform_qparams(least, most, Format.INT8))
-        return low
-
-
-@dataclass(frozen=True, eq=False)
-class QAttention(Lowerable):
-    """Attention by sequence (positions of `patch`) and head; query and key have zero point 0.
-
-    `x = clamp(rs(q.k * score) + score_zero)` int8, with a bias
-    `x = clamp(rs(sat32(rs(q.k * score) + rs((B + add) * bias)), score_fraction) + score_zero)`;
-    `e = clamp(rs(EXP2N(sat16(rs((x - max x) * exponent))) * weight), 0, 127)`; `{e', m} = recip(sum e)`;
-    `Y = sat32(rs((sum e v) * m, e' + fraction))`; `V = clamp(rs(sat16(Y) * out) + zero, lo, hi)`.
-    """
-
-    reads = ("query", "key", "value", "bias")
-    on_mxu = True
-
-    query: str
-    key: str
-    value: str
-    heads: int
-    head_dim: int
-    patch: tuple[int, int]
-    score: Scale
-    score_zero: int
-    exponent: Scale
-    weight: Scale
-    fraction: int
-    out: Scale
-    zero: int
-    lo: int
-    hi: int
-    bias: Residual | None = None
-    score_fraction: int = 0
-    keys: int = 0  # where there is a bias
-
-    def run(self, maps: QMaps) -> Ints:
-        py, px = self.patch
-        h, w, _ = maps.codes(self.query).shape
-
-        def split(name: str) -> Ints:  # [sequences, heads, tokens, head size]
-            h, w, _ = maps.codes(name).shape
-            x = read(maps, name).reshape(h // py, py, w // px, px, self.heads, self.head_dim)
-            return x.transpose(1, 3, 4, 0, 2, 5).reshape(py * px, self.heads, -1, self.head_dim)
-
-        def product(a: Ints, b: Ints) -> Ints:
-            return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-
-        q, k, v = (split(name) for name in (self.query, self.key, self.value))
-        scores = apply(product(q, k.swapaxes(2, 3)), self.score)
-        if self.bias is not None:
-            bias = apply(read(maps, self.bias.source) + self.bias.add, self.bias.scale)
-            bias = bias.reshape(*bias.shape[:2], self.heads, self.keys).swapaxes(1, 2)
-            scores = rs(sat32(scores + bias), self.score_fraction)
-        scores = np.clip(scores + self.score_zero, -128, 127)
-        power = apply(scores - scores.max(3, keepdims=True), self.exponent)
-        e = np.clip(apply(exp2n(sat16(power)), self.weight), 0, 127)
-        inverse = recip(e.sum(3, keepdims=True))
-        mixed = sat32(rs(product(e, v) * (inverse & 0xFFFF), (inverse >> 16) + self.fraction))
-        out = np.clip(apply(sat16(mixed), self.out) + self.zero, self.lo, self.hi)
-        out = out.reshape(py, px, self.heads, h // py, w // px, self.head_dim).transpose(3, 0, 4, 1, 2, 5)
-        return maps.qparams(self.name).store(out.reshape(h, w, -1))
-
-    def macs(self, maps: Mapping[str, FeatureMap]) -> int:
-        shape = maps[self.query].shape
-        tokens = len(maps[self.key].shape) // (self.patch[0] * self.patch[1])
-        return 2 * len(shape) * tokens * self.heads * self.head_dim
-
-    def mode(self, layout: Layout) -> str:
-        return "attention"
-
-    def wishes(self, config: ChipConfig) -> dict[str, Wish]:
-        depth, cols, dim = config.depth, config.cols, self.head_dim
-        channel = np.arange(self.heads * dim)
-        head, within = channel // dim, channel % dim
-        first_word = head * dim // depth
-        words = int(((head * dim + dim - 1) // depth - first_word).max()) + 1
-        keys = head * words * depth + head * dim - first_word * depth + within
-        slots = head * round_up(dim, cols) + within
-        wishes = {
-            self.query: Wish(channel, self.patch),
-            self.key: Wish(keys, self.patch, self.heads * words * depth),
-            self.value: Wish(slots, self.patch),
-            self.name: Wish(slots, self.patch),
-        }
-        if self.bias is not None:
-            score = np.arange(self.heads * self.keys)
-            wishes[self.bias.source] = Wish(score // self.keys * round_up(self.keys, depth) + score % self.keys)
-        return wishes
-
-    def work(self, layout: Layout, config: ChipConfig) -> AttentionWork:
-        query, key, value, out = (layout.places[name] for name in (self.query, self.key, self.value, self.name))
-        bias = None if self.bias is None else layout.places[self.bias.source]
-        return AttentionWork(self, query, key, value, out, bias)
 
 
 def product(c: Capture, node: Node) -> Any:
@@ -301,7 +73,8 @@ def _attention(c: Capture, node: Node, scores: Scores, value: View) -> View:
         bias = f"{name}.bias"
         seen = torch.where(found.bias <= HIDES, HIDDEN, found.bias)
         constant = seen.flatten(2).permute(2, 0, 1)[None].contiguous()
-        c.shapes[bias], c.constants[bias] = Shape(*constant.permute(0, 2, 3, 1).shape[1:]), constant
+        _, width, rows, queries = constant.shape
+        c.shapes[bias], c.constants[bias] = Shape(rows, queries, width), constant
     one = bool((found.scales == found.scales[0]).all())
     factor, scales = (float(found.scales[0]), None) if one else (1.0, found.scales)
     narrow = dim <= NARROW_HEAD
@@ -322,7 +95,7 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
         if not isinstance(layer, Attention):
             layers.append(layer)
             continue
-        parts = _parts(layer, shapes[layer.query])
+        parts = layer.heads if _by_head(layer, made) else _parts(layer, shapes[layer.query])
         heads = layer.heads // parts
         for part in range(parts):
             suffix, rows = f".{part}" if parts > 1 else "", slice(part * heads, (part + 1) * heads)
@@ -330,7 +103,7 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
             for place, source in enumerate((layer.query, layer.key, layer.value)):
                 picked = _picked(layer, place, shapes[source].channels)[rows].flatten()
                 gain = torch.ones(len(picked))
-                if place == 0 and layer.scales is not None:
+                if place == 0 and layer.scales is not None and heads > 1:
                     gain = layer.scales[rows].repeat_interleave(layer.head_dim)
                 names.append(_own(layers, made, shapes, source, f"{'qkv'[place]}{suffix}", picked, gain))
             query, key, value = names
@@ -338,6 +111,8 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
                 layer, name=f"{layer.name}{suffix}", query=query, key=key, value=value, channels=None, scales=None,
                 heads=heads,
             )  # fmt: skip
+            if layer.scales is not None and heads == 1:
+                own = replace(own, scale=layer.scale * float(layer.scales[rows]))
             if layer.bias is not None and parts > 1:
                 own = replace(own, bias=f"{layer.bias}{suffix}")
                 whole = graph.constants[layer.bias].unflatten(1, (layer.heads, -1))[:, rows].flatten(1, 2)
@@ -350,6 +125,17 @@ def split_projections(graph: FloatGraph) -> FloatGraph:
             if layer.bias is not None:
                 del constants[layer.bias], shapes[layer.bias]
     return replace(graph, layers=layers, shapes=shapes, constants=constants)
+
+
+def _by_head(layer: Attention, made: dict[str, FloatLayer]) -> bool:
+    """Heads are normalised, each by itself."""
+    for source in (layer.query, layer.key, layer.value):
+        before = made.get(source)
+        while isinstance(before, Gather) and len(before.parts) == 1:
+            before = made.get(before.parts[0])
+        if isinstance(before, Normalise) and before.groups > 1:
+            return layer.heads > 1
+    return False
 
 
 def _picked(layer: Attention, place: int, channels: int) -> Tensor:
@@ -370,6 +156,14 @@ def _own(
         before = _own(layers, made, shapes, layer.parts[0], f"{role}.{layer.name}", picked, gain)
         layers.append(replace(layer, name=name, parts=(before,)))
         return name
+    if isinstance(layer, Normalise) and layer.groups > 1 and bool((gain == gain[0]).all()):
+        size = shapes[source].channels // layer.groups
+        first = int(picked[0]) // size * size
+        if len(picked) == size and torch.equal(picked, first + torch.arange(size)):
+            ones = torch.ones_like(gain)
+            before = _own(layers, made, shapes, layer.source, f"{role}.{layer.name}", picked, ones)
+            layers.append(replace(layer, name=name, source=before, groups=1))
+            return name
     gain = torch.where(picked < 0, 0.0, gain)
     rows = picked.clamp(min=0)
     if isinstance(layer, Conv2d) and not layer.depthwise:

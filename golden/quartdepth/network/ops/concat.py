@@ -104,7 +104,11 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
         return values[0]
     four = values[0].index.ndim == 4
     if four and axis in (2, 3):
-        return _beside(c, name, values, axis)
+        try:
+            return _beside(c, name, values, axis)
+        except GraphError:  # no maps: pixels in another order
+            if axis == 2:
+                raise
     if four and axis == 1:
         values = [View(made, c.whole(made)) for made in map(c.whole_map, values)]
     pixels = [v.index // c.shapes[v.fmap].channels for v in values]
@@ -114,7 +118,7 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
         held = c.shapes[v.fmap]
         same = (held.height, held.width) == (size.height, size.width)
         if not same or first.ndim != p.ndim or not torch.equal(first.expand(p.shape), p):
-            if values[0].index.ndim == 3 and axis == 2:
+            if axis == v.index.ndim - 1:
                 return _rows(c, name, values)
             raise Declined("maps can be concatenated along channels, rows or columns only")
     shape = replace(size, channels=sum(c.shapes[v.fmap].channels for v in values))
@@ -128,14 +132,18 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
 
 
 def _rows(c: Capture, name: str, values: list[View]) -> View:
-    """Tokens [1,N,C] with others of as many, each a part of its map: as maps one row high."""
+    """Tokens with others of as many, each any pixels of its map: as maps of one shape."""
+    lead = values[0].index.shape[:-1]
     try:
-        made = [c.whole_map(View(v.fmap, v.index.transpose(1, 2)[:, :, None])) for v in values]
+        made = [
+            c.whole_map(View(v.fmap, v.index.reshape(1, -1, lead[-1], v.index.shape[-1]).permute(0, 3, 1, 2)))
+            for v in values
+        ]
     except GraphError:
-        raise Declined("tokens can be concatenated along channels where they are pixels of one row") from None
+        raise Declined("tokens can be concatenated along channels where they are pixels of a map") from None
     shape = replace(c.shapes[made[0]], channels=sum(c.shapes[m].channels for m in made))
     whole = c.add(Concat(name, tuple(made)), shape)
-    return View(whole.fmap, whole.index[:, :, 0].transpose(1, 2))
+    return View(whole.fmap, torch.arange(len(shape) * shape.channels).reshape(*lead, shape.channels))
 
 
 def _beside(c: Capture, name: str, values: list[View], axis: int) -> View:

@@ -248,19 +248,27 @@ def shows(c: Capture, view: View) -> str | None:
     if not torch.equal(rows, pixels[:, None] * channels + kept):
         return None
     if not torch.equal(kept, torch.arange(channels)):
-        weight = torch.zeros(count, channels, 1, 1)
-        weight[torch.arange(count), kept] = 1.0
-        source = c.add(Conv2d(_numbered(c, f"{source}.channels"), source, weight, torch.zeros(count))).fmap
-    return gathered(c, _numbered(c, f"{view.fmap}.pixels"), [source], torch.zeros_like(pixels), pixels, (height, width))
+        source = c.add(selected(numbered(c, f"{source}.channels"), source, kept, channels)).fmap
+    return gathered(c, numbered(c, f"{view.fmap}.pixels"), [source], torch.zeros_like(pixels), pixels, (height, width))
 
 
-def _numbered(c: Capture, name: str) -> str:
+def selected(name: str, source: str, kept: Tensor, channels: int) -> Conv2d:
+    """A linear layer that makes some of so many channels."""
+    weight = torch.zeros(len(kept), channels, 1, 1)
+    weight[torch.arange(len(kept)), kept] = 1.0
+    return Conv2d(name, source, weight, torch.zeros(len(kept)))
+
+
+def numbered(c: Capture, name: str) -> str:
+    """A name of which there may be others already."""
     return f"{name}{sum(n.startswith(name) for n in c.shapes)}"
 
 
 def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) -> View:
     """Concatenation of tensors that show whole pixels, with constants among them: a map one row high of all pixels in
     order of appearance."""
+    if axis == next(v.index.ndim for v in values if isinstance(v, View)) - 1:
+        raise Declined("maps can be concatenated along channels where they show the same pixels")
     parts: list[str] = []
     ids: list[Tensor] = []  # part and index as one number
     shape = next(v.index.shape for v in values if isinstance(v, View))
