@@ -28,6 +28,8 @@ from triptych.sim.rtl.run import run_program
 Progress = Callable[[str, int, int], None]
 MAX_CYCLES = 50_000_000
 ATTEMPTS = 200  # to make a network smaller
+SMALL_ERROR = 0.02  # relative error at w8a8 that all but a few networks must keep
+WORST = 10  # networks of the largest errors that are named
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Difference:
 @dataclass
 class Fuzzed:
     """What came of a run. right: programs by chip. rtl: of them, those that ran on RTL too. refused: by stage and
-    reason, how often. steps: by kind, how often."""
+    reason, how often. steps: by kind, how often. errors: of the eight-bit integer networks from their modules in
+    float, relative L2, with the seed and the steps' kinds."""
 
     cases: int
     seed: int
@@ -53,6 +56,7 @@ class Fuzzed:
     refused: Counter[str] = field(default_factory=Counter)
     steps: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
+    errors: list[tuple[float, int, tuple[str, ...]]] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, record: Record) -> None:
@@ -62,7 +66,19 @@ class Fuzzed:
         self.refused.update(record.refused)
         self.steps.update(record.steps)
         self.differences += [Difference(*d) for d in record.differences]
+        if record.error is not None:
+            self.errors.append((record.error, record.seed, tuple(record.steps)))
         self.seconds += record.seconds
+
+    @property
+    def near(self) -> float | None:
+        """Share of the networks whose error is at most SMALL_ERROR."""
+        return sum(e <= SMALL_ERROR for e, *_ in self.errors) / len(self.errors) if self.errors else None
+
+    @property
+    def worst(self) -> list[tuple[float, int, tuple[str, ...]]]:
+        """The largest errors, largest first."""
+        return sorted(self.errors, reverse=True)[:WORST]
 
     def summary(self) -> dict[str, object]:
         """For JSON."""
@@ -74,13 +90,15 @@ class Fuzzed:
             "refused": dict(self.refused.most_common()),
             "steps": dict(self.steps.most_common()),
             "differences": [vars(d) for d in self.differences],
+            "within_two_percent": self.near,
+            "worst": [{"error": e, "seed": seed, "steps": steps} for e, seed, steps in self.worst],
             "seconds": round(self.seconds, 1),
         }
 
 
 @dataclass(frozen=True)
 class Record:
-    """What came of one network, as it is kept. seconds: that it took."""
+    """What came of one network, as it is kept. error: see `Judged`. seconds: that it took."""
 
     seed: int
     right: list[str]
@@ -88,6 +106,7 @@ class Record:
     refused: list[str]
     steps: list[str]
     differences: list[tuple[int, str, str, str]]
+    error: float | None
     seconds: float
 
 
@@ -153,7 +172,8 @@ def _judged(case: Case, chips: Sequence[str], rtl: str | None, out: Path, progre
     differences = [_difference(case, stage, what, chips, on_rtl, out, progress) for stage, what in judged.wrong.items()]
     refused = [f"{stage}: {_reason(line)}" for stage, line in judged.refused.items()]
     steps = [step.kind for step in case.steps]
-    return Record(case.seed, judged.right, ran, refused, steps, differences, time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return Record(case.seed, judged.right, ran, refused, steps, differences, judged.error, seconds)
 
 
 def _reason(line: str) -> str:
@@ -210,12 +230,17 @@ def publish(result: Fuzzed) -> None:
     kinds = ", ".join(f"{name} {count:,}" for name, count in result.steps.most_common())
     found = "\n".join(f"- {d.seed}, {d.stage}: {d.what}" for d in result.differences)
     reasons = "\n".join(f"- {count:,}: {reason}" for reason, count in result.refused.most_common())
+    worst = "\n".join(f"- {100 * e:.1f} %: seed {seed}: {', '.join(steps)}" for e, seed, steps in result.worst)
+    median = 100 * float(np.median([e for e, *_ in result.errors])) if result.errors else 0.0
+    near = "no" if result.near is None else f"{100 * result.near:.1f} % of"
     body = (
         "## Random networks\n"
         "Random legal PyTorch modules: the captured graph equals the module, at w8a8 the integer network is near it, "
         "and the golden machine's codes equal `run_integer`'s bit by bit, from random bytes in scratchpad and memory "
         "(`triptych fuzz-networks`).\n\n"
         f"{table(header, [row])}\n\nSteps: {kinds}.\n\nRefused, by chip and reason:\n{reasons or '- nothing'}\n\n"
-        f"Differ, by seed and stage:\n{found or '- nothing'}"
+        f"Differ, by seed and stage:\n{found or '- nothing'}\n\n"
+        f"Eight-bit integers (w8a8) against the module in float, relative L2 of the output: median {median:.2f} %, at "
+        f"most {100 * SMALL_ERROR:.0f} % on {near} networks. The worst:\n{worst or '- none'}"
     )
     replace_section("fuzz-networks", body)

@@ -29,6 +29,8 @@ def test_json_and_rtl(tmp_path: Path) -> None:
     assert result["programs"]["tiny"] + sum(result["refused"].values()) == 6
     assert result["rtl"] == {"tiny": 2}
     assert result["differences"] == []
+    assert 0 < result["worst"][0]["error"] <= 0.1
+    assert result["within_two_percent"] >= 5 / 6
     assert [p.suffix for p in tmp_path.iterdir()] == [".jsonl"]
 
 
@@ -76,7 +78,11 @@ def test_the_row_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     result.right.update({"tiny": 1900, "small": 1950})
     result.rtl.update({"tiny": 3})
     result.refused.update({"tiny: '...' does not fit": 100, "small: '...'": 50})
+    result.errors = [(0.001 * n, n, ("Conv", "Relu")) for n in range(1, 41)]
     fuzz.publish(result)
+    assert (
+        "median 2.05 %, at most 2 % on 50.0 % of networks. The worst:\n- 4.0 %: seed 40: Conv, Relu" in page.read_text()
+    )
     assert "| 2,000 | 5..2004 | 1,900 | 1,950 | 3 tiny | 150 | 0 | 0 | cpu-measured |" in page.read_text()
     assert "- 100: tiny: '...' does not fit" in page.read_text()
 

@@ -39,7 +39,8 @@ class Activation(Enum):
 
 
 class Need(Enum):
-    """What a layer asks of a map that it reads. NARROW: symmetric, and four bits do."""
+    """What a layer asks of a map that it reads. NARROW: symmetric, and four bits do
+    unless all is wanted in eight."""
 
     ANY = "any"
     EIGHT_BITS = "eight bits"

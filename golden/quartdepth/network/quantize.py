@@ -151,7 +151,7 @@ class Quantizer:
         readers = [(reader, source) for source in self._copied(name) for reader in self._readers(source)]
         needs = {layer.need(source) for layer, source in readers}
         if needs & {Need.SYMMETRIC, Need.NARROW}:
-            return symmetric_qparams(low, high, Need.NARROW in needs)
+            return symmetric_qparams(low, high, Need.NARROW in needs and self.widths is not Widths.W8A8)
         used = any(source in layer.products or source in layer.joins for layer, source in readers)
         eight = name == graph.input or name in self.eight or not used or Need.EIGHT_BITS in needs
         narrow = self.widths.narrow and not eight
