@@ -15,18 +15,18 @@ import importlib
 import json
 import math
 import struct
+import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 MAGIC = b"TRIPSTOR"
 ALIGN = 64
 _PLAIN = (str, int, bool, type(None))
-_ABOVE_NUMPY = {torch.bfloat16: torch.int16}  # types that NumPy lacks, and those that hold their bits
+_ABOVE_NUMPY = {"bfloat16": "int16"}  # types that NumPy lacks, and those that hold their bits
 
 
 class StoreError(ValueError):
@@ -62,11 +62,13 @@ class _Packer:
             return ["array", self.array(value, value)]
         if isinstance(value, np.generic):
             return ["scalar", self.array(np.asarray(value), value)]
-        if isinstance(value, torch.Tensor):
+        torch = sys.modules.get("torch")  # simulators store too: they need not wait for PyTorch, and have no tensors
+        if torch is not None and isinstance(value, torch.Tensor):
             plain = value.detach().cpu()
-            bits = _ABOVE_NUMPY.get(plain.dtype)
-            place = self.array((plain if bits is None else plain.view(bits)).numpy(), value)
-            return ["tensor", place, str(plain.dtype).removeprefix("torch.")]
+            dtype = str(plain.dtype).removeprefix("torch.")
+            bits = _ABOVE_NUMPY.get(dtype)
+            place = self.array((plain if bits is None else plain.view(getattr(torch, bits))).numpy(), value)
+            return ["tensor", place, dtype]
         if is_dataclass(value) and not isinstance(value, type):
             return ["data", _name(type(value)), {f.name: self.tree(getattr(value, f.name)) for f in fields(value)}]
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -151,8 +153,10 @@ def _value(tree: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
         case "scalar":
             return arrays[rest[0]][()]
         case "tensor":
-            held, dtype = torch.from_numpy(arrays[rest[0]]), getattr(torch, rest[1])
-            return held.view(dtype) if dtype in _ABOVE_NUMPY else held
+            import torch
+
+            held = torch.from_numpy(arrays[rest[0]])
+            return held.view(getattr(torch, rest[1])) if rest[1] in _ABOVE_NUMPY else held
         case "data":
             return _data(_kind(rest[0]), {name: _value(v, arrays) for name, v in rest[1].items()})
         case "named":

@@ -21,15 +21,8 @@ from triptych.sim.build import children
 from triptych.sim.build.sources import BOARD, ROOT, checker, parameters, sources
 from triptych.sim.build.verilate import FAST, POWER_ON, Build
 from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.cycle_classes import CLASSES
 from triptych.sim.rtl.registers.register_map import REGISTERS
-
-CLASSES = {
-    Engine.LOAD: ("active", "empty", "token", "bus", "spad", "fill"),
-    Engine.MXU: ("active", "empty", "token", "weights", "acc", "spad", "fill"),
-    Engine.VPU: ("active", "empty", "token", "acc", "spad", "param", "fill"),
-    Engine.STORE: ("active", "empty", "token", "bus", "spad", "fill"),
-}
-"""Cycle classes of each engine, as `docs/architecture.md` defines them."""
 
 SLOWEST, WIDEST = 1_000_000, 1_000_000  # cycles, bytes a cycle
 

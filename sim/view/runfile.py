@@ -9,7 +9,7 @@ from pathlib import Path
 from triptych.golden.files import write
 from triptych.golden.quartdepth.chip.isa import Engine
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.run import CLASSES
+from triptych.sim.rtl.cycle_classes import CLASSES
 from triptych.sim.view.fields import FieldError, Fields
 
 FORMAT = 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.kit.command import triptych
 from triptych.golden.photo import PhotoError, shipped_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar import generate
 
-COMMAND = [str(Path(sys.executable).parent / "triptych"), "fastcar", "generate"]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
-
 
 def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
     photo = str(shipped_photo("coffee.png"))
-    done = run(photo, "--frames", "2", "--skip", "0.5", "--out", str(tmp_path), "--json")
+    options = ("--frames", "2", "--skip", "0.5", "--out", tmp_path, "--json")
+    done = triptych(tmp_path, "fastcar", "generate", photo, *options)
     assert done.returncode == 0, done.stderr
     assert "its middle square is the seed frame, 67% of the photo" in done.stderr
     result = json.loads(done.stdout)
@@ -54,7 +48,8 @@ def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
 )
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    done = run(*[a.format(tmp=tmp_path) for a in arguments], "--out", str(tmp_path / "out"))
+    given = [a.format(tmp=tmp_path) for a in arguments]
+    done = triptych(tmp_path, "fastcar", "generate", *given, "--out", tmp_path / "out")
     lines = [line for line in done.stderr.splitlines() if line.startswith("triptych: ")]
     assert "Traceback" not in done.stderr
     assert done.returncode == 1

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.kit.command import triptych
 from triptych.golden.fastcar.config import Policy
 from triptych.sim.fastcar import study
 from triptych.sim.fastcar.performance import Schedule
@@ -52,8 +51,7 @@ def test_table_is_complete() -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "triptych.sim.cli", "fastcar", "study", "--out", str(tmp_path), "--json"]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    run = triptych(tmp_path, "fastcar", "study", "--out", tmp_path, "--json")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == json.loads((tmp_path / "study.json").read_text())
     assert len((tmp_path / "study.csv").read_text().splitlines()) == 1 + len(list(study.cases()))
@@ -64,8 +62,7 @@ def test_command(tmp_path: Path) -> None:
 
 def test_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    words = [sys.executable, "-m", "triptych.sim.cli", "fastcar", "study", "--out", str(tmp_path / "file" / "x")]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    run = triptych(tmp_path, "fastcar", "study", "--out", tmp_path / "file" / "x")
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1].startswith("triptych: cannot write")
     assert "Traceback" not in run.stderr

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.kit.command import triptych
 from triptych.golden.photo import shipped_photo
-from triptych.sim.cli.main import main
 
 CODE = """
 import torch
@@ -65,23 +62,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "text.pt2").write_text("no zip")
     (place / "weights.pth").write_text("no weights")
     return place
-
-
-def triptych(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in this process: PyTorch is loaded once."""
-    out, errors, status = io.StringIO(), io.StringIO(), 0
-    words, handlers = sys.argv, {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    sys.argv = ["triptych", *arguments]
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-            main()
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    finally:
-        sys.argv = words
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
 
 def test_a_file_of_torch_export_goes_through(folder: Path) -> None:

@@ -206,7 +206,7 @@ async def bus_errors(dut: Any) -> None:
 @cocotb.test()
 async def stops_anywhere(dut: Any) -> None:
     bench = await make(dut, 0.3, latency=5)
-    for _ in range(20):
+    for _ in range(12):
         feeds = []
         for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)):
             copies = [bench.random_copy(opcode) for _ in range(3)]
@@ -233,7 +233,7 @@ async def stopped_stores_write_nothing_wrong(dut: Any) -> None:
     d = bench.depth
     await check_loads(bench, 4)
     partial = 0
-    for _ in range(20):
+    for _ in range(12):
         copies = [bench.random_copy(Opcode.STORE, wild=False) for _ in range(3)]
         stages = [bench.memory.data.copy()]
         for i in copies:
@@ -255,4 +255,4 @@ async def stopped_stores_write_nothing_wrong(dut: Any) -> None:
                 word = memory.read(at, d)
                 assert any(stage.read(at, d) == word for stage in stages), f"word at {at:#x}"
         partial += all(memory.first_difference(stage) is not None for stage in stages)
-    assert partial > 5
+    assert partial > 3

@@ -16,8 +16,8 @@ from tests.rtl.bench import AxiMemory, lite_bus, start
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, INSTRUCTION_BYTES, Engine, Opcode, Space, Trap
+from triptych.sim.rtl.cycle_classes import CLASSES
 from triptych.sim.rtl.registers.register_map import REGISTERS
-from triptych.sim.rtl.run import CLASSES
 
 CONFIG = chip_config("tiny")
 PROGRAM = 0x1F40  # not at the start of a page, so that fetches run across 4 KiB

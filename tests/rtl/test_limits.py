@@ -32,7 +32,8 @@ HALT = Instruction(Opcode.HALT)
 
 def both(config: ChipConfig, program: list[Instruction], data: bytes = b"") -> tuple[Trap, int, int]:
     """Trap, pc and engine, the same on chip and machine."""
-    code = b"".join(i.encode() for i in program)
+    encoded = {id(i): i.encode() for i in program}  # the longest hold one instruction many times
+    code = b"".join(encoded[id(i)] for i in program)
     memory = Memory(1 << (BASE + len(code)).bit_length())
     memory.place(0, data)
     memory.place(BASE, code)
