@@ -11,6 +11,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Destination,
     Engine,
     Function,
+    Multiply,
     Opcode,
     SourceA,
     Trap,
@@ -51,7 +52,7 @@ def plant(build: Builder, trap: Trap) -> tuple[int, int]:
                 (Instruction(Opcode.MATMUL, {**matmul, "weight_format": 0, "transpose": 1}), CONTROL),
                 (Instruction(Opcode.VECTOR, {**vector, _least(build, Opcode.VECTOR): 0}), CONTROL),
                 (Instruction(Opcode.VECTOR, {**vector, "prog": build.config.prog_words}), CONTROL),
-                _with_microword(build, vector, Microword({**copy.fields, "mul": 5})),
+                _with_microword(build, vector, Microword({**copy.fields, "mul": max(Multiply) + 1})),
                 _with_microword(build, vector, Microword({**copy.fields, "fn": Function.RECIP})),
             ]
         )
