@@ -13,6 +13,7 @@ from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.network import generate as operations_page
+from triptych.sim.bench.census import page as census_page
 from triptych.sim.build import children
 from triptych.sim.build.sources import (
     BOARD,
@@ -125,6 +126,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "function table drift": lambda: "drifted" if functions.main(["--check"]) else "",
     "decode table drift": lambda: "drifted" if generate_decode.main(["--check"]) else "",
     "operations page drift": lambda: "drifted" if operations_page.main(["--check"]) else "",
+    "census page drift": census_page.drift,
     "import circles": circles.findings,
     "register drift": lambda: "drifted" if generate_registers.main(["--check"]) else "",
     "verible": verible,

@@ -127,6 +127,22 @@ def test_a_dozen_run(name: str) -> None:
     assert out.stage is Stage.EXACT, f"{out.stage}: {out.error}"
 
 
+def test_a_page_that_is_not_of_its_outcomes_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "census.md")
+    monkeypatch.setattr(page, "OUTCOMES", tmp_path / "census.jsonl")
+    assert "is not of the list" in page.drift()
+    names = list(networks())
+    page.publish(
+        [Outcome(name, "small", Stage.REFUSED, operators={"aten.elu.default": 1}) for name in names], names[1:]
+    )
+    assert page.drift() == ""
+    assert page.PAGE.read_text().count("*earlier* |") == 1
+    page.PAGE.write_text(page.PAGE.read_text().replace("`elu`", "`relu`", 1))
+    assert "drifted" in page.drift()
+    page.OUTCOMES.write_text("\n".join(page.OUTCOMES.read_text().splitlines()[:-1]))
+    assert f"not of the list ('{names[-1]}')" in page.drift()
+
+
 def test_the_page_has_every_network_once() -> None:
     text = page.PAGE.read_text()
     for name in networks():

@@ -1,7 +1,12 @@
-"""docs/census.md, from the outcomes."""
+"""docs/census.md and the outcomes that it is made of, docs/census.jsonl.
+
+`python -m triptych.sim.bench.census.page [--check]` writes the page of the outcomes, or says whether it is theirs.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
@@ -12,6 +17,7 @@ from triptych.sim.bench.ledger import table
 from triptych.sim.build.sources import ROOT
 
 PAGE = ROOT / "docs" / "census.md"
+OUTCOMES = PAGE.with_suffix(".jsonl")
 
 HEAD = """# Census: which networks run
 
@@ -24,7 +30,9 @@ two random pictures), compiled for the `{chip}` chip and run on the golden machi
 the module (to rounding) and the machine's codes are `run_integer`'s, bit by bit. The list never shrinks; what is out of
 scope (3-D, recurrent) counts as refused. Utilization: MACs over rate, over the cycles of the compiler's clock
 (`compiler/estimate.py`; `estimated`). Error: relative L2 of eight-bit integers (W8A8) from float; random weights, so it
-says what the arithmetic does, not what a trained network would lose. Seconds on a shared machine of two cores.
+says what the arithmetic does, not what a trained network would lose: DPT's class token, which its readout gives to
+every patch, begins at zero or near it and shares the residual stream's one scale with patches ten times as large.
+Seconds on a shared machine of two cores. All of it for programs: [census.jsonl](census.jsonl), an outcome a line.
 """
 
 
@@ -110,5 +118,37 @@ def _networks(outcomes: Sequence[Outcome], older: Collection[str]) -> str:
 
 
 def publish(outcomes: Sequence[Outcome], fresh: Collection[str] | None = None) -> None:
-    """Writes the page. fresh: as for `page`."""
-    write(PAGE, page(outcomes, fresh))
+    """Writes outcomes and page. fresh: as for `page`."""
+    lines = [json.dumps({**vars(o), "earlier": fresh is not None and o.name not in fresh}) for o in outcomes]
+    write(OUTCOMES, "\n".join(lines) + "\n")
+    write(PAGE, _published())
+
+
+def _published() -> str:
+    """The page of the outcomes that are published. Raises KeyError when they are not those of the list."""
+    held = [json.loads(line) for line in OUTCOMES.read_text().splitlines()]
+    fresh = {row["name"] for row in held if not row["earlier"]}
+    made = {row["name"]: Outcome(**{k: v for k, v in row.items() if k != "earlier"}) for row in held}
+    outcomes = [made[name] for name in networks()]
+    for outcome in outcomes:
+        outcome.stage = Stage(outcome.stage)
+    return page(outcomes, fresh if len(fresh) < len(outcomes) else None)
+
+
+def drift() -> str:
+    """What is wrong with the page; empty when it is that of the outcomes, and they those of the list."""
+    try:
+        text = _published()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return f"docs/census.jsonl is not of the list ({error}): run `triptych census --publish`"
+    if not PAGE.exists() or PAGE.read_text() != text:
+        return "docs/census.md drifted from docs/census.jsonl: run `python -m triptych.sim.bench.census.page`"
+    return ""
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit("usage: python -m triptych.sim.bench.census.page [--check]")
+    if not sys.argv[1:]:
+        write(PAGE, _published())
+    sys.exit(drift() or 0)
