@@ -9,6 +9,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.gather import settled
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 WHAT = "two activations must show the same pixels in the same order, or one of them a value a channel or a pixel"
@@ -26,16 +27,15 @@ def matched(c: Capture, a: View, b: View, name: str) -> tuple[View, str, str]:
     else:
         large, small, swapped = a, b, False
     index = small.index.expand(shape)
-    if large.index.shape != shape:
-        raise GraphError(WHAT)
+    large = View(large.fmap, large.index.expand(shape))
     whole = large.index.unique().numel() == c.shapes[large.fmap].channels * len(c.shapes[large.fmap])
     if not whole or large.index.numel() != c.shapes[large.fmap].channels * len(c.shapes[large.fmap]):
-        large = _made(c, large)
+        large = _made(c, large, name)
     other = _same(c, large, View(small.fmap, index)) or _broadcast(c, large, View(small.fmap, index), name)
     return (large, other, large.fmap) if swapped else (large, large.fmap, other)
 
 
-def _made(c: Capture, view: View) -> View:
+def _made(c: Capture, view: View, name: str) -> View:
     """The view, of a map that has its elements and no others."""
     try:
         if view.index.ndim == 4:
@@ -43,7 +43,10 @@ def _made(c: Capture, view: View) -> View:
             return View(made, c.whole(made))
     except GraphError:
         pass
-    return c.tokens(view)[0]
+    try:
+        return c.tokens(view)[0]
+    except GraphError:
+        return settled(c, name, view)
 
 
 def _spread(c: Capture, view: View, wanted: Tensor) -> bool:

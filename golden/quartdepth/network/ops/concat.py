@@ -85,8 +85,9 @@ def capture(c: Capture, node: Node) -> View:
     if all(isinstance(v, View) for v in values):
         try:
             return _joined(c, c.name(node), values, axis)
-        except GraphError:
-            return joined(c, c.name(node), values, axis)
+        except GraphError as reason:
+            if axis == ndim - 1:
+                raise Declined(str(reason)) from None
     return joined(c, c.name(node), values, axis)
 
 
@@ -111,6 +112,8 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
                 raise
     if four and axis == 1:
         values = [View(made, c.whole(made)) for made in map(c.whole_map, values)]
+    if axis != values[0].index.ndim - 1 and all(_tokens(c, v) for v in values):
+        return joined(c, name, values, axis)
     pixels = [v.index // c.shapes[v.fmap].channels for v in values]
     first = pixels[0].narrow(axis, 0, 1)
     size = c.shapes[values[0].fmap]
@@ -129,6 +132,13 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
         parts.append(p * shape.channels + before + v.index % count)
         before += count
     return View(made.fmap, torch.cat(parts, axis))
+
+
+def _tokens(c: Capture, view: View) -> bool:
+    """Its last axis is all channels of a pixel."""
+    channels = c.shapes[view.fmap].channels
+    wanted = view.index[..., :1] // channels * channels + torch.arange(channels)
+    return channels > 1 and wanted.shape == view.index.shape and torch.equal(wanted, view.index)
 
 
 def _rows(c: Capture, name: str, values: list[View]) -> View:

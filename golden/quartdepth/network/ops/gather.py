@@ -272,6 +272,7 @@ def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) ->
     parts: list[str] = []
     ids: list[Tensor] = []  # part and index as one number
     shape = next(v.index.shape for v in values if isinstance(v, View))
+    values = [_complete(c, f"{name}.channels{n}", v) if isinstance(v, View) else v for n, v in enumerate(values)]
     channels = next(c.shapes[v.fmap].channels for v in values if isinstance(v, View))
     for number, value in enumerate(values):
         if isinstance(value, Tensor):
@@ -297,6 +298,27 @@ def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) ->
         raise Declined("pixels can be joined with all their channels")
     made = gathered(c, name, parts, order >> 40, order & ((1 << 40) - 1), (1, len(order)))
     return View(made, element)
+
+
+def settled(c: Capture, name: str, view: View) -> View:
+    """The view, of a map that has its elements and no others, each once; they must be the same channels of some pixels.
+    Raises GraphError."""
+    view = _complete(c, f"{name}.channels", view)
+    shape = c.shapes[view.fmap]
+    if torch.equal(view.index.flatten().sort().values, torch.arange(len(shape) * shape.channels)):
+        return view
+    made = joined(c, f"{name}.pixels", [View(view.fmap, view.index[None])], 0)
+    return View(made.fmap, made.index[0])
+
+
+def _complete(c: Capture, name: str, view: View) -> View:
+    """The view, of a map that has no other channels."""
+    channels = c.shapes[view.fmap].channels
+    kept, rank = torch.unique(view.index % channels, return_inverse=True)
+    if len(kept) == channels:
+        return view
+    source = c.add(selected(name, view.fmap, kept, channels)).fmap
+    return View(source, view.index // channels * len(kept) + rank)
 
 
 def _in_order(values: Tensor) -> tuple[Tensor, Tensor]:

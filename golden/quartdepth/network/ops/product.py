@@ -18,6 +18,7 @@ from triptych.golden.quartdepth.compiler.jobs import Walk, alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
@@ -31,6 +32,7 @@ from triptych.golden.quartdepth.network.layer import (
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops.gather import settled
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QParams, Scale, fixed_point
 
 aten = torch.ops.aten
@@ -133,17 +135,43 @@ def _gate(c: Capture, large: View, small: View) -> bool:
 
 
 def capture(c: Capture, node: Node) -> View:
-    """aten.mul of two views"""
+    """aten.mul of two views, or of a view and a constant"""
     a, b = c.arg(node, 0), c.arg(node, 1)
+    name = c.name(node)
+    if isinstance(a, View) and isinstance(b, Tensor):
+        return by_constant(c, name, a, b)
+    if isinstance(b, View) and isinstance(a, Tensor):
+        return by_constant(c, name, b, a)
     if not isinstance(a, View) or not isinstance(b, View):
         raise Declined("two maps can be multiplied")
-    name = c.name(node)
     for large, small in ((a, b), (b, a)):
         if _gate(c, large, small):
             return c.add_alike(Product(name, large.fmap, small.fmap), large)
     view, one, two = matched(c, a, b, name)
     c.add(Product(name, one, two))
     return View(name, view.index)
+
+
+def by_constant(c: Capture, name: str, view: View, value: Tensor) -> View:
+    """A map times a constant of its shape: rotary positions."""
+    try:
+        value = value.float().expand(view.index.shape)
+    except RuntimeError:
+        raise Declined("a map can be multiplied by a constant of its shape") from None
+    if bool((value == 1).all()):
+        return view
+    try:
+        view = settled(c, name, view)
+    except GraphError:
+        raise Declined(
+            "a map can be multiplied by a constant where it shows the same channels of some pixels"
+        ) from None
+    shape, constant = c.shapes[view.fmap], f"{name}.constant"
+    flat = torch.empty(len(shape) * shape.channels)
+    flat[view.index.flatten()] = value.flatten()
+    c.shapes[constant] = shape
+    c.constants[constant] = flat.reshape(1, shape.height, shape.width, -1).permute(0, 3, 1, 2).contiguous()
+    return c.add_alike(Product(name, view.fmap, constant), view)
 
 
 def power(c: Capture, node: Node) -> View:
@@ -161,10 +189,11 @@ def square(c: Capture, node: Node) -> View:
 
 
 class _Multiplied(nn.Module):
-    def __init__(self, kind: int, channels: int) -> None:
+    def __init__(self, kind: int, channels: int, pixels: int) -> None:
         super().__init__()
         self.kind = kind
         self.one, self.two = nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(3, channels, 1)
+        self.table = nn.Parameter(torch.randn(2, pixels - 1, channels))
         self.gate, self.last = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,6 +202,11 @@ class _Multiplied(nn.Module):
             y = y * self.two(x)
         elif self.kind == 1:  # squeeze and excitation
             y = y * self.gate(y.mean((2, 3), keepdim=True)).sigmoid()
+        elif self.kind == 5:  # rotary positions, of all pixels but the first
+            t = y.flatten(2).transpose(1, 2)
+            turned = torch.cat([-t[..., 1::2], t[..., ::2]], 2)[:, 1:]
+            t = torch.cat([t[:, :1], t[:, 1:] * self.table[0] + turned * self.table[1]], 1)
+            y = t.transpose(1, 2).unflatten(2, x.shape[2:])
         elif self.kind == 2:  # a gate by pixel
             y = self.two(x)[:, :1] * y
         else:
@@ -183,13 +217,15 @@ class _Multiplied(nn.Module):
 
 def example(rng: random.Random) -> Example:
     """Of two maps, gates by channel and by pixel, squares."""
-    return Example(_Multiplied(rng.randrange(5), rng.choice([3, 8, 17])), (3, rng.randint(1, 9), rng.randint(1, 9)))
+    size = (rng.randint(1, 9), rng.randint(1, 9))
+    kind = rng.randrange(6 if size != (1, 1) else 5)
+    return Example(_Multiplied(kind, rng.choice([3, 8, 17]), size[0] * size[1]), (3, *size))
 
 
 OPERATION = Operation(
     title="Product of two maps",
-    forms="`mul` of two maps of one shape, or of a map and a value a channel or a pixel (squeeze and excitation, "
-    "gates); `square`, `pow` by 2",
+    forms="`mul` of two maps of one shape, of a map and a value a channel or a pixel (squeeze and excitation, "
+    "gates), or of a map and a constant of its shape (rotary positions); `square`, `pow` by 2",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="a VECTOR of one microword: the second operand is the first multiplication's factor, the second "
     "multiplication rescales. A gate of one pixel is read for all pixels; one of a value a pixel is spread over "

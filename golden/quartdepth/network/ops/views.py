@@ -25,6 +25,7 @@ _INDEX = (
 _SAME = (
     aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default, aten.detach.default,
     aten.feature_dropout.default, aten.lift_fresh_copy.default,
+    aten.type_as.default,
 )  # fmt: skip
 
 
