@@ -192,7 +192,7 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
             places.setdefault(entry.op.step, []).append(n)
     for step in plan.steps:
         layer, mine = step.layer, places[step.index]
-        macs, mode = named[layer.name].macs(network.maps), layer.mode(plan.layout)
+        macs, mode = named.get(layer.name, layer).macs(network.maps), layer.mode(plan.layout)
         rate = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}.get(mode, config.macs_w4a8)
         rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
     return rows

@@ -16,6 +16,7 @@ from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.fold import Fold, Plain, best_fold
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable, Wish
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, Storage, round_up
+from triptych.golden.quartdepth.compiler.relocate import with_copies
 from triptych.golden.quartdepth.network.layer import QLayer
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams
@@ -81,7 +82,13 @@ def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: 
     layers = [_lowerable(layer).fitted() for layer in network.layers]
     network, layers, windows = with_input_windows(replace(network, layers=layers), layers, config)
     fold = find_fold(network, layers, config, dense) if folding else None
-    return Layout(network, layers, _Layouter(network, layers, config, apart, fold).run(), windows, fold)
+    wishes: dict[str, Wish] = {}
+    while True:
+        places = _Layouter(network, layers, config, apart, fold, wishes).run()
+        network, layers, more = with_copies(network, layers, places, fold)
+        if not more:
+            return Layout(network, layers, places, windows, fold)
+        wishes |= more
 
 
 def _lowerable(layer: QLayer) -> Lowerable:
@@ -92,11 +99,12 @@ def _lowerable(layer: QLayer) -> Lowerable:
 
 class _Layouter:
     def __init__(
-        self, network: Network, layers: list[Lowerable], config: ChipConfig, apart: frozenset[str], fold: Fold | None
-    ) -> None:
+        self, network: Network, layers: list[Lowerable], config: ChipConfig, apart: frozenset[str], fold: Fold | None,
+        wishes: dict[str, Wish],
+    ) -> None:  # fmt: skip
         self.network, self.layers, self.config, self.apart, self.fold = network, layers, config, apart, fold
         self.places: dict[str, Place] = {}
-        self.wanted: dict[str, Wish] = {}
+        self.wanted = dict(wishes)
         self.joined = {layer.name: layer for layer in layers if layer.joins}
         self.parts = {part: layer for layer in self.joined.values() for part in layer.joins}
 

@@ -33,7 +33,8 @@ def paired(fmt: Format, weights: WeightFormat) -> bool:
 
 
 def tile_room(config: ChipConfig) -> int:
-    """Bytes that a column tile of weights may take at most: the other half of the scratchpad is for maps."""
+    """Bytes that a column tile of weights should take at most where there is a choice: the other half of the scratchpad
+    is for maps."""
     return config.spad_bytes // 2
 
 

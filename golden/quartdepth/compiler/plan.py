@@ -22,7 +22,6 @@ from triptych.golden.quartdepth.compiler.clusters import (
 from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey
 from triptych.golden.quartdepth.compiler.layout import lay_out
 from triptych.golden.quartdepth.compiler.lowering import Layout
-from triptych.golden.quartdepth.compiler.pack import tile_room
 from triptych.golden.quartdepth.compiler.places import CompileError, Storage, round_up
 from triptych.golden.quartdepth.compiler.steps import Step, make_steps
 from triptych.golden.quartdepth.network.network import Network
@@ -133,7 +132,7 @@ def _plan(network: Network, config: ChipConfig, group_bytes: int, folding: bool)
     dense = True
     while True:
         layout = lay_out(network, config, apart, dense, folding)
-        steps = make_steps(layout, config, group_bytes, tile_room(config))
+        steps = make_steps(layout, config, group_bytes, config.spad_bytes)
         clusters = make_clusters(steps, layout, alone)
         try:
             plan = _Planner(layout, clusters, config).run()

@@ -140,13 +140,18 @@ class QConv2d(QProduct):
         return replace(self, weight=plain.weight, stride=plain.stride, padding=plain.padding)
 
     @property
-    def own_mode(self) -> bool:
-        """The array's mode for depthwise convolutions takes it: 3x3, int4."""
+    def aligned(self) -> tuple[str, ...]:
+        return (self.name, *self.sources) if self.depthwise else super().aligned
+
+    def _own_mode(self, source: Place, output: Place) -> bool:
+        """The array's mode for depthwise convolutions takes it: 3x3, int4, channels of both maps lie alike."""
         small = self.weight.shape[2:] == (3, 3) and max(self.padding) < 3
-        return self.depthwise and small and weight_format(self.weight) is WeightFormat.INT4
+        alike = np.array_equal(source.positions, output.positions)
+        return self.depthwise and small and alike and weight_format(self.weight) is WeightFormat.INT4
 
     def mode(self, layout: Layout) -> str:
-        return "depthwise" if self.own_mode else super().mode(layout)
+        own = self._own_mode(layout.places[self.source], layout.places[self.name])
+        return "depthwise" if own else super().mode(layout)
 
     def work(self, layout: Layout, config: ChipConfig) -> JobWork:
         if layout.fold is not None and layout.fold.layer == self.name:
@@ -183,12 +188,12 @@ class QConv2d(QProduct):
         fmt = weight_format(self.weight)
         if not self.depthwise:
             return Weights(expand(self.weight, source, output), fmt)
-        alike = np.array_equal(source.positions, output.positions)
-        if self.own_mode:
-            if not alike or source.elements != len(source.positions):
-                raise CompileError(f"'{self.name}': a depthwise convolution cannot read or make cells with gaps")
-            return Weights(np.ascontiguousarray(self.weight.reshape(-1, 9, 1)), fmt, depthwise=True)
         taps = self.weight[:, 0].reshape(len(self.weight), -1)
+        if self._own_mode(source, output):
+            values = np.zeros((output.elements, 9, 1), dtype=np.int8)
+            values[output.positions, :, 0] = taps
+            return Weights(values, fmt, depthwise=True)
+        alike = np.array_equal(source.positions, output.positions)
         band, source_fmt = elements_of_words(source.qparams.format, config), source.qparams.format
         room = tile_bytes(taps.shape[1], band, source_fmt, fmt, config) * (band // config.cols) <= tile_room(config)
         banded = alike and room
@@ -378,8 +383,8 @@ OPERATION = Operation(
     "diagonal; what makes or reads attention's sequences is one job for each position of the patch. Other groups are "
     "dense, zero between them; "
     "dilated kernels have zeros between their taps",
-    limits="kernels to 15 with their dilation, strides to 7, 8,191 output channels, one column tile of weights in half "
-    "the scratchpad; depthwise 3x3 cannot read a concatenation with gaps",
+    limits="kernels to 15 with their dilation, strides to 7, 8,191 output channels, one column tile of weights in "
+    "the scratchpad",
     cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8 or TABLE4, "
     "2 D of UINT4; int8 weights twice that; depthwise 3x3 3 stride_x cycles a pixel and D channels, otherwise "
     "kernel cycles a pixel and C channels",

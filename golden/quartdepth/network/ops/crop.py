@@ -15,6 +15,7 @@ from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspos
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 MOST_STRIDE = 7
+MOST_SIDE = 8  # of squares that one transposed convolution lays out
 
 
 def shows(c: Capture, view: View) -> str | None:
@@ -54,10 +55,7 @@ def _woven(c: Capture, source: str, channels: Tensor, rows: Tensor, columns: Ten
         cells = channels.unflatten(2, (shape.width, rx)).unflatten(1, (shape.height, ry)).transpose(2, 3)
         first = cells[:, :1, :1]
         if ((rows == y).all() and (columns == x).all()) and torch.equal(first.expand_as(cells), cells):
-            weight = torch.zeros(shape.channels, out, ry, rx)
-            o, i, j = torch.meshgrid(*(torch.arange(n) for n in (out, ry, rx)), indexing="ij")
-            weight[first[:, 0, 0], o, i, j] = 1.0
-            return c.add(ConvTranspose2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap
+            return _squares(c, source, first[:, 0, 0])
     if shape.height % height == 0 and shape.width % width == 0:
         ry, rx = shape.height // height, shape.width // width
         dy, dx = rows - ry * torch.arange(height)[:, None], columns - rx * torch.arange(width)
@@ -68,6 +66,30 @@ def _woven(c: Capture, source: str, channels: Tensor, rows: Tensor, columns: Ten
             weight[torch.arange(out), channels[:, 0, 0], dy[:, 0, 0], dx[:, 0, 0]] = 1.0
             return c.add(Conv2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap
     return None
+
+
+def _squares(c: Capture, source: str, chosen: Tensor) -> str:
+    """Channel chosen[o, i, j] of each pixel as channel o of the pixel at (i, j) of its square; large squares in two
+    turns, for every place in one has weights of its own."""
+    out, ry, rx = chosen.shape
+    (above, below), (left, right) = ((n // _part(n), _part(n)) for n in (ry, rx))
+    if (below, right) != (1, 1):
+        inner = chosen.reshape(out, above, below, left, right).permute(0, 2, 4, 1, 3).flatten(0, 2)
+        source = _squares(c, source, inner)
+        chosen = torch.arange(len(inner)).reshape(out, below, right)
+    channels = c.shapes[source].channels
+    weight = torch.zeros(channels, out, *chosen.shape[1:])
+    o, i, j = torch.meshgrid(*(torch.arange(n) for n in chosen.shape), indexing="ij")
+    weight[chosen, o, i, j] = 1.0
+    return c.add(
+        ConvTranspose2d(_name(c, source), source, weight, torch.zeros(out), stride=(chosen.shape[1], chosen.shape[2]))
+    ).fmap
+
+
+def _part(side: int) -> int:
+    """The side that squares of a second turn have: 1 where one turn will do."""
+    divisors = [n for n in range(1, side + 1) if side % n == 0]
+    return 1 if side <= MOST_SIDE else min(divisors, key=lambda n: max(n, side // n))
 
 
 def _regridded(c: Capture, view: View) -> str | None:
@@ -102,6 +124,9 @@ class _Parts(nn.Module):
             y = y.flip(3)
         elif self.kind == 5:
             y = y.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+        elif self.kind == 7:
+            side = int(y.shape[1] ** 0.5)
+            y = y.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2).flatten(3).flatten(1, 2)[:, None]
         elif self.kind == 6:
             y = y.unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1).flatten(3)
         else:
@@ -113,7 +138,8 @@ class _Parts(nn.Module):
 def example(rng: random.Random) -> Example:
     """Cropped, strided, chunked, flipped, channels shuffled, squares of pixels as channels and back."""
     shape = (3, 2 * rng.randint(1, 4), 2 * rng.randint(1, 4))
-    module = _Parts(rng.randrange(7), 2 * rng.choice([1, 4, 9]))
+    kind = rng.randrange(8)
+    module = _Parts(kind, rng.choice([3, 9]) ** 2 if kind == 7 else 2 * rng.choice([1, 4, 9]))
     with torch.no_grad():
         module(torch.zeros(1, *shape))
     return Example(module, shape)
