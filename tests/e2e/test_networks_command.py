@@ -21,7 +21,7 @@ from torch import nn
 
 class Gate(nn.Module):
     def forward(self, x):
-        return x * x.sin()  # gate line
+        return x * x.sinh()  # gate line
 
 def good():
     torch.manual_seed(1)
@@ -120,13 +120,13 @@ def test_everything_unsupported_is_named(folder: Path) -> None:
     done = triptych(folder, "check", "net.py:bad", "--size", "9x9")
     assert done.returncode == 1
     line = next(n for n, text in enumerate(CODE.splitlines(), 1) if text.endswith("# gate line"))
-    assert f"aten.sin.default (1, net.py:{line})" in done.stdout
+    assert f"aten.sinh.default (1, net.py:{line})" in done.stdout
     assert "aten.softshrink.default (2)" in done.stdout
     assert "instead: " in done.stdout
     assert "2 operators without a layer" in done.stdout
     report = json.loads(triptych(folder, "check", "net.py:bad", "--size", "9x9", "--json").stdout)
     assert report["supported"] is False
-    assert [f["operator"] for f in report["findings"]] == ["aten.sin.default", "aten.softshrink.default"]
+    assert [f["operator"] for f in report["findings"]] == ["aten.sinh.default", "aten.softshrink.default"]
     assert "all of it" in triptych(folder, "check", "net.py:Two", "--size", "8x8", "--output", "depth").stdout
 
 

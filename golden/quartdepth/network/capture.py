@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,14 @@ class View:
 
     fmap: str
     index: Tensor
+
+
+@runtime_checkable
+class Pending(Protocol):
+    """A value that an operation keeps for another layer to take, and that is an activation by itself too."""
+
+    def made(self, c: Capture) -> View:
+        """The activation."""
 
 
 class _Unknown:
@@ -72,7 +80,7 @@ def capture(network: nn.Module | ExportedProgram | str | Path, example: Tensor |
 @dataclass
 class Capture:
     """The walk: what handlers ask and add to. shapes: of all maps so far. values: of all nodes so far.
-    shown: maps made of what views show, by map and shape."""
+    shown: maps made of what views show, by map and shape. pending: what such values have become, by identity."""
 
     exported: ExportedProgram
     input: str = ""
@@ -82,6 +90,7 @@ class Capture:
     values: dict[str, Any] = field(default_factory=dict)
     param_names: dict[str, str] = field(default_factory=dict)
     shown: dict[Any, list[tuple[Tensor, str]]] = field(default_factory=dict)
+    pending: dict[int, tuple[Pending, View]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, exported: ExportedProgram, shape: tuple[int, ...]) -> Capture:
@@ -193,10 +202,19 @@ class Capture:
         return name if name not in self.shapes else f"{name}@{node.name}"
 
     def view(self, value: Any) -> View:
-        """The value, which must be an activation."""
+        """The value, which must be an activation; what is one that no layer makes yet is made."""
+        value = self.settled(value)
         if not isinstance(value, View):
             raise Declined("an operand is no activation")
         return value
+
+    def settled(self, value: Any) -> Any:
+        """The value; its activation, if that is none by itself yet."""
+        if not isinstance(value, Pending):
+            return value
+        if id(value) not in self.pending:
+            self.pending[id(value)] = (value, value.made(self))
+        return self.pending[id(value)][1]
 
     def whole_map(self, value: Any) -> str:
         """The map that the view shows whole, as [1,C,H,W]; a part of one is made a map of its own."""

@@ -24,23 +24,18 @@ class Finding:
 
 # By ATen operator, without its overload: what to write instead today.
 REWRITES: dict[str, str] = {
-    "max_pool2d": "a convolution with a stride of two (retrained)",
-    "mul": "a factor by channel that is a constant; a product of two maps has no layer",
-    "adaptive_avg_pool2d": "a convolution with the window of the pool, or AvgPool2d of a fixed window",
-    "group_norm": "BatchNorm2d with running statistics, which costs nothing",
-    "instance_norm": "BatchNorm2d with running statistics, which costs nothing",
-    "native_group_norm": "BatchNorm2d with running statistics, which costs nothing",
-    "conv3d": "a 2-D convolution: the depth axis joined with the channels",
+    "mul": "maps of one shape, or one of a value a channel or a pixel",
     "grid_sampler": "a resize by a fixed ratio, or run it on the host",
     "grid_sampler_2d": "a resize by a fixed ratio, or run it on the host",
     "upsample_bicubic2d": "a bilinear resize",
     "lstm": "a convolution or attention over the same pixels",
     "gru": "a convolution or attention over the same pixels",
-    "sin": "a table of constants, or run it on the host",
-    "cos": "a table of constants, or run it on the host",
+    "sinh": "(x.exp() - (-x).exp()) / 2",
+    "cosh": "(x.exp() + (-x).exp()) / 2",
+    "softshrink": "(x - lambd).relu() - (-x - lambd).relu()",
     "topk": "run it on the host: the chip makes no choice of indices",
     "argmax": "return the map itself and take the largest on the host",
-    "softmax": "return the map itself and take softmax on the host, unless it stands in attention",
+    "softmax": "softmax over all channels of a pixel, or return the map itself and take softmax on the host",
 }
 
 

@@ -7,12 +7,16 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.operation import Declined
 from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.affine import is_by_channel
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.gather import settled
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 WHAT = "two activations must show the same pixels in the same order, or one of them a value a channel or a pixel"
+
+CONSTANT = "a constant that is not one value a channel must have the shape of what shows whole channels of some pixels"
 
 
 def matched(c: Capture, a: View, b: View, name: str) -> tuple[View, str, str]:
@@ -46,7 +50,13 @@ def _made(c: Capture, view: View, name: str) -> View:
     try:
         return c.tokens(view)[0]
     except GraphError:
+        if view.index.ndim != 3:
+            return settled(c, name, view)
+    try:
+        made = c.whole_map(View(view.fmap, view.index[:, None]))  # [1,H,W]: one channel
+    except GraphError:
         return settled(c, name, view)
+    return View(made, c.whole(made)[:, 0])
 
 
 def _spread(c: Capture, view: View, wanted: Tensor) -> bool:
@@ -91,3 +101,21 @@ def _parts(c: Capture, large: View, small: View) -> str:
         return c.whole_map(View(small.fmap, index.reshape(1, shape.height, shape.width, -1).permute(0, 3, 1, 2)))
     except GraphError:
         raise GraphError(WHAT) from None
+
+
+def with_constant(c: Capture, view: View, value: object, name: str) -> tuple[View, str]:
+    """A view of a whole map, and the map of a constant that meets it element by element. Raises Declined for what is no
+    constant of the view's shape. name: of the layer of both."""
+    if not isinstance(value, Tensor) or is_by_channel(c, view, value):
+        raise Declined(CONSTANT)
+    try:
+        value = value.float().expand(view.index.shape)
+        view = settled(c, name, view)
+    except (RuntimeError, GraphError):
+        raise Declined(CONSTANT) from None
+    shape, constant = c.shapes[view.fmap], f"{name}.constant"
+    flat = torch.empty(len(shape) * shape.channels)
+    flat[view.index.flatten()] = value.flatten()
+    c.shapes[constant] = shape
+    c.constants[constant] = flat.reshape(1, shape.height, shape.width, -1).permute(0, 3, 1, 2).contiguous()
+    return view, constant

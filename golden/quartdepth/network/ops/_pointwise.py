@@ -191,11 +191,11 @@ def _term(name: str, source: str, term: Term, q: Quantising) -> QLayer:
     read_as, out = q.qparams(source), q.qparams(name)
     add = round(term.shift / read_as.scale) - read_as.zero
     if term.function is Function.IDENT:
-        scale = _signed(term.gain * term.scale * read_as.scale / out.step, f"'{name}': the rescaling")
+        scale = signed(term.gain * term.scale * read_as.scale / out.step, f"'{name}': the rescaling")
         return Requantise(name, source, add, scale, *q.limits(name, True))
     argument, result = STEPS[term.function]
-    scale = _signed(read_as.scale * term.scale / argument, f"'{name}': the function's argument")
-    after = _signed(term.gain * result / out.step, f"'{name}': the rescaling after {term.function.name}")
+    scale = signed(read_as.scale * term.scale / argument, f"'{name}': the function's argument")
+    after = signed(term.gain * result / out.step, f"'{name}': the rescaling after {term.function.name}")
     offset = int(np.clip(round(term.offset / out.step), -32768 - min(out.zero, 0), 32767 - max(out.zero, 0)))
     return QPointwise(name, source, add, scale, after, *q.limits(name, False), term.function.name, offset)
 
@@ -203,14 +203,14 @@ def _term(name: str, source: str, term: Term, q: Quantising) -> QLayer:
 def _above(name: str, source: str, term: Term, q: Quantising) -> Requantise:
     """`gain * max(scale * (x + shift) - top, 0)`, whose sign the limits keep."""
     read_as, out = q.qparams(source), q.qparams(name)
-    scale = _signed(term.gain * term.scale * read_as.scale / out.step, f"'{name}': the rescaling")
+    scale = signed(term.gain * term.scale * read_as.scale / out.step, f"'{name}': the rescaling")
     add = round((term.shift - GELU_TOP / term.scale) / read_as.scale) - read_as.zero
     lo, hi = q.limits(name, False)
     lo, hi = (max(lo, out.zero), hi) if term.gain > 0 else (lo, min(hi, out.zero))
     return Requantise(name, source, add, scale, lo, hi)
 
 
-def _signed(factor: float, what: str) -> Scale:
+def signed(factor: float, what: str) -> Scale:
     scale = fixed_point(min(abs(factor), LARGEST_FACTOR), what)
     return scale if factor > 0 else Scale(-scale.multiplier, scale.shift)
 

@@ -112,8 +112,7 @@ class QProduct(Lowerable):
 def quantised_layers(layer: Weighted, q: Quantising, made: Callable[..., QProduct]) -> list[QLayer]:
     """A layer with weights in integers; `made` takes the fields of `QProduct`. A GELU whose argument leaves the
     function's 16 bits on the images is taken of the stored sum, piece by piece."""
-    top = q.ranges[layer.name][1]
-    if layer.activation is not Activation.GELU or top <= GELU_TOP:
+    if layer.activation is not Activation.GELU or (top := q.ranges[layer.name][1]) <= GELU_TOP:
         return [made(**quantised_product(layer, q))]
     before = replace(layer, name=f"{layer.name}.sum", activation=Activation.NONE)
     new_map(q, before.name, layer.name, GELU_BOTTOM, top)

@@ -14,8 +14,13 @@ from torch.fx.node import map_arg
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Declined
+from triptych.golden.quartdepth.network.ops._operands import with_constant
 from triptych.golden.quartdepth.network.ops._sequences import patch_of
+from triptych.golden.quartdepth.network.ops.add import Add
+from triptych.golden.quartdepth.network.ops.affine import Affine
 from triptych.golden.quartdepth.network.ops.gather import gathered
+from triptych.golden.quartdepth.network.ops.matmul import multiplied
+from triptych.golden.quartdepth.network.ops.softmax import over_axis
 
 NO_SCORES = "an operand is no activation"
 HIDDEN = -1e4  # bias that hides a key from a query
@@ -26,7 +31,8 @@ HIDES = -50.0  # a bias of at most this does so: Swin has -100, others the least
 class Scores:
     """`scale * query @ key^T + bias` of instances (sequences and heads) and, when `softmax`, its softmax, not yet
     applied to values. query, key: indices [instances, tokens, head size]. scale: [instances]. bias: [instances,
-    queries, keys] or None. lead: shape of the instances in the tensor. turned: its last axes are keys, queries."""
+    queries, keys] or None. lead: shape of the instances in the tensor. turned: its last axes are keys, queries.
+    name: of their map, if they become one."""
 
     query: View
     key: View
@@ -35,6 +41,27 @@ class Scores:
     bias: Tensor | None = None
     softmax: bool = False
     turned: bool = False
+    name: str = ""
+
+    def made(self, c: Capture) -> View:
+        """Of one instance: the queries' pixels, with keys as channels, or the other way round."""
+        if len(self.scale) != 1:
+            raise Declined("a product of two maps that is no part of softmax(q k^T) v must be one of two matrices")
+        query, key = View(self.query.fmap, self.query.index[0]), View(self.key.fmap, self.key.index[0].T)
+        name = self.name
+        while f"{name}.products" in c.shapes:  # scores that this one was made of became a map too
+            name = f"{name}.again"
+        view, factor = multiplied(c, f"{name}.products", query, key), float(self.scale[0])
+        gain = torch.full((c.shapes[view.fmap].channels,), factor)
+        if factor != 1:
+            view = c.add_alike(Affine(f"{name}.scaled", view.fmap, gain, torch.zeros_like(gain)), view)
+        if self.bias is not None:
+            view, constant = with_constant(c, view, self.bias[0], name)
+            view = c.add_alike(Add(f"{name}.biased", view.fmap, constant), view)
+        if self.softmax:
+            view = over_axis(c, f"{name}.softmax", view, 1)
+        index = view.index.T if self.turned else view.index
+        return View(view.fmap, index.reshape(self.shape))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,7 +92,7 @@ class Scores:
         return replace(self, query=query, key=key, scale=self.scale[order], lead=lead, bias=bias, turned=turned)
 
 
-def scores_of(query: View, key: View, scale: float = 1.0) -> Scores:
+def scores_of(query: View, key: View, scale: float = 1.0, name: str = "") -> Scores:
     """Of [..., queries, head size] and [..., keys, head size]."""
     try:
         lead = torch.broadcast_shapes(query.index.shape[:-2], key.index.shape[:-2])
@@ -73,7 +100,7 @@ def scores_of(query: View, key: View, scale: float = 1.0) -> Scores:
         raise Declined("queries and keys must have the same heads") from None
     flat = (View(v.fmap, v.index.expand(*lead, *v.index.shape[-2:]).flatten(0, -3)) for v in (query, key) if lead)
     q, k = flat if lead else (View(v.fmap, v.index[None]) for v in (query, key))
-    return Scores(q, k, torch.full((max(math.prod(lead), 1),), scale), tuple(lead))
+    return Scores(q, k, torch.full((max(math.prod(lead), 1),), scale), tuple(lead), name=name)
 
 
 def unsettled(value: Any) -> Scores:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.job_work import JobWork
-from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
+from triptych.golden.quartdepth.compiler.jobs import Walk, alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.layer import QMaps, apply, finish, read
@@ -19,7 +19,8 @@ from triptych.golden.quartdepth.network.qparams import Residual, Scale
 @dataclass(frozen=True, eq=False)
 class QAdd(Lowerable):
     """`Y = sat32(rs((A + add) * multiplier, shift))` and the residual in units of `2^-fraction`;
-    `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`, then the output's encoder."""
+    `V = clamp(rs(sat32(Y + residual), fraction) + output zero, lo, hi)`, then the output's encoder. A residual of one
+    pixel is read for every pixel."""
 
     alike = True
 
@@ -43,7 +44,10 @@ class QAdd(Lowerable):
     def work(self, layout: Layout, config: ChipConfig) -> JobWork:
         output = layout.places[self.name]
         source, other = alike(self.name, layout, output, self.source, self.residual.source)
-        return JobWork(self, elementwise(output, source, other))
+        (job,) = elementwise(output, source, other)
+        if len(layout.network.maps[self.residual.source].shape) == 1:
+            job = replace(job, residual=Walk(other, (0, 0), (0, 0), job.grid))
+        return JobWork(self, [job])
 
     def program(self, maps: FeatureMaps, slots: Slots) -> Program:
         word = rescaling(maps, slots, self.name, self.source, self.add, self.scale, self.lo, self.hi)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.capture import Capture, Pending, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import (
     Activation,
@@ -20,7 +21,7 @@ from triptych.golden.quartdepth.network.layer import (
     Quantising,
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
-from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops._operands import matched, with_constant
 from triptych.golden.quartdepth.network.ops._sum import QAdd
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
 
@@ -70,11 +71,18 @@ class Add(FloatLayer):
         return [QAdd(self.name, self.source, -qparams.zero, scale, lo, hi, residual, fraction)]
 
 
+def _settled(c: Capture, node: Node) -> list[Any]:
+    """Both operands; two that are activations, or can be, as such."""
+    values = [c.arg(node, i) for i in range(2)]
+    both = all(isinstance(v, View | Pending) for v in values) and any(isinstance(v, View) for v in values)
+    return [c.settled(v) for v in values] if both else values
+
+
 def capture(c: Capture, node: Node) -> View:
     """aten.add of two views, or of a view and a tensor of its shape."""
     if c.arg(node, 2, 1) != 1 or node.kwargs.get("alpha", 1) != 1:
         raise Declined("a sum must not be weighted")
-    values = [c.arg(node, i) for i in range(2)]
+    values = _settled(c, node)
     views = [v for v in values if isinstance(v, View)]
     if len(views) == 1:
         (value,) = (v for v in values if not isinstance(v, View))
@@ -88,7 +96,7 @@ def capture(c: Capture, node: Node) -> View:
 
 def subtract(c: Capture, node: Node) -> View:
     """aten.sub of two views, or of a tensor of its shape from a view."""
-    a, b = (c.arg(node, i) for i in range(2))
+    a, b = _settled(c, node)
     if c.arg(node, 2, 1) != 1 or not isinstance(a, View):
         raise Declined("a sum must not be weighted")
     if not isinstance(b, View):
@@ -101,19 +109,8 @@ def subtract(c: Capture, node: Node) -> View:
 
 def _with_constant(c: Capture, node: Node, view: View, value: object) -> View:
     """A map that no layer makes, and its sum with another."""
-    s = c.shapes[view.fmap]
-    if isinstance(value, Tensor) and value.numel() > 1 and value.ndim <= view.index.ndim:
-        spread = [n in (1, m) for n, m in zip(value.shape[::-1], view.index.shape[::-1], strict=False)]
-        per_channel = value.numel() == s.channels
-        value = value.expand(view.index.shape) if all(spread) and not per_channel else value
-    if not isinstance(value, Tensor) or value.shape != view.index.shape or view.index.numel() != len(s) * s.channels:
-        raise Declined("a constant must be a tensor of its map's shape to be added")
-    flat = torch.empty(len(s) * s.channels)
-    flat[view.index.flatten()] = value.flatten().float()
     name = c.name(node)
-    constant = f"{name}.constant"
-    c.shapes[constant] = s
-    c.constants[constant] = flat.reshape(1, s.height, s.width, s.channels).permute(0, 3, 1, 2).contiguous()
+    view, constant = with_constant(c, view, value, name)
     return c.add_alike(Add(name, view.fmap, constant), view)
 
 
@@ -148,6 +145,8 @@ class _Sum(nn.Module):
             return (a.relu() + b.relu()).relu()
         if self.kind == 3:
             return a - b.relu()
+        if self.kind == 5:  # of single channels, without their axis
+            return a + (a[:, 0] + b[:, -1])[:, None]
         if self.kind == 4:
             return a + b.mean((2, 3), keepdim=True)
         return a.relu() + self.table
@@ -156,7 +155,7 @@ class _Sum(nn.Module):
 def example(rng: random.Random) -> Example:
     """Fused, of its own, with a constant, a difference, a map and a value a channel."""
     shape = (rng.randint(1, 9), rng.randint(1, 9))
-    return Example(_Sum(rng.choice([1, 7, 16]), shape, rng.randint(0, 4)), (3, *shape))
+    return Example(_Sum(rng.choice([1, 7, 16]), shape, rng.randint(0, 5)), (3, *shape))
 
 
 OPERATION = Operation(

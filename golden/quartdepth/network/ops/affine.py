@@ -76,16 +76,45 @@ def _by_channel(c: Capture, node: Node) -> tuple[View, Tensor, bool]:
     view, value = values if first else values[::-1]
     if not isinstance(view, View) or not isinstance(value, Tensor | int | float):
         raise Declined("a map can be scaled and moved by a number or by one a channel")
+    view = _spread(c, view, value)
+    return view, by_channel(c, view, value), first
+
+
+def _spread(c: Capture, view: View, value: Tensor | float) -> View:
+    """The view; one of a map of as many channels as the constant has, if it shows a single one."""
+    if not isinstance(value, Tensor) or view.index.ndim != 4:
+        return view
+    try:
+        shape = torch.broadcast_shapes(value.shape, view.index.shape)
+    except RuntimeError:
+        return view
+    if shape == view.index.shape or shape[2:] != view.index.shape[2:]:
+        return view
+    made = c.whole_map(View(view.fmap, view.index.expand(shape)))
+    return View(made, c.whole(made))
+
+
+def by_channel(c: Capture, view: View, value: Tensor | float) -> Tensor:
+    """A number, or one a channel, as [channels] of the view's map. Raises Declined for anything else."""
     channels = c.shapes[view.fmap].channels
     try:
         spread = torch.as_tensor(value, dtype=torch.float32).broadcast_to(view.index.shape)
     except RuntimeError:
         raise Declined("a map can be scaled and moved by a number or by one a channel") from None
-    by_channel = torch.empty(channels)
-    by_channel[view.index.flatten() % channels] = spread.flatten()
-    if not torch.equal(by_channel[view.index % channels], spread):
+    found = torch.zeros(channels)
+    found[view.index.flatten() % channels] = spread.flatten()
+    if not torch.equal(found[view.index % channels], spread):
         raise Declined("a map can be scaled and moved by a number or by one a channel")
-    return view, by_channel, first
+    return found
+
+
+def is_by_channel(c: Capture, view: View, value: Tensor | float) -> bool:
+    """It is a number, or one a channel."""
+    try:
+        by_channel(c, view, value)
+    except Declined:
+        return False
+    return True
 
 
 def scale(c: Capture, node: Node) -> View:
@@ -161,6 +190,8 @@ class _Scaled(nn.Module):
             y = self.norm(self.first(x))
         elif self.kind == 1:
             y = self.first((x - 0.5) / 0.25) * self.gamma
+        elif self.kind == 3:
+            y = self.gamma * self.first(x)[:, :1] - 0.5
         else:
             y = self.first(x)
             y = y.relu() + self.norm(y)
@@ -169,8 +200,9 @@ class _Scaled(nn.Module):
 
 
 def example(rng: random.Random) -> Example:
-    """BatchNorm behind a convolution or between two readers, the photo's normalisation, a gain by channel."""
-    return Example(_Scaled(rng.choice([1, 8, 17]), rng.randint(0, 2)), (3, rng.randint(2, 9), rng.randint(2, 9)))
+    """BatchNorm behind a convolution or between two readers, the photo's normalisation, a gain by channel, several
+    gains of one channel."""
+    return Example(_Scaled(rng.choice([1, 8, 17]), rng.randint(0, 3)), (3, rng.randint(2, 9), rng.randint(2, 9)))
 
 
 OPERATION = Operation(

@@ -37,7 +37,7 @@ def product(c: Capture, node: Node) -> Any:
     """aten.matmul of queries and keys, or of their softmax and values."""
     a, b = c.arg(node, 0), c.arg(node, 1)
     if isinstance(a, View) and isinstance(b, View):
-        return scores_of(a, _turned(b))
+        return scores_of(a, _turned(b), name=c.name(node))
     if isinstance(a, Scores) and a.softmax and not a.turned and isinstance(b, View):
         return _attention(c, node, a, b)
     if isinstance(b, Scores) and b.softmax and b.turned and isinstance(a, View):

@@ -24,6 +24,7 @@ from triptych.golden.quartdepth.network.ops.resize import Resample
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 
 aten = torch.ops.aten
+MOST_RANGES = 9  # of channels that show other pixels each
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +170,24 @@ def _beside(c: Capture, name: str, values: list[View], axis: int) -> View:
     return View(whole, c.whole(whole))
 
 
+def shows(c: Capture, view: View) -> str | None:
+    """The map whose ranges of channels show other pixels each, as maps of their own, joined."""
+    if view.index.ndim != 4 or view.index.shape[0] != 1:
+        return None
+    pixels = view.index[0] // c.shapes[view.fmap].channels
+    breaks = [n for n in range(1, len(pixels)) if not torch.equal(pixels[n], pixels[n - 1])]
+    if not 0 < len(breaks) < MOST_RANGES:
+        return None
+    parts = []
+    for first, last in zip((0, *breaks), (*breaks, len(pixels)), strict=True):
+        try:
+            parts.append(c.whole_map(View(view.fmap, view.index[:, first:last])))
+        except GraphError:
+            return None
+    name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
+    return c.add(Concat(name, tuple(parts)), replace(c.shapes[parts[0]], channels=len(pixels))).fmap
+
+
 def flatten(graph: FloatGraph) -> FloatGraph:
     """A concatenation that only another one reads becomes part of it."""
     readers = graph.readers()
@@ -197,6 +216,10 @@ class _Joined(nn.Module):
         one, two = self.one(x), self.two(x).relu()
         if self.kind == 1:
             one = torch.cat([one, one.relu()], 3)[:, :, :, : x.shape[3]]
+        if self.kind == 3:  # every pixel beside the first one, of both maps
+            tokens = torch.stack([one, one.relu()]).flatten(3).transpose(2, 3).flatten(0, 1)
+            both = torch.cat([tokens, tokens[:, :1].expand_as(tokens)], -1)[1, :, len(one[0]) :]
+            one = both.transpose(0, 1).unflatten(1, one.shape[2:])[None]
         if self.kind == 2:
             one = nn.functional.avg_pool2d(torch.stack([one, one.relu()], 4).flatten(3), (1, 2))
         y: Tensor = self.last(torch.cat([torch.cat([one, two], 1), x], 1))
@@ -205,7 +228,7 @@ class _Joined(nn.Module):
 
 def example(rng: random.Random) -> Example:
     """Two convolutions and the photo, nested; columns side by side, or woven."""
-    module = _Joined((rng.choice([1, 7, 8, 20]), rng.choice([3, 16])), rng.choice([0, 0, 1, 2]))
+    module = _Joined((rng.choice([1, 7, 8, 20]), rng.choice([3, 16])), rng.choice([0, 0, 1, 2, 3]))
     return Example(module, (3, rng.randint(2, 9), rng.randint(2, 9)))
 
 
@@ -223,4 +246,5 @@ OPERATION = Operation(
     floats=(Concat,),
     integers=(QConcat,),
     rewrites=((Stage.JOIN, flatten),),
+    shows=shows,
 )

@@ -284,9 +284,12 @@ def capture(c: Capture, node: Node) -> View:
         if node.args[4] == "same" and any(k % 2 == 0 for k in kernel):
             raise GraphError("padding='same' of an even kernel pads one side more: pad before the convolution")
     padding = pair(padding)
+    view = c.view(c.arg(node, 0))
+    if view.index.shape[0] > 1:
+        return _of_several(c, node, view, weight, bias, stride, (padding, dilation, groups))
     one = tuple(weight.shape[2:]) == (1, 1) and stride == (1, 1) and padding == (0, 0) and groups == 1
-    grid = regrid(c, c.view(c.arg(node, 0))) if one else None
-    source = c.whole_map(c.arg(node, 0)) if grid is None else c.view(c.arg(node, 0)).fmap
+    grid = regrid(c, view) if one else None
+    source = c.whole_map(view) if grid is None else view.fmap
     shape = c.shapes[source]
     weight = with_dilation(weight, dilation)
     single = groups > 1 and groups == shape.channels == weight.shape[0]
@@ -298,6 +301,22 @@ def capture(c: Capture, node: Node) -> View:
     bias = torch.zeros(len(weight)) if bias is None else bias
     layer = Conv2d(c.name(node, 1), source, weight, bias, stride=stride, padding=padding, depthwise=single, regrid=grid)
     return c.add(layer)
+
+
+def _of_several(
+    c: Capture, node: Node, view: View, weight: Tensor, bias: Tensor | None, stride: Pair,
+    others: tuple[Pair, Pair, int],
+) -> View:  # fmt: skip
+    """Several images, one below the other in a map, if no window reaches beyond its own."""
+    count, channels, height, width = view.index.shape
+    apart = tuple(weight.shape[2:]) == stride and height % stride[0] == 0 and width % stride[1] == 0
+    if not apart or others != ((0, 0), (1, 1), 1):
+        raise GraphError("a convolution of several images must take squares side by side: its kernel is its stride")
+    stacked = view.index.transpose(0, 1).reshape(1, channels, count * height, width)
+    source = c.whole_map(View(view.fmap, stacked))
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    made = c.add(Conv2d(c.name(node, 1), source, weight, bias, stride=stride))
+    return View(made.fmap, made.index[0].unflatten(1, (count, -1)).transpose(0, 1))
 
 
 def _factor(stride: int) -> int:
@@ -345,6 +364,8 @@ def example(rng: random.Random) -> Example:
     """Dense or depthwise, in groups, dilated."""
     if rng.random() < 0.4:
         return _grouped_example(rng)
+    if rng.random() < 0.15:
+        return Example(_Pieces(rng.choice([4, 9])), (3, 2 * rng.randint(2, 4), 4 * rng.randint(1, 3)))
     if rng.random() < 0.1:
         patch = nn.Conv2d(5, 7, (8, 3), (8, 3))
         return Example(nn.Sequential(nn.Conv2d(3, 5, 1), patch), (3, rng.randint(8, 17), rng.randint(3, 7)))
@@ -361,6 +382,22 @@ def example(rng: random.Random) -> Example:
             (3, *shape[1:]),
         )
     return Example(first, shape)
+
+
+class _Pieces(nn.Module):
+    """Pieces of a map, as several images."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.patch = nn.Conv2d(3, 4, 1), nn.Conv2d(4, channels, (2, 1), (2, 1))
+        self.last = nn.Conv2d(channels, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pieces = F.unfold(self.first(x), (4, 2), stride=(2, 2)).unflatten(1, (4, 4, 2)).permute(0, 4, 1, 2, 3)[0]
+        y: Tensor = self.last(
+            self.patch(pieces).flatten(2).transpose(1, 2).flatten(0, 1).transpose(0, 1)[None, :, None]
+        )
+        return y
 
 
 def _grouped_example(rng: random.Random) -> Example:

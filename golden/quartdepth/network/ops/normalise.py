@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -34,8 +35,11 @@ from triptych.golden.quartdepth.network.layer import (
     read,
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
+from triptych.golden.quartdepth.network.ops.clamp import Clamp
 from triptych.golden.quartdepth.network.ops.concat import Concat
-from triptych.golden.quartdepth.network.ops.gather import selected
+from triptych.golden.quartdepth.network.ops.curve import quotient
+from triptych.golden.quartdepth.network.ops.gather import numbered, selected
+from triptych.golden.quartdepth.network.ops.reduction import norm_over
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
 
 aten = torch.ops.aten
@@ -113,11 +117,19 @@ class QNormalise(Lowerable):
 
 @dataclass(frozen=True)
 class Length:
-    """While it is captured: Euclidean lengths along one axis of a view, which something is divided by."""
+    """While it is captured: Euclidean lengths along one axis of a view, which something is divided by. name: of their
+    map, if they become one."""
 
     view: View
     axis: int
+    name: str
     least: float = 0.0
+
+    def made(self, c: Capture) -> View:
+        """The lengths."""
+        name = numbered(c, f"{self.name}.lengths")
+        view = norm_over(c, name, self.view, self.axis, True)
+        return c.add_alike(Clamp(f"{name}.least", view.fmap, self.least, math.inf), view) if self.least else view
 
 
 def length(c: Capture, node: Node) -> Length:
@@ -126,7 +138,7 @@ def length(c: Capture, node: Node) -> Length:
     one = axes is not None and len(axes) == 1 and bool(c.arg(node, 3, False))
     if c.arg(node, 1, 2) != 2 or not one:
         raise Declined("vectors can be normalised by their Euclidean length along one axis that is kept")
-    return Length(view, int(axes[0]) % view.index.ndim)
+    return Length(view, int(axes[0]) % view.index.ndim, c.name(node))
 
 
 def at_least(c: Capture, node: Node) -> Length:
@@ -148,10 +160,10 @@ def spread(c: Capture, node: Node) -> Length:
 def divide(c: Capture, node: Node) -> View:
     """aten.div of vectors by their own lengths."""
     view, by = c.arg(node, 0), c.arg(node, 1)
-    if not isinstance(view, View) or not isinstance(by, Length) or view.fmap != by.view.fmap:
+    if not isinstance(by, Length):
         raise Declined("vectors can be divided by their own lengths")
-    if not torch.equal(view.index, by.view.index):
-        raise Declined("vectors can be divided by their own lengths")
+    if not isinstance(view, View) or view.fmap != by.view.fmap or not torch.equal(view.index, by.view.index):
+        return quotient(c, c.name(node), view, c.view(by))
     rows = view.index.movedim(by.axis, -1)
     channels, count = c.shapes[view.fmap].channels, rows.shape[-1]
     flat = rows.reshape(-1, count)

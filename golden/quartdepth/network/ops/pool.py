@@ -11,15 +11,11 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
-from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
-from triptych.golden.quartdepth.network.ops.add import Add
-from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.resize import Resample
 
 aten = torch.ops.aten
-MOST_PARTS = 16
 Window = Sequence[int | None]  # positions; None: zero
 
 
@@ -93,7 +89,7 @@ def avg_pool2d(c: Capture, node: Node) -> View:
     return both_axes(c, c.name(node), source, *axes)
 
 
-def _parts(size: int, outputs: int) -> tuple[list[Window], list[int]] | None:
+def parts_of(size: int, outputs: int) -> tuple[list[Window], list[int]] | None:
     """As adaptive pools cut."""
     spans = [range(o * size // outputs, -(-(o + 1) * size // outputs)) for o in range(outputs)]
     return None if outputs == size else ([list(s) for s in spans], [len(s) for s in spans])
@@ -105,121 +101,66 @@ def adaptive(c: Capture, node: Node) -> View:
     shape, (h, w) = c.shapes[source], pair(c.arg(node, 1))
     if (h, w) == (shape.height, shape.width):
         return View(source, c.whole(source))
-    return both_axes(c, c.name(node), source, _parts(shape.height, h), _parts(shape.width, w))
+    return both_axes(c, c.name(node), source, parts_of(shape.height, h), parts_of(shape.width, w))
 
 
-def mean(c: Capture, node: Node) -> View:
-    """aten.mean over all pixels, or over all channels of each."""
-    view = c.view(c.arg(node, 0))
-    dims, keep = c.arg(node, 1), bool(c.arg(node, 2, False))
-    if not dims:
-        raise Declined("a mean must be over pixels or over channels")
-    shape, ndim = c.shapes[view.fmap], view.index.ndim
-    axes = sorted(int(d) % ndim for d in dims)
-    others = [d for d in range(ndim) if d not in axes]
-    rows = view.index.permute(*others, *axes).reshape(
-        -1, view.index.numel() // max(view.index[(0,) * len(axes)].numel(), 1)
-    )
-    rows = view.index.permute(*others, *axes).flatten(len(others)).reshape(-1, _product(view.index.shape, axes))
-    kept = (
-        [1 if d in axes else view.index.shape[d] for d in range(ndim)]
-        if keep
-        else [view.index.shape[d] for d in others]
-    )
-    if rows.shape[1] == len(shape):
-        channels = rows[:, :1] % shape.channels
-        wanted = channels + torch.arange(len(shape)) * shape.channels
-        if torch.equal(rows.sort(1).values, wanted):
-            made = both_axes(c, c.name(node), view.fmap, _parts(shape.height, 1), _parts(shape.width, 1))
-            return View(made.fmap, channels.reshape(kept))
-    if rows.shape[1] == shape.channels:
-        pixels = rows.min(1, keepdim=True).values
-        if torch.equal(rows.sort(1).values, pixels + torch.arange(shape.channels)) and not bool(
-            (pixels % shape.channels).any()
-        ):
-            weight = torch.full((1, shape.channels, 1, 1), 1.0 / shape.channels)
-            made = c.add(Conv2d(c.name(node), view.fmap, weight, torch.zeros(1)))
-            return View(made.fmap, (pixels // shape.channels).reshape(kept))
-    raise Declined("a mean must be over all pixels, or over all channels of a pixel")
-
-
-def total(c: Capture, node: Node) -> View:
-    """aten.sum over all channels of a pixel, or over a few parts of a tensor, one after the other."""
-    view = c.view(c.arg(node, 0))
-    dims, keep = c.arg(node, 1), bool(c.arg(node, 2, False))
-    ndim = view.index.ndim
-    if not dims or len(dims) != 1:
-        raise Declined("a sum must be over one axis")
-    axis, name = int(dims[0]) % ndim, c.name(node)
-    parts = view.index.unbind(axis)
+def avg_pool1d(c: Capture, node: Node) -> View:
+    """aten.avg_pool1d over tokens [1,C,N]: the pixels of a map, row by row, whole rows or parts of one."""
+    view, kernel = c.view(c.arg(node, 0)), int(c.arg(node, 1)[0])
+    stride, pad = c.arg(node, 2) or [kernel], c.arg(node, 3, [0])
     shape = c.shapes[view.fmap]
-    ordered = torch.arange(shape.channels).reshape([-1 if d == axis else 1 for d in range(ndim)])
-    pixels = view.index.narrow(axis, 0, 1)
-    if (
-        len(parts) == shape.channels
-        and torch.equal(pixels + ordered, view.index)
-        and bool((pixels % shape.channels == 0).all())
-    ):
-        made = c.add(Conv2d(name, view.fmap, torch.ones(1, shape.channels, 1, 1), torch.zeros(1)))
-        index = pixels // shape.channels
-        return View(made.fmap, index if keep else index.squeeze(axis))
-    if len(parts) > MOST_PARTS:
-        raise Declined(f"a sum must be over the channels of a pixel, or over at most {MOST_PARTS} parts")
-    made = View(view.fmap, parts[0])
-    for n, part in enumerate(parts[1:], 1):
-        own = name if n == len(parts) - 1 else f"{name}.{n}"
-        shown, one, two = matched(c, made, View(view.fmap, part), own)
-        c.add(Add(own, one, two))
-        made = View(own, shown.index)
-    return View(made.fmap, made.index.unsqueeze(axis)) if keep else made
-
-
-def _product(shape: Sequence[int], axes: Sequence[int]) -> int:
-    out = 1
-    for axis in axes:
-        out *= shape[axis]
-    return out
+    if view.index.ndim != 3 or not torch.equal(view.index, c.whole(view.fmap).flatten(2)):
+        raise GraphError("a 1-D average pool must run over all pixels of a map")
+    rows, columns = max(kernel // shape.width, 1), min(kernel, shape.width)
+    fits = rows * columns == kernel and shape.width % columns == 0 and shape.height % rows == 0
+    if list(stride) != [kernel] or list(pad) != [0] or not fits:
+        raise GraphError("a 1-D average pool must take whole rows, or equal parts of one, side by side")
+    axes = (parts_of(shape.height, shape.height // rows), parts_of(shape.width, shape.width // columns))
+    made = both_axes(c, c.name(node), view.fmap, *axes)
+    return View(made.fmap, made.index.flatten(2))
 
 
 class _Pooled(nn.Module):
-    def __init__(self, channels: int, pool: nn.Module | None) -> None:
+    def __init__(self, channels: int, pool: nn.Module) -> None:
         super().__init__()
-        self.first, self.pool = nn.Conv2d(3, channels, 1), pool
-        self.last = nn.Conv2d(channels if pool is not None or channels % 2 else 2 + channels // 2, 4, 1)
+        self.first, self.pool, self.last = nn.Conv2d(3, channels, 1), pool, nn.Conv2d(channels, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(x)
-        if self.pool is not None:
-            y = self.pool(y)
-        elif y.shape[1] % 2:
-            y = y.mean((2, 3), keepdim=True)
-        else:
-            y = torch.cat([y.mean(1, keepdim=True), y.sum(1, keepdim=True), y.unflatten(1, (2, -1)).sum(1)], 1)
+        y = _of_tokens(y, self.pool) if isinstance(self.pool, nn.AvgPool1d) else self.pool(y)
         z: Tensor = self.last(y)
         return z
 
 
+def _of_tokens(y: Tensor, pool: nn.AvgPool1d) -> Tensor:
+    """Of parts of a row, or of rows."""
+    kernel = int(torch.tensor(pool.kernel_size).max())
+    tokens: Tensor = pool(y.flatten(2))
+    return tokens.unflatten(2, (-1, max(y.shape[3] // kernel, 1)))
+
+
 def example(rng: random.Random) -> Example:
-    """Windows with pads or without, parts, the whole map."""
+    """Windows with pads or without, parts, the whole map, tokens."""
     kernel = (rng.randint(1, 4), rng.randint(1, 4))
     stride, pad = (
         (rng.randint(1, 3), rng.randint(1, 3)),
         (rng.randint(0, kernel[0] // 2), rng.randint(0, kernel[1] // 2)),
     )
+    shape, many = (3, rng.randint(4, 11), rng.randint(4, 11)), rng.choice([2, 4, 8])
     pools = (
         nn.AvgPool2d(kernel, stride, pad, rng.random() < 0.5, rng.random() < 0.5),
-        nn.AdaptiveAvgPool2d(rng.choice([(1, 1), (2, 3), (3, 1)])), None,
+        nn.AdaptiveAvgPool2d(rng.choice([(1, 1), (2, 3), (3, 1)])), nn.AvgPool1d(many),
     )  # fmt: skip
-    return Example(_Pooled(rng.choice([1, 8, 17]), rng.choice(pools)), (3, rng.randint(4, 11), rng.randint(4, 11)))
+    pool = rng.choice(pools)
+    shape = (3, 2 * rng.randint(1, 4), 4) if isinstance(pool, nn.AvgPool1d) else shape
+    return Example(_Pooled(rng.choice([1, 8, 17]), pool), shape)
 
 
 OPERATION = Operation(
-    title="Average pool, sums",
-    forms="`avg_pool2d`, `adaptive_avg_pool2d`, `mean` over all pixels or over the channels of each, `sum` over the "
-    "channels of each or over a few parts",
+    title="Average pool",
+    forms="`avg_pool2d`, `adaptive_avg_pool2d`, `avg_pool1d` over tokens that are rows of a map or equal parts of one",
     widths="INT8, UINT4 or TABLE4 into any; rounded once a stage",
-    mapping="an axis after the other, each in stages of a resize that sums two: pairs, then pairs of pairs; a mean of "
-    "channels is a 1x1 convolution",
+    mapping="an axis after the other, each in stages of a resize that sums two: pairs, then pairs of pairs",
     limits="not of attention's sequences",
     cost="about ceil(channels / C) cycles of the VPU for each pixel of the larger map, an axis",
     example=example,
@@ -227,7 +168,6 @@ OPERATION = Operation(
         aten.avg_pool2d.default: avg_pool2d,
         aten.adaptive_avg_pool2d.default: adaptive,
         aten._adaptive_avg_pool2d.default: adaptive,
-        aten.mean.dim: mean,
-        aten.sum.dim_IntList: total,
+        aten.avg_pool1d.default: avg_pool1d,
     },
 )

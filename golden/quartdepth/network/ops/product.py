@@ -18,7 +18,6 @@ from triptych.golden.quartdepth.compiler.jobs import Walk, alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
@@ -31,8 +30,7 @@ from triptych.golden.quartdepth.network.layer import (
     read,
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
-from triptych.golden.quartdepth.network.ops._operands import matched
-from triptych.golden.quartdepth.network.ops.gather import settled
+from triptych.golden.quartdepth.network.ops._operands import matched, with_constant
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QParams, Scale, fixed_point
 
 aten = torch.ops.aten
@@ -154,23 +152,9 @@ def capture(c: Capture, node: Node) -> View:
 
 def by_constant(c: Capture, name: str, view: View, value: Tensor) -> View:
     """A map times a constant of its shape: rotary positions."""
-    try:
-        value = value.float().expand(view.index.shape)
-    except RuntimeError:
-        raise Declined("a map can be multiplied by a constant of its shape") from None
-    if bool((value == 1).all()):
+    if bool((value == 1).all()) and value.ndim <= view.index.ndim:
         return view
-    try:
-        view = settled(c, name, view)
-    except GraphError:
-        raise Declined(
-            "a map can be multiplied by a constant where it shows the same channels of some pixels"
-        ) from None
-    shape, constant = c.shapes[view.fmap], f"{name}.constant"
-    flat = torch.empty(len(shape) * shape.channels)
-    flat[view.index.flatten()] = value.flatten()
-    c.shapes[constant] = shape
-    c.constants[constant] = flat.reshape(1, shape.height, shape.width, -1).permute(0, 3, 1, 2).contiguous()
+    view, constant = with_constant(c, view, value, name)
     return c.add_alike(Product(name, view.fmap, constant), view)
 
 
@@ -209,6 +193,8 @@ class _Multiplied(nn.Module):
             y = t.transpose(1, 2).unflatten(2, x.shape[2:])
         elif self.kind == 2:  # a gate by pixel
             y = self.two(x)[:, :1] * y
+        elif self.kind == 6:  # a constant by row
+            y = y * torch.linspace(-1, 1, y.shape[2])[:, None]
         else:
             y = y.square() if self.kind == 3 else y * y
         z: Tensor = self.last(y)
@@ -218,7 +204,7 @@ class _Multiplied(nn.Module):
 def example(rng: random.Random) -> Example:
     """Of two maps, gates by channel and by pixel, squares."""
     size = (rng.randint(1, 9), rng.randint(1, 9))
-    kind = rng.randrange(6 if size != (1, 1) else 5)
+    kind = rng.choice([0, 1, 2, 3, 4, 6] if size == (1, 1) else range(7))
     return Example(_Multiplied(kind, rng.choice([3, 8, 17]), size[0] * size[1]), (3, *size))
 
 

@@ -24,8 +24,7 @@ _INDEX = (
 )  # fmt: skip
 _SAME = (
     aten.contiguous.default, aten.clone.default, aten.dropout.default, aten.alias.default, aten.detach.default,
-    aten.feature_dropout.default, aten.lift_fresh_copy.default,
-    aten.type_as.default,
+    aten.feature_dropout.default, aten.lift_fresh_copy.default, aten.type_as.default, aten.nan_to_num.default,
 )  # fmt: skip
 
 
@@ -33,11 +32,20 @@ def rearrange(c: Capture, node: Node) -> Any:
     """The operator itself, on the indices."""
     view = c.view(c.arg(node, 0))
     # the indices' strides are not the tensor's: what is a view of that one may not be one of them
-    args, kwargs = map_arg((node.args[1:], node.kwargs), lambda n: _index(c.values[n.name]))
+    args, kwargs = map_arg((node.args[1:], node.kwargs), lambda n: _index(c.settled(c.values[n.name])))
     result = node.target(view.index.contiguous(), *args, **kwargs)  # type: ignore[operator]
     if isinstance(result, Tensor):
         return View(view.fmap, result)
     return [View(view.fmap, r) for r in result]
+
+
+def pieces(c: Capture, node: Node) -> View:
+    """aten.im2col without padding: windows of an image."""
+    view, kernel, dilation, padding, stride = c.view(c.arg(node, 0)), *(c.arg(node, i) for i in range(1, 5))
+    if any(padding):
+        raise GraphError("windows of an image must not reach beyond it: padding=0")
+    found = nn.functional.unfold(view.index.double(), kernel, dilation, 0, stride)  # exact below 2^53
+    return View(view.fmap, found.long())
 
 
 def _index(value: Any) -> Any:
@@ -47,6 +55,13 @@ def _index(value: Any) -> Any:
 def same(c: Capture, node: Node) -> Any:
     """Its operand."""
     return c.arg(node, 0)
+
+
+def filled(c: Capture, node: Node) -> Tensor:
+    """aten.zeros_like and its kin: a constant."""
+    shape = c.view(c.arg(node, 0)).index.shape
+    values = {aten.zeros_like.default: 0.0, aten.ones_like.default: 1.0}
+    return torch.full(shape, float(values[node.target] if node.target in values else c.arg(node, 1)))
 
 
 def converted(c: Capture, node: Node) -> Any:
@@ -68,6 +83,7 @@ class _There(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layer(x.permute(0, 2, 3, 1).flatten(1, 2))
+        y = torch.zeros_like(y) + y.nan_to_num()
         return y.reshape(1, x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2).contiguous()
 
 
@@ -78,7 +94,8 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Reshapes and permutations",
-    forms="`reshape`, `permute`, `transpose`, `unbind`, `slice` and their like, in any chain; `dropout`, `contiguous`",
+    forms="`reshape`, `permute`, `transpose`, `unbind`, `slice`, `unfold` and their like, in any chain; `dropout`, "
+    "`contiguous`, `nan_to_num`; `zeros_like` and its kin are constants",
     widths="any",
     mapping="none: they run on indices while the module is captured, and a layer over tokens is one over the pixels "
     "that they came from. MobileViT's unfold and fold leave the *patch* of attention: sequence `(p, q)` is the "
@@ -89,6 +106,8 @@ OPERATION = Operation(
     aten={
         **dict.fromkeys(_INDEX, rearrange),
         **dict.fromkeys(_SAME, same),
+        aten.im2col.default: pieces,
+        **dict.fromkeys((aten.zeros_like.default, aten.ones_like.default, aten.full_like.default), filled),
         **dict.fromkeys(
             (aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten._to_copy.default), converted
         ),

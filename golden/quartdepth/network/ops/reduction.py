@@ -1,0 +1,170 @@
+"""Sums, means and norms over pixels or channels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
+from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops.add import Add
+from triptych.golden.quartdepth.network.ops.affine import Affine
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.curve import Curve
+from triptych.golden.quartdepth.network.ops.pool import both_axes, parts_of
+from triptych.golden.quartdepth.network.ops.product import Product
+
+aten = torch.ops.aten
+MOST_PARTS = 16
+
+
+def _axes(view: View, dims: object) -> list[int]:
+    ndim = view.index.ndim
+    given = [dims] if isinstance(dims, int) else list(dims or range(ndim))  # type: ignore[call-overload]
+    return sorted(int(d) % ndim for d in given)
+
+
+def _reduced(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool, mean: bool) -> View:
+    """The sum over some axes, or the mean."""
+    ndim, shape = view.index.ndim, c.shapes[view.fmap]
+    others = [d for d in range(ndim) if d not in axes]
+    kept = [1 if d in axes else n for d, n in enumerate(view.index.shape) if keep or d not in axes]
+    rows = view.index.permute(*others, *axes).reshape(_count(view.index.shape, others), -1)
+    pixels, channels = rows // shape.channels, rows % shape.channels
+    count = rows.shape[1]
+    if count == 1:
+        return View(view.fmap, rows.reshape(kept))
+    if torch.equal(pixels, pixels[:, :1].expand_as(pixels)):
+        sets, number = torch.unique(channels.sort(1).values, dim=0, return_inverse=True)
+        weight = torch.zeros(len(sets), shape.channels)
+        weight.scatter_add_(1, sets, torch.full(sets.shape, 1.0 / count if mean else 1.0))
+        made = c.add(Conv2d(name, view.fmap, weight[:, :, None, None], torch.zeros(len(sets))))
+        return View(made.fmap, (pixels[:, 0] * len(sets) + number).reshape(kept))
+    alone = torch.equal(channels, channels[:, :1].expand_as(channels))
+    if alone and torch.equal(pixels.sort(1).values, torch.arange(len(shape)).expand(len(rows), -1)):
+        own = name if mean else f"{name}.mean"
+        made = both_axes(c, own, view.fmap, parts_of(shape.height, 1), parts_of(shape.width, 1))
+        if not mean:
+            gain = torch.full((shape.channels,), float(count))
+            made = c.add(Affine(name, made.fmap, gain, torch.zeros_like(gain)))
+        return View(made.fmap, channels[:, :1].reshape(kept))
+    if len(axes) > 1:
+        return _in_turns(c, name, view, axes, keep, mean)
+    if mean or count > MOST_PARTS:
+        raise Declined(
+            f"a sum or mean must be over all pixels or over channels of a pixel, a sum over {MOST_PARTS} parts at most"
+        )
+    return _of_parts(c, name, view, axes[0], keep)
+
+
+def _in_turns(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool, mean: bool) -> View:
+    """The first axis whose elements lie in one pixel, then the others."""
+    channels = c.shapes[view.fmap].channels
+    for axis in axes:
+        pixels = view.index // channels
+        if torch.equal(pixels.narrow(axis, 0, 1).expand_as(pixels), pixels):
+            inner = _reduced(c, f"{name}.channels", view, [axis], True, mean)
+            made = _reduced(c, name, inner, [a for a in axes if a != axis], True, mean)
+            return made if keep else View(made.fmap, made.index.squeeze(tuple(axes)))
+    raise Declined("a sum or a mean must be over all pixels, over channels of a pixel, or over both")
+
+
+def _of_parts(c: Capture, name: str, view: View, axis: int, keep: bool) -> View:
+    """Parts of a tensor, one after the other."""
+    parts = view.index.unbind(axis)
+    made = View(view.fmap, parts[0])
+    for n, part in enumerate(parts[1:], 1):
+        own = name if n == len(parts) - 1 else f"{name}.{n}"
+        shown, one, two = matched(c, made, View(view.fmap, part), own)
+        c.add(Add(own, one, two))
+        made = View(own, shown.index)
+    return View(made.fmap, made.index.unsqueeze(axis)) if keep else made
+
+
+def _count(shape: Sequence[int], axes: Sequence[int]) -> int:
+    out = 1
+    for axis in axes:
+        out *= shape[axis]
+    return out
+
+
+def _over(mean: bool, c: Capture, node: Node) -> View:
+    view = c.view(c.arg(node, 0))
+    return _reduced(c, c.name(node), view, _axes(view, c.arg(node, 1)), bool(c.arg(node, 2, False)), mean)
+
+
+def _over_all(mean: bool, c: Capture, node: Node) -> View:
+    view = c.view(c.arg(node, 0))
+    return _reduced(c, c.name(node), view, _axes(view, None), False, mean)
+
+
+def norm(c: Capture, node: Node) -> View:
+    """aten.linalg_vector_norm"""
+    view, order = c.view(c.arg(node, 0)), c.arg(node, 1, 2)
+    return norm_over(c, c.name(node), view, c.arg(node, 2), bool(c.arg(node, 3, False)), order)
+
+
+def norm_over(c: Capture, name: str, view: View, dims: object, keep: bool, order: float = 2) -> View:
+    """The Euclidean norm over some axes, or the sum of absolute values. Raises Declined."""
+    if order not in (1, 2):
+        raise Declined(f"a norm must be Euclidean or the sum of absolute values, not of order {order}")
+    own = f"{name}.squares"
+    c.add(Product(own, view.fmap, view.fmap) if order == 2 else Curve(own, view.fmap, "abs"))
+    whole = order == 1
+    sums = _reduced(c, name if whole else f"{name}.sum", View(own, view.index), _axes(view, dims), keep, False)
+    return sums if whole else c.add_alike(Curve(name, sums.fmap, "sqrt"), sums)
+
+
+class _Reduced(nn.Module):
+    def __init__(self, channels: int, kind: int) -> None:
+        super().__init__()
+        self.kind, self.first, self.last = kind, nn.Conv2d(3, channels, 3, padding=1), nn.LazyConv2d(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        made: tuple[Callable[[Tensor], Tensor], ...] = (
+            lambda y: y.mean((2, 3), keepdim=True),
+            lambda y: torch.cat([y.mean(1, keepdim=True), y.sum(1, keepdim=True), y.unflatten(1, (2, -1)).sum(1)], 1),
+            lambda y: nn.functional.normalize(y, dim=1),
+            lambda y: y * y.norm(dim=(2, 3), keepdim=True),
+            lambda y: y.relu() - y.sum((2, 3), keepdim=True) / 16,
+            lambda y: y * y.mean((1, 2, 3), keepdim=True) + y.norm(p=1, dim=1, keepdim=True),
+            lambda y: y.unflatten(2, (2, -1)).sum(2),
+        )
+        z: Tensor = self.last(made[self.kind](y))
+        return z
+
+
+def example(rng: random.Random) -> Example:
+    """Over pixels, channels, both, groups of channels, halves of the map."""
+    module = _Reduced(rng.choice([2, 8, 18]), rng.randrange(7))
+    shape = (3, 2 * rng.randint(1, 5), rng.randint(1, 9))
+    with torch.no_grad():
+        module(torch.zeros(1, *shape))
+    return Example(module, shape)
+
+
+OPERATION = Operation(
+    title="Sums, means, norms",
+    forms="`sum` and `mean` over all pixels, over channels of a pixel, or both; `sum` over a few parts; "
+    "`linalg_vector_norm` of order 1 and 2 over the same",
+    widths="INT8, UINT4 or TABLE4 into any",
+    mapping="over channels a 1x1 convolution; over pixels an average pool, times their number; of parts a sum for each "
+    "but the first. A norm is the squares' sum and a curve",
+    limits=f"a sum over at most {MOST_PARTS} parts; not of attention's sequences",
+    cost="that of what it is made of",
+    example=example,
+    aten={
+        aten.mean.dim: partial(_over, True),
+        aten.sum.dim_IntList: partial(_over, False),
+        aten.mean.default: partial(_over_all, True),
+        aten.sum.default: partial(_over_all, False),
+        aten.linalg_vector_norm.default: norm,
+    },
+)
