@@ -336,7 +336,7 @@ class _Ordered(nn.Module):
         super().__init__()
         self.kind, self.window = kind, window
         self.first, self.last = nn.Conv2d(3, channels, 1), nn.Linear(channels, 4)
-        self.inner = nn.Linear(channels, channels)
+        self.inner, self.within = nn.Linear(channels, channels), nn.Conv2d(channels, channels, (1, 3), padding=(0, 1))
         self.token = nn.Parameter(torch.randn(1, 2, channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -344,9 +344,9 @@ class _Ordered(nn.Module):
         _, h, w, c = y.shape
         n = self.window
         if self.kind == 0:  # windows of rolled pixels, and back
-            t = y.roll((-1, -1), (1, 2)).reshape(h // n, n, w // n, n, c).transpose(1, 2).flatten(2, 3)
-            t = self.inner(t).relu().unflatten(2, (n, n)).transpose(1, 2).reshape(1, h, w, c).roll((1, 1), (1, 2))
-            y = y + t
+            t = y.roll((-1, -1), (1, 2)).reshape(h // n, n, w // n, n, c).transpose(1, 2).reshape(1, -1, n * n, c)
+            t = self.within(t.permute(0, 3, 1, 2)).relu().permute(0, 2, 3, 1)
+            y = y + t.reshape(h // n, w // n, n, n, c).transpose(1, 2).reshape(1, h, w, c).roll((1, 1), (1, 2))
         elif self.kind == 1:  # tokens before and behind, some of them dropped
             t = torch.cat([self.token, y.flatten(1, 2), self.token[:, :1]], 1)
             y = self.inner(t)[:, 2:-1].unflatten(1, (h, w)).relu()
