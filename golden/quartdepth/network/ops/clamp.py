@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops.requantise import Requantise
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, fixed_point
@@ -36,6 +36,8 @@ class Clamp(FloatLayer):
 
     def into(self, before: FloatLayer) -> FloatLayer | None:
         plain = (self.low, self.gain, self.offset) == (0.0, 1.0, 0.0)
+        if plain and math.isinf(self.high):
+            return before.with_activation(Activation.RELU)
         return before.with_ceiling(self.high) if plain else None
 
     @property
@@ -95,6 +97,15 @@ def hardsigmoid(c: Capture, node: Node) -> View:
     return c.add_alike(Clamp(c.name(node), view.fmap, 0.0, 1.0, 1 / 6, 0.5), view)
 
 
+class _AtLeast(nn.Module):
+    def __init__(self, least: float) -> None:
+        super().__init__()
+        self.least = least
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp_min(self.least)
+
+
 class _Clamped(nn.Module):
     def __init__(self, channels: int, act: nn.Module, beside: bool) -> None:
         super().__init__()
@@ -111,7 +122,10 @@ class _Clamped(nn.Module):
 
 def example(rng: random.Random) -> Example:
     """Behind a convolution, or of a map that something else reads too."""
-    acts = (nn.ReLU6(), nn.Hardtanh(), nn.Hardtanh(-0.5, 2.0), nn.Hardsigmoid(), nn.Hardtanh(0.0, 0.25))
+    acts = (
+        nn.ReLU6(), nn.Hardtanh(), nn.Hardtanh(-0.5, 2.0), nn.Hardsigmoid(), nn.Hardtanh(0.0, 0.25), _AtLeast(0.0),
+        _AtLeast(0.5),
+    )  # fmt: skip
     module = _Clamped(rng.choice([3, 8, 17]), rng.choice(acts), rng.random() < 0.4)
     return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
 

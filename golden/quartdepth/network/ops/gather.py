@@ -274,6 +274,7 @@ def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) ->
     shape = next(v.index.shape for v in values if isinstance(v, View))
     values = [_complete(c, f"{name}.channels{n}", v) if isinstance(v, View) else v for n, v in enumerate(values)]
     channels = next(c.shapes[v.fmap].channels for v in values if isinstance(v, View))
+    values = [v for v in values if (v if isinstance(v, Tensor) else v.index).numel()]
     for number, value in enumerate(values):
         if isinstance(value, Tensor):
             if value.shape[-1] % channels or value.ndim != len(shape) or value.dtype.is_floating_point is False:
