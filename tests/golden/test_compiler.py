@@ -30,7 +30,7 @@ from triptych.golden.quartdepth.chip.memory import Memory as ChipMemory
 from triptych.golden.quartdepth.chip.state import Target
 from triptych.golden.quartdepth.compiler.allocate import Buffer, place
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
-from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of
+from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of, words_of
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.capture import capture
@@ -255,7 +255,7 @@ def test_effects_are_what_the_machine_writes() -> None:
                 (w.start[:, None] + np.arange(w.data.shape[1])).reshape(-1) for w in record.writes if w.target is target
             ]
             written = np.unique(np.concatenate(places) // config.depth) if places else np.zeros(0)
-            expected = effects.writes.get(memory, np.zeros(0))
+            expected = words_of(effects.writes[memory]) if memory in effects.writes else np.zeros(0)
             # a last group of lanes may be written in part: its words are among those expected
             assert np.isin(written, expected).all(), (record.pc, i)
             assert len(expected) == len(written), (record.pc, i)
@@ -276,7 +276,7 @@ def test_effects_know_every_use_of_the_second_stream(word: dict[str, int], reads
     fields = {"prog_len": 1, "h": 1, "w": 1, "n": config.cols, "block": 1, "b": 4 * config.depth, "d": 8 * config.depth}
     microword = Microword({"src_a": SourceA.SPAD, "dst": Destination.INT8, **word}).encode()
     effects = effects_of(Instruction(Opcode.VECTOR, fields), (microword,), config)
-    assert (4 in effects.reads[Memory.SPAD]) is reads
+    assert (4 in words_of(effects.reads[Memory.SPAD])) is reads
 
 
 def test_effects_are_all_that_an_instruction_reads() -> None:
@@ -299,7 +299,7 @@ def test_effects_are_all_that_an_instruction_reads() -> None:
         words = rng.integers(0, 256, (config.spad_words, config.depth), dtype=np.uint8)
         others = rng.integers(0, 256, words.shape, dtype=np.uint8)
         for part in read:
-            others[part] = words[part]
+            others[words_of(part)] = words[words_of(part)]
         assert np.array_equal(written(pair, program, words, config), written(pair, program, others, config)), n
         checked += 1
     assert checked > 20

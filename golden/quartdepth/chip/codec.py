@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from triptych.golden.quartdepth.chip.isa import FIELDS, INSTRUCTION_BYTES, MICROWORD, MICROWORD_BYTES, Field, Opcode
 
@@ -12,17 +13,28 @@ class EncodingError(ValueError):
     """A field does not exist, does not fit, or a text line cannot be read."""
 
 
+@cache
+def _ranges(fields: tuple[Field, ...]) -> dict[str, tuple[int, int, int, int]]:
+    """By name: first bit, mask, least and largest value."""
+    found = {}
+    for f in fields:
+        low, high = (-(1 << (f.width - 1)), (1 << (f.width - 1)) - 1) if f.signed else (0, (1 << f.width) - 1)
+        found[f.name] = (f.lo, (1 << f.width) - 1, low, high)
+    return found
+
+
 def _pack(fields: tuple[Field, ...], values: Mapping[str, int], size: int, what: str) -> bytes:
-    known = {f.name for f in fields}
-    if unknown := sorted(set(values) - known):
+    ranges = _ranges(fields)
+    if unknown := sorted(values.keys() - ranges.keys()):
         raise EncodingError(f"{what} has no field '{unknown[0]}'; it has {', '.join(f.name for f in fields)}")
     word = 0
-    for f in fields:
-        value = int(values.get(f.name, 0))
-        low, high = (-(1 << (f.width - 1)), (1 << (f.width - 1)) - 1) if f.signed else (0, (1 << f.width) - 1)
+    for name, given in values.items():
+        lo, mask, low, high = ranges[name]
+        value = int(given)
         if not low <= value <= high:
-            raise EncodingError(f"{what}: {f.name} = {value} does not fit in {f.width} bits ({low}..{high})")
-        word |= (value & ((1 << f.width) - 1)) << f.lo
+            bits = mask.bit_length()
+            raise EncodingError(f"{what}: {name} = {value} does not fit in {bits} bits ({low}..{high})")
+        word |= (value & mask) << lo
     return word.to_bytes(size, "little")
 
 

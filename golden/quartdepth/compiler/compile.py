@@ -24,11 +24,12 @@ from triptych.golden.quartdepth.compiler.estimate import estimated_cycles
 from triptych.golden.quartdepth.compiler.interleave import Scheduled
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, round_up
 from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
-from triptych.golden.quartdepth.compiler.schedule import schedule
+from triptych.golden.quartdepth.compiler.schedule import MAX_TOKENS, schedule
 from triptych.golden.quartdepth.compiler.stores import Image
 from triptych.golden.quartdepth.network.network import Network
 
 ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
+COARSE = (1, 2, 4, 8, 16, 64)  # how much longer instructions may be than they should
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,8 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
     if network.input == network.output or not network.layers:
         raise CompileError("the network has no layer")
     plan = make_plan(network, config)
-    image = Image(ALIGN)
-    resident = {name: buffer.address for name, buffer in plan.resident.items()}
-    emitter = Emitter(config, image, resident, [life.storage for life in plan.lives.values() if life.in_memory])
-    emit_network(plan, emitter)
+    emitter = _emitted(plan, config)
+    image = emitter.image
     _put_constants(plan, emitter)
     sizes = {
         Memory.SPAD: config.spad_words,
@@ -172,6 +171,18 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         plan,
         estimated_cycles(scheduled, config),
     )
+
+
+def _emitted(plan: Plan, config: ChipConfig) -> Emitter:
+    """All instructions but HALT, longer ones where there would be more than tokens count. Raises CompileError where
+    there are more however long they are."""
+    resident = {name: buffer.address for name, buffer in plan.resident.items()}
+    stored = [life.storage for life in plan.lives.values() if life.in_memory]
+    for coarse in COARSE:
+        emitter = Emitter(config, Image(ALIGN), resident, stored)
+        if emit_network(plan, emitter, MAX_TOKENS, coarse):
+            return emitter
+    raise CompileError(f"the program has more than {MAX_TOKENS} instructions of an engine")
 
 
 def _put_constants(plan: Plan, emitter: Emitter) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ from triptych.golden.quartdepth.chip.isa import (
 )
 from triptych.golden.quartdepth.compiler.microcode import Program
 
-Words = NDArray[np.int64]
+Spans = NDArray[np.int64]  # [n, 2]: first words, and those behind the last ones; in order, apart from each other
 
 
 class Memory(Enum):
@@ -45,37 +47,50 @@ class Memory(Enum):
 
 @dataclass
 class Effects:
-    """Sorted unique words by memory."""
+    """Spans of words by memory."""
 
-    reads: dict[Memory, Words] = field(default_factory=dict)
-    writes: dict[Memory, Words] = field(default_factory=dict)
+    reads: dict[Memory, Spans] = field(default_factory=dict)
+    writes: dict[Memory, Spans] = field(default_factory=dict)
 
     @cached_property
-    def spans(self) -> tuple[dict[Memory, tuple[int, int]], ...]:
-        """First and last word of what is read, and of what is written."""
-        return tuple({m: (int(w[0]), int(w[-1])) for m, w in words.items()} for words in (self.reads, self.writes))
+    def bounds(self) -> tuple[dict[Memory, tuple[int, int]], ...]:
+        """First word of what is read, and of what is written, and the one behind the last."""
+        return tuple(
+            {m: (int(s[0, 0]), int(s[-1, 1])) for m, s in spans.items()} for spans in (self.reads, self.writes)
+        )
 
     def conflicts(self, later: Effects) -> bool:
         """True when `later` must not move ahead of this."""
-        (reads, writes), (their_reads, their_writes) = self.spans, later.spans
+        (reads, writes), (their_reads, their_writes) = self.bounds, later.bounds
         pairs = (
             (writes, their_reads, self.writes, later.reads),
             (reads, their_writes, self.reads, later.writes),
             (writes, their_writes, self.writes, later.writes),
         )
-        for mine, theirs, words, their_words in pairs:
+        for mine, theirs, spans, their_spans in pairs:
             for memory, (first, last) in mine.items():
                 other = theirs.get(memory)
-                if other is not None and first <= other[1] and other[0] <= last:  # noqa: SIM102 - most end here
-                    if _meet(words[memory], their_words[memory]):
+                if other is not None and first < other[1] and other[0] < last:  # noqa: SIM102 - most end here
+                    if _meet(spans[memory], their_spans[memory]):
                         return True
         return False
 
 
-def _meet(a: Words, b: Words) -> bool:
+def _meet(a: Spans, b: Spans) -> bool:
+    """Of two whose outermost words overlap."""
+    if len(a) == len(b) == 1:
+        return True
     few, many = (a, b) if len(a) < len(b) else (b, a)
-    place = np.searchsorted(many, few)
-    return bool((many[np.minimum(place, len(many) - 1)] == few).any())
+    place = np.searchsorted(many[:, 1], few[:, 0], side="right")  # the first span that ends behind
+    found = place < len(many)
+    return bool((many[place[found], 0] < few[found, 1]).any())
+
+
+def words_of(spans: Spans) -> NDArray[np.int64]:
+    """All words, one by one."""
+    lengths = spans[:, 1] - spans[:, 0]
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(spans[:, 0] - before, lengths)
 
 
 def effects_of(instruction: Instruction, program: Program, config: ChipConfig) -> Effects:
@@ -86,39 +101,78 @@ def effects_of(instruction: Instruction, program: Program, config: ChipConfig) -
         case Opcode.MATMUL:
             return _matmul(instruction, config)
         case Opcode.VECTOR:
-            return _vector(instruction, [Microword.decode(word) for word in program], config)
+            return _vector(instruction, _decoded(program), config)
     return Effects()
 
 
-def _words(*parts: NDArray[np.int64]) -> Words:
-    """Sorted and unique; they mostly lie close together, and marking them is faster than sorting."""
-    words = np.concatenate([np.asarray(p).reshape(-1) for p in parts])
-    first = words.min()
-    used = np.zeros(words.max() - first + 1, dtype=bool)
-    used[words - first] = True
-    return np.flatnonzero(used) + first
+@cache
+def _decoded(program: Program) -> tuple[Microword, ...]:
+    return tuple(Microword.decode(word) for word in program)
 
 
-def _span(first: NDArray[np.int64], length: int, unit: int) -> NDArray[np.int64]:
+def _union(*parts: Spans) -> Spans:
+    """In order, what overlaps or touches as one."""
+    if len(parts) > 1:
+        ordered = sorted(parts, key=lambda p: int(p[0, 0]))
+        spans = np.concatenate(ordered)
+        if all(a[-1, 1] < b[0, 0] for a, b in pairwise(ordered)):
+            return spans
+    else:
+        (spans,) = parts
+    if len(spans) <= 1:
+        return spans
+    first = spans[:, 0]
+    if (first[1:] < first[:-1]).any():
+        spans = spans[np.argsort(first, kind="stable")]
+    end = np.maximum.accumulate(spans[:, 1])
+    apart = np.flatnonzero(spans[1:, 0] > end[:-1])
+    starts, ends = np.append(0, apart + 1), np.append(apart, len(spans) - 1)
+    return np.stack([spans[starts, 0], end[ends]], axis=1)
+
+
+def _span(first: NDArray[np.int64], length: int, unit: int) -> Spans:
     """Words of `unit` bytes that `length` bytes from every address touch."""
-    count = (length + 2 * unit - 2) // unit
-    words = first.reshape(-1, 1) // unit + np.arange(count)
-    return words[words <= (first.reshape(-1, 1) + length - 1) // unit]
+    first = np.asarray(first, dtype=np.int64).reshape(-1)
+    return _union(np.stack([first // unit, (first + length - 1) // unit + 1], axis=1))
+
+
+def _lines(at: int, count: int, pitch: int, length: int, unit: int) -> Spans:
+    """Words that `length` bytes touch, `count` times, `pitch` bytes apart."""
+    if count == 1 or 0 <= pitch <= length:
+        return np.array([[at // unit, (at + (count - 1) * pitch + length - 1) // unit + 1]])
+    return _span(at + pitch * np.arange(count), length, unit)
+
+
+Places = range | NDArray[np.int64]
+
+
+def _grid(at: int, y: Places, row: int, x: Places, pixel: int, length: int, unit: int) -> Spans:
+    """Words that `length` bytes of pixels (y, x) touch, `row` and `pixel` bytes apart."""
+    if isinstance(y, range) and isinstance(x, range) and (pixel <= length or len(x) == 1):  # rows without gaps
+        line = (len(x) - 1) * pixel + length
+        return _lines(at + y.start * row + x.start * pixel, len(y), row, line, unit)
+    return _span(at + np.asarray(y)[:, None] * row + np.asarray(x) * pixel, length, unit)
+
+
+def _each(numbers: Iterable[int]) -> Spans:
+    """Words by their numbers."""
+    return _span(np.array(sorted(numbers)), 1, 1)
 
 
 def _copy(i: Instruction, config: ChipConfig) -> Effects:
-    rows = np.arange(i["rows"])
-    dram = _words(_span(i["dram"] + rows * i["dram_row"], i["row_bytes"], config.depth))
-    local = i["spad"] + rows * i["spad_row"]
+    rows, length = i["rows"], i["row_bytes"]
+    dram = _lines(i["dram"], rows, i["dram_row"], length, config.depth)
     if i.opcode is Opcode.STORE:
-        return Effects({Memory.SPAD: _words(_span(local, i["row_bytes"], config.depth))}, {Memory.DRAM: dram})
+        return Effects({Memory.SPAD: _lines(i["spad"], rows, i["spad_row"], length, config.depth)}, {Memory.DRAM: dram})
     unit = {Space.SPAD: config.depth, Space.PROG: MICROWORD_BYTES, Space.TABLE: TABLE_BYTES}
     memory = {Space.SPAD: Memory.SPAD, Space.PROG: Memory.PROG, Space.TABLE: Memory.TABLE}
     space = Space(i["space"])
-    return Effects({Memory.DRAM: dram}, {memory[space]: _words(_span(local, i["row_bytes"], unit[space]))})
+    return Effects({Memory.DRAM: dram}, {memory[space]: _lines(i["spad"], rows, i["spad_row"], length, unit[space])})
 
 
-def _inside(out: int, kernel: int, stride: int, pad: int, size: int) -> NDArray[np.int64]:
+def _inside(out: int, kernel: int, stride: int, pad: int, size: int) -> Places:
+    if stride <= kernel:  # no gaps
+        return range(max(-pad, 0), min((out - 1) * stride + kernel - pad, size))
     place = np.unique((np.arange(out)[:, None] * stride + np.arange(kernel) - pad).reshape(-1))
     return place[(place >= 0) & (place < size)]
 
@@ -128,16 +182,16 @@ def _matmul(i: Instruction, config: ChipConfig) -> Effects:
     fmt = ActFormat(i["act_format"])
     y = _inside(i["out_h"], i["kernel_h"], i["stride_y"], i["pad_top"], i["in_h"])
     x = _inside(i["out_w"], i["kernel_w"], i["stride_x"], i["pad_left"], i["in_w"])
-    pixel = i["act"] + (y[:, None] * i["act_row"] + x * i["act_pix"]).reshape(-1)
     narrow = fmt is ActFormat.TABLE4 or (i["depthwise"] and fmt is ActFormat.UINT4)
     step = depth // 2 if narrow else depth
-    act = _span(pixel, i["chunks"] * step, depth)
+    act = _grid(i["act"], y, i["act_row"], x, i["act_pix"], i["chunks"] * step, depth)
     if i["depthwise"]:
-        weights = _span(i["wgt"] + np.arange(i["chunks"]) * i["wgt_t"], cols * depth, depth)
+        weights = _lines(i["wgt"], i["chunks"], i["wgt_t"], cols * depth, depth)
     else:
         steps = i["kernel_h"] * i["kernel_w"] * i["chunks"]
         paired = i["weight_format"] == WeightFormat.INT4 and fmt is not ActFormat.UINT4
-        tiles = np.arange((steps + 1) // 2 if paired else steps)
+        count = (steps + 1) // 2 if paired else steps
+        tiles = np.arange(count)
         columns = np.arange(-(-i["n"] // cols))
         base = i["wgt"] + columns[:, None] * i["wgt_n"] + tiles * i["wgt_t"]
         if i["transpose"]:
@@ -145,14 +199,24 @@ def _matmul(i: Instruction, config: ChipConfig) -> Effects:
             cell = base[..., None] + rows * i["wgt_c"]
             last = (tiles == steps - 1)[:, None] & (rows >= i["last_elems"])
             weights = _span(cell[:, ~last], cols, depth)
+        elif i["wgt_c"] == depth:  # a tile without gaps, and those of a column tile maybe too
+            full, rest = divmod(i["n"], cols)
+            parts = []
+            for first, number, used in ((0, full, cols), (full, 1 if rest else 0, rest)):
+                at, tile = i["wgt"] + first * i["wgt_n"], used * depth
+                if number and i["wgt_t"] == tile:
+                    parts.append(_lines(at, number, i["wgt_n"], count * tile, depth))
+                elif number:
+                    parts.append(_span(base[first : first + number], tile, depth))
+            weights = _union(*parts)
         else:
             c = np.arange(cols)
             cell = base[..., None] + c * i["wgt_c"]
             exists = (columns[:, None, None] * cols + c < i["n"]) & (tiles[:, None] >= 0)
             weights = _span(cell[exists], depth, depth)
-    out = Effects({Memory.SPAD: _words(act, weights)})
+    out = Effects({Memory.SPAD: _union(act, weights)})
     if fmt is ActFormat.TABLE4:
-        out.reads[Memory.TABLE] = np.array([i["code_table"]])
+        out.reads[Memory.TABLE] = _each([i["code_table"]])
     return out
 
 
@@ -160,16 +224,17 @@ _BITS = {Format.INT8: 8, Format.UINT4: 4, Format.TABLE4: 4, Format.INT16: 16}
 _STORED = {Destination.INT8: 8, Destination.NIBBLE: 4, Destination.INT16: 16}
 
 
-def _vector(i: Instruction, program: list[Microword], config: ChipConfig) -> Effects:
+def _vector(i: Instruction, program: Sequence[Microword], config: ChipConfig) -> Effects:
     lanes = -(-i["n"] // config.cols) * config.cols
     tables: set[int] = set()
-    reads: list[NDArray[np.int64]] = []
-    writes: list[NDArray[np.int64]] = []
+    reads: list[Spans] = []
+    writes: list[Spans] = []
 
-    def stream(which: str, bits: int, elements: int) -> NDArray[np.int64]:
-        y, x = np.arange(i["h"]), np.arange(i["w"])
-        pixel = i[which] + (y[:, None] * i[f"{which}_row"] + x * i[f"{which}_pix"]).reshape(-1)
-        return _span(np.unique(pixel), -(-elements * bits // 8), config.depth)
+    y, x = range(i["h"]), range(i["w"])
+
+    def stream(which: str, bits: int, elements: int) -> Spans:
+        length = -(-elements * bits // 8)
+        return _grid(i[which], y, i[f"{which}_row"], x, i[f"{which}_pix"], length, config.depth)
 
     scalars_read: set[int] = set()
     scalars_written: set[int] = set()
@@ -198,15 +263,15 @@ def _vector(i: Instruction, program: list[Microword], config: ChipConfig) -> Eff
             reads.append(_span(np.array([i["param"]]), lanes * PARAM_BYTES, config.depth))
         if word["dst"] != Destination.NONE:
             writes.append(stream("d", _STORED[Destination(word["dst"])], i["n"]))
-    out = Effects({Memory.PROG: np.arange(i["prog"], i["prog"] + i["prog_len"])})
+    out = Effects({Memory.PROG: _span(np.array([i["prog"]]), i["prog_len"], 1)})
     if reads:
-        out.reads[Memory.SPAD] = _words(*reads)
+        out.reads[Memory.SPAD] = _union(*reads)
     if scalars_read:
-        out.reads[Memory.ROWS] = np.array(sorted(scalars_read))
+        out.reads[Memory.ROWS] = _each(scalars_read)
     if scalars_written:
-        out.writes[Memory.ROWS] = np.array(sorted(scalars_written))
+        out.writes[Memory.ROWS] = _each(scalars_written)
     if tables:
-        out.reads[Memory.TABLE] = np.array(sorted(tables))
+        out.reads[Memory.TABLE] = _each(tables)
     if writes:
-        out.writes[Memory.SPAD] = _words(*writes)
+        out.writes[Memory.SPAD] = _union(*writes)
     return out

@@ -10,19 +10,25 @@ from triptych.golden.quartdepth.compiler.clusters import ClusterPlan, Operand
 from triptych.golden.quartdepth.compiler.emitter import Emitter, View, buffer_view
 from triptych.golden.quartdepth.compiler.geometry import PieceKey, Rect, Tile
 from triptych.golden.quartdepth.compiler.microcode import Slots
-from triptych.golden.quartdepth.compiler.plan import Plan
+from triptych.golden.quartdepth.compiler.plan import FINE_PORTION, PORTION, Plan
 from triptych.golden.quartdepth.compiler.work import AtHand, Group
 
 
-def emit_network(plan: Plan, emitter: Emitter) -> None:
-    """All instructions but HALT."""
+def emit_network(plan: Plan, emitter: Emitter, most_instructions: int, coarse: int) -> bool:
+    """All instructions but HALT; False, and not all of them, if an engine has more than `most_instructions`. coarse: so
+    many times the cycles of the plan's portions, up to those of a long one, and beyond where that is not enough."""
+    most = PORTION * max(coarse // (PORTION // FINE_PORTION), 1)
     for cluster in plan.clusters:
         slots = _code_tables(plan, cluster, emitter)
         held: dict[Buffer, Rect] = {}
         for turn, tiles in enumerate(cluster.tiles):
+            if max(emitter.counts.values(), default=0) > most_instructions:
+                return False
             for number, tile in enumerate(tiles):
                 emitter.step = cluster.cluster.steps[number].index
-                _emit_tile(plan, cluster, emitter, number, tile, turn, slots, held)
+                cycles = min(cluster.portions[number] * coarse, most)
+                _emit_tile(plan, cluster, emitter, number, tile, turn, slots, held, cycles)
+    return max(emitter.counts.values(), default=0) <= most_instructions
 
 
 def _code_tables(plan: Plan, cluster: ClusterPlan, emitter: Emitter) -> Slots:
@@ -37,7 +43,7 @@ def _code_tables(plan: Plan, cluster: ClusterPlan, emitter: Emitter) -> Slots:
 
 def _emit_tile(
     plan: Plan, cluster: ClusterPlan, emitter: Emitter, number: int, tile: Tile, turn: int, slots: Slots,
-    held: dict[Buffer, Rect],
+    held: dict[Buffer, Rect], cycles: int,
 ) -> None:  # fmt: skip
     """One tile of one step. turn: the tile's place in the sequence, which decides between two buffers. held: what the
     cluster's buffers have been loaded with: keys and values serve many tiles of queries."""
@@ -63,7 +69,7 @@ def _emit_tile(
             block = blocks[(turn * len(groups) + g) % len(blocks)].address
             if len(groups) > 1 or turn == 0:
                 emitter.load_block(group.data, block)
-        at_hand = AtHand(views, group, block, slots, maps, scratch, cluster.portions[number])
+        at_hand = AtHand(views, group, block, slots, maps, scratch, cycles)
         step.work.emit(emitter, tile, at_hand)
     for key, piece in pieces.items():
         if key.role == "out" and plan.lives[piece.place.storage.name].in_memory:

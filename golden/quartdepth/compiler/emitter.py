@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
 
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, MICROWORD_BYTES, TABLE_BYTES, Engine, Opcode, Space
 from triptych.golden.quartdepth.compiler.geometry import Piece
 from triptych.golden.quartdepth.compiler.microcode import Program
 from triptych.golden.quartdepth.compiler.places import Storage
@@ -55,6 +56,7 @@ class Emitter:
     ops: list[Op] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
     step: int = 0
+    counts: Counter[Engine] = field(default_factory=Counter)  # of instructions
 
     def __post_init__(self, in_memory: Iterable[Storage]) -> None:
         self.programs = Store(self.config.prog_words, "microwords", self._load_program)
@@ -66,6 +68,7 @@ class Emitter:
         """Append an instruction of the current step."""
         values = {k: int(v) for k, v in fields.items() if v}
         self.ops.append(Op(Instruction(opcode, values), self.step, program))
+        self.counts[ENGINE_OF[opcode]] += 1
 
     def compute(self, program: Program, matmul: dict[str, int] | None, vector: dict[str, int]) -> None:
         """A VECTOR, with the MATMUL that feeds it right before it: a LOAD between the two could wait for the MATMUL

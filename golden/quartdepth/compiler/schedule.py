@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Opcode, Space
-from triptych.golden.quartdepth.compiler.effects import Memory, effects_of
+from triptych.golden.quartdepth.compiler.effects import Memory, Spans, effects_of, words_of
 from triptych.golden.quartdepth.compiler.emitter import Op
 from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
 from triptych.golden.quartdepth.compiler.places import CompileError
@@ -17,6 +17,7 @@ from triptych.golden.quartdepth.compiler.places import CompileError
 MAX_TOKENS = 0xFFFF
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
 STORE_SLACK = 50_000  # the same for microwords and code tables, so that elementwise layers can move ahead
+FEW = 16  # spans that are faster one by one
 WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
 
@@ -54,35 +55,43 @@ def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
     return out
 
 
-class _Ledger:
-    """For every word of a memory: the last instruction (counted by engine, from 1) that read and that wrote it."""
-
-    def __init__(self, words: int) -> None:
-        self.read = {engine: np.zeros(words, dtype=np.int32) for engine in Engine}
-        self.wrote = {engine: np.zeros(words, dtype=np.int32) for engine in Engine}
+Ledger = NDArray[np.int32]
+"""[engines that wrote, engines that read; words]: of every word the last instruction, counted from 1."""
 
 
-def _latest(table: NDArray[np.int32], words: NDArray[np.int64]) -> int:
-    return int(table[words].max()) if words.size else 0
+def _latest(table: Ledger, spans: Spans) -> list[int]:
+    """By row, of all words."""
+    if len(spans) == 1:
+        last = table[:, spans[0, 0] : spans[0, 1]].max(1)
+    elif len(spans) > FEW:
+        last = table[:, words_of(spans)].max(1)
+    else:
+        last = np.max([table[:, a:b].max(1) for a, b in spans.tolist()], axis=0)
+    return last.tolist()
+
+
+def _note(row: NDArray[np.int32], spans: Spans, count: int) -> None:
+    if len(spans) > FEW:
+        row[words_of(spans)] = count
+    else:
+        for first, last in spans.tolist():
+            row[first:last] = count
 
 
 def _set_waits(ordered: list[Scheduled], sizes: dict[Memory, int]) -> None:
-    ledgers = {memory: _Ledger(size) for memory, size in sizes.items()}
+    kinds = len(Engine)
+    ledgers = {memory: np.zeros((2 * kinds, size), dtype=np.int32) for memory, size in sizes.items()}
     count = dict.fromkeys(Engine, 0)
+    place = {engine: n for n, engine in enumerate(Engine)}
     # what an engine's instruction has seen retired, by engine and count: through its own waits, theirs, and its order
     seen: dict[Engine, list[dict[Engine, int]]] = {engine: [dict.fromkeys(Engine, 0)] for engine in Engine}
     for entry in ordered:
         engine = entry.engine
-        needs = dict.fromkeys(Engine, 0)
-        for memory, words in entry.effects.reads.items():
-            for other in Engine:
-                needs[other] = max(needs[other], _latest(ledgers[memory].wrote[other], words))
-        for memory, words in entry.effects.writes.items():
-            for other in Engine:
-                ledger = ledgers[memory]
-                needs[other] = max(
-                    needs[other], _latest(ledger.wrote[other], words), _latest(ledger.read[other], words)
-                )
+        latest = [_latest(ledgers[memory][:kinds], spans) for memory, spans in entry.effects.reads.items()]
+        for memory, spans in entry.effects.writes.items():
+            both = _latest(ledgers[memory], spans)
+            latest += [both[:kinds], both[kinds:]]
+        needs = {other: max((row[n] for row in latest), default=0) for other, n in place.items()}
         needs[engine] = 0  # an engine keeps its own order
         known = dict(seen[engine][-1])
         waits = {other: n for other, n in needs.items() if n > known[other]}
@@ -99,7 +108,7 @@ def _set_waits(ordered: list[Scheduled], sizes: dict[Memory, int]) -> None:
             raise CompileError(f"the program has more than {MAX_TOKENS} {engine.name} instructions")
         known[engine] = count[engine]
         seen[engine].append(known)
-        for memory, words in entry.effects.reads.items():
-            ledgers[memory].read[engine][words] = count[engine]
-        for memory, words in entry.effects.writes.items():
-            ledgers[memory].wrote[engine][words] = count[engine]
+        for memory, spans in entry.effects.reads.items():
+            _note(ledgers[memory][kinds + place[engine]], spans, count[engine])
+        for memory, spans in entry.effects.writes.items():
+            _note(ledgers[memory][place[engine]], spans, count[engine])
