@@ -52,6 +52,21 @@ def test_heads_in_parts(heads: int, dim: int, most: int, parts: int, monkeypatch
         assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
 
 
+def test_results_that_go_to_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The joined map does not stay in the scratchpad: each part leaves it from a buffer of its own."""
+    monkeypatch.setattr(attention, "MOST_BYTES", 9000)
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 12, 14)
+    network = quantize(capture(Attends(4, 16).eval(), x), [x], "w4a8")  # type: ignore[arg-type]
+    compiled = compile_network(network, chip_config("tiny"))
+    places = compiled.plan.layout.places
+    parts = [layer.name for layer in network.layers if isinstance(layer, attention.QAttention)]
+    assert len(parts) == 4
+    assert not compiled.plan.lives[places[parts[0]].storage.name].resident
+    codes = random_codes(network, 1)
+    assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
+
+
 def test_depth_anything_at_its_own_size_is_cut_by_head() -> None:
     """1,370 tokens of six heads of 64 take a megabyte and a half."""
     layer = attention.Attention("a", "q", "k", "v", heads=6, head_dim=64, scale=0.125, patch=(1, 1))

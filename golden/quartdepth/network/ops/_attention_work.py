@@ -157,7 +157,7 @@ class AttentionWork(Work):
         )
         slot = out.element_bytes(int(out.positions[start]))
         d = self._token(at_hand, "out", out, self._place(block)) + slot
-        vector = dict(n=layer.head_dim, d=d, d_pix=out.storage.cell)
+        vector = dict(n=layer.head_dim, d=d, d_pix=at_hand.views[PieceKey("out", 0)].cell)
         _compute(emitter, mix(layer, at_hand.maps, bank, at_hand.slots), block, matmul, vector)
 
     def _place(self, block: Block) -> int:
