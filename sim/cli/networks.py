@@ -168,7 +168,9 @@ def run(
         for r in results:
             verdict = f"bit-exact on {r.on}" if r.bit_exact else f"{r.mismatches} codes differ"
             more = f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}" if r.cycles and r.mxu_utilization else ""
-            print(f"{r.input}: {verdict}, {r.macs / 1e6:.1f} MMAC{more} -> {r.output}")
+            print(
+                f"{r.input}: {verdict}, {r.macs / 1e6:.1f} MMAC{more} -> {', '.join([r.output, *r.further.values()])}"
+            )
     if not all(r.bit_exact for r in results):
         raise TriptychError("the chip, the machine and the integers differ")
 

@@ -1,8 +1,9 @@
-"""A compiled file on RTL, golden machine and integers: one input in, one output out, every code compared."""
+"""A compiled file on RTL, golden machine and integers: one input in, every code of its outputs compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ from triptych.golden.photo import Fit, fit_photo
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
-from triptych.golden.quartdepth.compiler.run import run_on_machine
+from triptych.golden.quartdepth.compiler.run import outputs_on_machine
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape
 from triptych.golden.quartdepth.ptq import model_file
@@ -38,7 +39,7 @@ class On(StrEnum):
 @dataclass(frozen=True)
 class Ran:
     """bit_exact: RTL == machine == integers (of those that ran). mismatches: codes that differ. cycles: the RTL's.
-    output: what was written."""
+    output: what was written; further: the module's other outputs, by key or number."""
 
     input: str
     on: str
@@ -48,6 +49,7 @@ class Ran:
     macs: int
     mxu_utilization: float | None
     output: str
+    further: dict[str, str]
     values: NDArray[np.float64]
 
     def summary(self) -> dict[str, Any]:
@@ -89,34 +91,48 @@ def load(file: Path, config: ChipConfig) -> tuple[Network, Compiled]:
 
 
 def run_input(network: Network, compiled: Compiled, file: Path, on: On, fit: Fit, out: Path, progress: Progress) -> Ran:
-    """Runs one input and writes its output: a picture if it has one channel, and .npy. Raises TriptychError."""
+    """Runs one input and writes its outputs: pictures of those of one channel, and .npy. Raises TriptychError."""
     codes = read_input(network, file, fit)
     progress(f"{file.name}: integers", 0, 0)
-    wanted = network.run_integer(codes)
+    wanted = network.run_outputs(codes)
     wrong, cycles, used = 0, None, None
     if on is not On.INTEGERS:
         progress(f"{file.name}: machine", 0, 0)
-        wrong += int((run_on_machine(compiled, codes, noise=0) != wanted).sum())
+        wrong += _different(outputs_on_machine(compiled, codes, noise=0), wanted)
     if on is On.RTL:
         result, cycles = _on_rtl(compiled, codes, file, progress)
-        wrong += int((result != wanted).sum())
+        wrong += _different(result, wanted)
         used = round(sum(row.ideal_cycles for row in compiled.layers) / cycles, 4)
-    values = network.maps[network.output].qparams.decode(wanted)
-    stem = out / f"{file.stem}.{compiled.config.name}"
-    with replacing(stem.with_name(stem.name + ".npy")) as part, part.open("wb") as stream:
-        np.save(stream, values.astype(np.float32))
+    values = {name: network.maps[name].qparams.decode(codes) for name, codes in wanted.items()}
+    stem = f"{file.stem}.{compiled.config.name}"
+    first = _written(values[network.output], out / stem)
+    more = {
+        key: _written(values[name], out / f"{stem}.{number}-{re.sub('[^A-Za-z0-9]+', '_', key).strip('_')}")
+        for number, (key, name) in enumerate(network.further.items(), 1)
+    }
+    return Ran(str(file), on.value, wrong == 0, wrong, cycles, network.macs, used, first, more, values[network.output])
+
+
+def _different(found: Mapping[str, NDArray[np.int64]], wanted: Mapping[str, NDArray[np.int64]]) -> int:
+    return sum(int((found[name] != codes).sum()) for name, codes in wanted.items())
+
+
+def _written(values: NDArray[np.float64], stem: Path) -> str:
+    """The file of an output: .npy, and a picture, which is then named, if it is a map of one channel."""
     written = stem.with_name(stem.name + ".npy")
+    with replacing(written) as part, part.open("wb") as stream:
+        np.save(stream, values.astype(np.float32))
     if values.shape[2] == 1 and min(values.shape[:2]) > 1:
         from PIL import Image
 
         written = stem.with_name(stem.name + ".png")
         save_image(Image.fromarray(colour(values[:, :, 0], float(values.min()), float(values.max()))), written)
-    return Ran(str(file), on.value, wrong == 0, wrong, cycles, network.macs, used, str(written), values)
+    return str(written)
 
 
 def _on_rtl(
     compiled: Compiled, codes: NDArray[np.int64], file: Path, progress: Progress
-) -> tuple[NDArray[np.int64], int]:
+) -> tuple[dict[str, NDArray[np.int64]], int]:
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     done = run_program(
         compiled.config, image, compiled.prog_base, len(compiled.instructions),
@@ -124,4 +140,4 @@ def _on_rtl(
     )  # fmt: skip
     if done.trap is not Trap.NONE:
         raise TriptychError(f"{file}: the chip trapped: {done.trap.name} at instruction {done.trap_pc}")
-    return compiled.read_output(done.memory), done.cycles
+    return compiled.read_outputs(done.memory), done.cycles

@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[object, object, str]] = {
     "only views": (Fn(lambda x: x.flatten(2).unflatten(2, (6, 5))), IMAGE, "the module has no layer"),
     "a function": (torch.relu, IMAGE, "must be an nn.Module"),
     "no statistics": (nn.Sequential(conv(3, 8), nn.BatchNorm2d(8, track_running_stats=False)), IMAGE, "running statis"),
-    "no output": (Fn(lambda x: None), IMAGE, "must return one tensor"),  # type: ignore[arg-type,return-value]
+    "no output": (Fn(lambda x: None), IMAGE, "must return tensors, not something else"),  # type: ignore[arg-type,return-value]
     "a turned output": (Fn(lambda x: x.relu().transpose(1, 2)), IMAGE, "the output: .* no "),
 }  # fmt: skip
 

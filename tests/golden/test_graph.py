@@ -127,11 +127,11 @@ def softmax_twice(x: Tensor) -> Tensor:
 
 
 REFUSED = {
-    "unknown functions": (lambda x: x.cos(), "cos"),
+    "unknown functions": (lambda x: x.erfinv(), "erfinv"),
     "even padding": (nn.Conv2d(4, 4, 2, padding="same"), "pads one side more"),
     "circular pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), "circular"), "circular"),
     "constant pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), value=2.0), "pads with zeros"),
-    "a power of three": (lambda x: x**3, "power of two"),
+    "a power of a map": (lambda x: x**x, "pow"),
     "mean over rows": (lambda x: x.mean(2), "mean must be over"),
     "linear over width": (lambda x: LINEAR(x), "is not the channels of a pixel"),
     "conv of a flip": (lambda x: FLIPPED(x.transpose(1, 2)[:, :4]), "is no \\[1,C,H,W\\] map"),
@@ -144,7 +144,6 @@ REFUSED = {
     "batch norm without statistics": (nn.BatchNorm2d(4, track_running_stats=False), "without running statistics"),
     "softmax twice": (softmax_twice, "softmax must run"),
     "a product as weights": (lambda x: nn.functional.conv2d(x, x), "must be constants"),
-    "two outputs": (lambda x: (x.relu(), x.relu()), "one tensor"),
     "dilated transposed": (nn.ConvTranspose2d(4, 4, 3, 2, 1, dilation=2), "no dilation"),
     "extra rows": (nn.ConvTranspose2d(4, 4, 3, 2, 0, output_padding=1), "must not exceed"),
     "small transposed kernel": (nn.ConvTranspose2d(4, 4, 1, 2), "smaller than its stride"),

@@ -74,7 +74,7 @@ def make_clusters(steps: list[Step], layout: Layout, alone: frozenset[str]) -> l
 def _followers(first: Step, rest: list[Step], layout: Layout) -> int:
     """How many of the next steps run with a layer that leads: all its readers, if they can and stand right behind."""
     name = first.layer.name
-    if not first.layer.leads or layout.network.output == name:
+    if not first.layer.leads or name in layout.network.outputs:
         return 0
     readers = layout.network.readers(name)
     if [step.layer for step in rest[: len(readers)]] != readers:

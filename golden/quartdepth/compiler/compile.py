@@ -98,7 +98,7 @@ class Compiled:
     prog_base: int
     memory_size: int
     input: Surface
-    output: Surface
+    outputs: dict[str, Surface]
     windows: InputWindows | None
     layers: list[LayerRow]
     layer_of: list[int]
@@ -127,14 +127,20 @@ class Compiled:
         return bytes(memory)
 
     def read_output(self, memory: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Output codes [h, w, c] from the memory after the run."""
-        size = self.output.place.storage.size
-        return self.output.unpack(memory[self.output.address : self.output.address + size])
+        """Codes [h, w, c] of the first output from the memory after the run."""
+        return self.read_outputs(memory)[self.network.output]
+
+    def read_outputs(self, memory: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:
+        """Codes [h, w, c] of all outputs, by their maps, from the memory after the run."""
+        return {
+            name: surface.unpack(memory[surface.address : surface.address + surface.place.storage.size])
+            for name, surface in self.outputs.items()
+        }
 
 
 def compile_network(network: Network, config: ChipConfig) -> Compiled:
     """Compile for a chip. Raises CompileError in one line when a layer cannot run there."""
-    if network.input == network.output or not network.layers:
+    if network.input in network.outputs or not network.layers:
         raise CompileError("the network has no layer")
     plan = make_plan(network, config)
     emitter = _emitted(plan, config)
@@ -163,7 +169,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         prog_base,
         round_up(image.size, 4096),
         Surface(emitter.memory[network.input], places[network.input]),
-        Surface(emitter.memory[network.output], places[network.output]),
+        {name: Surface(emitter.memory[name], places[name]) for name in network.outputs},
         plan.layout.windows,
         _layer_table(plan, scheduled, network, config),
         [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],

@@ -33,7 +33,7 @@ def with_input_windows(
     first = readers[0] if len(readers) == 1 else None
     plain = None if first is None else first.plain
     fmap = network.maps[network.input]
-    if first is None or plain is None or fmap.qparams.format is not Format.INT8 or network.input == network.output:
+    if first is None or plain is None or fmap.qparams.format is not Format.INT8 or network.input in network.outputs:
         return network, layers, None
     out, channels, kernel_h, kernel_w = plain.weight.shape
     shape, size = fmap.shape, network.maps[first.name].shape
@@ -70,7 +70,7 @@ def find_fold(network: Network, layers: list[Lowerable], config: ChipConfig, den
     plain, maker = last.plain, made.get(last.sources[0])
     if plain is None or len(last.sources) > 1 or network.readers(network.output) or maker is None or not maker.packs:
         return None
-    if len(network.readers(maker.name)) > 1:
+    if len(network.readers(maker.name)) > 1 or maker.name in network.outputs:
         return None
     return best_fold(last.name, maker.name, plain, network.maps, config, dense)
 

@@ -180,7 +180,7 @@ class _Planner:
                     self.lives[places[source].storage.name].readers.append(cluster.index)
             if cluster.inner is not None:
                 self.lives[cluster.inner].inner = True
-        for name in (layout.network.input, layout.network.output, *layout.network.constants):
+        for name in (layout.network.input, *layout.network.outputs, *layout.network.constants):
             self.lives[places[name].storage.name].outside = True
         for life in self.lives.values():
             if not life.outside and not life.inner:

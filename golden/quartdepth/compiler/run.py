@@ -21,8 +21,16 @@ class RunError(RuntimeError):
 def run_on_machine(
     compiled: Compiled, codes: Ints, on_retire: Callable[[Retired], None] | None = None, noise: int | None = None
 ) -> Ints:
-    """Output codes [h, w, c] for input codes [h, w, c]. noise: seed of random bytes in scratchpad, row scalars and
-    memory wherever the program itself has to write before it reads: without it they are zero at first.
+    """Codes [h, w, c] of the first output for input codes [h, w, c]; otherwise as `outputs_on_machine`."""
+    return outputs_on_machine(compiled, codes, on_retire, noise)[compiled.network.output]
+
+
+def outputs_on_machine(
+    compiled: Compiled, codes: Ints, on_retire: Callable[[Retired], None] | None = None, noise: int | None = None
+) -> dict[str, Ints]:
+    """Codes [h, w, c] of all outputs, by their maps, for input codes [h, w, c]. noise: seed of random bytes in
+    scratchpad, row scalars and memory wherever the program itself has to write before it reads: without it they are
+    zero at first.
 
     Raises ValueError for codes that the input does not have, RunError when the program does not reach HALT.
     """
@@ -39,4 +47,4 @@ def run_on_machine(
     result = machine.run(program, memory, on_retire)
     if result.trap is not Trap.NONE:
         raise RunError(f"trap {result.trap.name} at instruction {result.pc}: {result.detail}")
-    return compiled.read_output(memory.data)
+    return compiled.read_outputs(memory.data)

@@ -129,22 +129,30 @@ class Capture:
                     self.values[node.name] = _UNKNOWN
         if refused:
             raise GraphError("; ".join(map(str, refused)), refused)
-        results = user_outputs(self.exported)
-        if len(results) != 1 or results[0] not in self.values:
-            what = len(results) if len(results) != 1 else "something else"
-            raise GraphError(f"the module must return one tensor, not {what}")
-        try:
-            output = self.view(self.values[str(results[0])])
-            whole = self._whole(self.shapes[output.fmap])
-            if not torch.equal(output.index.flatten(), whole.flatten()):
-                output = View(self.whole_map(output), output.index)
-                whole = self._whole(self.shapes[output.fmap])
-        except GraphError as error:
-            raise GraphError(f"the output: {error}") from None
+        results = {key: name for key, name in user_outputs(self.exported).items() if name}
+        if not results:
+            raise GraphError("the module must return tensors, not something else")
+        shown: dict[str, View] = {}
+        for key, name in results.items():
+            try:
+                view = self.view(self.values[name])
+                if not torch.equal(view.index.flatten(), self.whole(view.fmap).flatten()):
+                    view = View(self.whole_map(view), view.index)
+            except GraphError as error:
+                raise GraphError(f"the output{'' if len(results) == 1 else f' {key!r}'}: {error}") from None
+            shown[key] = view
         if not self.layers:
             raise GraphError("the module has no layer: its output is its input")
-        shape = None if output.index.shape == whole.shape else tuple(output.index.shape)
-        return fuse(FloatGraph(self.input, output.fmap, self.shapes, self.layers, self.constants, output_shape=shape))
+        first, *others = shown
+        further = {key: shown[key].fmap for key in others}
+        returned = tuple(
+            None if view.index.shape == self.whole(view.fmap).shape else tuple(view.index.shape)
+            for view in shown.values()
+        )
+        output = shown[first].fmap
+        return fuse(
+            FloatGraph(self.input, output, self.shapes, self.layers, self.constants, further=further, returned=returned)
+        )
 
     def _call(self, node: Node) -> Any:
         target: Any = node.target

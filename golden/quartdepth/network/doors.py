@@ -48,7 +48,7 @@ class InputSpec:
 
 
 class Fed(nn.Module):
-    """A network behind photos in 0..1, [1,3,h,w]; of several outputs one by its name or number."""
+    """A network behind photos in 0..1, [1,3,h,w]; of several outputs all, or one by its name or number."""
 
     mean: Tensor
     std: Tensor
@@ -72,16 +72,16 @@ class Fed(nn.Module):
 
 
 def chosen(results: Any, output: str | None) -> Any:
-    """One of a network's outputs. Raises GraphError naming them."""
+    """A network's outputs, or one of them. Raises GraphError naming them."""
     if isinstance(results, Tensor):
         return results
     named = dict(results.items()) if hasattr(results, "items") else {str(n): r for n, r in enumerate(results)}
     tensors = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
-    if output is None and len(tensors) == 1:
-        return next(iter(tensors.values()))
+    if output is None and tensors:
+        return tensors if len(tensors) > 1 else next(iter(tensors.values()))
     if output is None or output not in tensors:
-        what = "name one" if output is None else f"there is no '{output}'"
-        raise GraphError(f"the network returns {', '.join(tensors) or 'no tensor'}: {what}")
+        what = "" if output is None else f": there is no '{output}'"
+        raise GraphError(f"the network returns {', '.join(tensors) or 'no tensor'}{what}")
     return tensors[output]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from triptych.golden.quartdepth.network.float_graph import GraphError
 
@@ -76,10 +78,15 @@ def _mutates(node: Node) -> bool:
     return schema is not None and schema.is_mutable
 
 
-def user_outputs(program: ExportedProgram) -> list[str | None]:
-    """Nodes of what the module returns; None for what is no tensor."""
+def user_outputs(program: ExportedProgram) -> dict[str, str | None]:
+    """Nodes of what the module returns by their keys, "depth", or "0" where they have none; "" or None for what is
+    no tensor."""
     kept = [s.arg for s in program.graph_signature.output_specs if s.kind is OutputKind.USER_OUTPUT]
-    return [getattr(arg, "name", None) for arg in kept]
+    names = [getattr(arg, "name", None) for arg in kept]
+    result = pytree.tree_unflatten(range(len(names)), program.call_spec.out_spec)
+    if isinstance(result, Mapping) and len(result) == len(names):
+        return {str(key): names[place] for key, place in result.items()}
+    return {str(place): name for place, name in enumerate(names)}
 
 
 def where(node: Node) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,8 +26,9 @@ class GraphError(ValueError):
 @dataclass(frozen=True, eq=False)
 class FloatGraph:
     """Layers in running order. `shapes` holds every map, the input's and the constants' too; constants are maps
-    [1,C,H,W] that no layer makes. patches: what the input map is made of, if not the photo itself. output_shape: of the
-    tensor that the module returns, whose elements are the output map's in order; None: [1,C,H,W]."""
+    [1,C,H,W] that no layer makes. patches: what the input map is made of, if not the photo itself. output: the first
+    map that the module returns; further: the others by their keys or numbers. returned: of each output the shape
+    of the module's tensor, whose elements are the map's in order; None, or nothing: [1,C,H,W]."""
 
     input: str
     output: str
@@ -35,7 +36,18 @@ class FloatGraph:
     layers: list[FloatLayer]
     constants: dict[str, Tensor] = field(default_factory=dict)
     patches: Patches | None = None
-    output_shape: tuple[int, ...] | None = None
+    further: dict[str, str] = field(default_factory=dict)
+    returned: tuple[tuple[int, ...] | None, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All maps that the module returns."""
+        return (self.output, *self.further.values())
+
+    def with_outputs(self, renamed: Mapping[str, str]) -> FloatGraph:
+        """Other maps stand for the outputs of these names."""
+        further = {key: renamed.get(name, name) for key, name in self.further.items()}
+        return replace(self, output=renamed.get(self.output, self.output), further=further)
 
     @property
     def device(self) -> torch.device:
@@ -58,16 +70,18 @@ class FloatGraph:
         return replace(self, layers=[moved(layer) for layer in self.layers], constants=constants)
 
     def readers(self) -> dict[str, int]:
-        """How often each map is read; the output once more."""
+        """How often each map is read; outputs once more."""
         count = dict.fromkeys(self.shapes, 0)
         for layer in self.layers:
             for source in layer.sources:
                 count[source] += 1
-        count[self.output] += 1
+        for name in self.outputs:
+            count[name] += 1
         return count
 
     def run(self, image: Tensor, observe: Observe = lambda name, tensor: None) -> Tensor:
-        """The output map [1,C,H,W] for an input of [1,C,H,W] float32; `observe` is shown every map and inner tensor."""
+        """The first output map [1,C,H,W] for an input of [1,C,H,W] float32; `observe` is shown every map and inner
+        tensor."""
         maps = {self.input: image, **self.constants}
         for name, made in maps.items():
             observe(name, made)

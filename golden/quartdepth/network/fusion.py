@@ -56,5 +56,4 @@ def merge(graph: FloatGraph, movable: Callable[[FloatLayer], bool] = lambda laye
             continue
         made[layer.name] = layer
         order.append(layer.name)
-    output = renamed.get(graph.output, graph.output)
-    return replace(graph, layers=[made[name] for name in order], output=output)
+    return replace(graph.with_outputs(renamed), layers=[made[name] for name in order])

@@ -5,7 +5,7 @@ All arithmetic of a layer is integer, given to the bit where its operation stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,8 @@ from triptych.golden.quartdepth.network.shapes import Patches
 @dataclass(frozen=True, eq=False)
 class Network:
     """Integer layers in running order; `maps` holds every feature map, the input's and the output's too. constants:
-    codes [h, w, c] of maps that no layer makes. patches: what the input map is made of, if not the photo itself."""
+    codes [h, w, c] of maps that no layer makes. patches: what the input map is made of, if not the photo itself.
+    output: the first map that the module returns; further: the others by their keys or numbers."""
 
     input: str
     output: str
@@ -27,6 +28,7 @@ class Network:
     layers: Sequence[QLayer] = field(default_factory=list)
     constants: dict[str, Ints] = field(default_factory=dict)
     patches: Patches | None = None
+    further: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         made = {self.input, *self.constants}
@@ -37,8 +39,9 @@ class Network:
             if layer.name in made or layer.name not in self.maps:
                 raise ValueError(f"layer '{layer.name}' makes a map twice, or one of unknown shape")
             made.add(layer.name)
-        if self.output not in made:
-            raise ValueError(f"no layer makes the output '{self.output}'")
+        for output in self.outputs:
+            if output not in made:
+                raise ValueError(f"no layer makes the output '{output}'")
         for name, codes in self.constants.items():
             self.check_codes(name, codes)
 
@@ -55,6 +58,11 @@ class Network:
             raise ValueError(f"the codes of {what} must be in {lo}..{hi}, not {codes.min()}..{codes.max()}")
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """All maps that the module returns."""
+        return (self.output, *self.further.values())
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of all layers."""
         return sum(layer.macs(self.maps) for layer in self.layers)
@@ -64,7 +72,8 @@ class Network:
         return [layer for layer in self.layers if name in layer.sources]
 
     def run_integer(self, codes: Ints, observe: Callable[[str, Ints], None] | None = None) -> Ints:
-        """Output codes [h, w, c], int64, for input codes [h, w, c]; `observe(name, codes)` is shown every map made.
+        """Codes [h, w, c], int64, of the first output for input codes [h, w, c]; `observe(name, codes)` is
+        shown every map made.
 
         Layer by layer in exact integers, without the chip: the third witness beside machine and RTL. Raises ValueError
         when the input's shape or range is wrong.
@@ -76,6 +85,12 @@ class Network:
             if observe is not None:
                 observe(layer.name, made.held[layer.name])
         return made.held[self.output]
+
+    def run_outputs(self, codes: Ints) -> dict[str, Ints]:
+        """Codes [h, w, c] of all outputs by their maps. Raises ValueError as `run_integer`."""
+        seen: dict[str, Ints] = {self.input: codes.astype(np.int64)}
+        self.run_integer(codes, seen.__setitem__)
+        return {name: seen[name] for name in self.outputs}
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Quantizer:
         constants = {}
         for name, value in graph.constants.items():
             constants[name] = self.qparams(name).encode(value[0].permute(1, 2, 0).double().numpy())
-        return Network(graph.input, graph.output, self.maps, layers, constants, graph.patches)
+        return Network(graph.input, graph.output, self.maps, layers, constants, graph.patches, graph.further)
 
     @property
     def weight_top(self) -> int:
@@ -138,7 +138,7 @@ class Quantizer:
     def _copied(self, name: str) -> list[str]:
         """The map, and those that are made of its values, but for the output."""
         copying = [layer for layer in self._readers(name) if name in layer.copies and not layer.joins]
-        copies = dict.fromkeys(layer.name for layer in copying if layer.name != self.graph.output)
+        copies = dict.fromkeys(layer.name for layer in copying if layer.name not in self.graph.outputs)
         return [name, *(further for copy in copies for further in self._copied(copy))]
 
     def _choose(self, name: str) -> QParams:
@@ -146,7 +146,7 @@ class Quantizer:
         low, high = (0.0, 1.0) if name == graph.input else self.ranges[name]
         if name in self.given:
             return self.given[name]
-        if name == graph.output:
+        if name in graph.outputs:
             return QParams(Format.INT16, max(-low, high, 1e-9) * HEADROOM / 32767)
         readers = [(reader, source) for source in self._copied(name) for reader in self._readers(source)]
         needs = {layer.need(source) for layer, source in readers}
@@ -161,8 +161,8 @@ class Quantizer:
         """What only a layer that copies it reads is made in the code of the copy, the rest is converted."""
         for layer in self.graph.layers[::-1]:
             for part in set(layer.copies):
-                free = len(self._readers(part)) == 1 and part not in (self.graph.input, self.graph.output)
-                if free and (layer.joins or layer.name != self.graph.output):
+                free = len(self._readers(part)) == 1 and part not in (self.graph.input, *self.graph.outputs)
+                if free and (layer.joins or layer.name not in self.graph.outputs):
                     self.maps[part] = FeatureMap(self.graph.shapes[part], self.qparams(layer.name))
 
     def qparams(self, name: str) -> QParams:

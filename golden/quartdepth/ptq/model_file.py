@@ -32,7 +32,7 @@ from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Resi
 from triptych.golden.quartdepth.network.shapes import Patches, Regrid, Shape
 
 MAGIC = b"TRIPTYCH"
-VERSION = 4
+VERSION = 5
 _HEAD = struct.Struct("<8sII")
 _RECORDS: dict[str, type[Any]] = {c.__name__: c for c in (Scale, Residual, Shape, Regrid, Patches)}
 
@@ -91,6 +91,7 @@ def to_bytes(model: ModelFile) -> bytes:
     header = {
         "input": network.input,
         "output": network.output,
+        "further": dict(network.further),
         "metres_per_unit": model.metres_per_unit,
         "about": model.about,
         "maps": {n: {"shape": writer.value(p.shape), **writer.qparams(p.qparams)} for n, p in network.maps.items()},
@@ -175,5 +176,6 @@ def _read(header: dict[str, Any], data: bytes) -> ModelFile:
         kind = registry.quantised_layers()[entry["layer"]]
         layers.append(kind(**{k: value(v) for k, v in entry.items() if k != "layer"}))
     constants = {n: value(c).astype(np.int64) for n, c in header["constants"].items()}
-    network = Network(header["input"], header["output"], maps, layers, constants, value(header["patches"]))
+    further = {str(key): str(name) for key, name in header["further"].items()}
+    network = Network(header["input"], header["output"], maps, layers, constants, value(header["patches"]), further)
     return ModelFile(network, header["metres_per_unit"], header["about"])

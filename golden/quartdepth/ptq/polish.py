@@ -103,7 +103,7 @@ def groups(graph: FloatGraph) -> list[list[str]]:
             name = parent[name]
         return name
 
-    pinned = {graph.input, graph.output, *graph.constants}
+    pinned = {graph.input, *graph.outputs, *graph.constants}
     for layer in graph.layers:
         for source in layer.shares_gain:
             parent[find(source)] = find(layer.name)

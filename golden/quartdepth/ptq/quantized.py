@@ -76,13 +76,13 @@ class Simulated(nn.Module):
         self.graph, self.network = graph, network
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B,C,H,W] float32 in 0..1 to the module's result for each of them, joined along the first axis."""
+        """[B,C,H,W] float32 in 0..1 to the module's first result for each of them, joined along the first axis."""
         qparams = self.network.maps[self.network.output].qparams
         results = []
         for image in images.split(1):
             out = qparams.decode(self.network.run_integer(_codes(self.graph, self.network, image)))
             value = torch.from_numpy(out).float().permute(2, 0, 1)[None]
-            shape = self.graph.output_shape
+            shape = self.graph.returned[0] if self.graph.returned else None
             results.append(value if shape is None else value.permute(0, 2, 3, 1).reshape(shape))
         return torch.cat(results).to(images.device)
 

@@ -220,7 +220,7 @@ def last_inputs(graph: FloatGraph) -> set[str]:
     like lead to it."""
     made = {layer.name: layer for layer in graph.layers}
     found: set[str] = set()
-    waiting = [graph.output]
+    waiting = list(graph.outputs)
     while waiting:
         layer = made.get(waiting.pop())
         if layer is not None and layer.products:

@@ -88,7 +88,7 @@ def simulate(
         maps[layer.name] = y
         for source in layer.sources:
             left[source] -= 1
-            if not left[source] and source != graph.output:
+            if not left[source] and source not in graph.outputs:
                 maps.pop(source, None)
     return maps[graph.output]
 

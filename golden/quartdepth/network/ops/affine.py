@@ -163,7 +163,7 @@ def fold(graph: FloatGraph) -> FloatGraph:
     for affine in [layer for layer in graph.layers if isinstance(layer, Affine)][::-1]:
         readers = [layer for layer in graph.layers if affine.name in layer.sources]
         taken = {layer.name: layer.with_input_affine(affine.gain, affine.offset) for layer in readers}
-        alone = all(layer.sources == (affine.name,) for layer in readers) and graph.output != affine.name
+        alone = all(layer.sources == (affine.name,) for layer in readers) and affine.name not in graph.outputs
         if readers and alone and all(taken.values()):
             moved = {n: x.rename(lambda _, s=affine.source: s) for n, x in taken.items() if x is not None}  # type: ignore[misc]
             layers = [moved.get(layer.name, layer) for layer in graph.layers if layer is not affine]

@@ -183,7 +183,7 @@ def fold_gain(graph: FloatGraph) -> FloatGraph:
 
 def _behind_others(graph: FloatGraph) -> FloatGraph:
     """What anything but linear layers reads is the result of a depthwise convolution of one tap, gamma and beta."""
-    others = {graph.output}
+    others = set(graph.outputs)
     for layer in graph.layers:
         linear = isinstance(layer, Conv2d) and layer.pointwise and layer.regrid is None
         others |= {s for s in layer.sources if not linear or layer.residual == s}  # type: ignore[attr-defined]

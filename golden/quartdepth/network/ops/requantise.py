@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,50 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
-from triptych.golden.quartdepth.network.layer import QMaps, Quantising, apply, finish, read
-from triptych.golden.quartdepth.network.operation import Example, Operation
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.layer import (
+    FloatLayer,
+    Maps,
+    Observe,
+    QLayer,
+    QMaps,
+    Quantising,
+    apply,
+    finish,
+    read,
+)
+from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
+
+
+@dataclass(frozen=True, eq=False)
+class Copy(FloatLayer):
+    """The same values: an output of the module that its other layers read too."""
+
+    source: str
+
+    def run(self, maps: Maps, observe: Observe) -> Tensor:
+        return maps[self.source]
+
+    @property
+    def shares_gain(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    def quantise(self, q: Quantising) -> list[QLayer]:
+        return [requantised(self.name, self.source, q)]
+
+
+def outputs_apart(graph: FloatGraph) -> FloatGraph:
+    """Each output is a map of its own that nothing else reads: it has 16 bits, which no layer can read."""
+    names = graph.outputs
+    taken = {graph.input, *graph.constants, *(s for layer in graph.layers for s in layer.sources)}
+    taken |= {name for name in names if names.count(name) > 1}
+    copies = {n: Copy(f"{name}.output{n}", name) for n, name in enumerate(names) if name in taken}
+    made = [copies[n].name if n in copies else name for n, name in enumerate(names)]
+    shapes = {**graph.shapes, **{copy.name: graph.shapes[copy.source] for copy in copies.values()}}
+    further = dict(zip(graph.further, made[1:], strict=True))
+    layers = [*graph.layers, *copies.values()]
+    return replace(graph, output=made[0], further=further, layers=layers, shapes=shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +133,14 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Requantisation",
-    forms="made by the quantiser: a part of a concatenation that others read too, a ReLU of its own",
+    forms="made by the quantiser: a part of a concatenation or an output of the module that others read too, a ReLU "
+    "of its own",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="a VECTOR of one microword",
     limits="both maps lie in their cells alike: neither reads a concatenation with gaps",
     cost="ceil(channels / C) cycles of the VPU a pixel",
     example=example,
+    floats=(Copy,),
     integers=(Requantise,),
+    rewrites=((Stage.AFFINE, outputs_apart),),
 )

@@ -167,9 +167,8 @@ def linear_first(graph: FloatGraph) -> FloatGraph:
         shapes = dict(graph.shapes)
         shapes[conv.name] = conv.output_shape(shapes[conv.source])
         shapes[resize.name] = resize.output_shape(shapes[conv.name])
-        output = resize.name if graph.output == conv.name else graph.output
         layers = [x for x in graph.layers[:at] if x is not before] + [conv, resize, *rest]
-        graph = replace(graph, layers=layers, shapes=shapes, output=output)
+        graph = replace(graph.with_outputs({conv.name: resize.name}), layers=layers, shapes=shapes)
 
 
 class _Resized(nn.Module):
