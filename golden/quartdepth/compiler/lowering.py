@@ -44,6 +44,7 @@ class Lowerable(QLayer, ABC):
     leads: ClassVar[bool] = False  # it runs tile by tile with the layers that read it, if all of them `follow`
     packs: ClassVar[bool] = False  # pixels of its map may share a word
     alike: ClassVar[bool] = False  # all its maps lie in their cells in one way
+    dense: ClassVar[bool] = False  # nothing lies between the channels of what it reads
 
     @abstractmethod
     def work(self, layout: Layout, config: ChipConfig) -> Work | None:

@@ -65,8 +65,8 @@ class Copy(Lowerable):
 def with_copies(
     network: Network, layers: list[Lowerable], places: dict[str, Place], fold: Fold | None
 ) -> tuple[Network, list[Lowerable], dict[str, Wish]]:
-    """The network whose elementwise operands lie as their results do, and the wishes of the copies for that; without
-    copies where they lie so already. Raises CompileError where a fold costs a copy: it is not worth that."""
+    """The network whose elementwise operands lie as their results do, or without gaps, and the wishes of the copies for
+    that; without copies where they lie so already. Raises CompileError where a fold costs a copy: it is not worth that."""
     out: list[Lowerable] = []
     wishes: dict[str, Wish] = {}
     maps = dict(network.maps)
@@ -75,11 +75,14 @@ def with_copies(
         for source in dict.fromkeys(layer.sources):
             place = places[source]
             plain = own.patch == place.patch == (1, 1) and not (place.clear or own.clear)
-            if source in layer.aligned and plain and not np.array_equal(place.positions, own.positions):
+            gaps = layer.dense and place.elements != len(place.positions)
+            apart = source in layer.aligned and not np.array_equal(place.positions, own.positions)
+            if plain and (gaps or apart):
                 if fold is not None and layer.name in (fold.layer, fold.source):
                     raise CompileError(f"'{layer.name}' folds, and '{source}' lies in other channels of its cells")
                 copy = Copy(f"{source}@{layer.name}", source, maps[source].shape.channels)
-                maps[copy.name], wishes[copy.name] = maps[source], Wish(own.positions)
+                maps[copy.name] = maps[source]
+                wishes[copy.name] = Wish(np.arange(copy.channels) if layer.dense else own.positions)
                 out.append(copy)
                 layer = _reading(layer, source, copy.name)
         out.append(layer)

@@ -178,7 +178,9 @@ class Quantizer:
         qparams = self.qparams(name)
         lo, hi = qparams.clamp
         lo = max(lo, qparams.zero) if relu else lo
-        return lo, hi if ceiling is None else max(lo, min(hi, qparams.zero + round(ceiling / qparams.step)))
+        if ceiling is None or ceiling / qparams.step >= hi - qparams.zero:
+            return lo, hi
+        return lo, max(lo, qparams.zero + round(ceiling / qparams.step))
 
     def unit(self, name: str, *operands: str) -> tuple[float, int]:
         """Unit of a sum of maps that makes map `name`, and bits that it is finer than what its code is made from:

@@ -272,6 +272,7 @@ def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) ->
     parts: list[str] = []
     ids: list[Tensor] = []  # part and index as one number
     shape = next(v.index.shape for v in values if isinstance(v, View))
+    values = [v for v in values if isinstance(v, View) or v.numel()]  # no register tokens
     values = [_complete(c, f"{name}.channels{n}", v) if isinstance(v, View) else v for n, v in enumerate(values)]
     channels = next(c.shapes[v.fmap].channels for v in values if isinstance(v, View))
     values = [v for v in values if (v if isinstance(v, Tensor) else v.index).numel()]

@@ -98,6 +98,7 @@ class QLayerNorm(Lowerable):
     """
 
     leads = True
+    dense = True
 
     source: str
     mean: Scale

@@ -76,6 +76,8 @@ class QNormalise(Lowerable):
     """`{e, m} = rsqrt(sum A^2)` by pixel, of a source with zero point 0; `Y = sat32(rs(A * m, e - 14))`;
     `V = clamp(rs(sat16(Y) * out.multiplier, out.shift) + zero, lo, hi)`, then the output's encoder."""
 
+    dense = True
+
     source: str
     out: Scale
     lo: int

@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
@@ -161,8 +162,13 @@ def capture(c: Capture, node: Node) -> View:
 def over_axis(c: Capture, name: str, view: View, axis: int) -> View:
     """The softmax of a view. Raises Declined."""
     if not _within(_rows(c, view, axis)[0]):
-        made = c.whole_map(view)
-        view = View(made, c.whole(made))
+        try:
+            made = c.whole_map(view)
+            view = View(made, c.whole(made))
+        except GraphError:
+            return _over_tokens(c, name, view, axis)
+        if not _within(_rows(c, view, axis)[0]):
+            return _over_tokens(c, name, view, axis)
     pixels, channels = _rows(c, view, axis)
     count = c.shapes[view.fmap].channels
     if not _within(pixels):
@@ -172,6 +178,16 @@ def over_axis(c: Capture, name: str, view: View, axis: int) -> View:
     if channels.shape[1] != 2:
         raise Declined(WHAT)
     return _between_two(c, name, view, channels)
+
+
+def _over_tokens(c: Capture, name: str, view: View, axis: int) -> View:
+    """Over something else than channels: those of a map that has it as channels."""
+    try:
+        tokens, pixels = c.tokens(View(view.fmap, view.index.movedim(axis, -1)))
+    except GraphError:
+        raise Declined(WHAT) from None
+    made = c.add_tokens(Softmax(name, tokens.fmap), tokens, pixels)
+    return View(made.fmap, made.index.movedim(-1, axis))
 
 
 def _rows(c: Capture, view: View, axis: int) -> tuple[Tensor, Tensor]:
