@@ -66,7 +66,8 @@ def with_copies(
     network: Network, layers: list[Lowerable], places: dict[str, Place], fold: Fold | None
 ) -> tuple[Network, list[Lowerable], dict[str, Wish]]:
     """The network whose elementwise operands lie as their results do, or without gaps, and the wishes of the copies for
-    that; without copies where they lie so already. Raises CompileError where a fold costs a copy: it is not worth that."""
+    that; without copies where they lie so already. Raises CompileError where a fold costs a copy: it is not worth
+    that."""
     out: list[Lowerable] = []
     wishes: dict[str, Wish] = {}
     maps = dict(network.maps)

@@ -19,7 +19,7 @@ from triptych.golden.quartdepth.network.ops._sequences import patch_of
 from triptych.golden.quartdepth.network.ops.add import Add
 from triptych.golden.quartdepth.network.ops.affine import Affine
 from triptych.golden.quartdepth.network.ops.gather import gathered
-from triptych.golden.quartdepth.network.ops.matmul import multiplied
+from triptych.golden.quartdepth.network.ops.matmul import MOST_MATRICES, multiplied, side_by_side
 from triptych.golden.quartdepth.network.ops.softmax import over_axis
 
 NO_SCORES = "an operand is no activation"
@@ -44,9 +44,14 @@ class Scores:
     name: str = ""
 
     def made(self, c: Capture) -> View:
-        """Of one instance: the queries' pixels, with keys as channels, or the other way round."""
+        """The queries' pixels, with keys as channels, or the other way round; instances one after the other."""
         if len(self.scale) != 1:
-            raise Declined("a product of two maps that is no part of softmax(q k^T) v must be one of two matrices")
+            if len(self.scale) > MOST_MATRICES:
+                raise Declined(f"a product of two maps that is no attention can be of {MOST_MATRICES} matrices")
+            each = [self.chosen(torch.tensor([i]), (), self.turned) for i in range(len(self.scale))]
+            parts = [replace(s, name=f"{self.name}.{i}").made(c) for i, s in enumerate(each)]
+            whole = side_by_side(c, f"{self.name}.heads", parts)
+            return View(whole.fmap, whole.index.reshape(self.shape))
         query, key = View(self.query.fmap, self.query.index[0]), View(self.key.fmap, self.key.index[0].T)
         name = self.name
         while f"{name}.products" in c.shapes:  # scores that this one was made of became a map too

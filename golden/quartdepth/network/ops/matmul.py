@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +31,14 @@ from triptych.golden.quartdepth.network.layer import (
 )
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._matmul_work import MatMulWork
+from triptych.golden.quartdepth.network.ops.concat import Concat
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMap, Scale, fixed_point
 from triptych.golden.quartdepth.network.shapes import Shape
 
 aten = torch.ops.aten
 MOST_CHANNELS = 8191  # of one VECTOR
+MOST_MATRICES = 64  # of one product: heads
 WHAT = "a product of two maps must sum over the channels of a pixel or over all pixels of a map"
 
 
@@ -148,6 +149,7 @@ def _picture(shape: Shape) -> tuple[bool, int]:
 
 def _product(c: Capture, name: str, a: View, b: View) -> View:
     """[N, K] times [K, M]: a map of the one's pixels, of which the others' are the channels."""
+    a, b = _of_pixels(c, a), _of_pixels(c, b)
     n, m = a.index.shape[0], b.index.shape[1]
     left, right = _rows(c, a.fmap, a.index), _rows(c, b.fmap, b.index.T)
     turned_left, turned_right = _rows(c, a.fmap, a.index.T), _rows(c, b.fmap, b.index)
@@ -184,17 +186,44 @@ def _own(c: Capture, name: str, source: str) -> str:
     return c.add(Conv2d(name, source, torch.eye(channels)[:, :, None, None], torch.zeros(channels))).fmap
 
 
-def _matrix(view: View) -> View:
-    """Without axes of one in front."""
-    if math.prod(view.index.shape[:-2]) != 1:
-        raise Declined("a product of two maps must be one of two matrices")
-    return View(view.fmap, view.index.reshape(view.index.shape[-2:]))
+def _of_pixels(c: Capture, view: View) -> View:
+    """A matrix, of a map whose pixels are its rows or its columns, where it has some channels of them."""
+    for index in (view.index, view.index.T):
+        pixels = index // c.shapes[view.fmap].channels
+        if _rows(c, view.fmap, index) is None and torch.equal(pixels, pixels[:, :1].expand_as(pixels)):
+            made = c.whole_map(View(view.fmap, index.T.reshape(1, index.shape[1], 1, -1)))
+            new = torch.arange(index.numel()).reshape(index.shape)
+            return View(made, new if index is view.index else new.T)
+    return view
+
+
+def side_by_side(c: Capture, name: str, views: list[View]) -> View:
+    """Views of a shape, each of all of a map of its own, as one tensor: their maps' channels one after the other, or
+    their pixels."""
+    if len(views) == 1:
+        return View(views[0].fmap, views[0].index[None])
+    shapes = [c.shapes[v.fmap] for v in views]
+    if any((s.height, s.width) != (shapes[0].height, shapes[0].width) for s in shapes):
+        raise Declined(WHAT)
+    shape = replace(shapes[0], channels=sum(s.channels for s in shapes))
+    made = c.add(Concat(name, tuple(v.fmap for v in views)), shape)
+    index, before = [], 0
+    for view, own in zip(views, shapes, strict=True):
+        index.append(view.index // own.channels * shape.channels + before + view.index % own.channels)
+        before += own.channels
+    return View(made.fmap, torch.stack(index))
 
 
 def multiplied(c: Capture, name: str, a: View, b: View) -> View:
-    """Two views of one matrix each."""
-    made = _product(c, name, _matrix(a), _matrix(b))
-    return View(made.fmap, made.index.reshape(*a.index.shape[:-1], b.index.shape[-1]))
+    """Two views of as many matrices, one after the other."""
+    lead = torch.broadcast_shapes(a.index.shape[:-2], b.index.shape[:-2])
+    pairs = [v.index.expand(*lead, *v.index.shape[-2:]).reshape(-1, *v.index.shape[-2:]) for v in (a, b)]
+    if len(pairs[0]) > MOST_MATRICES:
+        raise Declined(f"a product of two maps can be one of {MOST_MATRICES} matrices, not of {len(pairs[0])}")
+    names = [name] if len(pairs[0]) == 1 else [f"{name}.{i}" for i in range(len(pairs[0]))]
+    made = [_product(c, n, View(a.fmap, x), View(b.fmap, y)) for n, x, y in zip(names, *pairs, strict=True)]
+    whole = side_by_side(c, name, made)
+    return View(whole.fmap, whole.index.reshape(*lead, *whole.index.shape[-2:]))
 
 
 def matmul(c: Capture, node: Node) -> View:
@@ -219,6 +248,10 @@ class _Mixed(nn.Module):
             y = y.unflatten(2, (h, w))
         elif self.kind == 1:  # channels read channels
             y = ((y.flatten(2) @ z.flatten(2).transpose(1, 2) / (h * w)) @ z.flatten(2)).unflatten(2, (h, w))
+        elif self.kind == 3:  # linear attention, by head
+            q, k = (t.flatten(2).unflatten(1, (2, -1)) for t in (y, self.one(x).relu()))
+            y = (q.transpose(2, 3) @ (k @ k.transpose(2, 3)) / (h * w)).transpose(2, 3).flatten(1, 2)
+            y = y.unflatten(2, (h, w))
         else:  # softmax over what its pairs leave
             scores = y.flatten(2) @ y.flatten(2).transpose(1, 2)
             scores = scores.max(-1, keepdim=True)[0].expand_as(scores) - scores
@@ -230,7 +263,7 @@ class _Mixed(nn.Module):
 def example(rng: random.Random) -> Example:
     """Pixels that read a map, products of channels."""
     shape = (3, rng.randint(1, 6), rng.randint(2, 6))
-    module = _Mixed(rng.choice([4, 8, 17]), rng.randrange(3))
+    module = _Mixed(2 * rng.choice([2, 4, 9]), rng.randrange(4))
     with torch.no_grad():
         module(torch.zeros(1, *shape))
     return Example(module, shape)
@@ -242,7 +275,7 @@ OPERATION = Operation(
     widths="both operands INT8 about zero, any out",
     mapping="a block of R pixels of the one streams past the other, whose pixels or channels are the array's columns; "
     "operands are 1x1 convolutions of their own",
-    limits="one matrix; the second operand in the scratchpad; at most 8,191 channels",
+    limits=f"{MOST_MATRICES} matrices (heads); the second operand in the scratchpad; at most 8,191 channels",
     cost="2 ceil(depth / D) cycles a pixel and column tile",
     example=example,
     aten={aten.matmul.default: matmul, aten.mm.default: matmul, aten.bmm.default: matmul},

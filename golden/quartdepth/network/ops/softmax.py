@@ -78,7 +78,7 @@ class Softmax(FloatLayer):
 class _OverChannels(Lowerable):
     """A layer of several microwords that reduces the channels of each pixel."""
 
-    alike = True
+    dense = True
 
     source: str
 
