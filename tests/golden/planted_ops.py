@@ -26,6 +26,7 @@ PLANTED: dict[str, tuple[str, str]] = {
     "addcmul": ("gain, by_channel(c, view, offset)), view)", "gain, -by_channel(c, view, offset)), view)"),
     "affine": ("- mean * gain", "+ mean * gain"),
     "attention": ("q.index.shape[-1] ** -0.5", "q.index.shape[-1] ** -0.25"),
+    "choice": ("-q.qparams(self.source).zero - 1, scale", "-q.qparams(self.source).zero - 1, STEEP"),
     "clamp": ("round(self.offset / (self.gain * source.scale))", "round(self.offset / source.scale)"),
     "class_token": ("layer.token - linear.bias", "layer.token"),
     "concat": ("parts.append(p * shape.channels + before + ", "parts.append(p * shape.channels + "),

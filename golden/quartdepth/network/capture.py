@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
+from torch.fx.node import map_arg
 
 from triptych.golden.quartdepth.network import registry
 from triptych.golden.quartdepth.network.doors import input_shape, opened, photo_size
@@ -48,6 +49,9 @@ class Pending(Protocol):
         """The activation."""
 
 
+SMALL = 64  # elements of constants that are compared by value
+
+
 class _Unknown:
     """The value of a node that has no layer, and of all that depends on it: reported once, where it begins."""
 
@@ -75,6 +79,28 @@ def capture(network: nn.Module | ExportedProgram | str | Path, example: Tensor |
         shape = tuple(example.shape)
     with torch.no_grad():
         return Capture.begin(program, shape).run()
+
+
+@dataclass
+class _Firsts:
+    """Nodes that do what an earlier one has done, as branches that share their beginning have them."""
+
+    same: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def again(self, node: Node, values: dict[str, Any]) -> str | None:
+        """The earlier node; None if there is none."""
+        for operand in node.all_input_nodes:
+            value = values.get(operand.name)
+            if operand.name not in self.names and isinstance(value, Tensor) and value.numel() <= SMALL:
+                self._first(operand.name, f"{value.dtype} {tuple(value.shape)} {value.tolist()}")
+        operands = map_arg((node.args, node.kwargs), lambda n: self.names.get(n.name, n.name))
+        found = self._first(node.name, repr((node.target, operands)))
+        return None if found == node.name else found
+
+    def _first(self, name: str, key: str) -> str:
+        self.names[name] = self.same.setdefault(key, name)
+        return self.names[name]
 
 
 @dataclass
@@ -119,8 +145,12 @@ class Capture:
     def run(self) -> FloatGraph:
         """All nodes in order, then fusion."""
         refused: list[Finding] = []
+        firsts = _Firsts()
         for node in self.exported.graph.nodes:
             if node.op == "call_function":
+                if (before := firsts.again(node, self.values)) is not None:
+                    self.values[node.name] = self.values[before]
+                    continue
                 try:
                     self.values[node.name] = self._call(node)
                 except GraphError as error:
@@ -164,7 +194,7 @@ class Capture:
         if target is operator.getitem:
             return self.arg(node, 0)[node.args[1]]
         if constant:
-            args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
+            args, kwargs = map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
             return target(*args, **kwargs)
         if not handlers:
             raise GraphError(f"{target} has no layer on the chip")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +14,10 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
+from triptych.golden.quartdepth.network.branches import every_way
 from triptych.golden.quartdepth.network.float_graph import GraphError
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -30,7 +34,7 @@ def export(module: nn.Module, example: Tensor) -> ExportedProgram:
     _check(module, example)
     modes = {part: part.training for part in module.modules()}
     try:
-        program = functional(torch.export.export(module.eval(), (example,)))
+        program = functional(_exported(module.eval(), example))
     except GraphError:
         raise
     except Exception as error:  # whatever the module's own code, Dynamo or the exporter raises
@@ -43,6 +47,18 @@ def export(module: nn.Module, example: Tensor) -> ExportedProgram:
         if spec.kind is OutputKind.BUFFER_MUTATION:
             raise GraphError(f"the module changes its buffer '{spec.target}': the chip keeps nothing between images")
     return program
+
+
+def _exported(module: nn.Module, example: Tensor) -> ExportedProgram:
+    """The program; of all ways, if the module takes one of a few by the values that it computes."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # beside its error PyTorch prints the graph so far
+            return torch.export.export(module, (example,))
+    except GuardOnDataDependentSymNode:
+        whole = every_way(module, example)
+        if whole is None:
+            raise
+        return torch.export.export(whole, (example,))
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:

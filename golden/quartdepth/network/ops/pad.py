@@ -13,6 +13,7 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
+from triptych.golden.quartdepth.network.ops.gather import joined
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 aten = torch.ops.aten
@@ -41,6 +42,8 @@ def capture(c: Capture, node: Node) -> View:
     if mode == "constant" and isinstance(value, int | float) and value:
         raise GraphError(f"the chip pads with zeros, not with {value}")
     view = c.view(c.arg(node, 0))
+    if mode == "constant" and view.index.ndim == 3 and not any(sides[2:]) and min(sides) >= 0:
+        return _tokens(c, c.name(node), view, sides)
     channels_last = view.index.ndim == 4 and sides[:2] == [0, 0] and len(sides) > 4
     if channels_last:
         view, sides = View(view.fmap, view.index.permute(0, 3, 1, 2)), sides[2:]
@@ -59,6 +62,14 @@ def capture(c: Capture, node: Node) -> View:
     return View(made.fmap, made.index.permute(0, 2, 3, 1)) if channels_last else made
 
 
+def _tokens(c: Capture, name: str, view: View, sides: list[int]) -> View:
+    """Zeros in front of tokens [1,C,N] and behind them, as pixels of their own."""
+    tokens = View(view.fmap, view.index.transpose(1, 2))
+    before, after = (torch.zeros(1, n, tokens.index.shape[2]) for n in sides[:2])
+    made = joined(c, name, [before, tokens, after], 1)
+    return View(made.fmap, made.index.transpose(1, 2))
+
+
 class _Padded(nn.Module):
     def __init__(self, mode: str, sides: tuple[int, int, int, int], channels: int) -> None:
         super().__init__()
@@ -66,20 +77,24 @@ class _Padded(nn.Module):
         self.first, self.last = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.last(nn.functional.pad(self.first(x), self.sides, self.mode))
+        y = self.first(x)
+        if self.mode == "tokens":
+            z: Tensor = self.last(nn.functional.pad(y.flatten(2), self.sides[:2])[:, :, None])
+        else:
+            z = self.last(nn.functional.pad(y, self.sides, self.mode))
         return z
 
 
 def example(rng: random.Random) -> Example:
     """Each mode, sides of their own."""
     sides = (rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2))
-    module = _Padded(rng.choice(["constant", "reflect", "replicate"]), sides, rng.choice([1, 8, 17]))
+    module = _Padded(rng.choice(["constant", "reflect", "replicate", "tokens"]), sides, rng.choice([1, 8, 17]))
     return Example(module, (3, rng.randint(3, 9), rng.randint(3, 9)))
 
 
 OPERATION = Operation(
     title="Padding",
-    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own",
+    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own; zeros beside tokens",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="as a resize that copies, an axis after the other; a row or column of zeros is one times zero",
     limits="rows and columns; no other constants, not circular",
