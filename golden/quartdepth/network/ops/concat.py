@@ -171,21 +171,31 @@ def _beside(c: Capture, name: str, values: list[View], axis: int) -> View:
 
 
 def shows(c: Capture, view: View) -> str | None:
-    """The map whose ranges of channels show other pixels each, as maps of their own, joined."""
+    """The map whose ranges of channels show other pixels each, or whose ranges of rows other channels, as maps of
+    their own, joined."""
     if view.index.ndim != 4 or view.index.shape[0] != 1:
         return None
-    pixels = view.index[0] // c.shapes[view.fmap].channels
-    breaks = [n for n in range(1, len(pixels)) if not torch.equal(pixels[n], pixels[n - 1])]
-    if not 0 < len(breaks) < MOST_RANGES:
-        return None
-    parts = []
-    for first, last in zip((0, *breaks), (*breaks, len(pixels)), strict=True):
+    count = c.shapes[view.fmap].channels
+    pixels, channels = view.index[0] // count, view.index[0] % count
+    for axis, whole in ((1, pixels), (2, channels.transpose(0, 1))):
+        breaks = [n for n in range(1, len(whole)) if not torch.equal(whole[n], whole[n - 1])]
+        if not 0 < len(breaks) < MOST_RANGES:
+            continue
+        ranges = zip((0, *breaks), (*breaks, len(whole)), strict=True)
+        name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
         try:
-            parts.append(c.whole_map(View(view.fmap, view.index[:, first:last])))
+            parts = [
+                View(made, c.whole(made))
+                for first, last in ranges
+                for made in [c.whole_map(View(view.fmap, view.index.narrow(axis, first, last - first)))]
+            ]
+            if axis == 2:
+                return _beside(c, name, parts, 2).fmap
         except GraphError:
-            return None
-    name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
-    return c.add(Concat(name, tuple(parts)), replace(c.shapes[parts[0]], channels=len(pixels))).fmap
+            continue
+        shape = replace(c.shapes[parts[0].fmap], channels=len(whole))
+        return c.add(Concat(name, tuple(part.fmap for part in parts)), shape).fmap
+    return None
 
 
 def flatten(graph: FloatGraph) -> FloatGraph:

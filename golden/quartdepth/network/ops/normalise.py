@@ -213,7 +213,7 @@ class _Directions(nn.Module):
 
 def example(rng: random.Random) -> Example:
     """Over the channels of pixels, all or in groups."""
-    module = _Directions(rng.choice([1, 5, 8, 17]), rng.choice([1, 1, 2]))
+    module = _Directions(rng.choice([3, 5, 8, 17]), rng.choice([1, 1, 2]))
     return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
 
 
