@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.golden.planted_ops import ELSEWHERE
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
@@ -24,8 +25,8 @@ WIDTHS = (Widths.W8A8, Widths.W4A8, Widths.W4A4)
 NEAR = 0.12  # of the output's spread: what eight bits may leave, on the mean
 
 
-def judge(name: str, seed: int) -> None:
-    """Three judges: the module, the integers, the machine."""
+def judge(name: str, seed: int) -> set[type]:
+    """Three judges: the module, the integers, the machine. Returns what the networks are made of."""
     rng = random.Random(f"{name} {seed}")
     torch.manual_seed(rng.randrange(1 << 30))
     example = registry.operations()[name].example(rng)
@@ -36,8 +37,10 @@ def judge(name: str, seed: int) -> None:
         wanted = example.module.eval()(photos[0])
     torch.testing.assert_close(graph.run(inputs[0]), wanted, rtol=1e-3, atol=1e-4)
     pixels = (photos[0][0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    made = {type(layer) for layer in graph.layers}
     for place, widths in enumerate(WIDTHS):
         network = quantize(graph, inputs, widths)
+        made |= {type(layer) for layer in network.layers}
         codes = image_codes(network, pixels)
         integers = network.run_integer(codes)
         if widths is Widths.W8A8:
@@ -46,6 +49,7 @@ def judge(name: str, seed: int) -> None:
             assert np.abs(got - exact).mean() <= NEAR * max(float(exact.std()), 0.1 * float(np.abs(exact).max()), 1e-3)
         chip = chip_config(CHIPS[(place + seed) % len(CHIPS)])
         assert np.array_equal(run_on_machine(compile_network(network, chip), codes, noise=seed), integers)
+    return made
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -57,8 +61,9 @@ def test_operation(name: str, seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.operations())
 def test_operation_many_times(name: str) -> None:
-    for seed in range(2, 40):
-        judge(name, seed)
+    """And its own layers are among those of the examples."""
+    made = set[type]().union(*(judge(name, seed) for seed in range(2, 40)))
+    assert name in ELSEWHERE or made >= set(registry.operations()[name].integers)
 
 
 def test_every_file_is_an_operation_and_every_layer_is_declared_once() -> None:

@@ -182,13 +182,13 @@ def shows(c: Capture, view: View) -> str | None:
         if not 0 < len(breaks) < MOST_RANGES:
             continue
         ranges = zip((0, *breaks), (*breaks, len(whole)), strict=True)
-        name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
         try:
             parts = [
                 View(made, c.whole(made))
                 for first, last in ranges
                 for made in [c.whole_map(View(view.fmap, view.index.narrow(axis, first, last - first)))]
             ]
+            name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
             if axis == 2:
                 return _beside(c, name, parts, 2).fmap
         except GraphError:
