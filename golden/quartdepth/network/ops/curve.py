@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
+from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Need, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._curve import quantised_curve
 from triptych.golden.quartdepth.network.ops._operands import matched
 from triptych.golden.quartdepth.network.ops.affine import Affine, by_channel
+from triptych.golden.quartdepth.network.ops.gather import settled
 from triptych.golden.quartdepth.network.ops.product import Product
 from triptych.golden.quartdepth.network.qparams import QuantizeError
 
@@ -94,7 +97,9 @@ def divide(c: Capture, node: Node) -> View:
 
 
 def quotient(c: Capture, name: str, one: View | Tensor | float, two: View) -> View:
-    """A map, a number or one a channel over a map."""
+    """A map, a number or one a channel over a map, of which the elements that are shown are above zero."""
+    with suppress(GraphError):  # some are shown often
+        two = settled(c, f"{name}.shown", two)
     inverse = View(c.add(Curve(f"{name}.reciprocal", two.fmap, "reciprocal")).fmap, two.index)
     if isinstance(one, View):
         view, a, b = matched(c, one, inverse, name)

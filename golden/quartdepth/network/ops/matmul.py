@@ -191,7 +191,9 @@ def _of_pixels(c: Capture, view: View) -> View:
     for index in (view.index, view.index.T):
         pixels = index // c.shapes[view.fmap].channels
         if _rows(c, view.fmap, index) is None and torch.equal(pixels, pixels[:, :1].expand_as(pixels)):
-            made = c.whole_map(View(view.fmap, index.T.reshape(1, index.shape[1], 1, -1)))
+            shape = c.shapes[view.fmap]
+            rows = shape.height if len(index) == len(shape) else 1
+            made = c.whole_map(View(view.fmap, index.T.reshape(1, index.shape[1], rows, -1)))
             new = torch.arange(index.numel()).reshape(index.shape)
             return View(made, new if index is view.index else new.T)
     return view

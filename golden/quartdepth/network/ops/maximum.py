@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.resize import resampled
 
 aten = torch.ops.aten
+MOST_PARTS = 16  # whose largest is taken one after the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,10 @@ def _reduced(c: Capture, name: str, view: View, dims: list[int], keep: bool, lea
     channels = c.shapes[view.fmap].channels
     pixels = rows[:, :1] // channels
     if not torch.equal(rows.sort(1).values, pixels * channels + torch.arange(channels)):
-        raise Declined("the largest or least of all channels of a pixel can be taken")
+        if len(axes) > 1 or view.index.shape[axes[0]] > MOST_PARTS:
+            raise Declined(f"the largest or least of all channels of a pixel, or of {MOST_PARTS} parts, can be taken")
+        made = _of_parts(c, name, view, axes[0], least)
+        return View(made.fmap, made.index.unsqueeze(axes[0])) if keep else made
     source, count, level = view.fmap, channels, 0
     if least:
         source = _negative(c, f"{name}.negative", View(source, c.whole(source))).fmap
@@ -103,6 +107,19 @@ def _reduced(c: Capture, name: str, view: View, dims: list[int], keep: bool, lea
     return View(source, index)
 
 
+def _of_parts(c: Capture, name: str, view: View, axis: int, least: bool) -> View:
+    """Of places along an axis, one after the other."""
+    if least:
+        view = _negative(c, f"{name}.negative", view)
+    whole = View(view.fmap, view.index.select(axis, 0))
+    for n in range(1, view.index.shape[axis]):
+        own = f"{name}.of{n}"
+        whole, one, two = matched(c, whole, View(view.fmap, view.index.select(axis, n)), own)
+        c.add(Maximum(own, one, two))
+        whole = View(own, whole.index)
+    return _negative(c, name, whole) if least else whole
+
+
 class _Largest(nn.Module):
     def __init__(self, channels: int, kind: int) -> None:
         super().__init__()
@@ -118,15 +135,18 @@ class _Largest(nn.Module):
             y = torch.minimum(y, z)
         elif self.kind == 2:
             y = y.max(1, keepdim=True)[0] - y
-        else:
+        elif self.kind == 3:
             y = y - y.amin(1, keepdim=True)
+        else:  # of parts of the tokens, as Hiera pools its queries
+            t = torch.cat([y, z, y.relu()], 2).flatten(2).unflatten(2, (3, -1))
+            y = (t.amax(2) - t.amin(2)).unflatten(2, x.shape[2:])
         out: Tensor = self.last(y)
         return out
 
 
 def example(rng: random.Random) -> Example:
     """Of two maps, of channels."""
-    module = _Largest(rng.choice([1, 3, 8, 17]), rng.randrange(4))
+    module = _Largest(rng.choice([1, 3, 8, 17]), rng.randrange(5))
     return Example(module, (3, rng.randint(1, 9), rng.randint(1, 9)))
 
 
@@ -139,11 +159,12 @@ _ATEN: dict[Any, Any] = {
 
 OPERATION = Operation(
     title="Larger and smaller",
-    forms="`maximum`, `minimum` of two maps; `amax`, `amin`, `max`, `min` over all channels of a pixel",
+    forms="`maximum`, `minimum` of two maps; `amax`, `amin`, `max`, `min` over all channels of a pixel, "
+    "or over a few parts",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="a VECTOR of one microword, the larger of two. Of channels: of halves, chosen by 1x1 convolutions, then of "
     "halves of those. The smaller is the larger of negative values",
-    limits="of channels, all of a pixel",
+    limits=f"of channels, all of a pixel; of at most {MOST_PARTS} parts",
     cost="ceil(channels / C) cycles of the VPU a pixel",
     example=example,
     aten=_ATEN,

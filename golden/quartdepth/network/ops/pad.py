@@ -13,7 +13,8 @@ from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
-from triptych.golden.quartdepth.network.ops.gather import joined
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
+from triptych.golden.quartdepth.network.ops.gather import joined, settled
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 aten = torch.ops.aten
@@ -39,6 +40,10 @@ def capture(c: Capture, node: Node) -> View:
     value = c.arg(node, 3 if node.target is aten.pad.default else 2, 0.0)
     if mode not in ("constant", "reflect", "replicate"):
         raise GraphError(f"the chip pads with zeros, by reflection or by replication, not in mode '{mode}'")
+    if mode == "constant" and len(sides) == 2 and sides[0] == 0 and isinstance(c.arg(node, 0), View):
+        made = _channels(c, c.name(node), c.arg(node, 0), sides[1], float(value or 0.0))
+        if made is not None:
+            return made
     if mode == "constant" and isinstance(value, int | float) and value:
         raise GraphError(f"the chip pads with zeros, not with {value}")
     view = c.view(c.arg(node, 0))
@@ -70,6 +75,28 @@ def _tokens(c: Capture, name: str, view: View, sides: list[int]) -> View:
     return View(made.fmap, made.index.transpose(1, 2))
 
 
+def _channels(c: Capture, name: str, view: View, more: int, value: float) -> View | None:
+    """Constant channels behind those of each head; None if the last axis is no channels of pixels."""
+    try:
+        view = settled(c, name, view)
+    except GraphError:
+        return None
+    channels, count = c.shapes[view.fmap].channels, view.index.shape[-1]
+    rows = view.index.reshape(-1, count)
+    first, pixel = rows[:, 0] % channels, rows[:, 0] // channels
+    split = count > 1 and channels % count == 0 and not bool((first % count).any())
+    if not split or not torch.equal(rows, rows[:, :1] + torch.arange(count)):
+        return None
+    heads, each = channels // count, count + more
+    weight, bias = torch.zeros(heads, each, channels, 1, 1), torch.full((heads, each), value)
+    bias[:, :count] = 0.0
+    head, within = torch.meshgrid(torch.arange(heads), torch.arange(count), indexing="ij")
+    weight[head, within, head * count + within] = 1.0
+    made = c.add(Conv2d(name, view.fmap, weight.flatten(0, 1), bias.flatten()))
+    index = (pixel * heads * each + first // count * each)[:, None] + torch.arange(each)
+    return View(made.fmap, index.reshape(*view.index.shape[:-1], each))
+
+
 class _Padded(nn.Module):
     def __init__(self, mode: str, sides: tuple[int, int, int, int], channels: int) -> None:
         super().__init__()
@@ -85,8 +112,25 @@ class _Padded(nn.Module):
         return z
 
 
+class _Heads(nn.Module):
+    """A channel of ones behind those of each head, as linear attention sums its weights."""
+
+    def __init__(self, heads: int, size: int) -> None:
+        super().__init__()
+        self.heads, self.first = heads, nn.Conv2d(3, heads * size, 1)
+        self.last = nn.Conv2d(heads * (size + 1), 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        y = nn.functional.pad(y, (0, 1), value=1.0).transpose(2, 3).flatten(1, 2)
+        z: Tensor = self.last(y.unflatten(2, x.shape[2:]))
+        return z
+
+
 def example(rng: random.Random) -> Example:
-    """Each mode, sides of their own."""
+    """Each mode, sides of their own; ones as channels."""
+    if rng.random() < 0.2:
+        return Example(_Heads(rng.choice([1, 2, 3]), rng.choice([2, 8, 9])), (3, rng.randint(1, 6), rng.randint(1, 6)))
     sides = (rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2), rng.randint(0, 2))
     module = _Padded(rng.choice(["constant", "reflect", "replicate", "tokens"]), sides, rng.choice([1, 8, 17]))
     return Example(module, (3, rng.randint(3, 9), rng.randint(3, 9)))
@@ -94,10 +138,11 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Padding",
-    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own; zeros beside tokens",
+    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own; zeros beside tokens; any number behind the "
+    "channels of each head",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="as a resize that copies, an axis after the other; a row or column of zeros is one times zero",
-    limits="rows and columns; no other constants, not circular",
+    limits="rows and columns with zeros; not circular",
     cost="as a resize",
     example=example,
     aten={
