@@ -40,13 +40,58 @@ def worker(rank: int, folder: Path) -> None:
     limit = datetime.timedelta(seconds=120)
     dist.init_process_group("nccl", rank=rank, world_size=WORLD, timeout=limit, device_id=torch.device("cuda", rank))
     rows: list[dict[str, Any]] = []
-    for shape in SHAPES:
+    for shape in SHAPES[: int(os.environ.get("FIRST_SHAPES", len(SHAPES)))]:
         for tail in (True, False):
             rows.append(measured(rank, shape, tail))
             if rank == 0:
                 print(rows[-1], flush=True)
                 save(folder, "draft_ulysses", rows)
+    profile = profiled(rank, SHAPES[0])
+    if rank == 0:
+        print(profile, flush=True)
+        save(folder, "draft_ulysses", rows, profile=profile)
     dist.destroy_process_group()
+
+
+def spans_ms(spans: list[tuple[float, float]]) -> float:
+    """Length of the union of spans."""
+    total, until = 0.0, 0.0
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def profiled(rank: int, shape: Shape, calls: int = 6) -> dict[str, float]:
+    """Milliseconds of a call with the tail, calls back to back: each kind of kernel, and what lies beside attention."""
+    length = shape.geometry.length
+    lengths = [length - length // 2, length // 2]
+    start = sum(lengths[:rank])
+    local = tuple(_own(x[:, :, start : start + lengths[rank]]) for x in random_inputs(shape, 1))
+    call = partial(
+        ulysses_draft_attention, *local, lengths=lengths, grid=shape.geometry.grid, sparsity=SPARSITY, tail=True
+    )
+    for _ in range(4):
+        call()
+    torch.cuda.synchronize()
+    dist.barrier()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(calls):
+            call()
+        torch.cuda.synchronize()
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for event in profile.events():
+        if event.device_type == torch.autograd.DeviceType.CUDA:
+            name = event.name.lower()
+            kind = next((k for k in ("attention", "nccl", "pool", "elementwise", "copy") if k in name), "other")
+            spans.setdefault(kind, []).append((event.time_range.start / 1e3, event.time_range.end / 1e3))
+    every = [span for found in spans.values() for span in found]
+    whole = max(end for _, end in every) - min(begin for begin, _ in every)
+    beside = [span for kind, found in spans.items() if kind != "nccl" for span in found]
+    times = {kind: spans_ms(found) for kind, found in spans.items()}
+    times |= {"whole": whole, "nothing runs": whole - spans_ms(every), "exchange or nothing": whole - spans_ms(beside)}
+    times["no attention"] = whole - times.get("attention", 0.0)
+    return {kind: spent / calls for kind, spent in times.items()}
 
 
 def measured(rank: int, shape: Shape, tail: bool) -> dict[str, Any]:
