@@ -83,7 +83,8 @@ def draft_attention(
     """
     _refuse_gradients(q, k, v)
     with_tail = not faithful if tail is None else tail
-    return ops.draft_attention(
+    call = ops.draft_attention if ops.traced(q, k, v) else ops.attend_by_draft
+    return call(
         q, k, v, list(grid), list(pool), _name(text), _shares(sparsity), scale, with_tail, faithful, row_floor,
         first_frame_sink, same_frame, _name(statistic), None if backend is None else _name(backend), heads_per_pass,
         eight_bit,

@@ -17,8 +17,8 @@ from triptych.golden.draft_attention.terms.contract import Call, Request, copy_e
 from triptych.golden.draft_attention.terms.errors import DraftAttentionError
 from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.terms.layout import Layout
-from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts
-from triptych.golden.draft_attention.trust import trusted_tail, weighted
+from triptych.golden.draft_attention.terms.tail import Tail, log_counts
+from triptych.golden.draft_attention.trust import trusted_tail
 
 KERNEL_BLOCKS = (64, 128)
 KERNEL_DTYPES = (torch.float16, torch.bfloat16)
@@ -123,9 +123,11 @@ def select(
     rule: SelectionRule,
     scale: float,
     with_tail: bool,
+    scratch: torch.Tensor | None = None,
 ) -> tuple[BlockSets, Tail | None]:
     """Everything but attention, on kernels: pool, draft map, budget, sets, and the tail's tokens.
 
+    `scratch`: dense memory of any type that may be written over, for the map.
     No host synchronisation after the first call for a shape; capturable in a CUDA graph (the faithful rule runs on
     PyTorch operators instead).
     """
@@ -147,13 +149,11 @@ def select(
         assert pooled_v is not None
         assert pooled_v.spread is not None
         error = triton_select.ErrorStatistics(counts, pooled_v.spread)
-    sets = triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale, error=error)
+    sets = triton_select.select_blocks(pooled_q, pooled_k, geometry, rule, scale, error=error, scratch=scratch)
     tail = None
     if with_tail:
-        assert pooled_k.variance is not None
         assert pooled_v is not None
-        trust = triton_trust.variance_trust(pooled_q, pooled_k, pooled_v, k, v, geometry, scale)
-        tail = weighted(Tail(pooled_k.mean, pooled_v.mean, *factorised(pooled_k.variance), counts), trust)
+        tail = triton_trust.trusted_tail(pooled_q, pooled_k, pooled_v, k, v, geometry, scale, counts)
     return sets, tail
 
 
@@ -163,10 +163,8 @@ def kernel_tail(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, geometry: Geo
 
     pooled_q, pooled_v = (triton_pool.pool_blocks(x, geometry) for x in (q, v))
     pooled_k = triton_pool.pool_blocks(k, geometry, with_var=True)
-    assert pooled_k.variance is not None
-    trust = triton_trust.variance_trust(pooled_q, pooled_k, pooled_v, k, v, geometry, scale)
     counts = log_counts_on(geometry, k.device)
-    return weighted(Tail(pooled_k.mean, pooled_v.mean, *factorised(pooled_k.variance), counts), trust)
+    return triton_trust.trusted_tail(pooled_q, pooled_k, pooled_v, k, v, geometry, scale, counts)
 
 
 _LOG_COUNTS: dict[tuple[Geometry, torch.device], torch.Tensor] = {}
@@ -287,12 +285,13 @@ def run(
         here, kv_here = slice(first, last), slice(first // groups, last // groups)
         part = rule.with_sparsity(sparsity[here])
         pieces = q[:, here], k[:, kv_here], v[:, kv_here]
-        sets, tail = select(*pieces, geometry, part, scale, with_tail)
+        # All heads at once: the output, which attention is yet to write, has room for the map.
+        sets, tail = select(*pieces, geometry, part, scale, with_tail, target if step >= heads else None)
         attend(backend, Call(*pieces, sets, geometry, geometry, scale, target[:, here], tail, eight_bit=eight_bit))
     return out if target is out else out.copy_(target)
 
 
-SPARSE_OVERHEAD_MS = 2.1
+SPARSE_OVERHEAD_MS = 1.1
 """What a sparse call takes beside its attention on a Hopper GPU: launches and selection (docs/results.md)."""
 
 DENSE_FLOPS = 6e11
@@ -323,10 +322,7 @@ def dense_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: fl
 
 
 DENSE_KERNEL_FROM = 32768
-"""Tokens from which on our dense kernel is the faster one on Hopper.
-
-There the whole call at 10 %, choice and nine tenths of the work, takes 0.93 of cuDNN's time (docs/results.md).
-"""
+"""Tokens from which on our dense kernel is the faster one on Hopper: measured at powers of two (docs/results.md)."""
 
 
 def dense_kernel_pays(q: torch.Tensor) -> bool:

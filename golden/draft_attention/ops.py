@@ -7,6 +7,7 @@ inputs are checked when the operator runs.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -61,8 +62,9 @@ def _backend(name: str | None) -> Backend | None:
         raise DraftAttentionError(str(error)) from None
 
 
+@functools.lru_cache(maxsize=256)
 def _rule(
-    sparsity: Sequence[float],
+    sparsity: tuple[float, ...],
     faithful: bool,
     row_floor: int | None,
     first_frame_sink: bool,
@@ -75,7 +77,7 @@ def _rule(
         kind = DraftStatistic(statistic)
     except ValueError as error:
         raise DraftAttentionError(str(error)) from None
-    shares = sparsity[0] if len(sparsity) == 1 else tuple(sparsity)
+    shares = sparsity[0] if len(sparsity) == 1 else sparsity
     by_error = with_tail and not faithful and kind is DraftStatistic.MEAN
     criterion = Criterion.TAIL_ERROR if by_error else Criterion.MASS
     rule = SelectionRule(shares, faithful, row_floor, first_frame_sink, same_frame, kind, criterion)
@@ -92,8 +94,20 @@ def _worth_it(q: torch.Tensor, sparsity: Sequence[float]) -> bool:
     return sparse_pays(q, sparsity) if any(sparsity) else q.device.type != "cuda" or dense_kernel_pays(q)
 
 
-@torch.library.custom_op("triptych::draft_attention", mutates_args=())
-def draft_attention(
+@functools.lru_cache(maxsize=256)
+def _geometry(length: int, grid: tuple[int, ...], pool: tuple[int, ...], text: str) -> Geometry:
+    """Kept, as the rule is: a call that waits for the host would feel it."""
+    return Geometry.for_length(length, grid, pool, text)  # type: ignore[arg-type]
+
+
+def traced(*tensors: torch.Tensor) -> bool:
+    """Whether somebody records what is done with these tensors, so that only the operator will do."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or any(type(x) is not torch.Tensor for x in tensors)
+
+
+def attend_by_draft(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -114,8 +128,8 @@ def draft_attention(
 ) -> torch.Tensor:
     _check_tensors(q, k, v)
     _check_self_attention(q, k)
-    geometry = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool), text)  # type: ignore[arg-type]
-    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], tail)
+    geometry = _geometry(q.shape[2], tuple(grid), tuple(pool), text)
+    rule = _rule(tuple(sparsity), faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], tail)
     rule.check_floor(geometry)
     if heads_per_pass is not None and heads_per_pass < 1:
         raise DraftAttentionError(f"heads_per_pass must be >= 1; got {heads_per_pass}")
@@ -124,6 +138,9 @@ def draft_attention(
     if backend is None and not (faithful or eight_bit) and not _worth_it(q, sparsity):
         return dense_attention(q, k, v, _logit_scale(scale, q.shape[3]))
     return run(chosen, q, k, v, geometry, rule, _logit_scale(scale, q.shape[3]), tail, heads_per_pass, eight_bit)
+
+
+draft_attention = torch.library.custom_op("triptych::draft_attention", attend_by_draft, mutates_args=())
 
 
 @draft_attention.register_fake
@@ -150,8 +167,10 @@ def select_blocks(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     _check_tensors(q, k, k if v is None else v)
     _check_self_attention(q, k)
-    geometry = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool), text)  # type: ignore[arg-type]
-    rule = _rule(sparsity, faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], v is not None)
+    geometry = _geometry(q.shape[2], tuple(grid), tuple(pool), text)
+    rule = _rule(
+        tuple(sparsity), faithful, row_floor, first_frame_sink, same_frame, statistic, q.shape[1], v is not None
+    )
     rule.check_floor(geometry)
     request = Request(q.dtype, q.shape[3], geometry, geometry, False, False, False)
     chosen = serving_backend(_backend(backend), q.device, request)
@@ -199,7 +218,7 @@ def block_sparse_attention(
         check_runs(key_layout, q.shape[0], q.device, "keys")
     else:
         _check_self_attention(q, k)
-        geometry = Geometry.for_length(q.shape[2], tuple(grid), tuple(pool), text)  # type: ignore[arg-type]
+        geometry = _geometry(q.shape[2], tuple(grid), tuple(pool), text)
         query_layout = key_layout = geometry
     n_query, n_key = query_layout.n_blocks, key_layout.n_blocks
     expected = (*q.shape[:2], n_query, row_words(n_key))

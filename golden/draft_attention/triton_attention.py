@@ -17,6 +17,7 @@ from triptych.golden.draft_attention.terms.contract import Call
 from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.terms.layout import Layout, Runs
 from triptych.golden.draft_attention.terms.tail import padded_dim
+from triptych.golden.draft_attention.triton_launch import launch
 from triptych.golden.draft_attention.triton_pool import box_offsets, is_ragged
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -204,7 +205,7 @@ def attend(call: Call) -> None:
     batch, heads, q_length, dim = q.shape
     n_query, n_key, words = sets.n_query_blocks, sets.n_key_blocks, sets.bits.shape[-1]
     blocks = torch.empty(batch, heads, n_query, n_key, dtype=torch.int32, device=q.device)
-    _list_kernel[(batch * heads * n_query,)](sets.bits, blocks, n_key, words, triton.next_power_of_2(n_key))
+    launch(_list_kernel, (batch * heads * n_query,), sets.bits, blocks, n_key, words, triton.next_power_of_2(n_key))
     boxes = isinstance(query_layout, Geometry)
     geometry = query_layout if isinstance(query_layout, Geometry) else Geometry((1, 1, 1), (1, 1, 1))
     if isinstance(key_layout, Geometry):
@@ -218,7 +219,8 @@ def attend(call: Call) -> None:
     wide = padded_dim(dim)
     q_size, k_size = query_layout.block_size, key_layout.block_size
     q_tile, k_tile = (min(size, 64) if wide > 128 else size for size in (q_size, k_size))  # 256 wide tiles fill a core
-    _attention_kernel[(n_query * (q_size // q_tile), batch * heads)](
+    launch(
+        _attention_kernel, (n_query * (q_size // q_tile), batch * heads),
         q, k, v, out, out if lse is None else lse, blocks, sets.counts, sets.bits,
         sets.counts if q_sizes is None else q_sizes, sets.counts if k_sizes is None else k_sizes, *extras,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],

@@ -14,6 +14,10 @@ import triton.language as tl
 
 from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.terms.tail import padded_dim
+from triptych.golden.draft_attention.triton_launch import launch
+
+_WARP_SHARE = 8192
+"""Elements of a block that a warp holds: fewer make sums over a block wait for other warps."""
 
 
 @triton.jit
@@ -81,7 +85,7 @@ class PooledBlocks:
     """Statistics `[batch, heads, n_video_blocks, padded_dim(dim)]` in the dtype of the pooled tensor.
 
     Channels from dim on are zero. None where not asked for. `square`: the mean of the squares. `spread`: float32
-    `[batch, heads, n_video_blocks]`, the variance summed over channels, relative to its mean over the head's blocks.
+    `[batch, heads, n_video_blocks]`, the variance summed over channels.
     """
 
     mean: torch.Tensor
@@ -115,11 +119,11 @@ def pool_blocks(
     spread = torch.empty(shape[:3], dtype=torch.float32, device=x.device) if with_spread else None
     written = [mean if part is None else part for part in (maximum, variance, square, spread)]
     (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
-    _pool_kernel[(geometry.n_video_blocks, batch * heads)](
+    launch(
+        _pool_kernel, (geometry.n_video_blocks, batch * heads),
         x, mean, *written,
         x.stride(0), x.stride(1), x.stride(2), heads, geometry.video_offset,
         t, h, w, pt, ph, pw, dim, wide, with_max, with_var, with_square, with_spread, is_ragged(geometry),
+        num_warps=max(1, geometry.block_size * wide // _WARP_SHARE) if geometry.block_size in (64, 128) else 4,
     )  # fmt: skip
-    if spread is not None:
-        spread /= spread.mean(-1, keepdim=True).clamp_(min=1e-30)
     return PooledBlocks(mean, maximum, variance, square, spread)

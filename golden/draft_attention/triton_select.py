@@ -1,10 +1,10 @@
 """Triton: draft map, budget and block sets on the device, with no synchronisation and no sort.
 
 The map ranks pairs of video blocks by log A = logit - logsumexp(row), or by the tail's error
-(`selection.error_keys`), kept as a 24-bit code (`_code`). Heads take
-turns, a few at a time, in one map small enough to stay in L2 (`MAP_BYTES`). A head's threshold is found by radix
-selection, eight bits of the code at a time; each kernel derives the digits found so far from the histograms of the
-kernels before it, so that no state travels through the host. The kernels of a turn:
+(`selection.error_keys`), kept as a 24-bit code (`_code`). Heads take turns in one map, which may lie in memory that is
+written over later. A head's threshold is found by radix selection, eight bits of the code at a time; each kernel
+derives the digits found so far from the histograms of the kernels before it, so that no state travels through the host.
+The kernels of a turn:
 
   draft   the logits; or, by the tail's error, first the logsumexp of every row, then the codes
   rank    a row's codes, its floor and options raised to the top, and the histogram of the first digit
@@ -31,9 +31,14 @@ from triptych.golden.draft_attention.selection import (
 )
 from triptych.golden.draft_attention.terms.block_sets import WORD_BITS, BlockSets, row_words
 from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.triton_launch import launch
 from triptych.golden.draft_attention.triton_pool import PooledBlocks
 
 MAP_BYTES = 1 << 25
+"""Of the map of a turn, where it takes memory of its own: few enough to stay in L2."""
+
+SCRATCH_BYTES = 1 << 27
+"""And where it does not: then a turn more costs the host more than the way to device memory costs the device."""
 
 _DIGIT_BITS = tl.constexpr(8)
 _BINS = tl.constexpr(256)
@@ -118,7 +123,7 @@ def _row_sums_kernel(
 
 @triton.jit(do_not_specialize=["first_head"])
 def _error_kernel(
-    mean_ptr, square_ptr, k_mean_ptr, k_variance_ptr, spread_ptr, log_count_ptr, sums_ptr, codes_ptr,
+    mean_ptr, square_ptr, k_mean_ptr, k_variance_ptr, spread_ptr, whole_ptr, log_count_ptr, sums_ptr, codes_ptr,
     first_head, scale, n_video, n_rows, stride, heads, groups,
     dim: tl.constexpr, together: tl.constexpr, tile: tl.constexpr, largest_gain: tl.constexpr, smallest: tl.constexpr,
 ):  # fmt: skip
@@ -133,6 +138,7 @@ def _error_kernel(
     k_variance = tl.load(k_variance_ptr + k_offsets, mask=columns < n_video, other=0.0)
     log_count = tl.load(log_count_ptr + columns, mask=columns < n_video, other=0.0)
     spread = tl.load(spread_ptr + kv_head * n_video + columns, mask=columns < n_video, other=0.0)
+    spread /= tl.maximum(tl.load(whole_ptr + kv_head), 1e-30)
     error = tl.zeros([tile, tile], tl.float32)  # squared
     for i in tl.static_range(together):
         blocks = rows * together + i
@@ -154,18 +160,19 @@ def _error_kernel(
 
 @triton.jit(do_not_specialize=["first_head"])
 def _rank_kernel(
-    map_ptr, histogram_ptr, budgets_ptr, first_head, n_video, n_rows, stride, heads, blocks_per_frame,
+    map_ptr, histogram_ptr, budgets_ptr, first_head, here, n_video, n_rows, stride, heads, blocks_per_frame,
     coded: tl.constexpr, together: tl.constexpr,
     floored: tl.constexpr, sink: tl.constexpr, same_frame: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
     """Logits of one row become codes (unless `coded`), -1 in the padding, and the first digits are counted.
 
-    One row a program: the search for the floor sums over the row 24 times, which is cheap within a warp alone.
+    One row a program: the search for the floor sums over the row 24 times, which is cheap within a warp alone. Heads
+    are innermost: rows of one head, side by side, would wait for each other at its histogram.
     """
-    batch_head = (first_head + tl.program_id(1)).to(tl.int64)
-    row = tl.program_id(0)
+    turn, row = tl.program_id(0) % here, tl.program_id(0) // here
+    batch_head = (first_head + turn).to(tl.int64)
     columns = tl.arange(0, width)
-    pointers = map_ptr + (tl.program_id(1).to(tl.int64) * n_rows + row) * stride + columns
+    pointers = map_ptr + (turn.to(tl.int64) * n_rows + row) * stride + columns
     inside = columns < stride
     if coded:
         code = tl.load(pointers, mask=inside, other=-1)
@@ -214,12 +221,13 @@ def _digits_so_far(histogram_ptr, wanted, known: tl.constexpr):
 
 @triton.jit(do_not_specialize=["first_head"])
 def _count_kernel(
-    codes_ptr, histogram_ptr, budgets_ptr, first_head, n_rows, stride, heads,
+    codes_ptr, histogram_ptr, budgets_ptr, first_head, here, n_rows, stride, heads,
     digit: tl.constexpr, steps: tl.constexpr, tile_rows: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
     """One radix pass: histogram of the next digit over the codes that share the digits found so far."""
-    batch_head = (first_head + tl.program_id(1)).to(tl.int64)
-    codes_ptr += tl.program_id(1).to(tl.int64) * n_rows * stride
+    turn, part = tl.program_id(0) % here, tl.program_id(0) // here
+    batch_head = (first_head + turn).to(tl.int64)
+    codes_ptr += turn.to(tl.int64) * n_rows * stride
     histogram_ptr += batch_head * _DIGITS * _BINS
     prefix = _digits_so_far(histogram_ptr, tl.load(budgets_ptr + batch_head % heads), digit)
     columns = tl.arange(0, width)[None, :]
@@ -227,7 +235,7 @@ def _count_kernel(
     shift: tl.constexpr = _CODE_BITS - _DIGIT_BITS * (digit + 1)
     total = tl.zeros([_BINS], tl.int32)
     for step in range(steps):
-        row = (tl.program_id(0) * steps + step) * tile_rows + tl.arange(0, tile_rows)[:, None]
+        row = (part * steps + step) * tile_rows + tl.arange(0, tile_rows)[:, None]
         inside = (columns < stride) & (row < n_rows)
         digits = tl.load(codes_ptr + row * stride + columns, mask=inside, other=-1) >> shift
         counted = (digits >> _DIGIT_BITS) == prefix
@@ -276,6 +284,16 @@ def _budgets(sparsity: tuple[float, ...], floors: tuple[int, ...], n_pairs: int,
     return torch.tensor([kept, list(floors)], dtype=torch.int32, device=device)
 
 
+def _room(scratch: torch.Tensor | None, heads: int, n_rows: int, stride: int, device: torch.device) -> torch.Tensor:
+    """int32 `[heads of a turn, n_rows, stride]`, in `scratch` where a head fits there."""
+    head = 4 * n_rows * stride
+    if scratch is not None and (room := scratch.numel() * scratch.element_size()) >= head:
+        turn = min(heads, max(1, min(room, SCRATCH_BYTES) // head))
+        flat = scratch.as_strided((scratch.numel(),), (1,))
+        return flat[: turn * head // flat.element_size()].view(torch.int32).view(turn, n_rows, stride)
+    return torch.empty(min(heads, max(1, MAP_BYTES // head)), n_rows, stride, dtype=torch.int32, device=device)
+
+
 @dataclass(frozen=True)
 class ErrorStatistics:
     """What a choice by the tail's error needs beside the means of q and k."""
@@ -294,12 +312,13 @@ def select_blocks(
     scale: float,
     codes: torch.Tensor | None = None,
     error: ErrorStatistics | None = None,
+    scratch: torch.Tensor | None = None,
 ) -> BlockSets:
     """The block sets of our rule from pooled q and k; with `q.square`, `k.variance` and `error` by the tail's error.
 
     `codes`: int32 `[heads of a turn, rows, stride]` to work in, a row for each query block (each pair of them where
-    `rule.rows_together` says so); strides are a multiple of 32. By default as many heads as fit MAP_BYTES. It holds the
-    codes of the last turn afterwards.
+    `rule.rows_together` says so); strides are a multiple of 32. By default as many heads as fit MAP_BYTES, in `scratch`
+    (dense memory of any type, on 16 bytes) where that is large enough. It holds the codes of the last turn afterwards.
     """
     batch, heads, n_video, dim = q.mean.shape
     n, device = geometry.n_blocks, q.mean.device
@@ -307,8 +326,7 @@ def select_blocks(
     n_rows = -(-n_video // together)
     if codes is None:
         stride = -(-n_video // 32) * 32
-        turn = min(batch * heads, max(1, MAP_BYTES // (4 * n_rows * stride)))
-        codes = torch.empty(turn, n_rows, stride, dtype=torch.int32, device=device)
+        codes = _room(scratch, batch * heads, n_rows, stride, device)
     turn, _, stride = codes.shape
     _, gh, gw = geometry.blocks_per_axis
     words = row_words(n)
@@ -321,6 +339,7 @@ def select_blocks(
     with_max = rule.statistic is DraftStatistic.MEAN_AND_MAX
     coded = rule.criterion is Criterion.TAIL_ERROR
     sums = torch.empty(batch * heads, n_video, dtype=torch.float32, device=device) if coded else None
+    whole = error.spread.mean(-1) if error is not None else None
     width, set_width = triton.next_power_of_2(stride), triton.next_power_of_2(words * WORD_BITS)
     count_rows, set_rows = max(1, min(16, 16384 // width)), max(1, min(8, 8192 // set_width))
     steps, tiles = max(1, 32 // count_rows), triton.cdiv(n_video, 64)
@@ -329,29 +348,36 @@ def select_blocks(
         if coded:
             assert error is not None
             side = 64 if dim <= 128 else 32  # shared memory: 96 KiB, what the smallest cards have
-            _row_sums_kernel[(triton.cdiv(n_video, side), here)](
+            launch(
+                _row_sums_kernel, (triton.cdiv(n_video, side), here),
                 q.mean, q.square, k.mean, k.variance, error.log_counts, sums,
                 first, scale, n_video, heads, groups, dim, side, LARGEST_GAIN, num_warps=4, num_stages=2,
             )  # fmt: skip
-            _error_kernel[(triton.cdiv(n_video, side), triton.cdiv(n_rows, side), here)](
-                q.mean, q.square, k.mean, k.variance, error.spread, error.log_counts, sums, codes,
+            launch(
+                _error_kernel, (triton.cdiv(n_video, side), triton.cdiv(n_rows, side), here),
+                q.mean, q.square, k.mean, k.variance, error.spread, whole, error.log_counts, sums, codes,
                 first, scale, n_video, n_rows, stride, heads, groups, dim, together, side, LARGEST_GAIN, SMALLEST,
                 num_warps=4,
             )  # fmt: skip
         else:
-            _draft_kernel[(tiles, tiles, here)](
+            launch(
+                _draft_kernel, (tiles, tiles, here),
                 q.mean, q.maximum if with_max else q.mean, k.mean, k.maximum if with_max else k.mean, codes,
                 first, scale, n_video, stride, heads, groups, dim, with_max, 64, num_warps=4,
             )  # fmt: skip
-        _rank_kernel[(n_rows, here)](
-            codes, histogram, budgets, first, n_video, n_rows, stride, heads, gh * gw, coded, together,
+        launch(
+            _rank_kernel, (n_rows * here,),
+            codes, histogram, budgets, first, here, n_video, n_rows, stride, heads, gh * gw, coded, together,
             any(floors), rule.first_frame_sink, rule.same_frame, width, num_warps=max(1, min(8, width // 2048)),
         )  # fmt: skip
         for digit in range(1, _DIGITS.value):
-            _count_kernel[(triton.cdiv(n_rows, steps * count_rows), here)](
-                codes, histogram, budgets, first, n_rows, stride, heads, digit, steps, count_rows, width, num_warps=8,
+            launch(
+                _count_kernel, (triton.cdiv(n_rows, steps * count_rows) * here,),
+                codes, histogram, budgets, first, here, n_rows, stride, heads, digit, steps, count_rows, width,
+                num_warps=8,
             )  # fmt: skip
-        _sets_kernel[(triton.cdiv(n, set_rows), here)](
+        launch(
+            _sets_kernel, (triton.cdiv(n, set_rows), here),
             codes, bits, counts, histogram, budgets, first, n_video, n_rows, n, stride, heads, words, together,
             set_rows, set_width, WORD_BITS, num_warps=8,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Triton: `trust.variance_slope` in two small kernels, a sample of blocks read once."""
+"""Triton: `trust.trusted_tail` in three small kernels, a sample of blocks read once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import triton
 import triton.language as tl
 
 from triptych.golden.draft_attention.terms.geometry import Geometry
+from triptych.golden.draft_attention.terms.tail import Tail
+from triptych.golden.draft_attention.triton_launch import launch
 from triptych.golden.draft_attention.triton_pool import PooledBlocks, box_offsets, is_ragged
-from triptych.golden.draft_attention.trust import PROBES, SAMPLED_BLOCKS, trust_of
+from triptych.golden.draft_attention.trust import PROBES, SAMPLED_BLOCKS, STEEPNESS
 
 
 @triton.jit
@@ -98,7 +100,36 @@ def _slope_kernel(
     tl.store(at + 1, expected)
 
 
-def variance_trust(
+@triton.jit
+def _statistics_kernel(
+    variance_ptr, sums_ptr, spread_ptr, profile_ptr, n_video, n_samples, steepness,
+    wide: tl.constexpr, samples: tl.constexpr, tile: tl.constexpr,
+):  # fmt: skip
+    """One key head's `Tail.k_profile`, and `Tail.k_spread` with the trust that its two sums earn."""
+    batch_head = tl.program_id(0).to(tl.int64)
+    sample = tl.arange(0, samples)
+    pair = sums_ptr + (batch_head * n_samples + sample) * 2
+    gained = tl.sum(tl.load(pair, mask=sample < n_samples, other=0.0), 0)
+    expected = tl.sum(tl.load(pair + 1, mask=sample < n_samples, other=0.0), 0)
+    slope = gained / tl.maximum(expected, 1.17549435e-38)
+    trust = tl.minimum(tl.maximum(1.0 + steepness * slope, 0.0), 1.0)
+    channels = tl.arange(0, wide)
+    total = tl.zeros([wide], tl.float32)
+    for start in range(0, n_video, tile):
+        rows = start + tl.arange(0, tile)
+        at = variance_ptr + (batch_head * n_video + rows[:, None]) * wide + channels[None, :]
+        total += tl.sum(tl.load(at, mask=rows[:, None] < n_video, other=0.0).to(tl.float32), 0)
+    profile = total / n_video
+    tl.store(profile_ptr + batch_head * wide + channels, profile)
+    share = trust / tl.maximum(tl.sum(profile, 0), 1.17549435e-38)
+    for start in range(0, n_video, tile):
+        rows = start + tl.arange(0, tile)
+        at = variance_ptr + (batch_head * n_video + rows[:, None]) * wide + channels[None, :]
+        variance = tl.load(at, mask=rows[:, None] < n_video, other=0.0).to(tl.float32)
+        tl.store(spread_ptr + batch_head * n_video + rows, tl.sum(variance, 1) * share, mask=rows < n_video)
+
+
+def trusted_tail(
     q: PooledBlocks,
     k: PooledBlocks,
     v: PooledBlocks,
@@ -106,21 +137,29 @@ def variance_trust(
     values: torch.Tensor,
     geometry: Geometry,
     scale: float,
-) -> torch.Tensor:
-    """float32 `[batch, kv_heads]`; q, k, v pooled; `keys`, `values` `[batch, kv_heads, length, dim]`."""
+    log_count: torch.Tensor,
+) -> Tail:
+    """The tail's tokens; q, k (with its variance), v pooled; `keys`, `values` `[batch, kv_heads, length, dim]`."""
     batch, heads, n, wide = q.mean.shape
     kv_heads = k.mean.shape[1]
     groups, n_probes, n_samples = heads // kv_heads, min(PROBES, n), min(SAMPLED_BLOCKS, n)
     outputs = torch.empty(batch * heads, PROBES, wide, dtype=q.mean.dtype, device=keys.device)
-    _probe_kernel[(batch * heads,)](
-        q.mean, k.mean, v.mean, outputs, scale, n, heads, groups, n_probes, wide, PROBES, 64, num_warps=4
-    )
+    launch(
+        _probe_kernel, (batch * heads,),
+        q.mean, k.mean, v.mean, outputs, scale, n, heads, groups, n_probes, wide, PROBES, 64, num_warps=4,
+    )  # fmt: skip
     sums = torch.empty(batch, kv_heads, n_samples, 2, dtype=torch.float32, device=keys.device)
     (t, h, w), (pt, ph, pw) = geometry.grid, geometry.pool
-    _slope_kernel[(n_samples, batch * kv_heads)](
+    launch(
+        _slope_kernel, (n_samples, batch * kv_heads),
         q.mean, outputs, keys, values, sums, scale, n, kv_heads, groups, n_probes, n_samples, geometry.video_offset,
         *keys.stride()[:3], *values.stride()[:3],
         t, h, w, pt, ph, pw, keys.shape[-1], wide, PROBES, is_ragged(geometry), num_warps=4,
     )  # fmt: skip
-    gained, expected = sums.sum(2).unbind(-1)
-    return trust_of(gained / expected.clamp(min=torch.finfo(torch.float32).tiny))
+    spread = torch.empty(batch, kv_heads, n, dtype=torch.float32, device=keys.device)
+    profile = torch.empty(batch, kv_heads, wide, dtype=torch.float32, device=keys.device)
+    launch(
+        _statistics_kernel, (batch * kv_heads,),
+        k.variance, sums, spread, profile, n, n_samples, STEEPNESS, wide, SAMPLED_BLOCKS, 128, num_warps=16,
+    )  # fmt: skip
+    return Tail(k.mean, v.mean, spread, profile, log_count)

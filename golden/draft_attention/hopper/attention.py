@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from dataclasses import replace
 from typing import Literal, get_args
@@ -28,12 +29,13 @@ from triptych.golden.draft_attention.hopper.problem import (
     tile_order,
     token_maps,
     unfit_blocks,
+    unfit_dim,
 )
 from triptych.golden.draft_attention.terms.block_sets import BlockSets
 from triptych.golden.draft_attention.terms.contract import Call, Request
 from triptych.golden.draft_attention.terms.geometry import Geometry
 from triptych.golden.draft_attention.terms.layout import Layout, Runs
-from triptych.golden.draft_attention.terms.tail import Tail
+from triptych.golden.draft_attention.terms.tail import Tail, padded_dim
 
 Precision = Literal["bf16", "fp8"]
 _THREADS = 384
@@ -53,8 +55,8 @@ class Operands16(ctypes.Structure):
 
 def refusal(request: Request) -> str | None:
     """Why these kernels cannot serve a request (contract.py); None when they do."""
-    if request.dim not in (64, 128):
-        return f"the Hopper kernels take head dim 64 or 128; got {request.dim}"
+    if (reason := unfit_dim(request.dim, request.eight_bit)) is not None:
+        return reason
     if request.with_lse:
         return "the Hopper kernels return no log-sum-exp"
     blocking = _blocking(request.query_layout, request.key_layout)
@@ -100,10 +102,11 @@ def block_sparse_attention(
 ) -> torch.Tensor:
     """softmax(scale q k^T) v, each query block over the key blocks in its set (DraftAttention, section 3.3).
 
-    `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim 64 or
-    128, in token order, any strides with dim dense and 16-byte alignment. A row without blocks yields zeros. `tail`
+    `q`: `[batch, heads, length, dim]`; `k`, `v`: `[batch, kv_heads, length, dim]`, float16 or bfloat16, dim a
+    multiple of 8 up to 128, in token order, any strides with dim dense and 16-byte alignment; the copy engine fills a
+    tile up to 64 or 128 channels with zeros. A row without blocks yields zeros. `tail`
     adds one pooled token for every video block that is not in the set. `precision` "bf16" multiplies in the tensors'
-    own 16-bit type, "fp8" in 8 bits (eight_bit.py). `out` is written where given.
+    own 16-bit type, "fp8" in 8 bits (eight_bit.py; dim 64 or 128). `out` is written where given.
     Blocks hold 128 tokens or 64. `key_geometry`: how the keys lie in blocks where that differs from the queries (other
     length, or blocks of 64 under query blocks of 128).
     Results are the same from run to run on one kind of GPU: the order in which a row's blocks are added up follows from
@@ -112,6 +115,8 @@ def block_sparse_attention(
     """
     blocking = Blocking(geometry, key_geometry or geometry)
     check_inputs(q, k, v, sets, blocking, scale)
+    if (reason := unfit_dim(q.shape[3], precision == "fp8")) is not None:
+        raise HopperError(reason)
     if precision not in get_args(Precision):
         raise HopperError(f"precision must be one of {get_args(Precision)}; got {precision!r}")
     if out is None:
@@ -147,13 +152,13 @@ def _attend(
     What it allocates may be freed on return: the caching allocator hands memory out again in stream order.
     """
     device = q.device.index
-    progress = torch.zeros(1, dtype=torch.int32, device=q.device)
+    progress = torch.empty(1, dtype=torch.int32, device=q.device)
     problem = make_problem(out, sets, progress, blocking, scale, k.shape[1])
-    order = tile_order(sets, blocking)
+    order = tile_order(sets, blocking, progress)
     problem.order = order.data_ptr()
     query_block, key_block = blocking.sizes
     defines: tuple[str, ...] = (
-        f"HEAD_DIM={q.shape[3]}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
+        f"HEAD_DIM={padded_dim(q.shape[3])}", f'ELEMENT="{ELEMENTS[q.dtype]}"',
         f"QUERY_BLOCK={query_block}", f"KEY_BLOCK={key_block}",
         f"SHARED_ROWS={int(sets.paired or query_block == BLOCK)}",
     )  # fmt: skip
@@ -183,16 +188,26 @@ def _launch(kernel: Kernel, operands: ctypes.Structure, problem: Problem, device
     kernel.launch(min(tiles, multiprocessors), _THREADS, (operands, problem))
 
 
+@functools.lru_cache(maxsize=64)
+def _shares(geometry: Geometry, device: torch.device) -> torch.Tensor:
+    """float16 `[128 * tiles, 2]`: log2 of a block's share of full blocks' tokens, -infinity beyond the blocks; and 0.
+
+    Kept, so that repeated calls copy nothing from the host.
+    """
+    n = geometry.n_video_blocks
+    shares = torch.zeros(-(-n // BLOCK) * BLOCK, 2)
+    shares[:, 0] = -math.inf
+    shares[:n, 0] = (geometry.block_counts[:n] / geometry.block_size).log2()
+    return shares.to(device=device, dtype=torch.float16)
+
+
 def _add_tail(problem: Problem, tail: Tail, geometry: Geometry) -> tuple[torch.Tensor, ...]:
     """Fills in what the kernel needs for the pooled tail; returns tensors that must outlive the launch."""
-    tiles = -(-geometry.n_video_blocks // BLOCK)
-    padding = tiles * BLOCK - geometry.n_video_blocks
-    spread = torch.nn.functional.pad(tail.k_spread.flatten(0, 1), (0, padding))
-    share = torch.nn.functional.pad(
-        (tail.log_count - math.log(geometry.block_size)) / math.log(2), (0, padding), value=-math.inf
-    )
-    pooled = torch.stack([share.expand_as(spread), spread], dim=-1).to(torch.float16)
-    problem.tail_tiles = tiles
+    spread = tail.k_spread.flatten(0, 1)
+    shares = _shares(geometry, spread.device)
+    pooled = shares.repeat(len(spread), 1, 1)
+    pooled[:, : geometry.n_video_blocks, 1] = spread
+    problem.tail_tiles = len(shares) // BLOCK
     problem.pooled = pooled.data_ptr()
     problem.profile = tail.k_profile.data_ptr()
     return pooled, tail.k_profile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 
@@ -40,17 +40,19 @@ def _check(code: int, what: str) -> None:
         raise HopperError(f"{what} failed: {(text.value or b'unknown error').decode()} (CUDA error {code})")
 
 
+@lru_cache(maxsize=512)
 def encode_tensor_map(
     address: int,
     dtype: torch.dtype,
-    sizes: Sequence[int],
-    strides: Sequence[int],
-    box: Sequence[int],
+    sizes: tuple[int, ...],
+    strides: tuple[int, ...],
+    box: tuple[int, ...],
 ) -> TensorMap:
     """A tensor map over `sizes` elements (innermost first), read or written in tiles of `box`.
 
     `strides` are in elements, for every axis but the innermost, which is dense. The innermost side of the box, 64 or
     128 bytes long, is swizzled over its own length. Positions outside `sizes` read as zero and are not written.
+    Kept: memory that is handed out again, as in the layers and steps of a model, is described once.
     Raises HopperError when the copy engine cannot address the tensor so (16-byte alignment).
     """
     rank, element = len(sizes), torch.empty(0, dtype=dtype).element_size()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map
+from triptych.golden.draft_attention.hopper.driver import TensorMap, encode_tensor_map, load_kernel
 from triptych.golden.draft_attention.hopper.errors import HopperError
 from triptych.golden.draft_attention.terms.block_sets import BlockSets, row_words, sets_from_mask
 from triptych.golden.draft_attention.terms.geometry import Geometry
@@ -108,6 +108,15 @@ def unfit_blocks(blocking: Blocking, eight_bit: bool) -> str | None:
     return None
 
 
+def unfit_dim(dim: int, eight_bit: bool) -> str | None:
+    """Why the kernels do not take this head dim; None when they do."""
+    if eight_bit and dim not in (64, 128):
+        return f"the 8-bit Hopper kernels take head dim 64 or 128; got {dim}"
+    if dim % 8 or dim > 128:
+        return f"the Hopper kernels take head dims that are multiples of 8 up to 128; got {dim}"
+    return None
+
+
 def half_block(geometry: Geometry) -> tuple[int, int, int]:
     """`(pt, ph, pw)` of the first 64 tokens of a block of 128; a block of 64 itself."""
     pt, ph, pw = geometry.pool
@@ -201,7 +210,7 @@ def make_problem(
 ) -> Problem:
     """The problem without a tail. The tensors must outlive the launch.
 
-    `progress`: int32 `[1]`, zero: the tile counter.
+    `progress`: int32 `[1]`: the tile counter.
     """
     out_video, out_text = token_maps(out, blocking.queries, half_block(blocking.queries))
     return Problem(
@@ -220,14 +229,28 @@ def make_problem(
     )
 
 
-def tile_order(sets: BlockSets, blocking: Blocking) -> torch.Tensor:
+_ORDER_THREADS = 256
+_COUNTED_TILES = 8192
+
+
+def tile_order(sets: BlockSets, blocking: Blocking, progress: torch.Tensor) -> torch.Tensor:
     """int32 `[batch, heads, tiles]`: the video tiles of each head, those of most blocks first.
 
     Tiles that are worked on at one time then take equally long and sweep the keys side by side, so that what one has
     fetched is still in L2 for the others. Equal ones keep their order: results must not depend on the sort.
+    `progress`, the tile counter, becomes zero.
     """
-    parts = BLOCK // blocking.queries.block_size
-    work = sets.counts[..., : blocking.queries.n_video_blocks]
+    parts, video = BLOCK // blocking.queries.block_size, blocking.queries.n_video_blocks
+    heads, blocks, tiles = sets.counts.shape[0] * sets.counts.shape[1], sets.counts.shape[2], -(-video // parts)
+    if tiles <= _COUNTED_TILES:
+        order = torch.empty(*sets.counts.shape[:2], tiles, dtype=torch.int32, device=progress.device)
+        numbers = (ctypes.c_int32(number) for number in (blocks, video, tiles, parts))
+        pointers = (ctypes.c_void_p(x.data_ptr()) for x in (sets.counts, order, progress))
+        kernel = load_kernel(progress.get_device(), "order.cu", "order_tiles", (), 0)
+        kernel.launch(heads * -(-tiles // _ORDER_THREADS), _ORDER_THREADS, (*pointers, *numbers))
+        return order
+    progress.zero_()
+    work = sets.counts[..., :video]
     if parts == 2:
         work = torch.nn.functional.pad(work, (0, work.shape[-1] % 2)).unflatten(-1, (-1, 2)).sum(-1)
     return torch.argsort(work, dim=-1, descending=True, stable=True).to(torch.int32)
@@ -247,8 +270,6 @@ def check_inputs(
     batch, heads, length, dim = q.shape
     if q.dtype not in (torch.float16, torch.bfloat16) or not (q.dtype == k.dtype == v.dtype):
         raise HopperError(f"q, k and v must all be float16 or all bfloat16; got {q.dtype}, {k.dtype}, {v.dtype}")
-    if dim not in (64, 128):
-        raise HopperError(f"head dimension must be 64 or 128; got {dim}")
     if k.shape != v.shape or (k.shape[0], k.shape[3]) != (batch, dim) or heads % k.shape[1]:
         raise HopperError(
             f"k and v must be [batch, kv heads, length, dim] with heads a multiple of kv heads, as q; "

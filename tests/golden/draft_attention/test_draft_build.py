@@ -157,6 +157,7 @@ def test_nvcc_that_is_too_old_gives_way_to_nvrtc(tmp_path, monkeypatch):
         ("attention16.cu", ('ELEMENT="bf16"', "QUERY_BLOCK=128", "KEY_BLOCK=128", "TAIL=1", "RUNS=5")),
         ("attention8.cu", ('ELEMENT="f16"', "QUERY_BLOCK=128", "KEY_BLOCK=128", "TAIL=1")),
         ("quantise.cu", ('ELEMENT="bf16"',)),
+        ("order.cu", ()),
     ],
 )
 def test_nvrtc_builds_every_source(source, defines, tmp_path):
@@ -223,9 +224,12 @@ def test_ragged_blocks_of_full_runs_are_known():
     assert problem.ragged_runs(Geometry((21, 48, 80), (8, 16))) == 0
 
 
-def test_tiles_of_most_blocks_come_first():
+def test_tiles_of_most_blocks_come_first(monkeypatch):
+    monkeypatch.setattr(problem, "_COUNTED_TILES", 0)  # what the kernel does in their stead, a GPU must tell
+    progress = torch.ones(1, dtype=torch.int32)
     counts = torch.tensor([[[3, 9, 9, 1, 5, 7]]], dtype=torch.int32)  # the last is a text block
     sets = BlockSets(torch.zeros(1, 1, 6, 4, dtype=torch.int32), counts)
     whole, halves = Geometry((1, 8, 80), (8, 16), 9), Geometry((1, 8, 40), (8, 8), 9)
-    assert problem.tile_order(sets, problem.Blocking(whole, whole)).tolist() == [[[1, 2, 4, 0, 3]]]
-    assert problem.tile_order(sets, problem.Blocking(halves, halves)).tolist() == [[[0, 1, 2]]]
+    assert problem.tile_order(sets, problem.Blocking(whole, whole), progress).tolist() == [[[1, 2, 4, 0, 3]]]
+    assert problem.tile_order(sets, problem.Blocking(halves, halves), progress).tolist() == [[[0, 1, 2]]]
+    assert progress.item() == 0

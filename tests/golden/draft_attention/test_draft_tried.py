@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych.golden.draft_attention import Backend, Geometry, dispatch, draft_attention, hopper
+from triptych.golden.draft_attention import Backend, DraftAttentionError, Geometry, dispatch, draft_attention, hopper
 from triptych.golden.draft_attention.terms import contract
 from triptych.golden.draft_attention.terms.contract import Request
 
@@ -72,10 +72,14 @@ def test_what_hoppers_kernels_refuse_goes_to_triton(monkeypatch):
     monkeypatch.setattr(hopper, "missing_compiler", lambda: None)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     layout = Geometry(GRID)
-    cases = [(128, False, Backend.HOPPER), *((dim, False, Backend.TRITON) for dim in (8, 32, 72, 80, 96, 256))]
-    for dim, with_lse, expected in (*cases, (64, True, Backend.TRITON)):
+    cases = [*((dim, False, Backend.HOPPER) for dim in (8, 32, 64, 72, 80, 96, 128)), (136, False, Backend.TRITON)]
+    for dim, with_lse, expected in (*cases, (256, False, Backend.TRITON), (64, True, Backend.TRITON)):
         request = Request(torch.bfloat16, dim, layout, layout, False, with_lse, False)
         assert dispatch.serving_backend(None, torch.device("cuda"), request) is expected
+    with pytest.raises(DraftAttentionError, match="8-bit Hopper kernels take head dim 64 or 128; got 72"):
+        dispatch.serving_backend(
+            None, torch.device("cuda"), Request(torch.bfloat16, 72, layout, layout, False, False, True)
+        )
 
 
 @pytest.mark.parametrize("length", [LENGTH, 128, 1000])

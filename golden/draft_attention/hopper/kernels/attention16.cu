@@ -14,7 +14,7 @@
 __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
   const int warpgroup = threadIdx.x / 128 - 1;
   const int warp = threadIdx.x / 32 & 3;
-  Consumer consumer{p, shared, warpgroup, int(threadIdx.x & 31)};
+  Consumer consumer{{shared, int(threadIdx.x & 31)}, p, warpgroup};
   int buffer = 0;
   uint32_t phase = 0;
   for (;;) {
@@ -22,7 +22,7 @@ __device__ __forceinline__ void compute(const Problem& p, Shared& shared) {
     const Tile tile = read_tile(shared.tile[buffer], consumer.lane);
     if (tile.head < 0) return;
     const uint32_t rows = shared_address(shared.query[buffer]) + (warpgroup * 64 + warp * 16) * 128;
-    consumer.load_query(rows);
+    load_rows<kDim>(consumer.query, rows, kChunkBytes, consumer.lane);
     consumer.attend(tile);
     const uint32_t left = shared_address(&shared.queries.out_full[buffer][warpgroup]);
     stage_rows<kDim>(consumer.out, rows, kChunkBytes, left, pack);
@@ -37,12 +37,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   if (threadIdx.x == 0) {
     if (shared_address(memory) & 1023) asm volatile("trap;");  // the swizzle counts on it
-    shared.queries.init();
-    for (int i = 0; i < kSlots; ++i) {
-      barrier_init(shared_address(&shared.slot_full[i]), 1);
-      barrier_init(shared_address(&shared.slot_empty[i]), kConsumerThreads / 32);
-    }
-    barrier_init_fence();
+    init_barriers(shared);
   }
   __syncthreads();
   if (threadIdx.x < 128) {

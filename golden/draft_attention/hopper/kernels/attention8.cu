@@ -13,9 +13,9 @@ __device__ __forceinline__ void compute(const Operands& maps, const Problem& p, 
   const int lane = threadIdx.x & 31;
   const int warp = threadIdx.x / 32 & 3;
   const uint32_t rows8 = shared_address(shared.query8) + warpgroup * 64 * kDim;
-  Consumer consumer{p, shared, warpgroup, lane};
+  Consumer consumer{{shared, lane}, p, warpgroup};
   consumer.query = matrix_descriptor<kDim>(rows8);
-  if (warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
+  if (kTakesTurns && warpgroup == 1) named_arrive(kTurnBarrier, kConsumerThreads);  // the first turn is warpgroup 0's
   int buffer = 0;
   uint32_t phase = 0;
   for (;;) {
@@ -42,12 +42,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1)
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   if (threadIdx.x == 0) {
     if (shared_address(memory) & 1023) asm volatile("trap;");  // the swizzle counts on it
-    shared.queries.init();
-    for (int i = 0; i < kSlots; ++i) {
-      barrier_init(shared_address(&shared.slot_full[i]), 1);
-      barrier_init(shared_address(&shared.slot_empty[i]), kConsumerThreads / 32);
-    }
-    barrier_init_fence();
+    init_barriers(shared);
   }
   for (int i = threadIdx.x; i < kSlots * int(kSumBytes); i += kThreads) {
     constexpr uint8_t kOne = 0x38;  // 1.0 in e4m3

@@ -43,35 +43,14 @@ struct Softmax {
   }
 };
 
-struct Consumer {
+struct Consumer : RingReader<kSlots, Shared> {
   const Problem& p;
-  Shared& shared;
-  const int warpgroup, lane;
-  Ring<kSlots> ring;
+  const int warpgroup;
   uint32_t query[kDim / 4];  // this warp's 16 rows as left operands; from registers they cost no shared-memory reads
   float scores[64];
   float out[kDim / 2];
   uint32_t weights[32];
   Softmax softmax;
-
-  // `rows`: shared-memory address of this warp's 16 rows.
-  __device__ __forceinline__ void load_query(uint32_t rows) {
-    const int row = lane & 15;
-#pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const int piece = 2 * (k & 3) + (lane >> 4);
-      load_matrix_x4(query + 4 * k, rows + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
-    }
-  }
-
-  __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
-    barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
-  }
-
-  __device__ __forceinline__ void release(int slot) {
-    __syncwarp();  // what the other lanes read of the slot is read
-    if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
-  }
 
   // Scores of the slot's keys: all of them, or (kPrivate) of this warpgroup's block alone; on top of what `scores` hold
   // where they are to accumulate.
@@ -102,37 +81,6 @@ struct Consumer {
   }
 
 #if TAIL
-  // scale/2 * sum_d q_d^2 profile_d for this thread's two rows, from `profile` of the key head: a unit of spread adds it
-  // to a raw score.
-  __device__ __forceinline__ void weigh_query(const float* profile, float (&gain)[2]) {
-    gain[0] = gain[1] = 0;
-#pragma unroll
-    for (int i = 0; i < kDim / 4; ++i) {
-      const float2 weight =
-          *reinterpret_cast<const float2*>(profile + 16 * (i >> 2) + 8 * (i >> 1 & 1) + 2 * (lane & 3));
-      const float low = unpack_low(query[i]), high = unpack_high(query[i]);
-      gain[i & 1] += low * low * weight.x + high * high * weight.y;
-    }
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 1);
-      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 2);
-      gain[r] *= 0.5f * p.scale;
-    }
-  }
-
-  static __device__ __forceinline__ float unpack_low(uint32_t pair) {
-    float x;
-    asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, l;\n}" : "=f"(x) : "r"(pair));
-    return x;
-  }
-
-  static __device__ __forceinline__ float unpack_high(uint32_t pair) {
-    float x;
-    asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, h;\n}" : "=f"(x) : "r"(pair));
-    return x;
-  }
-
   // The scores start at log n and the variance term, in units of raw scores; those of chosen blocks and padding at
   // -infinity.
   __device__ __forceinline__ void start_at_counts(int slot, const float (&gain)[2]) {
@@ -318,7 +266,7 @@ struct Consumer {
 #endif
 #if TAIL
     if (tile.tail_tiles > 0) {
-      weigh_query(p.profile + tile.head / p.group * kDim, gain);
+      weigh_rows<kDim>(query, p.profile + tile.head / p.group * kDim, 0.5f * p.scale, lane, gain);  // of a raw score
       const Slots at = next_slots(steps == 0);
       if (steps > 0) finish(last, at.values);
       step<true, false, true>(at, gain);

@@ -9,23 +9,9 @@ constexpr int kMagicBits = 0x4B400000;
 constexpr float kMagic = 12582912.0f;
 constexpr int kMaskedDot = int(0xFF800000u);  // as a float -infinity; as an integer below all others
 
-__device__ __forceinline__ float low(uint32_t pair) {
-  float x;
-  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, l;\n}" : "=f"(x) : "r"(pair));
-  return x;
-}
-
-__device__ __forceinline__ float high(uint32_t pair) {
-  float x;
-  asm("{\n.reg .b16 l, h;\nmov.b32 {l, h}, %1;\ncvt.f32." ELEMENT " %0, h;\n}" : "=f"(x) : "r"(pair));
-  return x;
-}
-
-struct Consumer {
+struct Consumer : RingReader<kSlots, Shared> {
   const Problem& p;
-  Shared& shared;
-  const int warpgroup, lane;
-  Ring<kSlots> ring;
+  const int warpgroup;
   uint64_t query;
   float q_scale[2];  // of this thread's two rows; holds scale * log2(e)
   int dots[64];              // kMagicBits and more
@@ -36,48 +22,21 @@ struct Consumer {
   float sum[2];      // of their weights, in every fourth lane
   float gain[2];     // tail: what a unit of spread adds to a score, in log2 units
 
-  __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
-    barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
-  }
-
-  __device__ __forceinline__ void release(int slot) {
-    __syncwarp();  // what the other lanes read of the slot is read
-    if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
-  }
-
   // This warp's 16 rows from 16 bits at `rows` to int8 at `rows8` (rows of kDim bytes, swizzled over that length).
   // Fragments are read as for a 16-bit product; a row's largest magnitude is then spread over four lanes. Of each 16
   // columns a lane holds 2c, 2c + 1, 2c + 8, 2c + 9 (c = lane % 4) and stores them as one word: the same order within
   // 16 that quantise.cu gives the keys.
   __device__ __forceinline__ void quantise_query(uint32_t rows, uint32_t rows8, [[maybe_unused]] const float* profile) {
     uint32_t pairs[kDim / 4];
-    const int row = lane & 15;
-#pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
-      const int piece = 2 * (k & 3) + (lane >> 4);
-      load_matrix_x4(pairs + 4 * k, rows + (k >> 2) * kChunkBytes + row * 128 + ((piece ^ (row & 7)) << 4));
-    }
+    load_rows<kDim>(pairs, rows, kChunkBytes, lane);
 #if TAIL
-    gain[0] = gain[1] = 0;
-#pragma unroll
-    for (int i = 0; i < kDim / 4; ++i) {
-      const float2 weight =
-          *reinterpret_cast<const float2*>(profile + 16 * (i >> 2) + 8 * (i >> 1 & 1) + 2 * (lane & 3));
-      const float left = low(pairs[i]), right = high(pairs[i]);
-      gain[i & 1] += left * left * weight.x + right * right * weight.y;
-    }
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 1);
-      gain[r] += __shfl_xor_sync(kAllLanes, gain[r], 2);
-      gain[r] *= 0.5f * p.scale * p.scale_log2;
-    }
+    weigh_rows<kDim>(pairs, profile, 0.5f * p.scale * p.scale_log2, lane, gain);
 #endif
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float top = kSmallest;
 #pragma unroll
-      for (int i = r; i < kDim / 4; i += 2) top = fmaxf(top, fmaxf(fabsf(low(pairs[i])), fabsf(high(pairs[i]))));
+      for (int i = r; i < kDim / 4; i += 2) top = fmaxf(top, fmaxf(fabsf(unpack_low(pairs[i])), fabsf(unpack_high(pairs[i]))));
       top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 1));
       top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 2));
       q_scale[r] = top / 127.0f * p.scale_log2;
@@ -86,8 +45,8 @@ struct Consumer {
 #pragma unroll
       for (int k = 0; k < kDim / 16; ++k) {
         const uint32_t left = pairs[4 * k + r], right = pairs[4 * k + 2 + r];
-        const uint32_t word = to_int8(low(left) * inverse) | to_int8(high(left) * inverse) << 8 |
-                              to_int8(low(right) * inverse) << 16 | to_int8(high(right) * inverse) << 24;
+        const uint32_t word = to_int8(unpack_low(left) * inverse) | to_int8(unpack_high(left) * inverse) << 8 |
+                              to_int8(unpack_low(right) * inverse) << 16 | to_int8(unpack_high(right) * inverse) << 24;
         const int swizzled = kDim == 128 ? k ^ (at & 7) : k ^ (at >> 1 & 3);
         store_shared(rows8 + at * kDim + swizzled * 16 + (lane & 3) * 4, word);
       }
@@ -224,7 +183,7 @@ struct Consumer {
 #pragma unroll
     for (int i = 0; i < 64; ++i) dots[i] = kMagicBits;
     wait(keys);
-    if constexpr (!kFirst) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
+    if constexpr (!kFirst && kTakesTurns) named_sync(kTurnBarrier + warpgroup, kConsumerThreads);
     pin(dots);
     pin(product);
     wgmma_fence();
@@ -236,7 +195,7 @@ struct Consumer {
       wait(values);
       issue_values(values.slot, accumulate);
       wgmma_commit();
-      named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
+      if constexpr (kTakesTurns) named_arrive(kTurnBarrier + (warpgroup ^ 1), kConsumerThreads);
     }
     const float k_scale = read_once(shared.k_scale[keys.slot], lane);
     [[maybe_unused]] const uint32_t valid = kPooled ? 0 : read_once(shared.valid[keys.slot], lane);
@@ -258,7 +217,7 @@ struct Consumer {
     if constexpr (!kFirst) {
       uint32_t some = pairs[0];
 #pragma unroll
-      for (int i = 1; i < 32; ++i) some ^= pairs[i];
+      for (int i = 8; i < 32; i += 8) some ^= pairs[i];
       order_after(__uint_as_float(some), shared_address(&shared.scratch));
       wgmma_wait<0>();
       pin(product);

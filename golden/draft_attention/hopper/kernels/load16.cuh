@@ -2,6 +2,7 @@
 // Pooled tokens come last.
 #pragma once
 
+#include "feed.cuh"
 #include "operands16.cuh"
 
 struct Loader {
@@ -57,22 +58,6 @@ struct Loader {
     for (int chunk = 0; chunk < kChunks; ++chunk)
       tma_load_3d(shared_address(shared.slot[ring.slot]) + chunk * kChunkBytes, &map, full, kEvictLast, chunk * 64,
                   first, head);
-  }
-
-  __device__ __forceinline__ void load_query(int buffer, uint32_t barrier, const Tile& tile) {
-    barrier_arrive_expect(barrier, tile.parts * (kTileBytes / kQueryParts));
-    for (int part = 0; part < tile.parts; ++part) {
-      const Place place = place_of<kQueryBlock>(p.queries, tile.block + part);
-#pragma unroll
-      for (int chunk = 0; chunk < kChunks; ++chunk) {
-        const uint32_t to = shared_address(shared.query[buffer]) + chunk * kChunkBytes + part * kQueryBlock * 128;
-        if (place.frame < 0) {
-          tma_load_3d(to, &maps.q_text, barrier, kEvictFirst, chunk * 64, place.x, tile.head);
-        } else {
-          tma_load_5d(to, &maps.q_video, barrier, kEvictFirst, chunk * 64, place.x, place.y, place.frame, tile.head);
-        }
-      }
-    }
   }
 };
 
@@ -280,25 +265,9 @@ __device__ __forceinline__ void load_tail(Loader& loader, Steps& steps, const Ti
 
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
-  const int tiles = tile_count(p);
   Loader loader{maps, p, shared, lane, {}};
-  int buffer = 0;
-  uint32_t phase = 0;
-  bool first = true;
-  for (;;) {
-    int index = lane == 0 ? next_index(p, first) : 0;
-    first = false;
-    index = __shfl_sync(kAllLanes, index, 0);
-    const uint32_t query_full = shared_address(&shared.queries.query_full[buffer]);
-    barrier_wait(shared_address(&shared.queries.query_empty[buffer]), phase ^ 1);
-    if (index >= tiles) {
-      if (lane == 0) {
-        shared.tile[buffer].head = -1;
-        barrier_arrive(query_full);
-      }
-      return;
-    }
-    Tile tile = tile_at(p, index);
+  Feed<kDim, Operands, Shared> feed{maps, p, shared, lane};
+  for (Tile tile; feed.next(tile);) {
     const long long row = (long long)tile.head * p.queries.count() + tile.block;
     const int head = tile.head / p.group;
     Steps steps(p, row, tile.parts, lane);
@@ -308,21 +277,14 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
     if (tile.parts == 2) fewest = min(fewest, p.counts[row + 1]);
     tile.tail_tiles = fewest < p.keys.count() ? p.tail_tiles : 0;
 #endif
-    if (lane == 0) {
-      shared.tile[buffer] = tile;
-      loader.load_query(buffer, query_full, tile);
-    }
+    feed.hand_over(tile);
     steps.run(loader, head);
 #if TAIL
     if (tile.tail_tiles > 0) {
       load_tail(loader, steps, tile, row, head);
-    } else {
-      steps.finish(loader, head);
+      continue;
     }
-#else
-    steps.finish(loader, head);
 #endif
-    buffer ^= 1;
-    phase ^= buffer == 0;
+    steps.finish(loader, head);
   }
 }

@@ -1,6 +1,7 @@
 // The loading warp of attention8.cu.
 #pragma once
 
+#include "feed.cuh"
 #include "operands8.cuh"
 
 struct Entry {
@@ -18,43 +19,14 @@ __device__ __forceinline__ Entry entry_at(const Operands& maps, const Problem& p
 // lanes at once.
 __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Shared& shared) {
   const int lane = threadIdx.x & 31;
-  const int tiles = tile_count(p);
   const int n_blocks = p.keys.count() + p.tail_tiles;  // of a head in the operands
   Ring<kSlots> ring;
-  int buffer = 0;
-  uint32_t phase = 0;
-  bool first = true;
-  for (;;) {
-    int index = lane == 0 ? next_index(p, first) : 0;
-    first = false;
-    index = __shfl_sync(kAllLanes, index, 0);
-    const uint32_t query_full = shared_address(&shared.queries.query_full[buffer]);
-    barrier_wait(shared_address(&shared.queries.query_empty[buffer]), phase ^ 1);
-    if (index >= tiles) {
-      if (lane == 0) {
-        shared.tile[buffer].head = -1;
-        barrier_arrive(query_full);
-      }
-      return;
-    }
-    Tile tile = tile_at(p, index);
+  Feed<kDim, Operands, Shared> feed{maps, p, shared, lane};
+  for (Tile tile; feed.next(tile);) {
     const long long row_of_bits = (long long)tile.head * p.queries.count() + tile.block;
     tile.steps = p.counts[row_of_bits];
     tile.tail_tiles = TAIL && tile.steps < p.keys.count() ? p.tail_tiles : 0;
-    if (lane == 0) {
-      shared.tile[buffer] = tile;
-      barrier_arrive_expect(query_full, kQueryBytes);
-      const Place place = place_of<kQueryBlock>(p.queries, tile.block);
-#pragma unroll
-      for (int chunk = 0; chunk < kDim / 64; ++chunk) {
-        const uint32_t to = shared_address(shared.query[buffer]) + chunk * kChunkBytes;
-        if (place.frame < 0) {
-          tma_load_3d(to, &maps.q_text, query_full, kEvictFirst, chunk * 64, place.x, tile.head);
-        } else {
-          tma_load_5d(to, &maps.q_video, query_full, kEvictFirst, chunk * 64, place.x, place.y, place.frame, tile.head);
-        }
-      }
-    }
+    feed.hand_over(tile);
     const int head = tile.head / p.group;
     int previous = 0;
     bool follows = false;  // a block whose values are still to be loaded
@@ -108,7 +80,5 @@ __device__ __forceinline__ void load(const Operands& maps, const Problem& p, Sha
       if (lane == 0) bring(Entry{}, false);
       ring.advance();
     }
-    buffer ^= 1;
-    phase ^= buffer == 0;
   }
 }

@@ -1,6 +1,7 @@
 // Shared memory, operands and matrix products of attention16.cu.
 #pragma once
 
+#include "rows.cuh"
 #include "sweep.cuh"
 #include "wgmma.cuh"
 
@@ -44,10 +45,3 @@ DEFINE_WGMMA_RS(multiply_values, "m64n128k16.f32." ELEMENT "." ELEMENT, ", 1, 1,
 #else
 DEFINE_WGMMA_RS(multiply_values, "m64n64k16.f32." ELEMENT "." ELEMENT, ", 1, 1, 1", 32, "%32", "%33", "%34", "%35", "%36", "%37")
 #endif
-
-__device__ __forceinline__ uint32_t pack(float low, float high) {
-  uint32_t pair;
-  asm("cvt.rn." ELEMENT "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-

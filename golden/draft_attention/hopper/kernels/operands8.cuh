@@ -1,6 +1,7 @@
 // Shared memory, operands and matrix products of attention8.cu.
 #pragma once
 
+#include "rows.cuh"
 #include "sweep.cuh"
 #include "wgmma.cuh"
 
@@ -18,7 +19,8 @@ constexpr float kLargestE4m3 = 448.0f;
 constexpr float kSmallest = 1e-6f;  // as in quantise.cu
 // Named barriers (0 is __syncthreads).
 constexpr uint32_t kRowsBarrier = 1;  // + warpgroup: its 128 threads
-constexpr uint32_t kTurnBarrier = 3;  // + warpgroup: it may issue its matrix products; the two take turns
+constexpr uint32_t kTurnBarrier = 3;  // + warpgroup: it may issue its matrix products
+constexpr bool kTakesTurns = TAIL;    // the two warpgroups, at the tensor cores: measured (docs/results.md)
 constexpr uint32_t kPooledBytes = kBlock * 4, kChosenBytes = kBlock / 8, kTailBytes = kPooledBytes + kChosenBytes;
 [[maybe_unused]] constexpr float kLogBlock = 7.0f;  // log2 of a block's tokens
 // A row's weights are 2^kHeadroom at its kept maximum, and the maximum is kept until it grows by more than a factor
@@ -36,7 +38,7 @@ struct Operands {
   TensorMap k;                // [head * block * token][dim], boxes of a block; pooled tokens follow the head's blocks
   TensorMap v;                // [head * block * dim][token]
   const float* k_scale;    // [key heads, blocks + tail tiles]
-  const float* v_largest;  // [key heads], the largest magnitude of v - v_mean, kept as 448
+  const float* v_largest;  // [key heads], no magnitude of v - v_mean is larger; kept as 448
   const float* v_mean;     // [key heads, dim], what was taken off v
 };
 static_assert(sizeof(Operands) == 576, "golden/draft_attention/hopper/eight_bit.py mirrors this layout");
@@ -60,9 +62,3 @@ DEFINE_WGMMA_RS(multiply_values, "m64n136k32.f32.e4m3.e4m3", ", 1, 1", 68, "%68"
 #else
 DEFINE_WGMMA_RS(multiply_values, "m64n72k32.f32.e4m3.e4m3", ", 1, 1", 36, "%36", "%37", "%38", "%39", "%40", "%41")
 #endif
-
-__device__ __forceinline__ uint32_t pack(float low, float high) {
-  uint32_t pair;
-  asm("cvt.rn." ELEMENT "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}

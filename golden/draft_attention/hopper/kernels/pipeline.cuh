@@ -170,6 +170,23 @@ struct Ring {
   }
 };
 
+// A computing warp's side of the ring.
+template <int kSlots, typename Shared>
+struct RingReader {
+  Shared& shared;
+  const int lane;
+  Ring<kSlots> ring;
+
+  __device__ __forceinline__ void wait(const Ring<kSlots>& at) {
+    barrier_wait(shared_address(&shared.slot_full[at.slot]), at.phase);
+  }
+
+  __device__ __forceinline__ void release(int slot) {
+    __syncwarp();  // what the other lanes read of the slot is read
+    if (lane == 0) barrier_arrive(shared_address(&shared.slot_empty[slot]));
+  }
+};
+
 // Writes a warp's 16 x kDim results (registers as in wgmma.cuh) over the rows of the query buffer that it has read, and
 // tells the storing warp by `barrier`. `rows` has rows of 128 bytes, 128-byte swizzle, 64-column chunks `chunk_bytes`
 // apart. `pack(a, b)` rounds two floats to a 16-bit pair.
@@ -224,6 +241,17 @@ struct QueryBarriers {
     }
   }
 };
+
+// One thread, at the start: the barriers of the query buffers and of the ring's slots.
+template <typename Shared>
+__device__ __forceinline__ void init_barriers(Shared& shared) {
+  shared.queries.init();
+  for (int i = 0; i < int(sizeof(shared.slot_full) / sizeof(uint64_t)); ++i) {
+    barrier_init(shared_address(&shared.slot_full[i]), 1);
+    barrier_init(shared_address(&shared.slot_empty[i]), kConsumerThreads / 32);
+  }
+  barrier_init_fence();
+}
 
 // One thread: stores what the computing warps leave, so that none of them waits for the copy engine.
 template <int kDim, typename Shared>

@@ -4,10 +4,11 @@
 //
 //   quantise_keys     int8 of k - mean, one scale a block: a common offset of all keys leaves the softmax unchanged;
 //                     within each 16 columns in the order that attention8.cu gives the queries
-//   largest_values    the scale of the values, one a head
 //   quantise_values   e4m3 of v - mean, transposed to [dim][token]; within each 16 tokens the order
 //                     is the one in which a wgmma accumulator feeds the left operand of the next product, so that
-//                     the softmax weights need no exchange between threads
+//                     the softmax weights need no exchange between threads. The scale is a head's; it comes with
+//                     room to spare, which costs a floating-point format nothing. A head that needs more tells so in
+//                     `largest`, and is written again by a second launch, which else does nothing.
 //
 // Pooled tokens (the tail's) follow a head's blocks, 128 to a block: they come in a second launch, as text.
 using uint8_t = unsigned char;
@@ -20,6 +21,7 @@ constexpr int kThreads = 256;
 constexpr int kLanes = kDim / 8;  // threads on a row, eight columns each
 constexpr int kRows = kThreads / kLanes;
 constexpr int kPasses = kBlock / kRows;
+constexpr float kLargestE4m3 = 448.0f;
 constexpr float kSmallest = 1e-6f;  // floor of a block's largest magnitude: keeps scales normal numbers
 
 struct Source {
@@ -129,20 +131,9 @@ extern "C" __global__ void __launch_bounds__(kThreads) quantise_keys(const Sourc
   if (threadIdx.x == 0) scales[part.target] = top / 127.0f;
 }
 
-// `largest` [heads], zero at launch: the largest magnitude of v - mean in each head.
-extern "C" __global__ void __launch_bounds__(kThreads) largest_values(const Source s, int* largest) {
-  const Part part(s);
-  const float top = part.largest_of_block();
-  if (threadIdx.x == 0) atomicMax(largest + part.head, __float_as_int(top));  // non-negative floats order as integers
-}
-
-extern "C" __global__ void __launch_bounds__(kThreads)
-    quantise_values(const Source s, uint8_t* out, const float* largest) {
-  constexpr float kLargestE4m3 = 448.0f;
+__device__ __forceinline__ void write_e4m3(const Part& part, uint8_t* out, float inverse) {
   constexpr int kPitch = kBlock + 4;  // bytes: keeps the transposing stores on different banks
   __shared__ uint8_t turned[kDim * kPitch];
-  const Part part(s);
-  const float inverse = kLargestE4m3 / fmaxf(largest[part.head], kSmallest);
 #pragma unroll
   for (int i = 0; i < kPasses; ++i) {
     const int row = part.row + i * kRows;
@@ -162,4 +153,26 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const uint32_t* words = reinterpret_cast<const uint32_t*>(turned);
   for (int i = threadIdx.x; i < kDim * (kBlock / 4); i += kThreads)
     rows[i] = words[i / (kBlock / 4) * (kPitch / 4) + i % (kBlock / 4)];
+}
+
+
+// `expected` [heads]: a bound on the magnitudes of v - mean that most heads keep. `largest` [heads], `expected` at
+// launch: raised to what they do not keep.
+extern "C" __global__ void __launch_bounds__(kThreads)
+    quantise_values(const Source s, uint8_t* out, const float* expected, int* largest) {
+  const Part part(s);
+  const float bound = fmaxf(expected[part.head], kSmallest);
+  float top = 0;
+#pragma unroll
+  for (int i = 0; i < kPasses; ++i) top = fmaxf(top, part.largest(i));
+  if (top > bound) atomicMax(largest + part.head, __float_as_int(top));  // non-negative floats order as integers
+  write_e4m3(part, out, kLargestE4m3 / bound);
+}
+
+// Heads whose values exceed what was expected, again.
+extern "C" __global__ void __launch_bounds__(kThreads)
+    requantise_values(const Source s, uint8_t* out, const float* expected, const float* largest) {
+  const int head = blockIdx.x / s.n_blocks;
+  if (largest[head] <= fmaxf(expected[head], kSmallest)) return;
+  write_e4m3(Part(s), out, kLargestE4m3 / largest[head]);
 }
