@@ -181,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--videos", type=Path, help=f"folder with folders of jpg: {', '.join(f.name for f in FILMS)}")
     parser.add_argument("--backend", type=Backend)
+    parser.add_argument("--eight-bit", action="store_true", help="the rows of the 8-bit kernel alone")
     options = parser.parse_known_args()[0]
     folder = output_folder()
     backend = options.backend or choose_backend(torch.device("cuda"))
@@ -189,6 +190,10 @@ def main() -> None:
     training: dict[str, dict[str, float]] = {}
 
     def measure(name: str, held_out: bool, inputs: TensorTriple, shape: Shape) -> None:
+        if options.eight_bit:
+            if not held_out:
+                eight_bit.extend(eight_bit_rows(name, inputs, shape))
+            return
         ledger = Ledger(name, held_out, inputs, shape, backend)
         for sparsity in SPARSITIES:
             ledger.compare(sparsity)
@@ -207,7 +212,8 @@ def main() -> None:
             seed = first + number
             inputs = structured_inputs(field, shape.geometry.grid, 8, dim, seed, "cuda", torch.bfloat16)
             measure(f"{field.name}, dim {dim}", held_out, inputs, shape)
-    for film in FILMS if options.videos is not None else ():
+    films = [film for film in FILMS if options.videos is not None and not (options.eight_bit and film.held_out)]
+    for film in films:
         layers, grid, training[film.name] = video_inputs(
             options.videos / film.name, FRAMES, STEPS, "cuda", film.heads, film.seed
         )
@@ -217,7 +223,8 @@ def main() -> None:
     if backend is Backend.HOPPER:
         shape = Shape("8 x 48 x 80", 8, Geometry((8, 48, 80)))
         eight_bit.extend(eight_bit_rows("white noise", random_inputs(shape, 9), shape))
-    save(folder, "draft_error", rows, training=training, backend=backend.value, eight_bit=eight_bit)
+    name = "draft_eight_bit" if options.eight_bit else "draft_error"
+    save(folder, name, rows, training=training, backend=backend.value, eight_bit=eight_bit)
 
 
 if __name__ == "__main__":

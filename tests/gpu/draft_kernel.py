@@ -1,6 +1,6 @@
 """Attention kernels over sparsity, ours and the peers', in one run.
 
-    python tests/gpu/draft_kernel.py --out DIR [--shapes hunyuan,wan] [--peers flex,flashinfer]
+    python tests/gpu/draft_kernel.py --out DIR [--shapes hunyuan,wan] [--peers flex,flashinfer,fa4,sol] [--append]
 
 Every kernel of ours is checked against float64 on fresh inputs with a poisoned output before it is timed. "whole call"
 is what a user waits for: pool, draft, lists, tail's statistics and attention.
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import math
+import json
 import statistics
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +34,15 @@ from draft_bench import (
     relative_error,
     save,
 )
-from draft_peers import FlashInferRunner, cudnn_dense, flex_runner, packed_error, packed_inputs
+from draft_peers import (
+    FlashInferRunner,
+    cudnn_dense,
+    fa4_runner,
+    flex_runner,
+    packed_error,
+    packed_inputs,
+    sol_runner,
+)
 
 from triptych.golden.draft_attention import Backend, draft_attention
 from triptych.golden.draft_attention.dispatch import attend, select
@@ -136,51 +145,58 @@ def dense_row(shape: Shape, sets: list[TensorTriple]) -> dict[str, Any]:
     return {"kernel": "cuDNN", "precision": "16 bit", "sparsity": 0.0, "tail": False, "error": error, **times}
 
 
-def peer_rows(shape: Shape, sparsity: float, flashinfer: FlashInferRunner | None) -> list[dict[str, Any]]:
-    """FlashInfer, or FlexAttention when None, on packed blocks, checked on two block rows against float64."""
-    length = shape.geometry.length
-    packed = packed_inputs(shape.heads, length, shape.dim, 1 - sparsity, 5, None)
-    rows: list[dict[str, Any]] = []
-    base = {"precision": "16 bit", "sparsity": sparsity, "tail": False, "kept": float(packed.mask.double().mean())}
-    if flashinfer is None:
-        run = flex_runner(packed)
-        rows.append(
-            {
-                "kernel": "FlexAttention",
-                **base,
-                "error": packed_error(packed, run()[0], shape.scale),
-                "ms": median_ms([run], 4, 1),
-            }
-        )
-    else:
-        plan_ms = median_ms([lambda: flashinfer.plan(packed)], 3, 1)
-        error = packed_error(packed, flashinfer.run(packed).view(shape.heads, -1, shape.dim), shape.scale)
-        ms = median_ms([lambda: flashinfer.run(packed)], 5, 1)
-        rows.append({"kernel": "FlashInfer fa3", **base, "error": error, "ms": ms, "plan_ms": plan_ms})
-    return rows
+PEERS = {
+    "flex": "FlexAttention",
+    "flashinfer": "FlashInfer fa3",
+    "fa4": "flash-attn-4",
+    "sol": "comfy-kitchen Sol-Attn, its own choice",
+}
 
 
-def flashinfer_rows(shape: Shape, sparsity: float) -> list[dict[str, Any]]:
-    """FlashInfer with buffers that live for this row alone."""
-    runner = FlashInferRunner(shape.heads, math.ceil(shape.geometry.length / 128), shape.dim)
-    return peer_rows(shape, sparsity, runner)
+def peer_rows(peer: str, shape: Shape, sparsity: float) -> list[dict[str, Any]]:
+    """Another library on packed blocks, checked on two block rows against float64; Sol-Attn on the shape itself."""
+    base = {"kernel": PEERS[peer], "precision": "16 bit", "sparsity": sparsity, "tail": False}
+    if peer == "sol":
+        run = sol_runner(*random_inputs(shape, 21), 1 - sparsity)
+        if not bool(torch.isfinite(run()).all()):
+            raise AssertionError("not finite")
+        times = {"ms": median_ms([run], 11), "back_to_back_ms": back_to_back_ms([run]), "whole": True}
+        return [{**base, "precision": "8 bit", "tail": True, "block": 64, **times}]
+    packed = packed_inputs(shape.heads, shape.geometry.length, shape.dim, 1 - sparsity, 5, None)
+    base["kept"] = float(packed.mask.double().mean())
+    if peer == "flashinfer":
+        runner = FlashInferRunner(shape.heads, packed.mask.shape[-1], shape.dim)
+        plan_ms = median_ms([lambda: runner.plan(packed)], 3, 1)
+        error = packed_error(packed, runner.run(packed).view(shape.heads, -1, shape.dim), shape.scale)
+        return [{**base, "error": error, "ms": median_ms([lambda: runner.run(packed)], 5, 1), "plan_ms": plan_ms}]
+    run = {"flex": flex_runner, "fa4": fa4_runner}[peer](packed)
+    error = packed_error(packed, run()[0], shape.scale)
+    return [{**base, "error": error, "ms": median_ms([run], 5, 1)}]
 
 
 class Ledger:
     """Rows of a run, saved as they come. A kernel that fails costs its own rows, not the run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, append: bool) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.failures: list[str] = []
+        if append:
+            self.rows = json.loads((folder / "draft_kernel.json").read_text())["rows"]
 
-    def attempt(self, shape: Shape, name: str, work: Callable[[], list[dict[str, Any]]]) -> None:
+    def attempt(
+        self, shape: Shape, name: str, work: Callable[[], list[dict[str, Any]]], base: dict[str, Any] | None = None
+    ) -> None:
+        """`base`: of a peer, which gets a line with its error; what else fails ends the run with an error status."""
         try:
             new = work()
-        except Exception as error:  # recorded, and the run ends with an error status
-            self.failures.append(f"{shape.name}, {name}: {type(error).__name__}: {str(error)[:300]}")
-            print(self.failures[-1], flush=True)
-            new = []
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[-1][:200]}"
+            new = [] if base is None else [{**base, "refused": reason}]
+            if base is None:
+                self.failures.append(f"{shape.name}, {name}: {reason}")
+                print(self.failures[-1], flush=True)
         for row in new:
             self.rows.append({"shape": shape.name, **row})
             print({k: round(v, 5) if isinstance(v, float) else v for k, v in self.rows[-1].items()}, flush=True)
@@ -201,6 +217,8 @@ def variants(backend: Backend) -> list[Variant]:
 
 def our_rows(ledger: Ledger, shape: Shape, backends: list[Backend]) -> None:
     """cuDNN's dense attention and our kernels on the same inputs."""
+    if not backends:
+        return
     sets = [random_inputs(shape, seed) for seed in (21, 22)]
     ledger.attempt(shape, "cuDNN", lambda: [dense_row(shape, sets)])
     for backend in backends:
@@ -214,18 +232,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shapes", default="hunyuan,wan")
     parser.add_argument("--peers", default="flex,flashinfer", help="which of them are installed")
-    parser.add_argument("--backends", default="hopper,triton")
+    parser.add_argument("--peer-sparsities", default="0.9,0.75")
+    parser.add_argument("--backends", default="hopper,triton", help="of ours; none where empty")
+    parser.add_argument("--append", action="store_true", help="to the rows that --out holds")
     options = parser.parse_known_args()[0]
-    ledger = Ledger(output_folder())
-    peers = options.peers.split(",")
-    shapes = [SHAPES[name] for name in options.shapes.split(",")]
-    for shape in shapes:
-        our_rows(ledger, shape, [Backend(b) for b in options.backends.split(",")])
-        for sparsity in (0.9, 0.75) if "flex" in peers else ():
-            ledger.attempt(shape, f"FlexAttention {sparsity}", partial(peer_rows, shape, sparsity, None))
-    for shape in shapes if "flashinfer" in peers else ():
-        for sparsity in (0.9, 0.75):
-            ledger.attempt(shape, f"FlashInfer {sparsity}", partial(flashinfer_rows, shape, sparsity))
+    ledger = Ledger(output_folder(), options.append)
+    for shape in (SHAPES[name] for name in options.shapes.split(",")):
+        our_rows(ledger, shape, [Backend(b) for b in options.backends.split(",") if b])
+        for peer in filter(None, options.peers.split(",")):
+            for sparsity in map(float, options.peer_sparsities.split(",")):
+                base = {"kernel": PEERS[peer], "precision": "16 bit", "sparsity": sparsity, "tail": False}
+                ledger.attempt(shape, f"{peer} {sparsity}", partial(peer_rows, peer, shape, sparsity), base)
     if ledger.failures:
         raise SystemExit("failed: " + "; ".join(ledger.failures))
 

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from draft_bench import SHAPES, Shape, mask_of, median_ms, output_folder, random_inputs, relative_error, save
 
-from triptych.golden.draft_attention import dispatch, triton_pool, triton_select
+from triptych.golden.draft_attention import dispatch, draft_attention, triton_pool, triton_select
 from triptych.golden.draft_attention.pooling import block_mean, block_variance
-from triptych.golden.draft_attention.selection import SelectionRule, mask_from_keys, with_text
+from triptych.golden.draft_attention.selection import Criterion, SelectionRule, mask_from_keys, with_text
 
 RULE = SelectionRule(0.9)
+BY_ERROR = SelectionRule(0.9, criterion=Criterion.TAIL_ERROR)
 
 
 def whole_map(shape: Shape) -> torch.Tensor:
@@ -59,14 +60,14 @@ def graph_capture(shape: Shape) -> tuple[bool, float]:
     """Whether the selection replays from a CUDA graph with the same sets on new inputs, and a replay's milliseconds."""
     static = random_inputs(shape, 1)
     fresh = random_inputs(shape, 2)
-    dispatch.select(*static, shape.geometry, RULE, shape.scale, with_tail=True)
+    dispatch.select(*static, shape.geometry, BY_ERROR, shape.scale, with_tail=True)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        sets, tail = dispatch.select(*static, shape.geometry, RULE, shape.scale, with_tail=True)
+        sets, tail = dispatch.select(*static, shape.geometry, BY_ERROR, shape.scale, with_tail=True)
     for mine, new in zip(static, fresh, strict=True):
         mine.copy_(new)
     graph.replay()
-    expected, expected_tail = dispatch.select(*fresh, shape.geometry, RULE, shape.scale, with_tail=True)
+    expected, expected_tail = dispatch.select(*fresh, shape.geometry, BY_ERROR, shape.scale, with_tail=True)
     same = torch.equal(sets.bits, expected.bits) and torch.equal(sets.counts, expected.counts)
     same &= torch.equal(tail.k_spread, expected_tail.k_spread) and torch.equal(tail.v_mean, expected_tail.v_mean)
     return same, median_ms([graph.replay], repeats=15, warmup=4)
@@ -98,7 +99,7 @@ def stage_times(shape: Shape) -> dict[str, float]:
         "pool v": lambda i: triton_pool.pool_blocks(inputs[i][2], geometry),
         "draft, budget and sets": lambda i: triton_select.select_blocks(*pooled[i], geometry, RULE, shape.scale),
         "all, without tail": lambda i: dispatch.select(*inputs[i], geometry, RULE, shape.scale, with_tail=False),
-        "all, with tail": lambda i: dispatch.select(*inputs[i], geometry, RULE, shape.scale, with_tail=True),
+        "all, with tail": lambda i: dispatch.select(*inputs[i], geometry, BY_ERROR, shape.scale, with_tail=True),
     }
     return {
         name: median_ms([partial(stage, i) for i in range(3)], repeats=15, warmup=4) for name, stage in stages.items()
@@ -106,26 +107,27 @@ def stage_times(shape: Shape) -> dict[str, float]:
 
 
 def kernel_times(shape: Shape) -> dict[str, float]:
-    """Milliseconds on the device of each kernel of one call with the tail, by PyTorch's profiler."""
+    """Milliseconds on the device of each kernel of one selection with the tail, by PyTorch's profiler."""
     inputs = random_inputs(shape, 5)
-    dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+    dispatch.select(*inputs, shape.geometry, BY_ERROR, shape.scale, with_tail=True)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(5):
-            dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+            dispatch.select(*inputs, shape.geometry, BY_ERROR, shape.scale, with_tail=True)
         torch.cuda.synchronize()
     return {event.key: event.device_time_total / 5e3 for event in profile.key_averages() if event.device_time_total}
 
 
 def memory_share(shape: Shape) -> float:
-    """Peak of what the selection allocates, over the bytes of q, k and v."""
+    """Peak of what a call with the tail allocates beside its output, over the bytes of q, k and v."""
     inputs = random_inputs(shape, 4)
+    call = partial(draft_attention, *inputs, grid=shape.geometry.grid, sparsity=0.9)
+    call()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    kept = dispatch.select(*inputs, shape.geometry, RULE, shape.scale, with_tail=True)
+    out = call()
     torch.cuda.synchronize()
-    peak = torch.cuda.max_memory_allocated() - before
-    del kept
+    peak = torch.cuda.max_memory_allocated() - before - out.numel() * out.element_size()
     return peak / sum(x.numel() * x.element_size() for x in inputs)
 
 

@@ -107,6 +107,34 @@ def flex_runner(packed: Packed) -> Callable[[], torch.Tensor]:
     return lambda: compiled(packed.q, packed.k, packed.v, block_mask=block_mask)
 
 
+def fa4_runner(packed: Packed) -> Callable[[], torch.Tensor]:
+    """flash-attn-4's block sparsity, every listed block in full."""
+    from flash_attn.cute.block_sparsity import BlockSparseTensorsTorch
+    from flash_attn.cute.interface import flash_attn_func
+
+    counts = packed.mask.sum(-1, dtype=torch.int32)[None].contiguous()
+    order = torch.argsort((~packed.mask).to(torch.int8), dim=-1, stable=True).to(torch.int32)[None].contiguous()
+    none, nowhere = torch.zeros_like(counts), torch.zeros_like(order)
+    sparse = BlockSparseTensorsTorch(none, nowhere, counts, order, block_size=(BLOCK, BLOCK))
+    q, k, v = (x.transpose(1, 2).contiguous() for x in (packed.q, packed.k, packed.v))
+
+    def run() -> torch.Tensor:
+        out = flash_attn_func(q, k, v, block_sparse_tensors=sparse)
+        return (out[0] if isinstance(out, tuple) else out).transpose(1, 2)
+
+    return run
+
+
+def sol_runner(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, kept: float) -> Callable[[], torch.Tensor]:
+    """comfy-kitchen's Sol-Attn in 8 bits: a whole call that chooses its own blocks of 64 and pools the rest."""
+    import comfy_kitchen
+
+    if not comfy_kitchen.sol_attn_is_available(q.device):
+        raise RuntimeError("comfy_kitchen.sol_attn_is_available: False")
+    turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
+    return lambda: comfy_kitchen.sol_attn(*turned, topk_ratio=kept)
+
+
 _FLEX: list[Any] = []
 
 
@@ -124,10 +152,7 @@ class FlashInferRunner:
 
         workspace, small = (torch.empty(size, dtype=torch.uint8, device="cuda") for size in (2**29, 2**27))
         self.wrapper = flashinfer.VariableBlockSparseAttentionWrapper(workspace, backend="fa3")
-        # one index for each key of each listed block: far beyond the wrapper's default buffer
-        indices = torch.empty(int(0.27 * heads * n * n * BLOCK), dtype=torch.int32, device="cuda")
-        rows = torch.empty(heads * n + 1024, dtype=torch.int32, device="cuda")
-        self.wrapper.reset_workspace_buffer(workspace, small, indices, rows)
+        self.wrapper.reset_workspace_buffer(workspace, small)
         self.sizes = torch.full((heads, n), BLOCK, dtype=torch.int32, device="cuda")
         self.heads, self.dim = heads, dim
 

@@ -30,12 +30,17 @@ def aside(row: dict[str, Any]) -> bool:
     return bool(row["kernel"] == "torch.compile")
 
 
+def refused(row: dict[str, Any]) -> bool:
+    """Whether a peer gave an error instead of a time."""
+    return "refused" in row
+
+
 def series(rows: Rows, shape: str) -> dict[str, list[tuple[float, float]]]:
     """Speedup over cuDNN's dense attention by sparsity, for each kernel of one shape; whole calls for ours."""
     dense = next(r["ms"] for r in rows if r["shape"] == shape and r["kernel"] == "cuDNN")
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        if row["shape"] != shape or row["kernel"] in ("cuDNN", "torch.compile"):
+        if row["shape"] != shape or row["kernel"] in ("cuDNN", "torch.compile") or refused(row):
             continue
         lines.setdefault(kernel_name(row), []).append((row["sparsity"], dense / row["ms"]))
         if "plan_ms" in row:

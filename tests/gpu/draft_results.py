@@ -9,13 +9,14 @@ section; a missing file leaves its section alone.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from draft_plots import Rows, aside, draw_crossover, draw_error, draw_speed, kernel_name, mean_errors
+from draft_plots import Rows, aside, draw_crossover, draw_error, draw_speed, kernel_name, mean_errors, refused
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -105,7 +106,10 @@ def kernel_section(data: dict[str, Any]) -> str:
         dense = next(r["ms"] for r in here if r["kernel"] == "cuDNN")
         busy = next(r.get("back_to_back_ms", r["ms"]) for r in here if r["kernel"] == "cuDNN")
         body = []
-        for row in sorted(here, key=lambda r: (r["sparsity"], r["ms"])):
+        for row in sorted(here, key=lambda r: (r["sparsity"], r.get("ms", math.inf))):
+            if refused(row):
+                body.append([f"{100 * row['sparsity']:.0f} %", kernel_name(row), row["refused"], *[""] * 5])
+                continue
             attention = row.get("attention_ms", row["ms"])
             whole = row["ms"] + row.get("plan_ms", 0.0) if "attention_ms" in row or "plan_ms" in row else None
             body.append(
@@ -163,13 +167,87 @@ def ulysses_section(data: dict[str, Any]) -> str:
     ]
     header = ["tokens", "attention", "one GPU, ms", "two, ms", "", "warned: one is expected to be faster", "apart"]
     text = "Ulysses, 90 %, heads of 128, calls back to back; 'apart': relative L2 between the two results."
-    return "\n".join(["## DraftAttention: two GPUs", "", table(header, body), "", text, "", facts(data)])
+    parts = ["## DraftAttention: two GPUs", "", table(header, body), "", text, ""]
+    if "profile" in data:
+        names = {
+            "attention": "attention",
+            "nccl": "exchange",
+            "elementwise": "copies",
+            "pool": "pooling",
+            "other": "the rest",
+            "exchange or nothing": "of it: only the exchange runs, or nothing",
+            "no attention": "of it: no attention runs",
+            "whole": "a call",
+        }
+        profiles = [data["profile_before"], data["profile"]]
+        body = [[word, *(f"{p[name]:.2f}" for p in profiles)] for name, word in names.items()]
+        table_of_both = table(["ms of a call on one of the two GPUs", "copies by element", "by eight bytes"], body)
+        parts += ["First shape with the tail, by PyTorch's profiler:", "", table_of_both, ""]
+    return "\n".join([*parts, facts(data)])
+
+
+def timeline_section(data: dict[str, Any]) -> str:
+    """Where a whole call's time goes, before and after launches were made cheap and few."""
+    columns = {
+        "ms": "call", "launches": "launches", "host_ms": "host", "before_ms": "before the first launch",
+        "between_ms": "between kernels", "attention_ms": "attention",
+    }  # fmt: skip
+    body = []
+    for row in data["rows"]:
+        pairs = []
+        for name in columns:
+            digits = 0 if name == "launches" else 1 if name in ("ms", "attention_ms") else 2
+            values = [f"{of[name]:.{digits}f}" for of in (row["earlier"], row) if name in of]
+            pairs.append(" -> ".join(values))
+        body.append([row["shape"], row["variant"], *pairs])
+    header = ["shape", "variant", *(f"{word}{'' if word == 'launches' else ', ms'}" for word in columns.values())]
+    text = (
+        "Whole calls, each waited for. Left of the arrow: Triton's own launches, a map in its own memory in turns of "
+        "32 MiB, small operations left to PyTorch. Right: launches by a kept key (triton_launch.py), one turn in the "
+        "memory of the output, the small operations in the kernels. 'Attention' is the kernel in a call under the "
+        "profiler, after a pause, at a higher clock than in the column 'call'. The host of these machines varies by a "
+        "factor of two from minute to minute."
+    )
+    return "\n".join(
+        ["## DraftAttention: where a call's time goes", "", table(header, body), "", text, "", facts(data)]
+    )
+
+
+def tried_section(data: dict[str, Any]) -> str:
+    """What people try first."""
+    body, dense, compiled = [], [], []
+    for row in data["rows"]:
+        if "cuDNN" in row:
+            dense.append([row["tried"].split()[1], f"{row['ours']:.2f}", f"{row['cuDNN']:.2f}"])
+        elif "eager" in row:
+            compiled.append([row["tried"], f"{row['eager']:.2f}", f"{row['compiled']:.2f}"])
+        else:
+            body.append([row["tried"], f"{row['error']:.1e}"])
+    return "\n".join(
+        [
+            "## DraftAttention: what people try first",
+            "",
+            table(["tried", "error against float64"], body),
+            "",
+            "Bounds: 2^-10 for float16, 2^-7 for bfloat16. Kernels that NVRTC builds gave the bits of nvcc's.",
+            "",
+            "Dense attention of 12 heads of 128, each call waited for:",
+            "",
+            table(["tokens", "ours, ms", "cuDNN, ms"], dense),
+            "",
+            table(["17 x 48 x 80, 12 heads, 90 % with the tail", "eager, ms", "compiled, ms"], compiled),
+            "",
+            facts(data),
+        ]
+    )
 
 
 def attempts_section(data: dict[str, Any]) -> str:
     """What was changed in the kernels, what it was to bring, what it brought."""
+    sides = ("before", "after")
     body = [
-        [r["what"], r["change"], r["case"], f"{r['before']:.1f}", f"{r['after']:.1f}", r["kept"]] for r in data["rows"]
+        [r["what"], r["change"], r["case"], *(f"{r[at]:.{2 if r[at] < 2 else 1}f}" for at in sides), r["kept"]]
+        for r in data["rows"]
     ]
     return "\n".join(
         [
@@ -195,13 +273,14 @@ def overhead_section(data: dict[str, Any]) -> str:
     body.append(["same sets from a CUDA graph", *("yes" if r["graph_capture"] else "no" for r in rows)])
     body.append(["mask entries apart", *(f"{r['errors']['mask entries apart']:.0f}" for r in rows)])
     names = {"_pool_kernel": "pooling", "_draft_kernel": "draft", "_rank_kernel": "rank", "_count_kernel": "count"}
-    names["_sets_kernel"] = "sets"
+    names |= {"_row_sums_kernel": "row sums", "_error_kernel": "errors", "_sets_kernel": "sets"}
+    names |= {"_probe_kernel": "trust: probes", "_slope_kernel": "trust: slopes", "_statistics_kernel": "tail"}
     kernels = [[word, *(f"{r['kernels'].get(name, 0.0):.2f}" for r in rows)] for name, word in names.items()]
     text = (
-        "'Mask entries apart' compares with the rule on the kernels' own map; memory is with the tail. Below, the "
-        "call with the tail by kernel, on the device alone (PyTorch's profiler; pooling of q, k and v together): "
-        "run alone, 'draft, budget and sets' waits for the host between its launches; within a call or a graph it "
-        "does not."
+        "'Mask entries apart' compares with the rule on the kernels' own map; memory is that of a whole call with the "
+        "tail beside its output, in which the map lies until attention writes it. The stages one by one: choice by "
+        "mass, in turns of 32 MiB. Below, the selection with the tail, by the tail's error, by kernel, on the device "
+        "alone (PyTorch's profiler; pooling of q, k and v together)."
     )
     return "\n".join(
         [
@@ -300,6 +379,8 @@ def main() -> None:
         "attempts": attempts_section,
         "ulysses": ulysses_section,
         "overhead": overhead_section,
+        "timeline": timeline_section,
+        "tried": tried_section,
         "error": error_section,
         "end_to_end": end_to_end_section,
     }

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from triptych.golden.draft_attention.hopper import block_sparse_attention
 from triptych.golden.draft_attention.terms.block_sets import BlockSets, sets_from_mask
 from triptych.golden.draft_attention.terms.geometry import Geometry
-from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts
+from triptych.golden.draft_attention.terms.tail import Tail, factorised, log_counts, padded_dim
 
 DEVICE = torch.device("cuda")
 BOUNDS = {"bf16": 4e-3, "f16": 6e-4, "fp8": 6e-2}  # relative L2 on white noise
@@ -47,6 +47,7 @@ class Case:
     gain: float = 1.0  # of q: large logits make the running maximum jump, and the output be rescaled
     key_pool: tuple[int, ...] | None = None  # of the keys' blocks where it is not the queries'
     paired: bool = False  # neighbouring query blocks have one set
+    outlier: float = 1.0  # factor on the values of one token, which no sample of tokens holds
 
     @property
     def keys(self) -> Geometry:
@@ -80,11 +81,16 @@ CASES = (
     Case(Geometry((3, 24, 32), (8, 8), 100), 2, 4, 2, 128, torch.bfloat16, True, 0.4, paired=True),
     Case(Geometry((5, 19, 27), (4, 4, 4), 130, text_first=True), 1, 4, 1, 64, torch.float16, False, 0.3, paired=True),
     Case(Geometry((550, 1, 3), (8, 8), 300), 1, 4, 2, 128, torch.bfloat16, True, 0.3, paired=True),
+    # head dims that the copy engine fills up
+    Case(Geometry((3, 24, 32), (8, 16), 100), 2, 4, 2, 72, torch.bfloat16, True, 0.4),
+    Case(Geometry((3, 20, 36), (8, 8), 70, text_first=True), 1, 3, 3, 40, torch.float16, False, 0.3),
+    Case(Geometry((7, 20, 48), (8, 16), 40), 1, 4, 2, 96, torch.bfloat16, True, 0.4),
     # ragged blocks of full runs of 16 tokens: 4 of 8 rows, 1 of 2 frames, half rows, 60 rows of blocks
     Case(Geometry((7, 20, 48), (8, 16), 40, text_first=True), 1, 4, 2, 64, torch.bfloat16, True, 0.4),
     Case(Geometry((5, 16, 32), (2, 4, 16), 30), 2, 2, 1, 128, torch.float16, False, 0.5),
     Case(Geometry((3, 30, 64), (4, 32), 0), 1, 3, 3, 128, torch.bfloat16, True, 0.1),
     Case(Geometry((60, 9, 32), (8, 16), 200), 1, 2, 2, 128, torch.bfloat16, False, 0.6, gain=3.0),
+    Case(Geometry((5, 45, 80), (8, 16), 77, text_first=True), 1, 2, 2, 128, torch.bfloat16, True, 0.2, outlier=500.0),
 )
 
 
@@ -128,8 +134,10 @@ def pooled_tail(k: torch.Tensor, v: torch.Tensor, geometry: Geometry) -> Tail:
     k_mean = mean(k)
     centred = k.double() - k_mean[:, :, block.clamp(max=n - 1)]
     spread, profile = factorised(mean(centred.square()))
-    means = [x.to(k.dtype) for x in (k_mean, mean(v))]
-    return Tail(*means, spread.float(), profile.float(), log_counts(geometry, DEVICE))
+    more = padded_dim(k.shape[3]) - k.shape[3]
+    means = [torch.nn.functional.pad(x.to(k.dtype), (0, more)) for x in (k_mean, mean(v))]
+    profile = torch.nn.functional.pad(profile.float(), (0, more))
+    return Tail(*means, spread.float(), profile, log_counts(geometry, DEVICE))
 
 
 def reference(
@@ -152,12 +160,15 @@ def reference(
             query, key, value = q[b, h].double(), k[b, h // group].double(), v[b, h // group].double()
             scores = (query @ key.T * scale).masked_fill(~rows[:, block], -torch.inf)
             if tail is not None:
-                pooled = query @ tail.k_mean[b, h // group].double().T * scale + tail.log_count.double()
-                gain = 0.5 * scale**2 * query.square() @ tail.k_profile[b, h // group].double()
+                k_mean, v_mean, profile = (
+                    x[b, h // group, ..., : case.dim].double() for x in (tail.k_mean, tail.v_mean, tail.k_profile)
+                )
+                pooled = query @ k_mean.T * scale + tail.log_count.double()
+                gain = 0.5 * scale**2 * query.square() @ profile
                 pooled += gain[:, None] * tail.k_spread[b, h // group].double()
                 pooled = pooled.masked_fill(rows[:, : geometry.n_video_blocks], -torch.inf)
                 scores = torch.cat([scores, pooled], dim=1)
-                value = torch.cat([value, tail.v_mean[b, h // group].double()])
+                value = torch.cat([value, v_mean])
             out[b, h] = torch.softmax(scores, dim=1).nan_to_num(0) @ value
     return out
 
@@ -175,6 +186,7 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
     for case in cases:
         q = random_tensor(case, case.heads, generator) * case.gain
         k, v = (random_tensor(case, case.kv_heads, generator) for _ in range(2))
+        v[:, :, 1] *= case.outlier
         allowed = random_mask(case, generator)
         sets = replace(sets_from_mask(allowed), paired=case.paired)
         scale = case.dim**-0.5
@@ -182,13 +194,15 @@ def check(precisions: tuple[str, ...], cases: tuple[Case, ...]) -> bool:
         label = f"{g.grid} pool {g.pool}{case.key_pool or ''} text {g.text_length}{' first' if g.text_first else ''} "
         label += "paired " if case.paired else ""
         label += f"gain {case.gain:.0f} " if case.gain != 1 else ""
+        label += f"outlier {case.outlier:.0f} " if case.outlier != 1 else ""
         label += f"b{case.batch} h{case.heads}/{case.kv_heads} d{case.dim} {str(case.dtype)[6:]}"
         for use_tail in (False, True):
             tail = pooled_tail(k, v, case.keys) if use_tail else None
             want = reference(q, k, v, allowed, case, scale, tail)
             for precision in precisions:
                 # int8 scores cannot resolve large logits
-                if precision == "fp8" and (case.gain > 4 or case.keys.block_size != 128):
+                unfit = case.keys.block_size != 128 or case.dim not in (64, 128)
+                if precision == "fp8" and (case.gain > 4 or unfit):
                     continue
                 name = precision if precision != "bf16" or case.dtype == torch.bfloat16 else "f16"
                 out = torch.full_like(q, torch.nan)
