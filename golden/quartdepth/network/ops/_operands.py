@@ -11,7 +11,7 @@ from triptych.golden.quartdepth.network.operation import Declined
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.affine import is_by_channel
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.ops.gather import settled
+from triptych.golden.quartdepth.network.ops.gather import settled, whole_pixels
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 WHAT = "two activations must show the same pixels in the same order, or one of them a value a channel or a pixel"
@@ -47,16 +47,12 @@ def _made(c: Capture, view: View, name: str) -> View:
             return View(made, c.whole(made))
     except GraphError:
         pass
-    try:
+    if whole_pixels(c, view):
         return c.tokens(view)[0]
-    except GraphError:
-        if view.index.ndim != 3:
-            return settled(c, name, view)
     try:
-        made = c.whole_map(View(view.fmap, view.index[:, None]))  # [1,H,W]: one channel
-    except GraphError:
         return settled(c, name, view)
-    return View(made, c.whole(made)[:, 0])
+    except GraphError:
+        return c.tokens(view)[0]
 
 
 def _spread(c: Capture, view: View, wanted: Tensor) -> bool:

@@ -18,7 +18,7 @@ from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphErro
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._taps import Taps
-from triptych.golden.quartdepth.network.ops.gather import joined
+from triptych.golden.quartdepth.network.ops.gather import joined, numbered, whole_pixels
 from triptych.golden.quartdepth.network.ops.requantise import requantised
 from triptych.golden.quartdepth.network.ops.resize import Resample
 from triptych.golden.quartdepth.network.qparams import FeatureMap
@@ -113,7 +113,7 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
                 raise
     if four and axis == 1:
         values = [View(made, c.whole(made)) for made in map(c.whole_map, values)]
-    if axis != values[0].index.ndim - 1 and all(_tokens(c, v) for v in values):
+    if axis != values[0].index.ndim - 1 and all(whole_pixels(c, v) for v in values):
         return joined(c, name, values, axis)
     pixels = [v.index // c.shapes[v.fmap].channels for v in values]
     first = pixels[0].narrow(axis, 0, 1)
@@ -133,13 +133,6 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
         parts.append(p * shape.channels + before + v.index % count)
         before += count
     return View(made.fmap, torch.cat(parts, axis))
-
-
-def _tokens(c: Capture, view: View) -> bool:
-    """Its last axis is all channels of a pixel."""
-    channels = c.shapes[view.fmap].channels
-    wanted = view.index[..., :1] // channels * channels + torch.arange(channels)
-    return channels > 1 and wanted.shape == view.index.shape and torch.equal(wanted, view.index)
 
 
 def _rows(c: Capture, name: str, values: list[View]) -> View:
@@ -188,7 +181,7 @@ def shows(c: Capture, view: View) -> str | None:
                 for first, last in ranges
                 for made in [c.whole_map(View(view.fmap, view.index.narrow(axis, first, last - first)))]
             ]
-            name = f"{view.fmap}.joined{sum(n.startswith(f'{view.fmap}.joined') for n in c.shapes)}"
+            name = numbered(c, f"{view.fmap}.joined")  # behind those of its parts
             if axis == 2:
                 return _beside(c, name, parts, 2).fmap
         except GraphError:

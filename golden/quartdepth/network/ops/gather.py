@@ -302,6 +302,13 @@ def joined(c: Capture, name: str, values: Sequence[View | Tensor], axis: int) ->
     return View(made, element)
 
 
+def whole_pixels(c: Capture, view: View) -> bool:
+    """Its last axis is all channels of a pixel."""
+    channels = c.shapes[view.fmap].channels
+    wanted = view.index[..., :1] // channels * channels + torch.arange(channels)
+    return channels > 1 and wanted.shape == view.index.shape and torch.equal(wanted, view.index)
+
+
 def settled(c: Capture, name: str, view: View) -> View:
     """The view, of a map that has its elements and no others, each once; they must be the same channels of some pixels.
     Raises GraphError."""

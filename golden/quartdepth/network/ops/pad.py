@@ -138,8 +138,8 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Padding",
-    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own; zeros beside tokens; any number behind the "
-    "channels of each head",
+    forms="`pad` with zeros, `reflect` or `replicate`, each side of its own; zeros beside tokens; any number behind "
+    "the channels of each head",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="as a resize that copies, an axis after the other; a row or column of zeros is one times zero",
     limits="rows and columns with zeros; not circular",
