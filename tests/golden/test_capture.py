@@ -225,7 +225,7 @@ REFUSED: dict[str, tuple[object, object, str]] = {
     "a function": (torch.relu, IMAGE, "must be an nn.Module"),
     "no statistics": (nn.Sequential(conv(3, 8), nn.BatchNorm2d(8, track_running_stats=False)), IMAGE, "running statis"),
     "no output": (Fn(lambda x: None), IMAGE, "must return tensors, not something else"),  # type: ignore[arg-type,return-value]
-    "a turned output": (Fn(lambda x: x.relu().transpose(1, 2)), IMAGE, "the output: .* no "),
+    "a rolled output": (Fn(lambda x: x.relu().flatten(1).roll(1, 1).reshape(x.shape)), IMAGE, "the output: .* no "),
 }  # fmt: skip
 
 
