@@ -319,8 +319,10 @@ def _of_several(
     return View(made.fmap, made.index[0].unflatten(1, (count, -1)).transpose(0, 1))
 
 
-def _factor(stride: int) -> int:
-    return next((a for a in range(1, MOST_STRIDE + 1) if stride % a == 0 and stride // a <= MOST_STRIDE), 1)
+def in_turns(stride: int) -> tuple[int, int] | None:
+    """Two strides that the chip has, one after the other; None if there are none."""
+    found = (a for a in range(1, MOST_STRIDE + 1) if stride % a == 0 and stride // a <= MOST_STRIDE)
+    return next(((a, stride // a) for a in found), None)
 
 
 def in_two(graph: FloatGraph) -> FloatGraph:
@@ -331,7 +333,7 @@ def in_two(graph: FloatGraph) -> FloatGraph:
     for layer in graph.layers:
         wide = isinstance(layer, Conv2d) and max(layer.stride) > MOST_STRIDE and layer.source != graph.input
         if wide and isinstance(layer, Conv2d) and not layer.depthwise and layer.padding == (0, 0):
-            by = [_factor(s) for s in layer.stride]
+            by = [(in_turns(s) or (1, s))[0] for s in layer.stride]
             o, i, kh, kw = layer.weight.shape
             if kh % by[0] == 0 and kw % by[1] == 0:  # else the compiler says what is too large
                 channels = i * by[0] * by[1]

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
-from triptych.golden.quartdepth.network.ops.conv2d import Conv2d, regrid
+from triptych.golden.quartdepth.network.ops.conv2d import Conv2d, in_turns, regrid
 from triptych.golden.quartdepth.network.ops.conv_transpose2d import ConvTranspose2d
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
-MOST_STRIDE = 7
 MOST_SIDE = 8  # of squares that one transposed convolution lays out
 
 
@@ -61,7 +60,7 @@ def _woven(c: Capture, source: str, channels: Tensor, rows: Tensor, columns: Ten
         dy, dx = rows - ry * torch.arange(height)[:, None], columns - rx * torch.arange(width)
         inside = (dy >= 0) & (dy < ry) & (dx >= 0) & (dx < rx)
         same = all(torch.equal(v[:, :1, :1].expand_as(v), v) for v in (channels, dy, dx))
-        if inside.all() and same and max(ry, rx) <= MOST_STRIDE:
+        if inside.all() and same and all(in_turns(r) for r in (ry, rx)):
             weight = torch.zeros(out, shape.channels, ry, rx)
             weight[torch.arange(out), channels[:, 0, 0], dy[:, 0, 0], dx[:, 0, 0]] = 1.0
             return c.add(Conv2d(_name(c, source), source, weight, torch.zeros(out), stride=(ry, rx))).fmap

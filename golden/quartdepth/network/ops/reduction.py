@@ -17,8 +17,9 @@ from triptych.golden.quartdepth.network.ops.add import Add
 from triptych.golden.quartdepth.network.ops.affine import Affine
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.curve import Curve
-from triptych.golden.quartdepth.network.ops.pool import both_axes, parts_of
+from triptych.golden.quartdepth.network.ops.pool import Window, both_axes
 from triptych.golden.quartdepth.network.ops.product import Product
+from triptych.golden.quartdepth.network.shapes import Shape
 
 aten = torch.ops.aten
 MOST_PARTS = 16
@@ -47,13 +48,15 @@ def _reduced(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool,
         made = c.add(Conv2d(name, view.fmap, weight[:, :, None, None], torch.zeros(len(sets))))
         return View(made.fmap, (pixels[:, 0] * len(sets) + number).reshape(kept))
     alone = torch.equal(channels, channels[:, :1].expand_as(channels))
-    if alone and torch.equal(pixels.sort(1).values, torch.arange(len(shape)).expand(len(rows), -1)):
+    windows = _windows(shape, pixels) if alone else None
+    if windows is not None:
+        down, across, place = windows
         own = name if mean else f"{name}.mean"
-        made = both_axes(c, own, view.fmap, parts_of(shape.height, 1), parts_of(shape.width, 1))
+        made = both_axes(c, own, view.fmap, _counted(down, shape.height), _counted(across, shape.width))
         if not mean:
             gain = torch.full((shape.channels,), float(count))
             made = c.add(Affine(name, made.fmap, gain, torch.zeros_like(gain)))
-        return View(made.fmap, channels[:, :1].reshape(kept))
+        return View(made.fmap, (place * shape.channels + channels[:, 0]).reshape(kept))
     if len(axes) > 1:
         return _in_turns(c, name, view, axes, keep, mean)
     if mean or count > MOST_PARTS:
@@ -61,6 +64,26 @@ def _reduced(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool,
             f"a sum or mean must be over all pixels or over channels of a pixel, a sum over {MOST_PARTS} parts at most"
         )
     return _of_parts(c, name, view, axes[0], keep)
+
+
+def _windows(shape: Shape, pixels: Tensor) -> tuple[list[range], list[range], Tensor] | None:
+    """Ranges of rows and of columns whose rectangles the sets of pixels are, and the number of each set's."""
+    y, x = pixels // shape.width, pixels % shape.width
+    spans = [torch.stack([v.min(1).values, v.max(1).values + 1], 1) for v in (y, x)]
+    area = (spans[0][:, 1] - spans[0][:, 0]) * (spans[1][:, 1] - spans[1][:, 0])
+    distinct = torch.tensor([len(row.unique()) for row in pixels])
+    if not torch.equal(area, distinct) or not bool((distinct == pixels.shape[1]).all()):
+        return None
+    (down, row), (across, column) = (torch.unique(s, dim=0, return_inverse=True) for s in spans)
+    ranges = [[range(int(a), int(b)) for a, b in found.tolist()] for found in (down, across)]
+    return ranges[0], ranges[1], row * len(across) + column
+
+
+def _counted(ranges: list[range], size: int) -> tuple[list[Window], list[int]] | None:
+    """As average pools take them; None for all positions one by one."""
+    if ranges == [range(n, n + 1) for n in range(size)]:
+        return None
+    return [list(r) for r in ranges], [len(r) for r in ranges]
 
 
 def _in_turns(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool, mean: bool) -> View:
@@ -136,6 +159,9 @@ class _Reduced(nn.Module):
             lambda y: y.relu() - y.sum((2, 3), keepdim=True) / 16,
             lambda y: y * y.mean((1, 2, 3), keepdim=True) + y.norm(p=1, dim=1, keepdim=True),
             lambda y: y.unflatten(2, (2, -1)).sum(2),
+            lambda y: (
+                y * y.unflatten(2, (2, -1)).sum((3, 4), keepdim=True).expand_as(y.unflatten(2, (2, -1))).flatten(2, 3)
+            ),
         )
         z: Tensor = self.last(made[self.kind](y))
         return z
@@ -143,7 +169,7 @@ class _Reduced(nn.Module):
 
 def example(rng: random.Random) -> Example:
     """Over pixels, channels, both, groups of channels, halves of the map."""
-    module = _Reduced(rng.choice([2, 8, 18]), rng.randrange(7))
+    module = _Reduced(rng.choice([2, 8, 18]), rng.randrange(8))
     shape = (3, 2 * rng.randint(1, 5), rng.randint(1, 9))
     with torch.no_grad():
         module(torch.zeros(1, *shape))
@@ -152,8 +178,8 @@ def example(rng: random.Random) -> Example:
 
 OPERATION = Operation(
     title="Sums, means, norms",
-    forms="`sum` and `mean` over all pixels, over channels of a pixel, or both; `sum` over a few parts; "
-    "`linalg_vector_norm` of order 1 and 2 over the same",
+    forms="`sum` and `mean` over all pixels or rectangles of them, over channels of a pixel, or both; `sum` over a few "
+    "parts; `linalg_vector_norm` of order 1 and 2 over the same",
     widths="INT8, UINT4 or TABLE4 into any",
     mapping="over channels a 1x1 convolution; over pixels an average pool, times their number; of parts a sum for each "
     "but the first. A norm is the squares' sum and a curve",

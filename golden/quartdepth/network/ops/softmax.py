@@ -151,11 +151,13 @@ class QShares(_OverChannels):
         )  # fmt: skip
 
 
-def capture(c: Capture, node: Node) -> View:
-    """aten.softmax"""
+def capture(c: Capture, node: Node) -> View | Tensor:
+    """aten.softmax; of one value alone it is a constant."""
     view = c.arg(node, 0)
     if not isinstance(view, View):
         raise Declined(WHAT)
+    if view.index.shape[int(c.arg(node, 1))] == 1:
+        return torch.ones(view.index.shape)
     return over_axis(c, c.name(node), view, int(c.arg(node, 1)))
 
 
@@ -182,8 +184,16 @@ def over_axis(c: Capture, name: str, view: View, axis: int) -> View:
 
 def _over_tokens(c: Capture, name: str, view: View, axis: int) -> View:
     """Over something else than channels: those of a map that has it as channels."""
+    moved = view.index.movedim(axis, -1)
+    try:  # squares of pixels become channels
+        rows = moved.reshape(1, -1, 1, moved.shape[-1])
+        fmap = c.whole_map(View(view.fmap, rows.permute(0, 3, 1, 2)))
+        made = c.add(Softmax(name, fmap))
+        return View(made.fmap, torch.arange(moved.numel()).reshape(moved.shape).movedim(-1, axis))
+    except GraphError:
+        pass
     try:
-        tokens, pixels = c.tokens(View(view.fmap, view.index.movedim(axis, -1)))
+        tokens, pixels = c.tokens(View(view.fmap, moved))
     except GraphError:
         raise Declined(WHAT) from None
     made = c.add_tokens(Softmax(name, tokens.fmap), tokens, pixels)
@@ -231,6 +241,8 @@ class _Shared(nn.Module):
             y = y.flatten(2).transpose(1, 2).softmax(-1).transpose(1, 2).unflatten(2, x.shape[2:])
         else:
             y = torch.stack([y, y.relu()], 1).softmax(1)[:, 1] if self.kind == 2 else _branches(y)
+        if self.kind == 4:  # along rows, of one channel
+            y = y * self.first(x)[:, :1].softmax(3)
         z: Tensor = self.last(y)
         return z
 
@@ -242,7 +254,7 @@ def _branches(y: Tensor) -> Tensor:
 
 def example(rng: random.Random) -> Example:
     """Over all channels, of pixels or tokens; between two maps, between halves."""
-    kind = rng.randrange(4)
+    kind = rng.randrange(5)
     return Example(_Shared(rng.choice([2, 8, 18]), kind), (3, rng.randint(1, 9), rng.randint(1, 9)))
 
 
