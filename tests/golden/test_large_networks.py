@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triptych.golden.quartdepth.chip.config import chip_config
-from triptych.golden.quartdepth.chip.isa import Opcode
-from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Opcode
+from triptych.golden.quartdepth.compiler import compile as compile_module
+from triptych.golden.quartdepth.compiler.compile import CompileError, compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
-from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.capture import Capture, View, capture
+from triptych.golden.quartdepth.network.exported import export
+from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.ops.resize import QResample
 from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
@@ -34,10 +38,14 @@ class _Resized(nn.Module):
         return y
 
 
-def test_rows_and_columns_of_their_own_factors_are_one_instruction_a_tile() -> None:
+def resized_network() -> Network:
     torch.manual_seed(0)
     x = torch.rand(1, 3, 38, 71)
-    network = quantize(capture(_Resized().eval(), x), [x], Widths.W4A8)
+    return quantize(capture(_Resized().eval(), x), [x], Widths.W4A8)
+
+
+def test_rows_and_columns_of_their_own_factors_are_one_instruction_a_tile() -> None:
+    network = resized_network()
     compiled = compile_network(network, chip_config("small"))
     counts = Counter(
         compiled.layers[n].name
@@ -50,3 +58,34 @@ def test_rows_and_columns_of_their_own_factors_are_one_instruction_a_tile() -> N
     assert 120 <= found[1][0] <= 131 * found[1][1]
     codes = random_codes(network, 1)
     assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
+
+
+def test_instructions_are_longer_where_tokens_would_not_count_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    double = nn.Upsample(scale_factor=2, mode="bilinear")
+    module, x = nn.Sequential(nn.Conv2d(3, 24, 3, padding=1), double, nn.Conv2d(24, 24, 3)), torch.rand(1, 3, 40, 50)
+    network = quantize(capture(module.eval(), x), [x], Widths.W4A8)
+
+    def most() -> int:
+        compiled = compile_network(network, chip_config("small"))
+        codes = random_codes(network, 1)
+        assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
+        return max(Counter(ENGINE_OF[i.opcode] for i in compiled.instructions[:-1]).values())
+
+    freely = most()
+    monkeypatch.setattr(compile_module, "MAX_TOKENS", freely // 2)
+    assert freely // 5 < most() <= freely // 2
+    monkeypatch.setattr(compile_module, "MAX_TOKENS", 20)
+    with pytest.raises(CompileError, match="more than 20 instructions of an engine"):
+        most()
+
+
+def test_indices_of_whole_maps_share_their_memory() -> None:
+    """A view's indices are of the map's size; a network has hundreds of maps."""
+    layers = [nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()) for _ in range(12)]
+    module, shape = nn.Sequential(nn.Conv2d(3, 16, 1), *layers).eval(), (1, 3, 40, 50)
+    walk = Capture.begin(export(module, torch.rand(shape)), shape)
+    walk.run()
+    kept = [v.index.untyped_storage() for v in walk.values.values() if isinstance(v, View)]
+    assert len(kept) > 30
+    assert sum({s.data_ptr(): s.nbytes() for s in kept}.values()) <= 2 * 8 * 16 * 40 * 50

@@ -116,6 +116,7 @@ class Capture:
     values: dict[str, Any] = field(default_factory=dict)
     param_names: dict[str, str] = field(default_factory=dict)
     shown: dict[Any, list[tuple[Tensor, str]]] = field(default_factory=dict)
+    numbers: Tensor = field(default_factory=lambda: torch.arange(0))
     pending: dict[int, tuple[Pending, View]] = field(default_factory=dict)
 
     @classmethod
@@ -152,7 +153,7 @@ class Capture:
                     self.values[node.name] = self.values[before]
                     continue
                 try:
-                    self.values[node.name] = self._call(node)
+                    self.values[node.name] = self._shared(self._call(node))
                 except GraphError as error:
                     target = str(node.target)
                     refused.append(Finding(target, node.name, *where(node), str(error), rewrite(target)))
@@ -205,6 +206,14 @@ class Capture:
             except Declined as reason:
                 declined.append(str(reason))
         raise GraphError(", or ".join(dict.fromkeys(declined)))
+
+    def _shared(self, value: Any) -> Any:
+        """The same value; a whole map's indices take no memory of their own."""
+        if isinstance(value, View):
+            whole = self.whole(value.fmap)
+            if value.index.shape == whole.shape and torch.equal(value.index, whole):
+                return View(value.fmap, whole)
+        return value
 
     # What handlers ask
 
@@ -292,10 +301,11 @@ class Capture:
         """The indices of a map as [1,C,H,W]."""
         return self._whole(self.shapes[name])
 
-    @staticmethod
-    def _whole(shape: Shape) -> Tensor:
+    def _whole(self, shape: Shape) -> Tensor:
         h, w, c = shape.height, shape.width, shape.channels
-        return torch.arange(h * w * c).reshape(1, h, w, c).permute(0, 3, 1, 2)
+        if h * w * c > len(self.numbers):
+            self.numbers = torch.arange(h * w * c)
+        return self.numbers[: h * w * c].reshape(1, h, w, c).permute(0, 3, 1, 2)
 
     def new_map(self, name: str, shape: Shape) -> View:
         """A map of its own, as [1,C,H,W]."""

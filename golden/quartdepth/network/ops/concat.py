@@ -112,7 +112,11 @@ def _joined(c: Capture, name: str, values: list[View], axis: int) -> View:
             if axis == 2:
                 raise
     if four and axis == 1:
-        values = [View(made, c.whole(made)) for made in map(c.whole_map, values)]
+        names = [c.whole_map(v) for v in values]
+        shapes = [c.shapes[n] for n in names]
+        if len({(s.height, s.width) for s in shapes}) > 1:
+            raise Declined("maps can be concatenated along channels, rows or columns only")
+        return c.add(Concat(name, tuple(names)), replace(shapes[0], channels=sum(s.channels for s in shapes)))
     if axis != values[0].index.ndim - 1 and all(whole_pixels(c, v) for v in values):
         return joined(c, name, values, axis)
     pixels = [v.index // c.shapes[v.fmap].channels for v in values]
