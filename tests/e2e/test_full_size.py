@@ -1,0 +1,53 @@
+"""Networks of full size run bit by bit, within the time and memory that their users have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from triptych.sim.bench.full_size import CASES, Outcome, child, section
+
+GIB = 1 << 30
+LIMITS = {  # seconds of a core from PyTorch to the machine's result; bytes
+    "Depth Anything V2-S, 252x252": (300, 12 * GIB),
+    "Depth Anything V2-S, 518x518": (900, 12 * GIB),
+    "Depth Anything V2-B, 252x252": (600, 16 * GIB),
+    "MiDaS v2.1 small, 256x256": (600, 12 * GIB),
+    "ResNet-18 U-Net, 480x640": (600, 12 * GIB),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_network(name: str) -> None:
+    found = child(name)
+    seconds, peak = LIMITS[name]
+    assert (found.different, found.rtl and found.rtl[0]) in {(0, None), (0, 0)}
+    assert found.values > 20
+    assert sum(found.seconds.values()) <= seconds
+    assert found.peak <= peak
+    if name.startswith("ResNet-18"):
+        assert found.seconds["compile"] <= 20
+        assert found.capture_bytes <= 500e6
+
+
+def test_section() -> None:
+    seconds = dict.fromkeys(("capture", "quantise", "compile", "integers", "machine"), 1.0)
+    right = Outcome(10**9, seconds, 10**8, 10**9, 5000, 500.0, 1000, 0, 99)
+    name = next(iter(CASES))
+    assert "| 50.0% | true | estimated |" in section({name: right})
+    layers = [("blocks.*.fc1", "w4a8", 12, 300.0, 600), ("head", "vector", 1, 0.0, 200)]
+    text = section({name: Outcome(**{**vars(right), "rtl": (3, 2000), "layers": layers})})
+    assert "| 25.0% | false | rtl-simulated |" in text
+    assert "| `blocks.*.fc1` | w4a8 | 12 | 600 | 75.0% | 50.0% |" in text
+    assert "| `head` | vector | 1 | 200 | 25.0% |  |" in text
+
+
+def test_unknown_name_is_one_line() -> None:
+    command = [sys.executable, "-m", "triptych.sim.bench.full_size", "ResNet"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert process.stderr.startswith("no network 'ResNet': Depth Anything")
+    assert process.stderr.count("\n") == 1
