@@ -173,30 +173,34 @@ def where(c: Capture, node: Node) -> View:
     if not isinstance(choice, Choice) or choice.way is None:
         raise Declined(WHAT)
     view, one, two = matched(c, c.view(c.arg(node, 1)), c.view(c.arg(node, 2)), name)
-    gate, rest = _gates(c, name, choice)
-    spread = [matched(c, view, gate_of, f"{name}.{n}")[2] for n, gate_of in enumerate((gate, rest))]
-    c.add(Select(name, one, two, *spread))
+    gate, rest = _gates(c, name, choice, c.shapes[one].channels)
+    c.add(Select(name, one, two, gate, rest))
     return View(name, view.index)
 
 
-def _gates(c: Capture, name: str, choice: Choice) -> tuple[View, View]:
-    """Whether the choice is its way, and whether it is not: of equal values the first is the largest."""
+def _gates(c: Capture, name: str, choice: Choice, outputs: int) -> tuple[str, str]:
+    """Maps of one pixel, for each channel whether the choice is its way, and whether it is not: of equal values the
+    first is the largest. Their codes hold 0 and 1 whatever calibration saw."""
     channels, way = c.shapes[choice.view.fmap].channels, choice.way or 0
     own = choice.view.index % channels
+    source = choice.view.fmap
+    if len(c.shapes[source]) > 1:
+        pixel = int(choice.view.index[0]) // channels
+        source = c.whole_map(View(source, (pixel * channels + torch.arange(channels)).reshape(1, -1, 1, 1)))
     gates: list[View] = []
     for n in range(len(own)):
         if n == way:
             continue
         first, second = (own[way], own[n]) if way > n else (own[n], own[way])
-        weight = torch.zeros(1, channels, 1, 1)
-        weight[0, first], weight[0, second] = 1.0, -1.0  # the later one has to be larger
-        less = c.add(Conv2d(f"{name}.less{n}", choice.view.fmap, weight, torch.zeros(1))).fmap
+        weight = torch.zeros(outputs, channels, 1, 1)
+        weight[:, first], weight[:, second] = 1.0, -1.0  # the later one has to be larger
+        less = c.add(Conv2d(f"{name}.less{n}", source, weight, torch.zeros(outputs))).fmap
         gates.append(c.add(Step(f"{name}.step{n}", less, below=way < n)))
     gate = gates[0]
     for n, another in enumerate(gates[1:]):
         gate = c.add(Both(f"{name}.all{n}", gate.fmap, another.fmap))
     rest = c.add(Not(f"{name}.rest", gate.fmap))
-    return View(gate.fmap, gate.index), View(rest.fmap, rest.index)
+    return gate.fmap, rest.fmap
 
 
 class _Routed(nn.Module):
