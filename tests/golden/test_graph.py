@@ -127,6 +127,11 @@ def test_meter() -> None:
 LINEAR = nn.Linear(12, 12)
 
 
+def rolled(x: Tensor) -> Tensor:
+    """Elements that are neither whole pixels nor their channels any more, which no layer can show."""
+    return x.flatten(1).roll(1, 1).reshape(x.shape)
+
+
 def softmax_twice(x: Tensor) -> Tensor:
     q = x.flatten(2).transpose(1, 2)
     return (q @ q.transpose(1, 2)).softmax(-1).softmax(-1) @ q
@@ -138,11 +143,11 @@ REFUSED = {
     "circular pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), "circular"), "circular"),
     "constant pads": (lambda x: nn.functional.pad(x, (1, 1, 1, 1), value=2.0), "pads with zeros"),
     "a power of a map": (lambda x: x**x, "pow"),
-    "mean over rows": (lambda x: x.mean(2), "mean must be over"),
-    "linear over width": (lambda x: LINEAR(x), "is not the channels of a pixel"),
+    "mean of rolled elements": (lambda x: rolled(x).mean(2), "mean must be over"),
+    "linear over rolled elements": (lambda x: LINEAR(rolled(x)), "is not the channels of a pixel"),
     "product without softmax": (lambda x: x @ x.transpose(2, 3) @ x, "softmax"),
-    "batch norm of other axes": (
-        Fn(lambda x, norm: norm(x.permute(0, 2, 1, 3)), norm=nn.BatchNorm2d(12)),
+    "batch norm of rolled elements": (
+        Fn(lambda x, norm: norm(rolled(x)), norm=nn.BatchNorm2d(4)),
         "is no \\[1,C,H,W\\] map",
     ),
     "batch norm without statistics": (nn.BatchNorm2d(4, track_running_stats=False), "without running statistics"),
