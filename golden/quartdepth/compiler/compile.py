@@ -29,7 +29,7 @@ from triptych.golden.quartdepth.compiler.stores import Image
 from triptych.golden.quartdepth.network.network import Network
 
 ALIGN = 64  # of blocks in memory: a burst never starts in the middle of one
-COARSE = (1, 2, 4, 8, 16, 64)  # how much longer instructions may be than they should
+COARSE = (1, 4, 16, 64)  # how much longer instructions may be than they should
 
 
 @dataclass(frozen=True)

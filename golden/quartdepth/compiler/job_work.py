@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class JobWork(Work):
                     if points is not None:
                         if index not in programs:
                             programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
-                        _emit_job(emitter, programs[index], job, index, replace(portion, points=points), at_hand)
+                        _emit_job(emitter, programs[index], job, index, portion._replace(points=points), at_hand)
 
     @cached_property
     def _thin(self) -> bool:
@@ -97,8 +98,7 @@ class JobWork(Work):
         return all(j.weights is None for j in self.jobs) and 2 * max(areas) < points
 
 
-@dataclass(frozen=True)
-class Portion:
+class Portion(NamedTuple):
     """Grid points of a step, and output elements [first, last): what one instruction of each job computes.
 
     clear: there is no channel among the elements, and they must be zero.
@@ -141,10 +141,11 @@ def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, conf
         units = min(units, max(cycles // (pixel * width * rows), 1))
     if heavy.weights is not None and heavy.weights.banded:
         units = 1  # what one step reads
+    ranges = list(_runs(heavy.output.place, first, last, lanes))
     for y in range(tile.y0, tile.y1, rows):
         for x in range(tile.x0, tile.x1, width):
             points = Tile(y, min(y + rows, tile.y1), x, min(x + width, tile.x1))
-            for low, high, clear in _runs(heavy.output.place, first, last, lanes):
+            for low, high, clear in ranges:
                 for start in range(low, high, units * lanes):
                     yield Portion(points, start, min(start + units * lanes, high), clear)
 

@@ -36,8 +36,8 @@ class Walk:
 
     def cell(self, point: Pair) -> Pair:
         """Row and column of the storage that hold a grid point."""
-        row, col = (o + s * p for o, s, p in zip(self.origin, self.step, point, strict=True))
-        return row, col + self.down * point[0]
+        (y, x), (top, left), (down, right) = point, self.origin, self.step
+        return top + down * y, left + right * x + self.down * y
 
     def cells(self, first: Pair, last: Pair) -> tuple[int, int, int, int]:
         """Rows and columns (half open) of the storage that hold grid points first..last, both included."""
