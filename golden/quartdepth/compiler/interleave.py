@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from triptych.golden.quartdepth.chip.codec import Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode
 from triptych.golden.quartdepth.compiler.effects import Effects
 from triptych.golden.quartdepth.compiler.emitter import Op
+from triptych.golden.quartdepth.compiler.microcode import Program
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU
 BRIDGED = 0.5  # part of an elementwise VECTOR that the MXU must be able to bridge
@@ -47,13 +49,18 @@ def mxu_cycles(op: Op, config: ChipConfig) -> int:
     return pixels * steps * -(-i["n"] // config.cols)
 
 
+@cache
+def _kinds(program: Program) -> tuple[Kind, ...]:
+    return tuple(Kind(Microword.decode(word)["kind"]) for word in program)
+
+
 def vpu_cycles(op: Op, config: ChipConfig) -> int:
     """Cycles that the VPU takes for a VECTOR whose accumulator rows are there."""
     i = op.instruction
     if i.opcode is not Opcode.VECTOR:
         return 0
     pixels = i["h"] * i["w"]
-    kinds = [Kind(Microword.decode(word)["kind"]) for word in op.program]
+    kinds = _kinds(op.program)
     each = sum(-(-i["n"] // config.cols) if kind is Kind.VECTOR else 1 for kind in kinds)
     turns = -(-pixels // i["block"]) * len(op.program) if len(op.program) > 1 else 1
     return pixels * each + turns * TURN
