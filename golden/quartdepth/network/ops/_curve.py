@@ -12,7 +12,7 @@ from triptych.golden.quartdepth.network.layer import QLayer, Quantising
 from triptych.golden.quartdepth.network.ops._pointwise import QPointwise, new_map, signed, weighted_sum
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QParams, Scale, fixed_point
 
-MOST_RAMPS = 32
+MOST_RAMPS = 64
 FAR = 1 / 512  # of the function's spread: how far the ramps may be off it
 FINE = 64  # of a code: what a ramp's sum is counted in
 

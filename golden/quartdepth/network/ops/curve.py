@@ -146,7 +146,7 @@ OPERATION = Operation(
     forms="`sqrt`, `rsqrt`, `reciprocal`, `exp`, `expm1`, `log`, `log2`, `log10`, `log1p`, `sin`, `cos`, `atan`, "
     "`abs`, `erf`, `pow` by a number; `div` of a map, a number or one a channel by a map",
     widths="INT8 in, any out; ramps and their sums INT8",
-    mapping="straight lines between at most 33 knots, more where the function bends more: a VECTOR for each, clamped "
+    mapping="straight lines between at most 65 knots, more where the function bends more: a VECTOR for each, clamped "
     "at both ends, added in pairs. A quotient is a product with the reciprocal",
     limits="within 1/512 of the function's spread, besides rounding; flat a quarter beyond the values that calibration "
     "saw; roots, logarithms and reciprocals of values of one sign",
