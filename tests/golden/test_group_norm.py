@@ -29,4 +29,5 @@ def test_a_group_of_small_values_is_normalised_as_well() -> None:
     for group in (np.s_[..., :4], np.s_[..., 4:]):
         size = float((got[group] * wanted[group]).sum() / (wanted[group] ** 2).sum())
         assert abs(size - 1) < 0.03
-        assert np.linalg.norm(got[group] - wanted[group]) < 0.06 * np.linalg.norm(wanted[group])
+        # a tenth of eight bits' range is a little less than five bits
+        assert np.linalg.norm(got[group] - wanted[group]) < 0.12 * np.linalg.norm(wanted[group])
