@@ -47,6 +47,7 @@ def both(config: ChipConfig, program: list[Instruction], data: bytes = b"") -> t
     return golden.trap, golden.pc, int(golden.engine)
 
 
+@pytest.mark.slow
 def test_a_token_count_never_wraps() -> None:
     """65,535 instructions of an engine are counted and waited for; the next one is refused."""
     copy = {"dram": 0, "rows": 1, "row_bytes": SMALL.depth}

@@ -26,7 +26,9 @@ def run(config: str, testcase: str, **options: object) -> None:
     )
 
 
-@pytest.mark.parametrize("config", ["tiny", "small", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "config", ["tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "paper"))]
+)
 def test_smoke(config: str) -> None:
     run(config, "Smoke")
 

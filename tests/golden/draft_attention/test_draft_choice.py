@@ -85,7 +85,7 @@ def test_values_that_follow_the_keys_are_not_trusted():
     assert (with_rule - dense).norm() < (always - dense).norm()
 
 
-@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("forced", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_kernels_choose_and_trust_as_the_reference(geometry, forced):
     q, k, v = _tensors(geometry, heads=4, kv_heads=2, dim=64, dtype=torch.float16)
