@@ -50,7 +50,7 @@ PLANTED: dict[str, tuple[str, str]] = {
     "maximum": ("((1.0, 1.0),)", "((1.0, 0.5),)"),
     "mish": ("Term(-0.38327,", "Term(0.38327,"),
     "normalise": ('"rs_m": 1, "imm_s": FRACTION', '"rs_m": 1, "imm_s": FRACTION - 1'),
-    "pad": ("2 * (size - 1) - at", "2 * size - 1 - at"),
+    "pad": ("range(-before, size + after)", "range(-after, size + before)"),
     "pixel_shuffle": ("reshape(channels, outputs, r, r)", "reshape(channels, outputs, r, r).mT"),
     "pool": ("factor = 0.5 if not last", "factor = 0.4 if not last"),
     "product": ('"b_add": self.other_add', '"b_add": self.other_add + 1'),
