@@ -90,7 +90,7 @@ def _network(case: Case, out: Judged) -> Network | None:
         stage = "quantise"
         near = prepared(graph, image, Widths.W8A8, case.seed, False)
         out.error = float_error(near, image, wanted)
-        if not out.error <= NEAR + CODES * codes_error(near, graph, image, wanted):
+        if not out.error <= NEAR and not out.error <= NEAR + CODES * codes_error(near, graph, image, wanted):
             out.wrong[stage] = f"the integer network at w8a8 is {out.error:.3g} of its size off the module"
             return None
         return prepared(graph, image, case.widths, case.seed, case.tables)
@@ -130,7 +130,7 @@ def float_error(network: Network, image: Tensor, wanted: Tensor) -> float:
 def codes_error(network: Network, graph: FloatGraph, image: Tensor, wanted: Tensor) -> float:
     """Of the float network whose maps have the integer network's codes, relative to the module: LayerNorm makes much of
     what is less than a step, which no arithmetic can mend."""
-    codes = {layer.name: network.maps[layer.name].qparams for layer in graph.layers}
+    codes = {name: network.maps[name].qparams for name in (*graph.constants, *(layer.name for layer in graph.layers))}
     made = simulate(graph, image, codes)
     return float((made - wanted).norm()) / max(float(wanted.norm()), 1e-9)
 
