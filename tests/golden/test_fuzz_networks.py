@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.compiler import job_work, layout
@@ -46,6 +47,15 @@ def test_a_seed_is_a_network() -> None:
     drawn = Counter(step.kind for seed in range(150) for step in draw(seed).steps)
     assert set(drawn) == set(KINDS)
     assert min(drawn.values()) >= 5
+
+
+def test_a_case_is_the_same_whenever_it_is_made() -> None:
+    """Examples are kept; what one case makes of their weights is not the next one's."""
+    seeds = [s for s in range(40) if any(step.kind == "Registered" for step in draw(s).steps)][:6]
+    first = [{n: v.clone() for n, v in draw(s).module().state_dict().items()} for s in seeds]
+    for seed, before in zip(seeds, first, strict=True):
+        again = draw(seed).module().state_dict()
+        assert all(torch.equal(before[name], value) for name, value in again.items())
 
 
 def test_what_does_not_fit_is_no_case() -> None:

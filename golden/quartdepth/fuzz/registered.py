@@ -16,11 +16,17 @@ from triptych.golden.quartdepth.network.registry import operations
 MOST_KERNEL = 15  # of the convolutions that make an example's size
 
 
-@cache
 def example(operation: str, seed: int) -> nn.Module:
-    """A module of the registry's, whose operation stands in it, with random weights; `wanted` is its input's size."""
-    torch.manual_seed(seed)
-    made = operations()[operation].example(random.Random(seed))
+    """A module of the registry's, whose operation stands in it, with random weights; `wanted` is its input's size.
+    The caller's own: a case changes its weights."""
+    return copy.deepcopy(_example(operation, seed))
+
+
+@cache
+def _example(operation: str, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # what a case draws next is the same, whether this one was kept or not
+        torch.manual_seed(seed)
+        made = operations()[operation].example(random.Random(seed))
     module = copy.deepcopy(made.module).eval()
     module.wanted = Size(*made.shape)  # type: ignore[assignment]
     return module
@@ -29,7 +35,7 @@ def example(operation: str, seed: int) -> nn.Module:
 @cache
 def _example_size(operation: str, seed: int) -> tuple[Size, Size | None]:
     """Sizes of what an example takes and makes; None if that is no map, or if it has to read the photo itself."""
-    module = example(operation, seed)
+    module = _example(operation, seed)
     wanted: Size = module.wanted  # type: ignore[assignment]
     with torch.no_grad():
         made = module(torch.zeros(1, *wanted))

@@ -64,7 +64,7 @@ class EveryWay(nn.Module):
         spec: Any = None
         for way in range(self.ways):
             with _Taking(way) as taking:
-                leaves, spec = pytree.tree_flatten(self.module(x))
+                leaves, spec = pytree.tree_flatten(self.module(x.clone()))
             if len(taking.chosen) != 1:
                 raise ValueError(f"the module makes {len(taking.chosen)} choices; one can be followed")
             made.append(leaves)
@@ -78,5 +78,5 @@ class EveryWay(nn.Module):
 def every_way(module: nn.Module, example: Tensor) -> nn.Module | None:
     """The module with all its ways, if what it chooses by is the largest of a few values; None if it is not."""
     with torch.no_grad(), _Watching() as watching:
-        module(example)
+        module(example.clone())  # it may change its operand
     return EveryWay(module, watching.ways).eval() if watching.ways > 1 else None
