@@ -10,6 +10,7 @@ What depends on no input is computed while it is captured.
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -83,8 +84,10 @@ def capture(network: nn.Module | ExportedProgram | str | Path, example: Tensor |
 
 @dataclass
 class _Firsts:
-    """Nodes that do what an earlier one has done, as branches that share their beginning have them."""
+    """Nodes that do what an earlier one has done, as branches that share their beginning have them. weights: operands
+    that are the same by name alone; layers of equal weights stay apart, since training will part them."""
 
+    weights: Collection[str] = ()
     same: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -92,7 +95,12 @@ class _Firsts:
         """The earlier node; None if there is none."""
         for operand in node.all_input_nodes:
             value = values.get(operand.name)
-            if operand.name not in self.names and isinstance(value, Tensor) and value.numel() <= SMALL:
+            if (
+                operand.name not in self.names
+                and operand.name not in self.weights
+                and isinstance(value, Tensor)
+                and value.numel() <= SMALL
+            ):
                 self._first(operand.name, f"{value.dtype} {tuple(value.shape)} {value.tolist()}")
         operands = map_arg((node.args, node.kwargs), lambda n: self.names.get(n.name, n.name))
         found = self._first(node.name, repr((node.target, operands)))
@@ -146,7 +154,7 @@ class Capture:
     def run(self) -> FloatGraph:
         """All nodes in order, then fusion."""
         refused: list[Finding] = []
-        firsts = _Firsts()
+        firsts = _Firsts(self.exported.graph_signature.inputs_to_parameters)
         for node in self.exported.graph.nodes:
             if node.op == "call_function":
                 if (before := firsts.again(node, self.values)) is not None:
