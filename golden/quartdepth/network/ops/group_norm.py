@@ -66,8 +66,9 @@ class GroupNorm(FloatLayer):
         return self.source, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
-        """Mean, what is left of it, its squares and their mean, its reciprocal root, the product. Each group's spread
-        on the images is a factor by channel in front of the squares, so that a group of small values keeps its bits."""
+        """Mean, what is left of it, its squares and their mean, its reciprocal root, the product. Each group's standard
+        deviation on the images is divided out by channel in front of the squares: all variances are about one, so that
+        no group loses the bits of its own."""
         name, shape = self.name, q.maps[self.source].shape
         inner = _Inner(q)
         one = Shape(1, 1, shape.channels)
@@ -77,16 +78,19 @@ class GroupNorm(FloatLayer):
         inner.add(*stages)
         inner.add(groups, reach=q.ranges[f"{name}/mean"])
         inner.add(Add(f"{name}.centred", self.source, groups.name, minus=True), reach=q.ranges[f"{name}/centred"])
-        spread = torch.tensor([max(*map(abs, q.ranges[f"{name}/centred/{g}"]), 1e-9) for g in range(self.groups)])
+        tops = [q.ranges[f"{name}/variance/{g}"][1] for g in range(self.groups)]
+        spread = (torch.tensor(tops) + self.eps).sqrt().clamp(min=1e-9)
         each = shape.channels // self.groups
         centred = f"{name}.centred"
         if self.groups > 1:
             gain = (1 / spread).repeat_interleave(each)
             centred = f"{name}.even"
-            inner.add(ChannelScale(centred, f"{name}.centred", gain), reach=(-1.0, 1.0))
+            peaks = [max(*map(abs, q.ranges[f"{name}/centred/{g}"])) for g in range(self.groups)]
+            top = float((torch.tensor(peaks) / spread).max().clamp(min=1e-9))
+            inner.add(ChannelScale(centred, f"{name}.centred", gain), reach=(-top, top))
         else:
             spread = torch.ones(1)
-        top = max(*map(abs, q.ranges[f"{name}/centred"])) if self.groups == 1 else 1.0
+            top = max(*map(abs, q.ranges[f"{name}/centred"]))
         squares = f"{name}.squares"
         inner.set(squares, shape, (0.0, top**2))
         inner.layers.append(multiplied(squares, centred, centred, q))
