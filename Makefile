@@ -22,10 +22,10 @@ demo: venv
 	@$(BIN)/triptych demo
 
 test: lint
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not gpu"
 
 test-full: lint
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not gpu"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not gpu"
 
 lint: venv
 	@$(BIN)/python -m triptych.sim.lint

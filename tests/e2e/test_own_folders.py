@@ -53,6 +53,7 @@ def test_the_command_runs_beside_them(own: Path) -> None:
     run(own, Path(sys.executable).with_name("triptych"), "vectors", "--check")
 
 
+@pytest.mark.slow
 def test_the_wheel_imports_its_own(own: Path, tmp_path: Path) -> None:
     unpacked = tmp_path / "unpacked"
     with zipfile.ZipFile(build_wheel(tmp_path)) as archive:

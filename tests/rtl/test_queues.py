@@ -8,7 +8,7 @@ from triptych.sim.build.cocotb_run import run
 from triptych.sim.build.sources import ROOT, RTL, packages
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_queues(seed: int) -> None:
     files = [*packages(), RTL / "common" / "fifo.sv", RTL / "ctrl" / "tokens.sv", RTL / "ctrl" / "engine_queue.sv"]
     files.append(ROOT / "tests" / "rtl" / "bench_queues.sv")

@@ -177,7 +177,7 @@ def test_any_head_dim_in_triton(dim):
     assert (out.double() - exact).norm() / exact.norm() < HALF_EPS
 
 
-@pytest.mark.parametrize("pool", [(4, 4, 4), (8, 8), (1, 8, 8)])
+@pytest.mark.parametrize("pool", [(4, 4, 4), *(pytest.param(p, marks=pytest.mark.slow) for p in ((8, 8), (1, 8, 8)))])
 def test_pools_of_64_tokens_in_triton(pool):
     length = 3 * 9 * 11 + 70
     q, k, v = _tensors(length, length, dim=64, batch=1, dtype=torch.float16)
