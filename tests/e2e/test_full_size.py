@@ -46,5 +46,5 @@ def test_section() -> None:
 
 def test_unknown_name_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["full_size", "ResNet"])
-    with pytest.raises(SystemExit, match="^no network 'ResNet': Depth Anything[^\n]*$"):
+    with pytest.raises(SystemExit, match=r"^no network 'ResNet': Depth Anything[^\n]*$"):
         main()
