@@ -114,7 +114,8 @@ class _Firsts:
 @dataclass
 class Capture:
     """The walk: what handlers ask and add to. shapes: of all maps so far. values: of all nodes so far.
-    shown: maps made of what views show, by map and shape. pending: what such values have become, by identity."""
+    shown: maps made of what views show, by map and shape. pending: what such values have become, by identity.
+    settles: whether they may become it now."""
 
     exported: ExportedProgram
     input: str = ""
@@ -126,6 +127,7 @@ class Capture:
     shown: dict[Any, list[tuple[Tensor, str]]] = field(default_factory=dict)
     numbers: Tensor = field(default_factory=lambda: torch.arange(0))
     pending: dict[int, tuple[Pending, View]] = field(default_factory=dict)
+    settles: bool = True
 
     @classmethod
     def begin(cls, exported: ExportedProgram, shape: tuple[int, ...]) -> Capture:
@@ -208,11 +210,14 @@ class Capture:
         if not handlers:
             raise GraphError(f"{target} has no layer on the chip")
         declined: list[str] = []
-        for handler in handlers:
-            try:
-                return handler(self, node)
-            except Declined as reason:
-                declined.append(str(reason))
+        # first those that take what is pending as it is, in whatever file they stand
+        for self.settles in (False, True) if any(isinstance(v, Pending) for v in inputs) else (True,):
+            declined.clear()
+            for handler in handlers:
+                try:
+                    return handler(self, node)
+                except Declined as reason:
+                    declined.append(str(reason))
         raise GraphError(", or ".join(dict.fromkeys(declined)))
 
     def _shared(self, value: Any) -> Any:
@@ -267,6 +272,8 @@ class Capture:
         """The value; its activation, if that is none by itself yet."""
         if not isinstance(value, Pending):
             return value
+        if not self.settles:
+            raise Declined("an operand is no activation yet")
         if id(value) not in self.pending:
             self.pending[id(value)] = (value, value.made(self))
         return self.pending[id(value)][1]

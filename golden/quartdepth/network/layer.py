@@ -208,6 +208,19 @@ class FloatLayer(Layer, ABC):
         return False
 
 
+class Ungained(FloatLayer):
+    """Reads one map in eight bits; factors by channel (LogNP's w) stop at it, in front and behind."""
+
+    source: str
+
+    def need(self, source: str) -> Need:
+        return Need.EIGHT_BITS
+
+    @property
+    def no_gain(self) -> tuple[str, ...]:
+        return self.source, self.name
+
+
 @dataclass(frozen=True, eq=False)
 class Weighted(FloatLayer):
     """A layer with weights: the sum `W x + b`, then a residual, then an activation. As a matrix it is weights

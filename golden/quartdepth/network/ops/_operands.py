@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
+from triptych.golden.quartdepth.network.layer import FloatLayer
 from triptych.golden.quartdepth.network.operation import Declined
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.affine import is_by_channel
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.ops.gather import settled, whole_pixels
+from triptych.golden.quartdepth.network.ops.gather import trimmed, whole_pixels
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 WHAT = "two activations must show the same pixels in the same order, or one of them a value a channel or a pixel"
@@ -39,6 +42,18 @@ def matched(c: Capture, a: View, b: View, name: str) -> tuple[View, str, str]:
     return (large, other, large.fmap) if swapped else (large, large.fmap, other)
 
 
+def one_by_one(c: Capture, name: str, view: View, axis: int, layer: Callable[[str, str, str], FloatLayer]) -> View:
+    """What a layer of two makes of the places along an axis, one after the other. Raises GraphError."""
+    first, *others = (View(view.fmap, part) for part in view.index.unbind(axis))
+    made = first
+    for n, part in enumerate(others, 1):
+        own = name if n == len(others) else f"{name}.{n}"
+        shown, one, two = matched(c, made, part, own)
+        c.add(layer(own, one, two))
+        made = View(own, shown.index)
+    return made
+
+
 def _made(c: Capture, view: View, name: str) -> View:
     """The view, of a map that has its elements and no others."""
     try:
@@ -50,7 +65,7 @@ def _made(c: Capture, view: View, name: str) -> View:
     if whole_pixels(c, view):
         return c.tokens(view)[0]
     try:
-        return settled(c, name, view)
+        return trimmed(c, name, view)
     except GraphError:
         return c.tokens(view)[0]
 
@@ -106,7 +121,7 @@ def with_constant(c: Capture, view: View, value: object, name: str) -> tuple[Vie
         raise Declined(CONSTANT)
     try:
         value = value.float().expand(view.index.shape)
-        view = settled(c, name, view)
+        view = trimmed(c, name, view)
     except (RuntimeError, GraphError):
         raise Declined(CONSTANT) from None
     shape, constant = c.shapes[view.fmap], f"{name}.constant"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from triptych.golden.quartdepth.network.capture import Capture, Pending, View
+from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import (
     Activation,
@@ -71,18 +70,11 @@ class Add(FloatLayer):
         return [QAdd(self.name, self.source, -qparams.zero, scale, lo, hi, residual, fraction)]
 
 
-def _settled(c: Capture, node: Node) -> list[Any]:
-    """Both operands; two that are activations, or can be, as such."""
-    values = [c.arg(node, i) for i in range(2)]
-    both = all(isinstance(v, View | Pending) for v in values) and any(isinstance(v, View) for v in values)
-    return [c.settled(v) for v in values] if both else values
-
-
 def capture(c: Capture, node: Node) -> View:
     """aten.add of two views, or of a view and a tensor of its shape."""
     if c.arg(node, 2, 1) != 1 or node.kwargs.get("alpha", 1) != 1:
         raise Declined("a sum must not be weighted")
-    values = _settled(c, node)
+    values = [c.settled(c.arg(node, i)) for i in range(2)]
     views = [v for v in values if isinstance(v, View)]
     if len(views) == 1:
         (value,) = (v for v in values if not isinstance(v, View))
@@ -96,7 +88,7 @@ def capture(c: Capture, node: Node) -> View:
 
 def subtract(c: Capture, node: Node) -> View:
     """aten.sub of two views, or of a tensor of its shape from a view."""
-    a, b = _settled(c, node)
+    a, b = (c.settled(c.arg(node, i)) for i in range(2))
     if c.arg(node, 2, 1) != 1 or not isinstance(a, View):
         raise Declined("a sum must not be weighted")
     if not isinstance(b, View):

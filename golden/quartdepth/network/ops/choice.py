@@ -16,7 +16,7 @@ from triptych.golden.quartdepth.network.operation import Declined, Example, Oper
 from triptych.golden.quartdepth.network.ops._operands import matched
 from triptych.golden.quartdepth.network.ops._pointwise import new_map, weighted_sum
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.ops.product import multiplied
+from triptych.golden.quartdepth.network.ops.product import Product, multiplied
 from triptych.golden.quartdepth.network.ops.requantise import Requantise
 from triptych.golden.quartdepth.network.ops.softmax import Softmax
 from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Scale
@@ -59,24 +59,12 @@ class Step(FloatLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Both(FloatLayer):
+class Both(Product):
     """1 where two steps are."""
-
-    reads = ("source", "other")
-
-    source: str
-    other: str
-
-    def run(self, maps: Maps, observe: Observe) -> Tensor:
-        return maps[self.source] * maps[self.other]
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.other, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         q.maps[self.name] = FeatureMap(q.maps[self.name].shape, UNIT)
-        return [multiplied(self.name, self.source, self.other, q)]
+        return super().quantise(q)
 
 
 @dataclass(frozen=True, eq=False)

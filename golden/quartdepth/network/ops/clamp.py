@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from triptych.golden.quartdepth.network.capture import Capture, Pending, View
+from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops.requantise import Requantise
@@ -81,8 +81,6 @@ def clamp(c: Capture, node: Node) -> View:
 
 def clamp_min(c: Capture, node: Node) -> View:
     """aten.clamp_min, aten.maximum with a number"""
-    if isinstance(c.arg(node, 0), Pending):
-        raise Declined("lengths are clamped by what divides by them")
     view = c.view(c.arg(node, 0))
     return c.add_alike(Clamp(c.name(node), view.fmap, _limit(c.arg(node, 1), 0.0), math.inf), view)
 

@@ -17,12 +17,12 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Need, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import Maps, Observe, QLayer, Quantising, Ungained
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._curve import quantised_curve
 from triptych.golden.quartdepth.network.ops._operands import matched
 from triptych.golden.quartdepth.network.ops.affine import Affine, by_channel
-from triptych.golden.quartdepth.network.ops.gather import settled
+from triptych.golden.quartdepth.network.ops.gather import trimmed
 from triptych.golden.quartdepth.network.ops.product import Product
 from triptych.golden.quartdepth.network.qparams import QuantizeError
 
@@ -37,7 +37,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Curve(FloatLayer):
+class Curve(Ungained):
     """A function of every value: `function` of the table, or a power."""
 
     source: str
@@ -50,13 +50,6 @@ class Curve(FloatLayer):
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         return self.of(maps[self.source])
-
-    def need(self, source: str) -> Need:
-        return Need.EIGHT_BITS
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         def curve(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,7 +92,7 @@ def divide(c: Capture, node: Node) -> View:
 def quotient(c: Capture, name: str, one: View | Tensor | float, two: View) -> View:
     """A map, a number or one a channel over a map, of which the elements that are shown are above zero."""
     with suppress(GraphError):  # some are shown often
-        two = settled(c, f"{name}.shown", two)
+        two = trimmed(c, f"{name}.shown", two)
     inverse = View(c.add(Curve(f"{name}.reciprocal", two.fmap, "reciprocal")).fmap, two.index)
     if isinstance(one, View):
         view, a, b = matched(c, one, inverse, name)

@@ -309,7 +309,7 @@ def whole_pixels(c: Capture, view: View) -> bool:
     return channels > 1 and wanted.shape == view.index.shape and torch.equal(wanted, view.index)
 
 
-def settled(c: Capture, name: str, view: View) -> View:
+def trimmed(c: Capture, name: str, view: View) -> View:
     """The view, of a map that has its elements and no others, each once; they must be the same channels of some pixels.
     Raises GraphError."""
     view = _complete(c, f"{name}.channels", view)

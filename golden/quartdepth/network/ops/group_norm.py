@@ -12,7 +12,7 @@ from torch.fx import Node
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Need, Observe, QLayer, Quantising
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising, Ungained
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._curve import quantised_curve
 from triptych.golden.quartdepth.network.ops._mean import mean_stages
@@ -29,7 +29,7 @@ BEYOND = 1.5  # how far the variance may leave what calibration saw
 
 
 @dataclass(frozen=True, eq=False)
-class GroupNorm(FloatLayer):
+class GroupNorm(Ungained):
     """`(x - mean) / sqrt(variance + eps)`, both over all pixels of a group of channels."""
 
     source: str
@@ -57,13 +57,6 @@ class GroupNorm(FloatLayer):
             for layer in squares:
                 observe(f"{layer.name}/{group}", inner[layer.name].unflatten(1, (self.groups, -1))[:, group])
         return (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
-
-    def need(self, source: str) -> Need:
-        return Need.EIGHT_BITS
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         """Mean, what is left of it, its squares and their mean, its reciprocal root, the product. Each group's standard

@@ -26,11 +26,11 @@ from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphErro
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
-    Need,
     Observe,
     QLayer,
     QMaps,
     Quantising,
+    Ungained,
     apply,
     finish,
     read,
@@ -44,7 +44,7 @@ SPREAD = 1.25  # of the centred values over the largest seen
 
 
 @dataclass(frozen=True, eq=False)
-class LayerNorm(FloatLayer):
+class LayerNorm(Ungained):
     """Normalisation over the channels of a pixel."""
 
     source: str
@@ -58,13 +58,6 @@ class LayerNorm(FloatLayer):
         observe(f"{self.name}/centred", centred)
         y = centred * (centred.square().mean(1, keepdim=True) + self.eps).rsqrt()
         return y * self.gamma[None, :, None, None] + self.beta[None, :, None, None]
-
-    def need(self, source: str) -> Need:
-        return Need.EIGHT_BITS
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return (self.source, self.name)
 
     @property
     def wants_gain_behind(self) -> bool:

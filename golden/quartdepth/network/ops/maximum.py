@@ -14,7 +14,7 @@ from torch.fx import Node
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
-from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops._operands import matched, one_by_one
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.affine import Affine
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
@@ -109,15 +109,10 @@ def _reduced(c: Capture, name: str, view: View, dims: list[int], keep: bool, lea
 
 def _of_parts(c: Capture, name: str, view: View, axis: int, least: bool) -> View:
     """Of places along an axis, one after the other."""
-    if least:
-        view = _negative(c, f"{name}.negative", view)
-    whole = View(view.fmap, view.index.select(axis, 0))
-    for n in range(1, view.index.shape[axis]):
-        own = f"{name}.of{n}"
-        whole, one, two = matched(c, whole, View(view.fmap, view.index.select(axis, n)), own)
-        c.add(Maximum(own, one, two))
-        whole = View(own, whole.index)
-    return _negative(c, name, whole) if least else whole
+    if not least:
+        return one_by_one(c, name, view, axis, Maximum)
+    largest = one_by_one(c, f"{name}.largest", _negative(c, f"{name}.negative", view), axis, Maximum)
+    return _negative(c, name, largest)
 
 
 class _Largest(nn.Module):

@@ -14,7 +14,7 @@ from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.ops.gather import joined, settled
+from triptych.golden.quartdepth.network.ops.gather import joined, trimmed
 from triptych.golden.quartdepth.network.ops.resize import along_axes
 
 aten = torch.ops.aten
@@ -78,7 +78,7 @@ def _tokens(c: Capture, name: str, view: View, sides: list[int]) -> View:
 def _channels(c: Capture, name: str, view: View, more: int, value: float) -> View | None:
     """Constant channels behind those of each head; None if the last axis is no channels of pixels."""
     try:
-        view = settled(c, name, view)
+        view = trimmed(c, name, view)
     except GraphError:
         return None
     channels, count = c.shapes[view.fmap].channels, view.index.shape[-1]

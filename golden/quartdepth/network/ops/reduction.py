@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
-from triptych.golden.quartdepth.network.ops._operands import matched
+from triptych.golden.quartdepth.network.ops._operands import one_by_one
 from triptych.golden.quartdepth.network.ops.add import Add
 from triptych.golden.quartdepth.network.ops.affine import Affine
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
@@ -36,7 +37,7 @@ def _reduced(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool,
     ndim, shape = view.index.ndim, c.shapes[view.fmap]
     others = [d for d in range(ndim) if d not in axes]
     kept = [1 if d in axes else n for d, n in enumerate(view.index.shape) if keep or d not in axes]
-    rows = view.index.permute(*others, *axes).reshape(_count(view.index.shape, others), -1)
+    rows = view.index.permute(*others, *axes).reshape(math.prod(view.index.shape[d] for d in others), -1)
     pixels, channels = rows // shape.channels, rows % shape.channels
     count = rows.shape[1]
     if count == 1:
@@ -63,7 +64,8 @@ def _reduced(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool,
         raise Declined(
             f"a sum or mean must be over all pixels or over channels of a pixel, a sum over {MOST_PARTS} parts at most"
         )
-    return _of_parts(c, name, view, axes[0], keep)
+    made = one_by_one(c, name, view, axes[0], Add)
+    return View(made.fmap, made.index.unsqueeze(axes[0])) if keep else made
 
 
 def _windows(shape: Shape, pixels: Tensor) -> tuple[list[range], list[range], Tensor] | None:
@@ -96,25 +98,6 @@ def _in_turns(c: Capture, name: str, view: View, axes: Sequence[int], keep: bool
             made = _reduced(c, name, inner, [a for a in axes if a != axis], True, mean)
             return made if keep else View(made.fmap, made.index.squeeze(tuple(axes)))
     raise Declined("a sum or a mean must be over all pixels, over channels of a pixel, or over both")
-
-
-def _of_parts(c: Capture, name: str, view: View, axis: int, keep: bool) -> View:
-    """Parts of a tensor, one after the other."""
-    parts = view.index.unbind(axis)
-    made = View(view.fmap, parts[0])
-    for n, part in enumerate(parts[1:], 1):
-        own = name if n == len(parts) - 1 else f"{name}.{n}"
-        shown, one, two = matched(c, made, View(view.fmap, part), own)
-        c.add(Add(own, one, two))
-        made = View(own, shown.index)
-    return View(made.fmap, made.index.unsqueeze(axis)) if keep else made
-
-
-def _count(shape: Sequence[int], axes: Sequence[int]) -> int:
-    out = 1
-    for axis in axes:
-        out *= shape[axis]
-    return out
 
 
 def _over(mean: bool, c: Capture, node: Node) -> View:

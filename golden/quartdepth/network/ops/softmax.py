@@ -23,13 +23,12 @@ from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
 from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
     Maps,
-    Need,
     Observe,
     QLayer,
     QMaps,
     Quantising,
+    Ungained,
     apply,
     finish,
     read,
@@ -47,20 +46,13 @@ WHAT = "softmax must run over the keys of attention scores, over all channels of
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(FloatLayer):
+class Softmax(Ungained):
     """Over the channels of every pixel."""
 
     source: str
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         return maps[self.source].softmax(1)
-
-    def need(self, source: str) -> Need:
-        return Need.EIGHT_BITS
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return self.source, self.name
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         source, out, shape = q.qparams(self.source), q.qparams(self.name), q.maps[self.source].shape

@@ -21,13 +21,12 @@ from triptych.golden.quartdepth.compiler.places import CompileError, Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Work
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
     Maps,
-    Need,
     Observe,
     QLayer,
     QMaps,
     Quantising,
+    Ungained,
     apply,
     finish,
     read,
@@ -42,7 +41,7 @@ UNITS = "identity"
 
 
 @dataclass(frozen=True, eq=False)
-class Turn(FloatLayer):
+class Turn(Ungained):
     """Pixel i of the result, in one row, holds channel i of all pixels. units: a constant identity matrix."""
 
     reads = ("source", "units")
@@ -55,13 +54,6 @@ class Turn(FloatLayer):
 
     def run(self, maps: Maps, observe: Observe) -> Tensor:
         return maps[self.source].flatten(2).transpose(1, 2)[:, :, None]
-
-    def need(self, source: str) -> Need:
-        return Need.EIGHT_BITS
-
-    @property
-    def no_gain(self) -> tuple[str, ...]:
-        return (self.source, self.name)
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         q.maps[self.units] = FeatureMap(q.maps[self.units].shape, QParams(Format.INT8, 1.0))
