@@ -16,7 +16,7 @@ from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build import children
-from triptych.sim.cli import networks
+from triptych.sim.cli import chip, networks
 from triptych.sim.cli.fastcar import app as fastcar
 from triptych.sim.cli.progress import shown
 from triptych.sim.cli.size import parse_size
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(fastcar, name="fastcar")
 networks.add_to(app)
+chip.add_to(app)
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
 SMALL = ConfigName("small")
@@ -249,30 +250,6 @@ def report(
     for path, run in loaded:
         for written in write_report(run, report_folder(out, path), path):
             print(written)
-
-
-@app.command()
-def area(
-    config: Config = SMALL,
-    library: Annotated[Path | None, typer.Option(help="Liberty file; without: transistor counts.")] = None,
-    out: Out = Path("out"),
-    as_json: Json = False,
-) -> None:
-    """Area of the chip by hierarchy, from Yosys (SVG, PNG)."""
-    from triptych.sim.model.area import measure_area, plot_area
-    from triptych.sim.view.report import save_figure
-
-    with shown() as show:
-        result = measure_area(
-            chip_config(config.value), library, lambda m, n, of: show(f"synthesising {m} (minutes in all, once)", n, of)
-        )
-    written = save_figure(plot_area(result), out / "area")
-    if as_json:
-        instances = [vars(a) for a in result.instances]
-        print(json.dumps({"unit": result.unit, "library": result.library, "instances": instances}))
-    else:
-        for path in written:
-            print(path)
 
 
 @app.command()

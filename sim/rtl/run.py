@@ -182,15 +182,17 @@ def run_program(
     progress: Callable[[int, int], None] | None = None,
     tuned: bool = False,
     power_on: int | None = None,
+    build: Build | None = None,
 ) -> RtlRun:
     """Runs `prog_count` instructions at byte address `prog_base` of `image` until HALT or a trap.
 
     progress(cycles, retired) is called every 50,000 cycles. tuned: with a profile-guided build, for long runs.
-    power_on: seed of what memories and flops without reset hold at first (None: zeros). Raises TriptychError when the
-    model does not build, when max_cycles pass, or when files cannot be written.
+    power_on: seed of what memories and flops without reset hold at first (None: zeros). build: of the chip, instead of
+    the one that these options name. Raises TriptychError when the model does not build, when max_cycles pass, or when
+    files cannot be written.
     """
     timing = timing or MemoryTiming()
-    program = chip_build(config, tuned, power_on is not None).executable()
+    program = (build or chip_build(config, tuned, power_on is not None)).executable()
     status = ["STATUS", "TRAP", "TRAP_PC"]
     counters = _counter_registers()
     reads = [_address(n) for n in status] + [_address(n) + half for n in counters for half in (0, 4)]

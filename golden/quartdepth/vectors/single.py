@@ -22,8 +22,9 @@ from triptych.golden.quartdepth.network.ops.attention import QAttention
 from triptych.golden.quartdepth.network.ops.channel_scale import QChannelScale
 from triptych.golden.quartdepth.network.ops.conv2d import QConv2d
 from triptych.golden.quartdepth.network.ops.conv_transpose2d import QConvTranspose2d
+from triptych.golden.quartdepth.network.ops.layer_norm import QLayerNorm
 from triptych.golden.quartdepth.network.ops.upsample import QUpsample
-from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale
+from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale, fixed_point
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
 
 Pair = tuple[int, int]
@@ -153,6 +154,19 @@ def mlp(tokens: int, channels: int, hidden: int, seed: int = 0) -> Network:
     maps = {**network.maps, "z": FeatureMap(Shape(1, tokens, channels), random_code(Format.INT8, rng))}
     weight = rng.integers(-7, 8, (channels, hidden, 1, 1)).astype(np.int8)
     return Network("x", "z", maps, [*network.layers, _layer("z", "y", weight, maps, rng)])
+
+
+def layer_norm(tokens: int, channels: int, output: Format = Format.INT8, seed: int = 0) -> Network:
+    """LayerNorm over the channels of a row of tokens."""
+    rng = np.random.default_rng(seed)
+    shape = Shape(1, tokens, channels)
+    maps = {"x": FeatureMap(shape, random_code(Format.INT8, rng)), "y": FeatureMap(shape, random_code(output, rng))}
+    lo, hi = maps["y"].qparams.clamp
+    square_shift = 13  # codes that reach to 255 from their mean, in Q6, squared
+    fraction = (square_shift + 1) // 2 - 14
+    out = _factor(_span(maps["y"].qparams) / 4.0 * 2.0**fraction * np.sqrt(channels / 2.0**square_shift))
+    layer = QLayerNorm("y", "x", fixed_point(64 / channels), square_shift, channels, fraction, out, lo, hi)
+    return Network("x", "y", maps, [layer])
 
 
 def regridded(
