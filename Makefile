@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-full lint vectors venv clean
+.PHONY: demo test test-full lint vectors mutate venv clean
 
 venv: $(VENV)/ready
 
@@ -32,6 +32,10 @@ lint: venv
 
 vectors: venv
 	@$(BIN)/triptych vectors
+
+# which small wrong changes of the RTL the tests notice: make mutate MODULE=fifo N=60 SEED=1
+mutate: venv
+	@$(BIN)/python -m tests.mutation $(MODULE) --count $(or $(N),60) --seed $(or $(SEED),1)
 
 # caches alone: out/ holds what the user made
 clean:

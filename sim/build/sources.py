@@ -15,7 +15,7 @@ SV = ROOT / "sim" / "rtl" / "sv"
 BOARD = SV / "quartdepth_board.sv"
 """Top of the simulations that C++ drives: the chip behind registered inputs."""
 FOLDERS = ("common", "mem", "mxu", "vpu", "regs", "ctrl", "top")
-FIRST = ("isa_pkg.sv", "arith_pkg.sv")
+FIRST: tuple[str, ...] = ("isa_pkg.sv", "arith_pkg.sv")
 
 
 def packages() -> list[Path]:

@@ -1,0 +1,158 @@
+"""`make mutate`: which of the small wrong changes to the RTL the tests notice.
+
+A module's mutants lie in one build and are chosen when the simulation starts, so that a mutant costs a run of the
+module's tests and no build. Results go to out/mutation/MODULE.jsonl as they come; what is there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mutation.equivalence import equivalent
+from tests.mutation.operators import mutants
+from tests.mutation.suites import SUITES, Suite
+from tests.mutation.tree import plant
+from triptych.sim.build.cache import build_root
+from triptych.sim.build.sources import ROOT
+from triptych.sim.cli.progress import console
+
+Row = dict[str, Any]
+OUT = ROOT / "out" / "mutation"
+NOTICED = ("killed", "hung")
+SLACK = 60.0  # seconds that a mutant may take beyond four times what the design takes: then it hangs, and is noticed
+
+
+def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path) -> int:
+    """Starts the tests with one mutant switched on; returns the process, a fork that has everything imported."""
+    child = os.fork()
+    if child:
+        return child
+    os.setsid()
+    with log.open("w") as to:
+        os.dup2(to.fileno(), 1)
+        os.dup2(to.fileno(), 2)
+    os.environ.update(TRIPTYCH_RTL=str(rtl), TRIPTYCH_MUTANT=str(number))
+    arguments = ["-x", "-q", "-p", "tests.mutation.plugin", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    status = pytest.main([*arguments, "-m", "not slow and not gpu", *tests])
+    sys.stdout.flush()
+    os._exit(int(status))
+
+
+def wait(child: int, limit: float) -> str:
+    """`killed`, `survived` or `hung` (noticed too); ends what runs too long."""
+    end = time.monotonic() + limit
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return "survived" if code == 0 else "killed" if code == 1 else f"broken: {code}"
+        if time.monotonic() > end:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return "hung"
+        time.sleep(0.05)
+
+
+def reason(log: Path) -> str:
+    """The first test that failed."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((s.removeprefix("FAILED ").partition(" - ")[0] for s in lines if s.startswith("FAILED ")), "")
+
+
+def kept(file: Path, source: str) -> dict[str, Row]:
+    """What earlier runs found out about this very text of the module, by mutant."""
+    if not file.exists():
+        return {}
+    rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+    return {row["said"]: row for row in rows if row["source"] == source}
+
+
+def limit_of(suite: Suite, rtl: Path, log: Path) -> float:
+    """Builds what the tests need; returns the seconds after which a mutant counts as hanging.
+
+    Raises AssertionError when the tests fail without a mutant.
+    """
+    taken = 0.0
+    for tests in suite.stages:
+        for _ in ("builds", "runs"):
+            begin = time.monotonic()
+            outcome = wait(run_tests(rtl, tests, 0, log), 3600)
+            assert outcome == "survived", f"{suite.module} without a mutant: {outcome}: {reason(log)} [{log}]"
+            last = time.monotonic() - begin
+        taken = max(taken, last)
+    return 4 * taken + SLACK
+
+
+def examine(suite: Suite, count: int, seed: int, work: Path) -> Iterator[Row]:
+    """The outcome of each sampled mutant of one module, in the order of the file; results are kept as they come."""
+    text = suite.path.read_text()
+    source = hashlib.sha256(text.encode()).hexdigest()[:16]
+    found = mutants(suite.path, suite.files(), suite.module)
+    sample = sorted(random.Random(seed).sample(found, min(count, len(found))))
+    chosen = dict(enumerate(sample, 1))
+    file, log = OUT / f"{suite.module}.jsonl", work / "run.log"
+    before = kept(file, source)
+    console.print(f"{suite.module}: {len(sample)} of {len(found)} mutants", highlight=False)
+    limit = 0.0
+    for number, mutant in chosen.items():
+        said = mutant.describe(text)
+        if said in before:
+            yield before[said]
+            continue
+        if not limit:
+            rtl = plant(work / "rtl", suite.path, chosen)
+            limit = limit_of(suite, rtl, log)
+        outcome, by = "survived", ""
+        for tests in suite.stages:
+            outcome = wait(run_tests(rtl, tests, number, log), limit)
+            if outcome != "survived":
+                by = reason(log)
+                break
+        if outcome == "survived" and equivalent(suite, mutant):
+            outcome = "equivalent"
+        row: Row = {"module": suite.module, "source": source, "of": len(found), "kind": mutant.kind, "said": said,
+                    "outcome": outcome, "by": by}  # fmt: skip
+        with file.open("a") as to:
+            to.write(json.dumps(row) + "\n")
+        yield row
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="make mutate", description=__doc__)
+    parser.add_argument("modules", nargs="*", help=f"of {', '.join(SUITES)}; all unless named")
+    parser.add_argument("--count", type=int, default=60, help="mutants of a module")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    unknown = [m for m in asked.modules if m not in SUITES]
+    if unknown:
+        parser.error(f"no module {unknown[0]}: one of {', '.join(SUITES)}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name in asked.modules or SUITES:
+        suite = SUITES[name]
+        work = build_root() / "mutation" / name
+        work.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for row in examine(suite, asked.count, asked.seed, work):
+            rows.append(row)
+            if row["outcome"] not in NOTICED:
+                console.print(f"  {row['outcome']}: {suite.path.relative_to(ROOT)} {row['said']}", markup=False)
+        noticed = sum(row["outcome"] in NOTICED for row in rows)
+        same = sum(row["outcome"] == "equivalent" for row in rows)
+        print(f"{name}: {noticed} of {len(rows) - same} noticed, {same} equivalent", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""pytest plugin: tests see the RTL of the folder that TRIPTYCH_RTL names instead of the repository's.
+
+The folder's files hold many mutants; TRIPTYCH_MUTANT, read by the simulation when it starts, switches one of them on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from triptych.sim.build import sources
+
+sources.RTL = Path(os.environ["TRIPTYCH_RTL"])
+sources.INCLUDES = (sources.RTL / "common",)
+sources.WAIVERS = sources.RTL / "common" / "waivers.vlt"
+sources.FIRST = ("mutant_pkg.sv", *sources.FIRST)
