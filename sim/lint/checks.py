@@ -72,7 +72,7 @@ def _verilator(top: str, files: list[Path], sizes: Mapping[str, int]) -> str:
 def benches() -> dict[str, list[Path]]:
     """Files by top module of what only tests elaborate: a module a file, named alike; proofs are `prove_*`."""
     rtl = dict.fromkeys([*sources(), *fastcar_sources(), checker()[0]])
-    found = sorted(p for p in TESTS.rglob("*.sv") if p.parent != STUBS)
+    found = sorted(p for p in TESTS.rglob("*.sv") if p.parent != STUBS and not p.stem.endswith("_pkg"))
     chip = [*sources("common", "mem", "regs", "ctrl"), *sorted(STUBS.glob("*.sv")), RTL / "top" / "quartdepth.sv"]
     return {p.stem: [*rtl, p] for p in found} | {"quartdepth": [*chip, *checker()]}
 
