@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler.allocate import Buffer
-from triptych.golden.quartdepth.compiler.geometry import PieceKey, Tile
+from triptych.golden.quartdepth.compiler.geometry import PieceKey, Tile, even_block
 from triptych.golden.quartdepth.compiler.lowering import Layout
 from triptych.golden.quartdepth.compiler.places import round_up
 from triptych.golden.quartdepth.compiler.steps import Step
@@ -97,7 +97,7 @@ def tile_options(
         heights = range(min(height, rows), 0, -unit_y) if rows >= unit_y else range(rows, 0, -1)
         options = [(h, cols, 2) for h in heights if h % unit_y == 0 or h == rows]
         if rows == unit_y:
-            options = [(rows, config.rows * unit_x, 2)]
+            options = [(rows, even_block(-(-cols // unit_x), config.rows) * unit_x, 2)]
         if not comfortable:
             options += [(unit_y, cols, 1)]
     elif whole:
@@ -109,7 +109,7 @@ def tile_options(
         most = max(least, -(-rows // TILES))
         options = [(h, cols, 2) for h in range(most, least - 1, -1)]
         if rows == 1:
-            options = [(1, round_up(-(-cols // TILES), config.rows), 2)]
+            options = [(1, even_block(cols, round_up(-(-cols // TILES), config.rows)), 2)]
         if not comfortable:
             widths = [-(-cols // (1 << k)) for k in range(1, cols.bit_length() + 1)]
             options += [(1, w, 2) for w in widths] + [(1, cols, 1)] + [(1, w, 1) for w in widths]

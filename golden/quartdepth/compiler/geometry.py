@@ -8,6 +8,12 @@ from typing import NamedTuple
 from triptych.golden.quartdepth.compiler.places import Place
 
 
+def even_block(count: int, most: int) -> int:
+    """The size of as few blocks of at most `most` as `count` takes, all but the last of one size: a short last one
+    would be over before the array has its next weights."""
+    return -(-count // -(-count // most))
+
+
 class Rect(NamedTuple):
     """Cells [r0, r1) x [c0, c1) of a storage."""
 

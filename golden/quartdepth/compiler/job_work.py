@@ -14,7 +14,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter, View
-from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile, even_block
 from triptych.golden.quartdepth.compiler.groups import make_groups
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
 from triptych.golden.quartdepth.compiler.lowering import Lowerable
@@ -136,7 +136,7 @@ def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, conf
     if group is not None:  # whole blocks: accumulators must last while the VPU does something else
         most = max(most // config.rows, 1) * config.rows
     rows = min(height, max(most // width, 1))
-    width = -(-width // -(-width // most))
+    rows, width = even_block(height, rows), even_block(width, most)
     if group is not None:
         units = min(units, max(cycles // (pixel * width * rows), 1))
     if heavy.weights is not None and heavy.weights.banded:
@@ -167,7 +167,9 @@ def _emit_job(
 ) -> None:
     config, points, views = emitter.config, portion.points, at_hand.views
     vector = {"h": points.y1 - points.y0, "w": points.x1 - points.x0, "n": portion.last - portion.first}
-    vector["block"] = config.rows
+    depthwise = job.weights is not None and job.weights.depthwise
+    rows = config.rows * config.cols // config.depth if depthwise else config.rows
+    vector["block"] = even_block(vector["h"] * vector["w"], rows)
     vector |= _stream("d", views[PieceKey("out", job.out_piece)], job.output, points, portion.first)
     if job.residual is not None:
         vector |= _stream("b", views[PieceKey("res", job.out_piece)], job.residual, points, portion.first)
@@ -186,9 +188,6 @@ def _emit_job(
         emitter.compute(program, None, vector)
         return
     assert group is not None
-    depthwise = job.weights.depthwise
-    if depthwise:
-        vector["block"] = config.rows * config.cols // config.depth
     matmul = _matmul(config, job, portion, source)
     tile = config.cols * config.depth
     ahead = (portion.first - group.first) // (config.depth if depthwise else config.cols)

@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.chip.isa import (
 )
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter
-from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile, even_block
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import Place, round_up
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Tiling, Work
@@ -88,7 +88,7 @@ class AttentionWork(Work):
         """Scores of one block are computed before the values of the block before it are mixed: so the MXU has work
         while the VPU takes powers."""
         unit = self.tokens // self.grid[1]  # tokens
-        rows = emitter.config.rows
+        rows = even_block((tile.x1 - tile.x0) * unit, emitter.config.rows)
         blocks = [
             Block(s, head, first, min(rows, tile.x1 * unit - first))
             for s in range(tile.y0, tile.y1)
@@ -175,10 +175,9 @@ class Block:
 
 
 def _compute(emitter: Emitter, program: Program, block: Block, matmul: dict[str, int], vector: dict[str, int]) -> None:
-    rows = emitter.config.rows
     one = dict(kernel_h=1, kernel_w=1, stride_y=1, stride_x=1)
-    picture = dict(in_h=1, in_w=block.count, out_h=1, out_w=block.count, block=rows)
-    emitter.compute(program, one | picture | matmul, dict(h=1, w=block.count, block=rows) | vector)
+    picture = dict(in_h=1, in_w=block.count, out_h=1, out_w=block.count, block=block.count)
+    emitter.compute(program, one | picture | matmul, dict(h=1, w=block.count, block=block.count) | vector)
 
 
 def softmax(layer: QAttention, bank: int, at_hand: AtHand) -> Program:

@@ -9,7 +9,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Multiply, SourceA, WeightFormat
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter
-from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile, even_block
 from triptych.golden.quartdepth.compiler.places import Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Tiling, Work
 
@@ -47,8 +47,9 @@ class MatMulWork(Work):
 
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
         """A MATMUL and its VECTOR for each block of R pixels."""
-        cols, rows = self.first.storage.cols, emitter.config.rows
+        cols = self.first.storage.cols
         unit = 1 if self.first.storage.rows == 1 else cols
+        rows = even_block((tile.x1 - tile.x0) * unit, emitter.config.rows)
         program = self._program(at_hand)
         stationary = self._stationary(emitter.config, at_hand)
         views = [at_hand.views[PieceKey(role, 0)] for role in ("first", "out")]
@@ -56,11 +57,11 @@ class MatMulWork(Work):
             count = min(rows, tile.x1 * unit - at)
             act, d = (view.address(at // cols, at % cols) for view in views)
             matmul = dict(
-                kernel_h=1, kernel_w=1, stride_y=1, stride_x=1, in_h=1, in_w=count, out_h=1, out_w=count, block=rows,
+                kernel_h=1, kernel_w=1, stride_y=1, stride_x=1, in_h=1, in_w=count, out_h=1, out_w=count, block=count,
                 act_format=ActFormat.INT8, weight_format=WeightFormat.INT8,
                 act=act, act_pix=self.first.storage.cell, n=self.layer.channels, **stationary,
             )  # fmt: skip
-            vector = dict(h=1, w=count, block=rows, n=self.layer.channels, d=d, d_pix=self.out.storage.cell)
+            vector = dict(h=1, w=count, block=count, n=self.layer.channels, d=d, d_pix=self.out.storage.cell)
             emitter.compute(program, matmul, vector)
 
     def _stationary(self, config: ChipConfig, at_hand: AtHand) -> dict[str, int]:

@@ -14,7 +14,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Addend, Format, Multiply, SourceA, WeightFormat
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter
-from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile
+from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile, even_block
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
@@ -156,14 +156,15 @@ class TurnWork(Work):
         depth, cell = emitter.config.depth, self.source.storage.cell
         source, units, out = (at_hand.views[PieceKey(role, 0)] for role in ("in", "units", "out"))
         weights = source.address(0, 0) + start * cell + position // depth * depth
-        picture = dict(in_h=1, in_w=count, out_h=1, out_w=count, block=emitter.config.rows)
+        block = even_block(count, emitter.config.rows)
+        picture = dict(in_h=1, in_w=count, out_h=1, out_w=count, block=block)
         matmul = dict(
             act_format=ActFormat.INT8, weight_format=WeightFormat.INT8, kernel_h=1, kernel_w=1, stride_y=1, stride_x=1,
             act=units.address(0, position % depth), act_pix=self.units.storage.cell, chunks=1, last_elems=depth, n=n,
             wgt=weights, wgt_n=emitter.config.cols * cell, wgt_t=depth, wgt_c=cell,
         )  # fmt: skip
         d = out.address(0, first) + self.output.element_bytes(start)
-        vector = dict(h=1, w=count, block=emitter.config.rows, n=n, d=d, d_pix=self.output.storage.cell)
+        vector = dict(h=1, w=count, block=block, n=n, d=d, d_pix=self.output.storage.cell)
         emitter.compute(program, picture | matmul, vector)
 
     def tilings(self, comfortable: bool) -> list[tuple[int, int, int]] | None:
