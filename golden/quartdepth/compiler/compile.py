@@ -9,6 +9,7 @@ what stays on the chip and in which tiles, `emit` writes instructions, `schedule
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, 
 from triptych.golden.quartdepth.compiler.effects import Memory
 from triptych.golden.quartdepth.compiler.emit import emit_network
 from triptych.golden.quartdepth.compiler.emitter import Emitter
-from triptych.golden.quartdepth.compiler.estimate import estimated_cycles
+from triptych.golden.quartdepth.compiler.estimate import Listed, estimate
 from triptych.golden.quartdepth.compiler.interleave import Scheduled
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, round_up
 from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
@@ -86,6 +87,7 @@ class Compiled:
     """A program and what it works on.
 
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
+    listing: the instructions, and the microwords of each VECTOR.
     layer_of: for each instruction the index in `layers` of the layer that it works for.
     made: addresses and bytes of the maps that the program itself makes in memory.
     cycles: as `estimate` has them.
@@ -93,7 +95,7 @@ class Compiled:
 
     config: ChipConfig
     network: Network
-    instructions: list[Instruction]
+    listing: list[Listed]
     image: bytes
     prog_base: int
     memory_size: int
@@ -105,6 +107,11 @@ class Compiled:
     made: list[tuple[int, int]]
     plan: Plan
     cycles: int
+
+    @cached_property
+    def instructions(self) -> list[Instruction]:
+        """In order."""
+        return [listed.instruction for listed in self.listing]
 
     @property
     def program(self) -> bytes:
@@ -154,8 +161,9 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         Memory.ROWS: ROW_SCALARS,
     }
     scheduled = schedule(emitter.ops, config, sizes)
-    instructions = [entry.op.instruction for entry in scheduled] + [Instruction(Opcode.HALT)]
-    prog_base = image.put(b"".join(i.encode() for i in instructions))
+    listing = [Listed(entry.op.instruction, entry.op.program) for entry in scheduled]
+    listing.append(Listed(Instruction(Opcode.HALT), ()))
+    prog_base = image.put(b"".join(i.encode() for i, _ in listing))
     memory = bytearray(image.size)
     for address, data in image.blocks:
         memory[address : address + len(data)] = data
@@ -164,7 +172,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
     return Compiled(
         config,
         network,
-        instructions,
+        listing,
         bytes(memory),
         prog_base,
         round_up(image.size, 4096),
@@ -175,7 +183,7 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
         [(at, storages[name].size) for name, at in emitter.memory.items() if name not in given],
         plan,
-        estimated_cycles(scheduled, config),
+        estimate(listing, config).cycles,
     )
 
 

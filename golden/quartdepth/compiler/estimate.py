@@ -1,42 +1,306 @@
-"""How long a program takes, by a simple clock of the four engines: for choosing and comparing. The chip's cycles are
-what RTL says.
+"""The compiler's clock: how long a program takes, without simulating it.
 
-Every instruction starts when its engine is free and what it waits for has retired; a VECTOR that reads accumulators
-runs beside its MATMUL, one accumulator bank behind.
+The four engines are followed instruction by instruction, MXU and VPU by groups of accumulator rows, for these pass
+between them. What is known exactly is counted (beats, words of weights, elements, instructions that wait in queues,
+tokens); what depends on single cycles (banks of the scratchpad, the bus) is a mean. `docs/results.md` has the errors
+against RTL.
+
+    estimate(compiled.listing, compiled.config, Memory(latency=100)).cycles
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import Engine, Opcode
-from triptych.golden.quartdepth.compiler.interleave import Scheduled, mxu_cycles, vpu_cycles
+from triptych.golden.quartdepth.chip.isa import (
+    ENGINE_OF,
+    INSTRUCTION_BYTES,
+    ActFormat,
+    Addend,
+    Engine,
+    Kind,
+    Multiply,
+    Opcode,
+    Side,
+    SourceA,
+    WeightFormat,
+)
 
-LATENCY = 40  # cycles to the memory's first beat
-BANDWIDTH = 19.2  # bytes a cycle
-START = 10  # cycles from one instruction of an engine to the next
+Program = tuple[bytes, ...]
+"""A VECTOR's microwords."""
+
+FIRST = 8  # cycles from the start to the first instruction's request
+DECODE = 4  # from an instruction's arrival to its engine's queue
+PREFETCH = 8  # instructions that are fetched ahead
+SETUP_MXU = 5  # from a MATMUL's issue to its first step
+TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
+LOADER = 4  # from a MATMUL's issue to the first word of its first tile
+TILE = 1  # from one tile's last word to the next one's first
+HAND = 6  # from a group's last step to its first row at the VPU
+RETIRE_MXU = 4  # from the last step to retirement
+START_VPU = 4  # from a VECTOR's issue to its first element
+TURN_VPU = 14  # from a microword's last element to the first of the next one
+RETIRE_VPU = 14  # from the last element to retirement
+SETUP_COPY = 6  # from a copy's issue to its first request
+RETIRE_COPY = 4  # from a copy's last beat to retirement
+CONFLICT = 0.45  # cycles that an operand waits for the scratchpad where the array reads too
+END = 4  # from the last retirement to the end
+_WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
 
-def estimated_cycles(scheduled: Sequence[Scheduled], config: ChipConfig) -> int:
-    """Cycles of the whole program. scheduled: in order, `wait_*` set."""
-    retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
-    began = bank = 0.0  # of the last MATMUL
-    fed = False
-    for entry in scheduled:
-        i, engine = entry.op.instruction, entry.engine
-        waits = (retired[e][i[f"wait_{e.name.lower()}"]] for e in Engine if e is not engine)
-        start = max(retired[engine][-1] + START, *waits)
-        if engine is Engine.MXU:
-            cycles: float = mxu_cycles(entry.op, config)
-            began, bank = start, cycles * min(1.0, i["block"] / (i["out_h"] * i["out_w"]))
-        elif engine is Engine.VPU:
-            cycles = vpu_cycles(entry.op, config)
+@dataclass(frozen=True)
+class Memory:
+    """latency: cycles from an address to the first beat. bandwidth: bytes a cycle, reads and writes together. flight:
+    beats that LOAD has asked for at most."""
+
+    latency: int = 40
+    bandwidth: float = 19.2
+    flight: int = 256
+
+
+class Listed(NamedTuple):
+    """An instruction, and its microwords if it is a VECTOR."""
+
+    instruction: Instruction
+    program: Program
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """cycles: from start to halt. starts, ends: by instruction, when it is issued and when it retires. busy: of each
+    engine, the cycles in which it does what it is for."""
+
+    cycles: int
+    starts: list[float]
+    ends: list[float]
+    busy: dict[Engine, float]
+
+    def by_layer(self, listing: Sequence[Listed], layer_of: Sequence[int], layers: int) -> list[float]:
+        """Cycles of layers as a run's table has them: of the MXU, from retirement to retirement. The last entry is
+        what no layer ends."""
+        out, last = [0.0] * (layers + 1), 0.0
+        for (instruction, _), layer, end in zip(listing, layer_of, self.ends, strict=False):
+            if instruction.opcode is Opcode.MATMUL:
+                out[layer] += end - last
+                last = end
+        out[layers] = self.cycles - last
+        return out
+
+
+def estimate(
+    listing: Sequence[Listed], config: ChipConfig, memory: Memory | None = None, lanes: int | None = None
+) -> Estimate:
+    """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: as many as columns."""
+    memory, lanes = memory or Memory(), lanes or config.cols
+    first = _Clock(config, memory, lanes, _Stretches())
+    first.run(listing)
+    return _Clock(config, memory, lanes, first.array).run(listing)
+
+
+class _Word(NamedTuple):
+    """A microword. reads: operands from the scratchpad."""
+
+    vector: bool
+    reads: int
+    parameters: bool
+
+
+@cache
+def _words(program: Program) -> tuple[_Word, ...]:
+    out = []
+    for data in program:
+        word = Microword.decode(data)
+        vector = word["kind"] == Kind.VECTOR
+        first = word["src_a"] == SourceA.SPAD
+        second = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
+        parameters = word["addend"] == Addend.BIAS or word["mul"] == Multiply.PARAM or bool(word["zp_param"])
+        out.append(_Word(vector, vector * (first + second), vector and parameters))
+    return tuple(out)
+
+
+class _Stretches:
+    """Stretches of time in order, and how much of them lies in any other."""
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+        self.ends: list[float] = []
+        self.before: list[float] = [0.0]  # length of all before each
+
+    def add(self, start: float, end: float) -> None:
+        """One more, behind the others."""
+        self.starts.append(start)
+        self.ends.append(end)
+        self.before.append(self.before[-1] + end - start)
+
+    def share(self, start: float, end: float) -> float:
+        """The part of a time that they cover."""
+        return (self._until(end) - self._until(start)) / (end - start)
+
+    def _until(self, time: float) -> float:
+        n = bisect_right(self.starts, time)
+        return self.before[n] - max(self.ends[n - 1] - time, 0.0) if n else 0.0
+
+
+class _Clock:
+    """array: when the MXU reads, of a first pass; where nothing is known, never."""
+
+    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, array: _Stretches) -> None:
+        self.config, self.memory, self.known = config, memory, array
+        self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
+        # the memory's answers cover its latency only as far as LOAD asks ahead
+        self.rate = min(self.beat, memory.flight * config.depth / (memory.latency + SETUP_COPY))
+        self.each = -(-config.cols // lanes)  # cycles of a group of columns
+        self.array = _Stretches()
+        self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
+        self.issued: dict[Engine, list[float]] = {engine: [] for engine in Engine}
+        self.bus = 0.0  # when the memory has moved what it was asked for
+        self.stream = 0.0  # when the MXU's last step so far has gone
+        self.taken = 0.0  # when its setup can take an instruction
+        self.loaded = 0.0  # when its loader can begin with another tile
+        self.vpu = 0.0  # when the VPU is done
+        # the last two groups of accumulator rows: when the VPU began to read them, when it had
+        self.begun, self.drained = [0.0, 0.0], [0.0, 0.0]
+        self.busy = dict.fromkeys(Engine, 0.0)
+
+    def run(self, listing: Sequence[Listed]) -> Estimate:
+        """Follows the program."""
+        beats = INSTRUCTION_BYTES / self.beat
+        fetched = FIRST + self.memory.latency + DECODE
+        at, dispatched = 0.0, [0.0] * PREFETCH
+        starts: list[float] = []
+        ends: list[float] = []
+        matmul: Instruction | None = None
+        for n, (i, program) in enumerate(listing):
+            if n:
+                fetched = max(fetched + beats, dispatched[n] + self.memory.latency + DECODE)
+            if i.opcode is Opcode.HALT:
+                break
+            engine, fields = ENGINE_OF[i.opcode], i.fields
+            mine = self.issued[engine]
+            slot = mine[-self.config.queue] if len(mine) >= self.config.queue else 0.0
+            at = max(fetched, at + 1, slot + 1)
+            dispatched.append(at)
+            ready = max(at, mine[-1] + 1 if mine else 0.0)
+            for e, wait in _WAITS.items():
+                if wait in fields:
+                    ready = max(ready, self.retired[e][fields[wait]] + 1)
+            if engine is Engine.MXU:
+                matmul, start, end = i, max(ready, self.taken), 0.0
+            elif engine is Engine.VPU:
+                start = max(ready, self.vpu)
+                if matmul is None:
+                    end = self._alone(i, _words(program), start)
+                else:
+                    ends[-1], end = self._pair(matmul, starts[-1], i, _words(program), start)
+                    self.retired[Engine.MXU][-1] = ends[-1]
+                    matmul = None
+            else:
+                start, end = self._copy(i, engine, ready)
+            mine.append(start)
+            self.retired[engine].append(end)
+            starts.append(start)
+            ends.append(end)
+        return Estimate(round(max([fetched, *ends]) + END), starts, ends, self.busy)
+
+    def _pair(
+        self, i: Instruction, issue: float, v: Instruction, words: tuple[_Word, ...], start: float
+    ) -> tuple[float, float]:
+        """When a MATMUL and its VECTOR retire. The array may be two groups of accumulator rows ahead."""
+        depth, cols = self.config.depth, self.config.cols
+        depthwise, n = bool(i["depthwise"]), i["n"]
+        paired = i["weight_format"] == WeightFormat.INT4 and i["act_format"] == ActFormat.INT8
+        wide = i["weight_format"] == WeightFormat.INT8
+        steps = 1 if depthwise else i["kernel_h"] * i["kernel_w"] * i["chunks"]
+        tiles = -(-steps // 2) if paired else steps
+        passes = 2 if wide or paired else 1  # of a tile
+        lane = depth if depthwise else cols
+        pixels, block = i["out_h"] * i["out_w"], i["block"]
+        stream = max(issue + SETUP_MXU, self.stream + TURN_MXU)
+        loaded, requested, taken = max(issue + LOADER, self.loaded), 0.0, stream
+        self.vpu = start + START_VPU
+        for first in range(0, pixels, block):
+            rows = min(block, pixels - first)
+            for left in range(n, 0, -lane):
+                columns = min(left, lane)
+                if depthwise:
+                    beats = _window_beats(i, rows)
+                    length = beats
+                else:
+                    beats = rows * passes
+                    length = steps * rows * (2 if wide else 1)
+                load = (depth if i["transpose"] else min(columns, cols)) + TILE
+                begin = max(stream, loaded + load - TILE, self.begun[0] + 1)
+                period = max(beats, load)
+                last = begin + (tiles - 1) * period
+                requested = load + (loaded if tiles == 1 else last - period + TILE)
+                end = max(last + length - (tiles - 1) * beats, self.drained[0] + 1 + length - rows)
+                self.array.add(begin, end)
+                self.busy[Engine.MXU] += length
+                stream, loaded = end, last + TILE
+                groups = -(-columns // cols)
+                came = max(self.vpu, end + HAND)
+                self._elements(words[0], came, rows * groups)
+                self.begun = [self.begun[1], came]
+                self.drained = [self.drained[1], self.vpu]
+            self._rest(words, rows, v["n"], first + rows >= pixels)
+        self.stream, self.loaded = stream, loaded
+        self.taken = max(taken, requested)
+        self.vpu += RETIRE_VPU
+        return stream + RETIRE_MXU, self.vpu
+
+    def _alone(self, v: Instruction, words: tuple[_Word, ...], start: float) -> float:
+        """When a VECTOR without products retires."""
+        self.vpu = start + START_VPU
+        pixels, block, n = v["h"] * v["w"], v["block"], v["n"]
+        groups = -(-n // self.config.cols)
+        if len(words) == 1:
+            self._elements(words[0], self.vpu, pixels * (groups if words[0].vector else 1))
         else:
-            cycles = LATENCY + i["rows"] * i["row_bytes"] / min(BANDWIDTH, config.depth)
-        end = start + cycles
-        if engine is Engine.VPU and fed:
-            end = max(max(retired[engine][-1] + START, began + bank) + cycles, retired[Engine.MXU][-1] + bank)
-        retired[engine].append(end)
-        fed = i.opcode is Opcode.MATMUL
-    return round(max(times[-1] for times in retired.values()))
+            for first in range(0, pixels, block):
+                rows = min(block, pixels - first)
+                self._elements(words[0], self.vpu, rows * (groups if words[0].vector else 1))
+                self._rest(words, rows, n, first + rows >= pixels)
+        self.vpu += RETIRE_VPU
+        return self.vpu
+
+    def _rest(self, words: tuple[_Word, ...], rows: int, n: int, done: bool) -> None:
+        """A block's microwords behind the first, and the turn to the next block's."""
+        if len(words) == 1:
+            return
+        groups = -(-n // self.config.cols)
+        for word in words[1:]:
+            self.vpu += TURN_VPU
+            self._elements(word, self.vpu, rows * groups if word.vector else rows)
+        self.vpu += 0 if done else TURN_VPU
+
+    def _elements(self, word: _Word, start: float, count: int) -> None:
+        """Elements of a microword, in groups of columns."""
+        cycles = float(count * self.each)
+        if word.reads and self.known.starts:
+            cycles += count * CONFLICT * self.known.share(start, start + cycles)
+        self.busy[Engine.VPU] += count * self.each
+        self.vpu = start + cycles
+
+    def _copy(self, i: Instruction, engine: Engine, ready: float) -> tuple[float, float]:
+        """When a LOAD or STORE is issued and retires."""
+        size, ends = i["rows"] * i["row_bytes"], self.retired[engine]
+        if len(ends) > 2:  # one copy asks the memory, one waits
+            ready = max(ready, min(ends[-2] - self.memory.flight * self.config.depth / self.rate, ends[-2]))
+        lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
+        begin = max(self.bus, ready + lead)
+        self.bus = begin + size / (self.rate if engine is Engine.LOAD else self.beat)
+        self.busy[engine] += size / self.config.depth
+        return ready, self.bus + RETIRE_COPY + (self.memory.latency if engine is Engine.STORE else 0)
+
+
+def _window_beats(i: Instruction, pixels: int) -> int:
+    """Words that a depthwise MATMUL reads for pixels of one row: columns of the window that the one before did not
+    have."""
+    fresh = min(i["stride_x"], 3)
+    return 3 * (fresh * pixels + 3 - fresh)
