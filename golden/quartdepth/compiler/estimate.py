@@ -171,7 +171,7 @@ class _Clock:
     def run(self, listing: Sequence[Listed]) -> Estimate:
         """Follows the program."""
         beats = INSTRUCTION_BYTES / self.beat
-        fetched = FIRST + self.memory.latency + DECODE
+        fetched: float = FIRST + self.memory.latency + DECODE
         at, dispatched = 0.0, [0.0] * PREFETCH
         starts: list[float] = []
         ends: list[float] = []
@@ -222,7 +222,8 @@ class _Clock:
         lane = depth if depthwise else cols
         pixels, block = i["out_h"] * i["out_w"], i["block"]
         stream = max(issue + SETUP_MXU, self.stream + TURN_MXU)
-        loaded, requested, taken = max(issue + LOADER, self.loaded), 0.0, stream
+        requested = loaded = max(issue + LOADER, self.loaded)
+        taken: float = stream
         self.vpu = start + START_VPU
         for first in range(0, pixels, block):
             rows = min(block, pixels - first)
