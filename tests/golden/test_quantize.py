@@ -30,6 +30,7 @@ from triptych.golden.quartdepth.network.ops.upsample import Upsample
 from triptych.golden.quartdepth.network.qparams import (
     QParams,
     QuantizeError,
+    Scale,
     fixed_point,
     symmetric_qparams,
     uniform_qparams,
@@ -74,6 +75,40 @@ def test_fixed_point_has_fifteen_bits(real: float) -> None:
     assert 0 <= scale.shift <= 47
     exact = scale.multiplier / 2**scale.shift
     assert abs(exact - real) <= real * 2.0**-14 or real > 16383
+
+
+@given(st.floats(2.0**-30, 32767.0))
+def test_fixed_point_is_the_nearest(real: float) -> None:
+    """Network and golden machine share this number, so that only a bound on itself shows that it rounds."""
+    scale = fixed_point(real)
+    assert abs(scale.multiplier / 2**scale.shift - real) <= 0.5 / 2**scale.shift
+
+
+@pytest.mark.parametrize(
+    ("real", "multiplier", "shift"),
+    [
+        (1.0, 16384, 14), (0.3, 19661, 16), (1 / 3, 21845, 16), (0.7, 22938, 15), (2.5, 20480, 13), (1e-3, 16777, 24),
+        (0.99999, 16384, 14), (32767.0, 32767, 0), (3.0517578e-05, 16384, 29),
+    ],
+)  # fmt: skip
+def test_fixed_point_by_hand(real: float, multiplier: int, shift: int) -> None:
+    """0.3 x 2^16 = 19660.8; 0.7 x 2^15 = 22937.6; 10^-3 x 2^24 = 16777.2; .99999 x 2^15 = 32767.7 rounds to 2^15."""
+    assert fixed_point(real) == Scale(multiplier, shift)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "fmt", "scale", "zero"),
+    [
+        (-1.0, 2.0, Format.UINT4, 0.2, 5), (-0.5, 2.5, Format.UINT4, 0.2, 2), (-0.55, 2.45, Format.UINT4, 0.2, 3),
+        (0.0, 25.5, Format.INT8, 0.1, -128), (-12.8, 12.7, Format.INT8, 0.1, 0), (-9.0, 0.0, Format.UINT4, 0.6, 15),
+        (-1.29, 1.26, Format.INT8, 0.01, 1), (1.0, 3.0, Format.UINT4, 0.2, 0),
+    ],
+)  # fmt: skip
+def test_uniform_code_by_hand(low: float, high: float, fmt: Format, scale: float, zero: int) -> None:
+    """The zero point is the nearest code: .5 / .2 = 2.5 (to even), .55 / .2 = 2.75, -128 + 129 = 1."""
+    found = uniform_qparams(low, high, fmt)
+    assert found.scale == pytest.approx(scale, rel=1e-12)
+    assert found.zero == zero
 
 
 @pytest.mark.parametrize("real", [0.0, -1.0, 40000.0, math.inf, math.nan])
