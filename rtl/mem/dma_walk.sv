@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks the words of a box, row by row, one a step. Takes the next box in the cycle after the last word.
+// Walks the words of a box, row by row, one a step. Takes the next box with the last word.
 
 `default_nettype none
 `include "registers.svh"
@@ -27,7 +27,7 @@ module dma_walk (
   logic [15:0] rows_d, rows_q;
   logic load, row_ends;
 
-  assign ready_o  = !active_q;
+  assign ready_o  = !active_q || (step_i && last_o);
   assign load     = valid_i && ready_o;
   assign valid_o  = active_q;
   assign word_o   = word_q;

@@ -14,7 +14,8 @@ module quartdepth #(
     parameter int unsigned SpadWords = 16384,  // scratchpad: 64 or more, in fours, 2^24 bytes at most
     parameter int unsigned ProgWords = 64,     // microwords in the program store: 4 to 256, even
     parameter int unsigned Tables    = 8,      // code tables, 1 to 8
-    parameter int unsigned Queue     = 4       // instructions that wait in front of each engine: 2, 4 or 8
+    parameter int unsigned Queue     = 4,      // instructions that wait in front of each engine: 2, 4 or 8
+    parameter int unsigned LoadBursts = 8      // bursts of 32 beats that LOAD has under way, 2 to 16
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,         // asynchronous; synchronised here
@@ -94,9 +95,8 @@ module quartdepth #(
   localparam int unsigned ReadPorts = 6;
   localparam int unsigned WritePorts = 2;
 
-  // Short bursts and few beats under way: a fetch waits behind at most so many beats of LOAD.
-  localparam int unsigned LoadBurst = 64;
-  localparam int unsigned LoadBeats = 128;
+  // Short bursts, and no more under way than hide the memory's latency: a fetch waits behind all of them.
+  localparam int unsigned LoadBurst = 32;
   localparam int unsigned StoreBurst = 64;
   localparam int unsigned StoreBursts = 8;
   localparam int unsigned ReadStream = 0;  // ports of the scratchpad, by priority
@@ -209,7 +209,7 @@ module quartdepth #(
       .ProgWords(ProgWords),
       .Tables   (Tables),
       .MaxBurst (LoadBurst),
-      .MaxBeats (LoadBeats)
+      .MaxBeats (LoadBursts * LoadBurst)
   ) u_load (
       .clk_i,
       .rst_ni     (rst_n),
@@ -393,6 +393,7 @@ module quartdepth #(
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
   `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
   `CHECK_PARAMETER(QueueInRange, chip_pkg::legal_queue(Queue))
+  `CHECK_PARAMETER(LoadBurstsInRange, LoadBursts >= 2 && LoadBursts <= 16)
 endmodule
 
 `default_nettype wire

@@ -49,6 +49,7 @@ def parameters(config: ChipConfig) -> dict[str, int]:
         "ProgWords": config.prog_words,
         "Tables": config.tables,
         "Queue": config.queue,
+        "LoadBursts": config.load_bursts,
     }
 
 

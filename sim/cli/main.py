@@ -273,7 +273,9 @@ def vectors(
 
 @app.command()
 def results(
-    sections: Annotated[list[str] | None, typer.Argument(help="depth, speed, functions, area; without: all.")] = None,
+    sections: Annotated[
+        list[str] | None, typer.Argument(help="depth, speed, functions, area, load; without: all.")
+    ] = None,
     library: Annotated[Path | None, typer.Option(help="Liberty file for the area.")] = None,
     out: Out = Path("out/results"),
 ) -> None:

@@ -25,7 +25,7 @@ async def copies_at_full_speed(dut: Any) -> None:
 @cocotb.test()
 async def copies_under_stalls(dut: Any) -> None:
     bench = await make(dut, 0.35, latency=7)
-    for _ in range(2):
+    for _ in range(3):
         await check_loads(bench, 15)
         await check_stores(bench, 15)
     for k in (24, 32):  # a burst up to a carry

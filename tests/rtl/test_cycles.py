@@ -21,7 +21,7 @@ PLANTED = {
         "mxu/mxu.sv", "!wait_acc && !wait_row;",
         "!wait_acc && !wait_row && !bubble_q;\n  logic bubble_q;\n  `FF(bubble_q, go && beat.swap, 1'b0)",
     ),
-    "one LOAD burst under way instead of two": ("top/quartdepth.sv", "LoadBeats = 128;", "LoadBeats = 64;"),
+    "one LOAD burst under way instead of eight": ("top/quartdepth.sv", "(LoadBursts * LoadBurst)", "(LoadBurst)"),
 }  # fmt: skip
 
 

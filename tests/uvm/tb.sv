@@ -13,6 +13,7 @@ module tb #(
     parameter int unsigned ProgWords = 32,    // as in quartdepth
     parameter int unsigned Tables    = 8,     // as in quartdepth
     parameter int unsigned Queue     = 2,     // as in quartdepth
+    parameter int unsigned LoadBursts = 2,    // as in quartdepth
     parameter int unsigned LogSize   = 8192   // rows, words in the logs
 ) (
     input  logic               clk,
@@ -112,7 +113,8 @@ module tb #(
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),
       .Tables   (Tables),
-      .Queue    (Queue)
+      .Queue    (Queue),
+      .LoadBursts(LoadBursts)
   ) u_chip (
       .clk_i             (clk),
       .rst_ni            (rst_n),

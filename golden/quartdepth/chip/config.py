@@ -23,6 +23,8 @@ class ChipConfig:
     prog_words: microwords in the VPU's program store: an even number, 4 to 256.
     tables:     code tables (16 decode entries and 15 thresholds each), 1 to 8.
     queue:      instructions that wait in front of each engine: 2, 4 or 8.
+    load_bursts: bursts of 32 words that LOAD has under way at most, 2 to 16. They hide a memory whose answer takes
+                (load_bursts - 1) * 32 * depth bytes' time; a fetch waits behind all of them.
     clock_mhz:  clock at which figures are reported.
     """
 
@@ -34,6 +36,7 @@ class ChipConfig:
     prog_words: int = 64
     tables: int = 8
     queue: int = 4
+    load_bursts: int = 8
     clock_mhz: int = 1000
 
     def __post_init__(self) -> None:
@@ -47,6 +50,7 @@ class ChipConfig:
         self._need("prog_words", "an even number from 4 to 256", self.prog_words in range(4, 257, 2))
         self._need("tables", "1 to 8", 1 <= self.tables <= 8)
         self._need("queue", "2, 4 or 8", self.queue in (2, 4, 8))
+        self._need("load_bursts", "2 to 16", 2 <= self.load_bursts <= 16)
         self._need("clock_mhz", "1 or more", self.clock_mhz >= 1)
 
     def _need(self, size: str, allowed: str, legal: bool) -> None:
@@ -72,9 +76,9 @@ class ChipConfig:
 CONFIGS: dict[str, ChipConfig] = {
     c.name: c
     for c in (
-        ChipConfig("tiny", depth=16, cols=8, rows=16, spad_words=1024, prog_words=32, queue=2),
+        ChipConfig("tiny", depth=16, cols=8, rows=16, spad_words=1024, prog_words=32, queue=2, load_bursts=2),
         ChipConfig("small", depth=16, cols=8, rows=64, spad_words=16384),
-        ChipConfig("paper", depth=32, cols=32, rows=64, spad_words=32768),
+        ChipConfig("paper", depth=32, cols=32, rows=64, spad_words=32768, load_bursts=5),
     )
 }
 

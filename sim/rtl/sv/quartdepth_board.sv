@@ -13,7 +13,8 @@ module quartdepth_board #(
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     parameter int unsigned ProgWords = 64,     // microwords in the program store
     parameter int unsigned Tables    = 8,      // code tables
-    parameter int unsigned Queue     = 4       // instructions that wait in front of each engine
+    parameter int unsigned Queue     = 4,      // instructions that wait in front of each engine
+    parameter int unsigned LoadBursts = 8      // bursts that LOAD has under way
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
@@ -143,7 +144,8 @@ module quartdepth_board #(
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),
       .Tables(Tables),
-      .Queue(Queue)
+      .Queue(Queue),
+      .LoadBursts(LoadBursts)
   ) u_chip (.*);
 endmodule
 
