@@ -259,3 +259,24 @@ async def clear_aborts(dut: Any) -> None:
     assert dut.irq_o.value == 0
     await chip.run([matmul(3)])
     assert [pc for *_, pc, _ in chip.retirements] == [0]
+
+
+@cocotb.test()
+async def interrupts_have_an_enable_each(dut: Any) -> None:
+    """Done and trapped, with no enable, either, or both; the line follows the enables while the state lasts."""
+    chip = await make(dut)
+    illegal = b"\xff" * INSTRUCTION_BYTES
+    for trapped, program in ((False, [matmul(3)]), (True, [matmul(3), illegal])):
+        for enables in range(4):
+            await chip.start(program)
+            await chip.write("IRQ_ENABLE", done=enables & 1, trapped=enables >> 1)
+            for _ in range(2000):
+                status = await chip.status()
+                if status["done"] or status["trapped"]:
+                    break
+            assert (bool(status["trapped"]), bool(status["done"])) == (trapped, not trapped)
+            for now in (enables, 3, 0, enables):
+                await chip.write("IRQ_ENABLE", done=now & 1, trapped=now >> 1)
+                await ClockCycles(dut.clk_i, 3)
+                assert dut.irq_o.value == (now >> trapped & 1), f"{'trapped' if trapped else 'done'} with {now:#04b}"
+            await chip.clear()
