@@ -24,3 +24,8 @@ def test_proof() -> None:
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 def test_bug_is_refuted(bug: tuple[str, str, str]) -> None:
     assert prove("prove_spad", sources=FILES, planted=bug) is Verdict.REFUTED
+
+
+def test_what_is_not_decided_is_not_refuted() -> None:
+    with pytest.raises(AssertionError, match="neither proven nor refuted"):
+        prove("prove_open", sequential=True, sources=packages())
