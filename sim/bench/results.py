@@ -22,7 +22,8 @@ from triptych.sim.bench.load_rate import load_rows
 from triptych.sim.build.sources import ROOT
 from triptych.sim.depth.run import DepthResult, Options, Progress, prepare, run_photo
 from triptych.sim.errors import TriptychError
-from triptych.sim.model.area import SRAM_BIT, TWO_PORTS, measure_area, plot_area
+from triptych.sim.model.area import measure_area, plot_area
+from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
 from triptych.sim.view.report import save_figure, write_report
 from triptych.sim.view.runfile import RunFile
@@ -151,7 +152,7 @@ not synthesise at all, 4,096 and 26,528 µm²). The program store's 16,384 bits 
 Memories had no area. Now the run ends at a driver conflict, a latch, a net without a driver or a loop."""
 
 
-def area_rows(library: Path | None, out: Path, progress: Progress) -> str:
+def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
     """Area of every configuration by its largest blocks."""
     parts = []
     for config in CONFIGS.values():
@@ -163,22 +164,24 @@ def area_rows(library: Path | None, out: Path, progress: Progress) -> str:
         label = Label.YOSYS_MAPPED if report.unit == "um^2" else Label.ESTIMATED
         blocks = [a for a in report.instances if a.path.count("/") <= 1]
         rows = [
-            [a.path, f"{a.total:,.0f}", f"{a.total / report.top.total:.1%}", f"{a.memory_bits / 8192:.1f}",
+            [a.path, f"{a.total:,.0f}", f"{a.total / report.gate / 1e3:,.1f}",
+             f"{a.total / report.top.total:.1%}", f"{a.memory_bits / 8192:.1f}",
              f"{a.memory_area:,.0f}" if a.memory_area or not a.memory_bits else "not modelled", label.value]
             for a in sorted(blocks, key=lambda a: -a.total)
         ]  # fmt: skip
         unit = report.unit.replace("^2", "²")
-        header = ["block", f"cells, {unit}", "share", "memory KiB", "memories, µm²", "label"]
+        header = ["block", f"cells, {unit}", "kGE", "share", "memory KiB", "memories, µm²", "label"]
         parts.append(f"### `{config.name}`: {report.flops:,} flip-flops\n\n{table(header, rows)}")
     text = (
         f"Yosys, library {report.library}, hierarchy kept, no wires. Memories are macros of {SRAM_BIT:.3f} µm² a bit "
         f"(fakeram45_1024x32 of OpenROAD-flow-scripts, one port) times {TWO_PORTS} for a second port (Chang et al., "
-        "VLSI 2005), at 45 nm only: `estimated`."
+        "VLSI 2005), scaled by the square of the node: `estimated`. A gate equivalent is the library's "
+        "smallest NAND of two inputs."
     )
     return f"## Area\n{text}\n{AREA_HISTORY}\n\n" + "\n\n".join(parts)
 
 
-def run_results(sections: Sequence[str], library: Path | None, out: Path, progress: Progress) -> None:
+def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress) -> None:
     """Measures the named sections (depth, speed, functions, area, load) and writes them. Raises TriptychError."""
     makers = {
         "depth": lambda: depth_rows(out, progress),

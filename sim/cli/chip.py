@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,9 @@ SMALL = ConfigName("small")
 
 Config = Annotated[ConfigName, typer.Option(help="Size of the chip.")]
 Out = Annotated[Path, typer.Option(help="Folder for results.")]
+Libraries = Annotated[
+    list[Path] | None, typer.Option("--library", help="Liberty file; again for each further file of the same library.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -46,28 +50,72 @@ def cycles(
 
 def area(
     config: Config = SMALL,
-    library: Annotated[Path | None, typer.Option(help="Liberty file; without: transistor counts.")] = None,
+    library: Libraries = None,
     out: Out = Path("out"),
     as_json: Json = False,
 ) -> None:
-    """Area of the chip by hierarchy, from Yosys (SVG, PNG)."""
+    """Area of the chip by hierarchy, from Yosys (SVG, PNG); without a library in transistors."""
     from triptych.sim.model.area import measure_area, plot_area
     from triptych.sim.view.report import save_figure
 
     with shown() as show:
         result = measure_area(
-            chip_config(config.value), library, lambda m, n, of: show(f"synthesising {m} (minutes in all, once)", n, of)
-        )
+            chip_config(config.value), library or [],
+            lambda m, n, of: show(f"synthesising {m} (minutes in all, once)", n, of),
+        )  # fmt: skip
     written = save_figure(plot_area(result), out / "area")
     if as_json:
-        instances = [vars(a) for a in result.instances]
+        instances = [{**vars(a), "kge": a.total / result.gate / 1e3} for a in result.instances]
         print(json.dumps({"unit": result.unit, "library": result.library, "instances": instances}))
     else:
+        top = result.top
+        print(f"{result.config}: {top.total:,.0f} {result.unit}, {top.total / result.gate / 1e3:,.0f} kGE")
+        for path in written:
+            print(path)
+
+
+def _needs_sta() -> None:
+    """Exits with status 2 when OpenSTA is not installed."""
+    from triptych.sim.model.sta import NoSta, check_sta
+
+    try:
+        check_sta()
+    except NoSta as error:
+        print(f"triptych: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+def _libraries(given: list[Path] | None) -> list[Path]:
+    """The named files, or Debian's library. Raises TriptychError when there is neither."""
+    from triptych.sim.model.liberty import OSU018
+
+    if given:
+        return given
+    if not OSU018.exists():
+        raise TriptychError("name cells with --library FILE.lib, or: apt-get install qflow-tech-osu018")
+    return [OSU018]
+
+
+def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("out"), as_json: Json = False) -> None:
+    """What clock the chip takes, by part: mapped, placed (not routed), timed by OpenSTA; a floorplan (SVG, PNG)."""
+    _needs_sta()
+    from triptych.sim.model.timing import measure_timing, plot_floorplan
+    from triptych.sim.view.report import save_figure
+
+    with shown() as show:
+        result = measure_timing(chip_config(config.value), _libraries(library), show)
+    written = save_figure(plot_floorplan(result), out / "floorplan")
+    if as_json:
+        rows = [{**vars(p), "fmax_mhz": p.fmax_mhz} for p in result.paths]
+        print(json.dumps({"config": result.config, "library": result.library, "label": "sta", "paths": rows}))
+    else:
+        for p in result.paths:
+            print(f"{p.part}: {p.fmax_mhz:.0f} MHz ({p.delay:.2f} ns), {p.start} -> {p.end}")
         for path in written:
             print(path)
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (cycles, area):
+    for command in (cycles, area, timing):
         app.command()(command)

@@ -276,7 +276,9 @@ def results(
     sections: Annotated[
         list[str] | None, typer.Argument(help="depth, speed, functions, area, load; without: all.")
     ] = None,
-    library: Annotated[Path | None, typer.Option(help="Liberty file for the area.")] = None,
+    library: Annotated[
+        list[Path] | None, typer.Option(help="Liberty files for area, timing, energy; several for one library.")
+    ] = None,
     out: Out = Path("out/results"),
 ) -> None:
     """Measures QuartDepth and writes its rows of docs/results.md."""
@@ -284,7 +286,7 @@ def results(
 
     with shown() as show:
         show("measuring", 0, 0)
-        run_results(sections or [], library, out, show)
+        run_results(sections or [], library or [], out, show)
 
 
 @app.command()

@@ -1,14 +1,13 @@
 """Area of the chip by hierarchy, from Yosys: mapped to a cell library, or estimated in transistors without one.
 
 Every module is synthesised by itself and once for each set of parameters (`netlist`), and kept by its content. Memories
-are macros, whose area is a model's where the library is one of 45 nm.
+are macros, whose area is a model's, scaled to the library's node.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,24 +15,23 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from triptych.golden.files import scratch, write
+from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.sim.build import cache
-from triptych.sim.model.liberty import read_liberty
-from triptych.sim.model.netlist import Memory, Netlist, elaborate
+from triptych.sim.model.liberty import Library, read_library
+from triptych.sim.model.mapped import MappedUnit, Step, map_units
+from triptych.sim.model.netlist import Netlist, elaborate
+from triptych.sim.model.place import macro_area
+from triptych.sim.model.process import PROCESSES
 from triptych.sim.model.yosys import run_yosys
 
-MAP_TO_LIBRARY = "+strash;dc2;&get,-n;&st;&dch;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
 MAP_TO_GATES = "+strash;dc2;map"
+
+TRANSISTORS_OF_A_GATE = 4
+"""Of a NAND of two inputs."""
 
 FLOP_TRANSISTORS = 24
 """Assumed for a flip-flop with enable and reset where no library says."""
-
-SRAM_BIT = 16406.082 / (1024 * 32)
-"""um^2 a bit, periphery included: the single-port macro fakeram45_1024x32 of OpenROAD-flow-scripts (bsg_fakeram)."""
-
-TWO_PORTS = 1.3
-"""A cell of eight transistors, which reads and writes at once, over one of six (Chang et al., VLSI Technology 2005)."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,15 @@ class Area:
 @dataclass(frozen=True)
 class AreaReport:
     """unit: 'um^2' (label yosys-mapped) or 'transistors' (label estimated). instances: depth first from the top.
-    flops: of the whole chip."""
+    flops: of the whole chip. gate: area of a gate equivalent, a NAND of two inputs. node: nm, if it is known."""
 
     config: str
     library: str
     unit: str
     instances: list[Area]
     flops: int
+    gate: float
+    node: int | None
 
     @property
     def top(self) -> Area:
@@ -74,85 +74,77 @@ class Cells:
     flops: int
 
 
-def macro_area(memory: Memory) -> float:
-    """um^2 of a memory with a read and a write port at 45 nm: in proportion to its bits, too little for small ones."""
-    return memory.bits * SRAM_BIT * TWO_PORTS
+def _commands(unit: str, source: Path, out: Path) -> list[str]:
+    return [
+        f"read_rtlil {source}", f"hierarchy -top {unit}", "proc", "opt_clean", "check -assert",
+        f"synth -noabc -top {unit}", f"abc -g cmos2 -script {MAP_TO_GATES}", "opt_clean -purge",
+        f"tee -q -o {out} stat -json -tech cmos",
+    ]  # fmt: skip
 
 
-def _commands(unit: str, source: Path, library: Path | None, out: Path) -> list[str]:
-    commands = [f"read_rtlil {source}", f"hierarchy -top {unit}", "proc", "opt_clean", "check -assert"]
-    commands.append(f"synth -noabc -top {unit}")
-    if library is not None:
-        commands += [f"dfflibmap -liberty {library}", f"abc -liberty {library} -script {MAP_TO_LIBRARY}"]
-        stat = f"stat -json -liberty {library}"
-    else:
-        commands.append(f"abc -g cmos2 -script {MAP_TO_GATES}")
-        stat = "stat -json -tech cmos"
-    return [*commands, "opt_clean -purge", f"tee -q -o {out} {stat}"]
-
-
-def synthesise(netlist: Netlist, unit: str, library: Path | None) -> dict[str, float]:
-    """A unit's own cells: area and flops. library: unpacked. Raises TriptychError as `run_yosys` does."""
+def synthesise(netlist: Netlist, unit: str) -> dict[str, float]:
+    """A unit's own cells without a library: area in transistors and flops. Raises TriptychError as `run_yosys` does."""
     with scratch() as held:
         source, out = held / "unit.il", held / "stat.json"
         source.write_text(netlist.source(unit))
-        run_yosys(_commands(unit, source, library, out), netlist.units[unit].module)
+        run_yosys(_commands(unit, source, out), netlist.units[unit].module)
         module = json.loads(out.read_text())["modules"][f"\\{unit}"]
     flops = sum(count for cell, count in module["num_cells_by_type"].items() if "DFF" in cell)
-    stated = module.get("area" if library else "estimated_num_transistors", 0)
-    area = float(str(stated).rstrip("+") or 0)
-    return {"area": area if library else area + FLOP_TRANSISTORS * flops, "flops": flops}
+    area = float(str(module.get("estimated_num_transistors", 0)).rstrip("+") or 0)
+    return {"area": area + FLOP_TRANSISTORS * flops, "flops": flops}
 
 
-def _cells(netlist: Netlist, library: Path | None, step: Callable[[str, int, int], None]) -> dict[str, Cells]:
-    """Every unit's own cells. library: unpacked."""
-    mark = hashlib.sha256(library.read_bytes()).hexdigest() if library else ""
+def _cells(netlist: Netlist, library: Library | None, step: Step) -> dict[str, Cells]:
+    """Every unit's own cells."""
+    if library is not None:
+        mapped = map_units(netlist, library, step)
+        return {name: _of_library(unit, library) for name, unit in mapped.items()}
     found: dict[str, Cells] = {}
     for number, name in enumerate(netlist.units):
         step(netlist.units[name].module, number, len(netlist.units))
-        recipe = _commands(name, Path("unit"), Path("library") if library else None, Path("stat"))
-        key = cache.fingerprint([], netlist.source(name), recipe, mark, metadata.version("pyosys"))
-        kept = cache.value("area", f"{name}-{key}", lambda name=name: synthesise(netlist, name, library))  # type: ignore[misc]
+        recipe = _commands(name, Path("unit"), Path("stat"))
+        key = cache.fingerprint([], netlist.source(name), recipe, metadata.version("pyosys"))
+        kept = cache.value("area", f"{name}-{key}", lambda name=name: synthesise(netlist, name))  # type: ignore[misc]
         found[name] = Cells(float(kept["area"]), int(kept["flops"]))
     return found
+
+
+def _of_library(unit: MappedUnit, library: Library) -> Cells:
+    cells = [library.cells[gate.kind] for gate in unit.gates if gate.kind in library.cells]
+    return Cells(sum(cell.area for cell in cells), sum(cell.next_state is not None for cell in cells))
 
 
 def _quiet(module: str, number: int, of: int) -> None:
     """Says nothing."""
 
 
-def measure_area(
-    config: ChipConfig, library: Path | None = None, step: Callable[[str, int, int], None] = _quiet
-) -> AreaReport:
-    """Synthesises the chip, unit by unit. library: a liberty file, also gzipped, or None for transistor counts.
-    step(module, number, of) is called before each unit.
+def measure_area(config: ChipConfig, library: Sequence[Path] = (), step: Step = _quiet) -> AreaReport:
+    """Synthesises the chip, unit by unit. library: Liberty files, also gzipped; none: transistor counts. step(module,
+    number, of) is called before each unit.
 
     Raises TriptychError when Yosys or the library is missing, when the sources do not synthesise, and when Yosys tells
     of a driver conflict, a net without a driver, a latch or a loop.
     """
-    text = None if library is None else read_liberty(library)
+    cells = read_library(library) if library else None
+    gate = cells.gate if cells else TRANSISTORS_OF_A_GATE
+    node = next((p.node for name, p in PROCESSES.items() if cells and name.lower() in cells.title.lower()), None)
     netlist = elaborate(config)
-    with scratch() as held:
-        unpacked = None
-        if text is not None:  # under a name that Yosys can read
-            unpacked = held / "cells.lib"
-            write(unpacked, text)
-        cells = _cells(netlist, unpacked, step)
-    name = library.name.split(".")[0] if library else "none"
+    found = _cells(netlist, cells, step)
     instances: list[Area] = []
-    flops = _walk(netlist, cells, netlist.top, "quartdepth", "45" in name, instances)
-    return AreaReport(config.name, name, "um^2" if library else "transistors", instances, flops)
+    flops = _walk(netlist, found, netlist.top, "quartdepth", node, instances)
+    unit = "um^2" if cells else "transistors"
+    return AreaReport(config.name, cells.name if cells else "none", unit, instances, flops, gate, node)
 
 
-def _walk(netlist: Netlist, cells: dict[str, Cells], name: str, path: str, modelled: bool, out: list[Area]) -> int:
+def _walk(netlist: Netlist, cells: dict[str, Cells], name: str, path: str, node: int | None, out: list[Area]) -> int:
     """Appends the instance and, behind it, those below it; returns its flip-flops."""
     unit, place = netlist.units[name], len(out)
     own, flops = cells[name].area, cells[name].flops
     total, bits = own, sum(m.bits for _, m in unit.memories)
-    memory = sum(macro_area(m) for _, m in unit.memories) if modelled else 0.0
+    memory = sum(macro_area(m, node) for _, m in unit.memories) if node else 0.0
     for instance, child in unit.children:
         below = len(out)
-        flops += _walk(netlist, cells, child, f"{path}/{instance}", modelled, out)
+        flops += _walk(netlist, cells, child, f"{path}/{instance}", node, out)
         total, bits, memory = (
             total + out[below].total, bits + out[below].memory_bits, memory + out[below].memory_area
         )  # fmt: skip
@@ -171,7 +163,8 @@ def plot_area(report: AreaReport, most: int = 18) -> Figure:
     axes.set_xlabel(unit)
     kib = report.top.memory_bits / 8192
     axes.set_title(
-        f"area of the {report.config} chip: {report.top.total / scale:,.0f} {unit}, and {kib:.0f} KiB of memory"
+        f"area of the {report.config} chip: {report.top.total / scale:,.0f} {unit} "
+        f"({report.top.total / report.gate / 1e3:,.0f} kGE), and {kib:.0f} KiB of memory"
     )
     axes.spines[["top", "right"]].set_visible(False)
     return figure

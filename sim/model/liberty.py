@@ -5,16 +5,95 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from triptych.sim.errors import TriptychError
 
 _OUTSIDE = re.compile(rb'/\*.*?\*/|"(?:[^"\\]|\\.)*"', re.DOTALL)  # braces in comments and strings count for nothing
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_HEAD = re.compile(r"(\w+)\s*\(\s*([^)]*)\)\s*$")
+_VALUE = re.compile(r'(\w+)\s*:\s*("[^"]*"|[^;\n]+)\s*;')
+_CAPACITANCE = re.compile(r"capacitive_load_unit\s*\(\s*([\d.]+)\s*,\s*\"?(\w+)\"?\s*\)")
+
+OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
+"""The library of Debian's qflow-tech-osu018."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """direction: input, output, inout or internal; capacitance in fF; function: of an output, in Liberty's notation."""
+
+    direction: str
+    capacitance: float
+    function: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A standard cell. area in um^2. next_state, clock: of a flip-flop, in Liberty's notation."""
+
+    name: str
+    area: float
+    pins: dict[str, Pin]
+    next_state: str | None = None
+    clock: str | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the input pins."""
+        return [name for name, pin in self.pins.items() if pin.direction == "input"]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the output pins."""
+        return [name for name, pin in self.pins.items() if pin.direction == "output"]
+
+
+@dataclass(frozen=True)
+class Library:
+    """Cells, from one file or several that belong together.
+
+    name: of the first file; title: what it calls its library. texts: unpacked. voltage: nominal. time: s of a unit of
+    time.
+    """
+
+    name: str
+    title: str
+    texts: list[bytes] = field(repr=False)
+    cells: dict[str, Cell] = field(repr=False)
+    voltage: float
+    time: float
+
+    @cached_property
+    def gate(self) -> float:
+        """um^2 of a gate equivalent, the smallest NAND of two inputs. Raises TriptychError when there is none."""
+        pattern = re.compile(r"\(?\s*!\s*\(\s*\(?(\w+)\s*[&* ]\s*(\w+)\)?\s*\)\s*\)?|\(?!(\w+)\)? ?[|+] ?\(?!(\w+)\)?")
+        found = [
+            cell.area
+            for cell in self.cells.values()
+            if len(cell.inputs) == 2 and len(cell.outputs) == 1 and cell.next_state is None and cell.area > 0
+            for text in [cell.pins[cell.outputs[0]].function or ""]
+            if pattern.fullmatch(text.strip())
+        ]
+        if not found:
+            raise TriptychError(f"the library {self.name} has no NAND of two inputs, in which gates are counted")
+        return min(found)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Puts the unpacked files where tools can read them."""
+        paths = []
+        for number, text in enumerate(self.texts):
+            path = folder / f"cells{number}.lib"
+            path.write_bytes(text)
+            paths.append(path)
+        return paths
 
 
 def read_liberty(path: Path) -> bytes:
-    """The library's text, unpacked. Raises TriptychError when it is missing, damaged, cut off, or no library of cells
-    with flip-flops."""
+    """The library's text, unpacked. Raises TriptychError when it is missing, damaged, cut off, or holds no cells."""
     try:
         content = path.read_bytes()
         text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
@@ -27,6 +106,74 @@ def read_liberty(path: Path) -> bytes:
         raise TriptychError(f"{path} is no cell library in the Liberty format")
     if bare.count(b"{") != bare.count(b"}"):
         raise TriptychError(f"{path} is cut off or damaged: its braces do not match")
-    if not re.search(rb"\bff\s*\(", bare):
-        raise TriptychError(f"{path} holds no flip-flops: name a library of standard cells")
     return text
+
+
+def read_library(paths: Sequence[Path]) -> Library:
+    """Cells of the files together. Raises TriptychError as `read_liberty`, and when no cell is a flip-flop."""
+    texts = [read_liberty(path) for path in paths]
+    cells: dict[str, Cell] = {}
+    voltage, title, time = 0.0, "", 1e-9
+    for text in texts:
+        plain = _COMMENT.sub("", text.decode(errors="replace"))
+        found = _CAPACITANCE.search(plain)
+        unit = float(found[1]) * {"ff": 1.0, "pf": 1000.0}[found[2].lower()] if found else 1000.0
+        nominal = re.search(r"\bnom_voltage\s*:\s*\"?([\d.]+)", plain)
+        voltage = voltage or (float(nominal[1]) if nominal else 0.0)
+        if not title:
+            title = re.sub(r"\W+$|^\W+", "", (re.search(r"\blibrary\s*\(([^)]*)", plain) or [plain, ""])[1])
+            scale = re.search(r"\btime_unit\s*:\s*\"?\s*([\d.]+)\s*([pn])s", plain)
+            time = float(scale[1]) * {"p": 1e-12, "n": 1e-9}[scale[2]] if scale else 1e-9
+        cells |= {cell.name: cell for cell in _cells(plain, unit)}
+    name = paths[0].name.split(".")[0]
+    if not any(cell.next_state for cell in cells.values()):
+        raise TriptychError(f"{paths[0]} holds no flip-flops: name a library of standard cells, all its files")
+    return Library(name, title, texts, cells, voltage, time)
+
+
+@dataclass
+class _Group:
+    kind: str
+    name: str
+    own: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {key: value.strip().strip('"').strip() for key, value in _VALUE.findall("".join(self.own))}
+
+
+def _cells(text: str, unit: float) -> Iterator[Cell]:
+    """unit: fF of the file's unit of capacitance."""
+    stack: list[_Group] = []
+    cell: list[tuple[_Group, int]] = []  # the cell that is open, and the groups in it that ended
+    at = 0
+    for brace in re.finditer("[{}]", text):
+        piece = text[at : brace.start()]
+        at = brace.end()
+        if brace[0] == "{":
+            head = _HEAD.search(piece.rstrip())
+            group = _Group(head[1], head[2].strip().strip('"')) if head else _Group("", "")
+            if stack:
+                stack[-1].own.append(piece[: head.start()] if head else piece)
+            stack.append(group)
+            if len(stack) == 2 and group.kind == "cell":
+                cell = [(group, 0)]
+            continue
+        group = stack.pop()
+        group.own.append(piece)
+        if len(stack) == 2 and group.kind in ("pin", "ff"):
+            cell.append((group, 1))
+        elif len(stack) == 1 and group.kind == "cell":
+            yield _cell(group, [g for g, _ in cell[1:]], unit)
+
+
+def _cell(group: _Group, inside: Sequence[_Group], unit: float) -> Cell:
+    pins, state, clock = {}, None, None
+    for part in inside:
+        values = part.values
+        if part.kind == "ff":
+            state, clock = values.get("next_state"), values.get("clocked_on")
+        else:
+            capacitance = float(values.get("capacitance", "0")) * unit
+            pins[part.name] = Pin(values.get("direction", ""), capacitance, values.get("function"))
+    return Cell(group.name, float(group.values.get("area", "0")), pins, state, clock)

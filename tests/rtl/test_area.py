@@ -11,6 +11,7 @@ from triptych.sim.build.sources import RTL, packages
 from triptych.sim.errors import TriptychError
 from triptych.sim.model import area
 from triptych.sim.model.netlist import Memory, Netlist, elaborate, read
+from triptych.sim.model.place import macro_area
 from triptych.sim.model.yosys import check_log
 
 WALK = RTL / "mem" / "dma_walk.sv"
@@ -35,7 +36,7 @@ def walk(folder: Path, more: str = "", without: str = "") -> Netlist:
 
 def test_a_unit_has_cells(tmp_path: Path) -> None:
     netlist = walk(tmp_path)
-    cells = area.synthesise(netlist, netlist.top, None)
+    cells = area.synthesise(netlist, netlist.top)
     assert cells["flops"] == 1 + 2 + 1 + 16 + 5 * 20  # active, space, first, rows; five words
     assert cells["area"] > area.FLOP_TRANSISTORS * cells["flops"]
 
@@ -46,7 +47,7 @@ def test_a_netlist_that_is_not_the_design_is_refused(name: str, tmp_path: Path) 
 
     def measure() -> None:
         netlist = walk(tmp_path, PLANTED[name], without)
-        area.synthesise(netlist, netlist.top, None)
+        area.synthesise(netlist, netlist.top)
 
     with pytest.raises(TriptychError, match=f"dma_walk.*{FAULTS.get(name, 'driver')}"):
         measure()
@@ -76,4 +77,4 @@ def test_units_are_shared_and_memories_counted() -> None:
     assert len(used) > len(set(used))
     spad = next(unit for unit in netlist.units.values() if unit.module == "spad")
     assert [m for _, m in spad.memories] == [Memory(config.spad_words // 4, 8 * config.depth)] * 4
-    assert area.macro_area(Memory(1024, 32)) == pytest.approx(1.3 * 16406.082)
+    assert macro_area(Memory(1024, 32)) == pytest.approx(1.3 * 16406.082)
