@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The code tables: 16 decode entries and 15 rising thresholds each, written by LOAD in whole words, read in parallel.
 // Their clock runs only when a word is written.
-// Table t starts at byte 64 t: 16 int8 entries, then 15 int16 thresholds (little-endian); the rest is ignored.
+// Table t starts at byte 64 t: 16 entries, the low five bits of a byte each, then 15 int16 thresholds (little-endian);
+// the rest is ignored.
 
 `default_nettype none
 `include "assertions.svh"
@@ -17,13 +18,13 @@ module code_tables #(
     input  logic                      tab_we_i,
     input  logic        [  AddrW-1:0] tab_addr_i,  // word
     input  logic        [8*Depth-1:0] tab_wdata_i,
-    output logic signed [        7:0] decode_o[Tables][16],
+    output logic signed [        4:0] decode_o[Tables][16],
     output logic signed [       15:0] threshold_o[Tables][15]
 );
-  typedef logic signed [7:0] decode_t[Tables][16];
+  typedef logic signed [4:0] decode_t[Tables][16];
   typedef logic signed [15:0] threshold_t[Tables][15];
 
-  // Storage as the readers take it; 46 of a table's 64 bytes exist.
+  // Storage as the readers take it: of a table 16 entries and 15 thresholds.
   decode_t decode_q;
   threshold_t threshold_q;
 
@@ -33,7 +34,7 @@ module code_tables #(
     for (int unsigned t = 0; t < Tables; t++) begin
       for (int unsigned i = 0; i < 16; i++) begin
         if (tab_we_i && 32'(tab_addr_i) == (64 * t + i) / Depth) begin
-          next_decode[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:8];
+          next_decode[t][i] = tab_wdata_i[8*((64*t+i)%Depth)+:5];
         end
       end
     end

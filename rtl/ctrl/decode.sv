@@ -70,7 +70,7 @@ module decode #(
         OpcodeMatmul: begin
           illegal = matmul_outside(matmul) || 32'(matmul.block) > Rows ||
               32'(matmul.last_elems) > Depth ||
-              (matmul.weight_format == WeightFormatInt8 && matmul.act_format == ActFormatUint4) ||
+              (matmul.weight_format != WeightFormatInt4 && matmul.act_format != ActFormatInt8) ||
               (matmul.weight_format == WeightFormatInt4 && matmul.transpose) ||
               (matmul.act_format == ActFormatTable4 && 4'(matmul.code_table) >= 4'(Tables));
           if (matmul.depthwise) begin

@@ -37,7 +37,7 @@ module mxu
     output logic       [Cols-1:0][  31:0] acc_data_o,
     input  logic                          acc_ready_i,
     // code tables
-    input  logic signed     [        7:0] decode_i[Tables][16]
+    input  logic signed     [        4:0] decode_i[Tables][16]
 );
   localparam int unsigned AddrW = $clog2(SpadWords);
 
@@ -107,7 +107,8 @@ module mxu
   // The word arrives.
   logic word_valid_q;
   beat_t word_q;
-  logic [7:0] operand[Depth], window[9][Depth], weight[Cols][Depth];
+  operand_t operand[Depth];
+  logic [7:0] window[9][Depth], weight[Cols][Depth];
 
   `FF(word_valid_q, go && !stop, 1'b0)
   `FFLNR(word_q, beat, go)

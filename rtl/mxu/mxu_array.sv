@@ -18,85 +18,100 @@ module mxu_array
     input  logic                     phase_i,
     input  logic                     depthwise_i,
     input  logic                     upper_i,      // depthwise: the second column tile of the channels
-    input  logic               [7:0] operand_i  [Depth],
+    input  operand_t                 operand_i  [Depth],
     input  logic               [7:0] window_i   [9][Depth],
     // of `stored_weight`
     input  logic               [7:0] weight_i   [Cols][Depth],
     output logic signed       [31:0] sum_o      [Cols]
 );
-  typedef logic signed [8:0] lanes_t[Depth];
-  typedef logic [31:0] lows_t[Depth];  // 4 bits; 32 make fast simulators
-  typedef logic signed [31:0] highs_t[Depth];  // 5 bits
+  typedef operand_t operands_t[Depth];
+  typedef logic [31:0] lanes_t[Depth];  // 4 bits; 32 make fast simulators
   localparam int unsigned Taps = 9;
   localparam int unsigned ColW = $clog2(Cols);
 
   logic signed [31:0] sum_d[Cols], sum_q[Cols];
 
-  // Operands of the column in hand: as they are, in nibbles, and summed.
-  lanes_t lane;
-  lows_t low;
-  highs_t high;
+  // Operands of the column in hand: as they are, in planes (a sign is all ones or zeros), and summed.
+  operands_t operand;
+  lanes_t low, high, low_sign, high_sign;
   logic signed [31:0] total;
 
   // Functions of their own, so that their variables are registers of the host in simulation.
-  function automatic lanes_t dense_lanes();
+  function automatic lanes_t low_plane(input operands_t operands);
     /* verilator no_inline_task */
-    for (int unsigned k = 0; k < Depth; k++) dense_lanes[k] = cell_operand(operand_i[k], mode_i);
+    for (int unsigned k = 0; k < Depth; k++) low_plane[k] = 32'(operands[k].low);
   endfunction
 
-  function automatic lows_t low_nibbles(input lanes_t lanes);
+  function automatic lanes_t high_plane(input operands_t operands);
     /* verilator no_inline_task */
-    for (int unsigned k = 0; k < Depth; k++) low_nibbles[k] = 32'(lanes[k][3:0]);
+    for (int unsigned k = 0; k < Depth; k++) high_plane[k] = 32'(operands[k].high);
   endfunction
 
-  function automatic highs_t high_nibbles(input lanes_t lanes);
+  function automatic lanes_t low_sign_plane(input operands_t operands);
     /* verilator no_inline_task */
-    for (int unsigned k = 0; k < Depth; k++) high_nibbles[k] = 32'($signed(lanes[k][8:4]));
+    for (int unsigned k = 0; k < Depth; k++) low_sign_plane[k] = -32'(operands[k].low_sign);
   endfunction
 
-  function automatic logic signed [31:0] operand_total(input lows_t lows, input highs_t highs);
+  function automatic lanes_t high_sign_plane(input operands_t operands);
     /* verilator no_inline_task */
-    logic signed [31:0] sum_low, sum_high;
+    for (int unsigned k = 0; k < Depth; k++) high_sign_plane[k] = -32'(operands[k].high_sign);
+  endfunction
+
+  function automatic logic signed [31:0] operand_total(input lanes_t lows, input lanes_t highs,
+                                                     input lanes_t low_signs,
+                                                     input lanes_t high_signs);
+    /* verilator no_inline_task */
+    logic [31:0] sum_low, sum_high, sum_sign;
     sum_low  = '0;
     sum_high = '0;
+    sum_sign = '0;
     for (int unsigned k = 0; k < Depth; k++) begin
       sum_low += lows[k];
       sum_high += highs[k];
+      sum_sign += (low_signs[k] & 32'd1) + (high_signs[k] & 32'd1);
     end
-    return joined(sum_low, sum_high, mode_i);
+    return joined(sum_low, sum_high, sum_sign, mode_i);
   endfunction
 
   function automatic logic signed [31:0] dot(input logic [ColW-1:0] c);
     /* verilator no_inline_task */
-    logic signed [31:0] sum_low, sum_high;
+    logic [31:0] sum_low, sum_high, sum_sign;
     sum_low  = '0;
     sum_high = '0;
+    sum_sign = '0;
     for (int unsigned k = 0; k < Depth; k++) begin
       sum_low += cell_low(low[k], weight_i[c][k], mode_i, phase_i);
       sum_high += cell_high(high[k], weight_i[c][k], mode_i, phase_i);
+      sum_sign += cell_sign(low_sign[k], high_sign[k], weight_i[c][k], mode_i, phase_i);
     end
-    return column_sum(joined(sum_low, sum_high, mode_i), total, mode_i, phase_i);
+    return column_sum(joined(sum_low, sum_high, sum_sign, mode_i), total, mode_i, phase_i);
   endfunction
 
   always_comb begin
     sum_d = sum_q;
-    lane  = '{default: '0};
-    low   = '{default: '0};
-    high  = '{default: '0};
+    operand = '{default: '0};
+    low = '{default: '0};
+    high = '{default: '0};
+    low_sign = '{default: '0};
+    high_sign = '{default: '0};
     total = '0;
     if (en_i) begin
-      if (!depthwise_i) lane = dense_lanes();
-      low   = low_nibbles(lane);
-      high  = high_nibbles(lane);
-      total = operand_total(low, high);
+      if (!depthwise_i) operand = operand_i;
+      low = low_plane(operand);
+      high = high_plane(operand);
+      low_sign = low_sign_plane(operand);
+      high_sign = high_sign_plane(operand);
+      total = operand_total(low, high, low_sign, high_sign);
       for (int unsigned c = 0; c < Cols; c++) begin
         if (depthwise_i) begin
           for (int unsigned k = 0; k < Taps; k++) begin
-            lane[k] = 9'($signed((Depth > Cols && upper_i) ? window_i[k][Depth-Cols+c] : window_i[k][c]));
+            operand[k] = byte_operand((Depth > Cols && upper_i) ? window_i[k][Depth-Cols+c] : window_i[k][c]);
           end
-          low   = low_nibbles(lane);
-          high  = high_nibbles(lane);
-          total = operand_total(low, high);
+          low = low_plane(operand);
+          high = high_plane(operand);
+          low_sign = low_sign_plane(operand);
+          high_sign = high_sign_plane(operand);
+          total = operand_total(low, high, low_sign, high_sign);
         end
         sum_d[c] = dot(ColW'(c));
       end

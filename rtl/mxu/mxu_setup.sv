@@ -31,7 +31,7 @@ module mxu_setup
 
   isa_pkg::matmul_t instr_q;
   logic [2:0] stage_d, stage_q;  // one-hot progress: instruction, products, job
-  logic take, int8, pair, streamed_d, streamed_q, loaded_d, loaded_q, release_job;
+  logic take, int8, low4, pair, streamed_d, streamed_q, loaded_d, loaded_q, release_job;
   logic [7:0] taps_q;
   word_t step_y_q, step_x_q, pad_y_q, pad_x_q;
   logic [31:0] pixels_q;
@@ -69,7 +69,8 @@ module mxu_setup
 
   // Third cycle: the job.
   assign int8 = instr_q.weight_format == isa_pkg::WeightFormatInt8;
-  assign pair = instr_q.act_format == isa_pkg::ActFormatUint4 && !instr_q.depthwise;
+  assign low4 = instr_q.weight_format == isa_pkg::WeightFormatLow4;
+  assign pair = instr_q.act_format != isa_pkg::ActFormatInt8 && !instr_q.depthwise;
   assign steps = 20'(taps_q) * 20'(instr_q.chunks);
 
   always_comb begin
@@ -79,6 +80,7 @@ module mxu_setup
       if (int8) job_d.mode = CellByte;
       else if (pair) job_d.mode = CellPair;
       else job_d.mode = CellNibble;
+      job_d.low4 = low4;
       job_d.act_format = isa_pkg::act_format_e'(instr_q.act_format);
       job_d.depthwise = instr_q.depthwise;
       job_d.code_table = instr_q.code_table;
@@ -116,7 +118,7 @@ module mxu_setup
       load_d.wgt_t = instr_q.wgt_t;
       load_d.wgt_c = instr_q.wgt_c;
       if (instr_q.depthwise) load_d.tiles = 20'(instr_q.chunks);
-      else if (int8 || pair) load_d.tiles = steps;
+      else if (int8 || low4 || pair) load_d.tiles = steps;
       else load_d.tiles = (steps >> 1) + 20'(steps[0]);
     end
   end

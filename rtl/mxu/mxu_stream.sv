@@ -55,14 +55,13 @@ module mxu_stream
   logic [31:0] pixels_left_d, pixels_left_q;
   logic [2:0] group_d, group_q;
 
-  logic advance, load, coded;
+  logic advance, load, halves;
   logic pixel_end, pass_end, step_end, steps_end, group_end, block_end, job_end;
   logic chunk_last, kx_last, ky_last, row_end;
   logic [12:0] n_step;
   logic [3:0] first_column;
 
-  assign coded = job_q.act_format == isa_pkg::ActFormatTable4 ||
-      (job_q.depthwise && job_q.act_format == isa_pkg::ActFormatUint4);
+  assign halves = job_q.depthwise && job_q.act_format != isa_pkg::ActFormatInt8;  // of words: D codes
   assign n_step = job_q.depthwise ? 13'(Depth) : 13'(Cols);
 
   assign row_end = place_q.ox == job_q.out_w - 16'd1;
@@ -156,7 +155,7 @@ module mxu_stream
       if (job_q.depthwise) begin
         if (group_end) begin
           chunk_d = block_end ? '0 : chunk_q + 12'd1;
-          base_d  = block_end ? '0 : base_q + WordW'(!coded || chunk_q[0]);
+          base_d  = block_end ? '0 : base_q + WordW'(!halves || chunk_q[0]);
         end
         if (!ky_last) begin
           ky_d = ky_q + 4'd1;
@@ -179,10 +178,10 @@ module mxu_stream
       end else if (pass_end) begin
         low_d = job_q.mode == CellByte && !low_q;
         if (step_end) begin
-          odd_d = !odd_q && !group_end;
+          odd_d = !odd_q && !group_end && !job_q.low4;
           if (!chunk_last) begin
             chunk_d  = chunk_q + 12'd1;
-            offset_d = offset_q + WordW'(!coded || chunk_q[0]);
+            offset_d = offset_q + 1'b1;
           end else begin
             chunk_d = '0;
             if (!kx_last) begin
@@ -253,7 +252,7 @@ module mxu_stream
       beat_d.feed.code_table = job_q.code_table;
       beat_d.feed.pad_value = job_q.pad_value;
       beat_d.feed.pad = !present;
-      beat_d.feed.half = coded && chunk_q[0];
+      beat_d.feed.half = halves && chunk_q[0];
       beat_d.feed.lanes = (chunk_last && !job_q.depthwise) ? job_q.last_elems : 7'(Depth);
       beat_d.feed.depthwise = job_q.depthwise;
       beat_d.step.depthwise = job_q.depthwise;

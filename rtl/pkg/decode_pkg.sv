@@ -39,6 +39,7 @@ package decode_pkg;
   // A field of MATMUL is outside its enumeration or below its minimum.
   function automatic logic matmul_outside(input matmul_t i);
     return i.act_format > 2'd2 ||
+        i.weight_format > 2'd2 ||
         i.in_h < 16'd1 ||
         i.in_w < 16'd1 ||
         i.kernel_h < 4'd1 ||

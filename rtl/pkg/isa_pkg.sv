@@ -35,9 +35,10 @@ package isa_pkg;
     ActFormatUint4 = 2'd2
   } act_format_e;
 
-  typedef enum logic {
-    WeightFormatInt4 = 1'd0,
-    WeightFormatInt8 = 1'd1
+  typedef enum logic [1:0] {
+    WeightFormatInt4 = 2'd0,
+    WeightFormatInt8 = 2'd1,
+    WeightFormatLow4 = 2'd2
   } weight_format_e;
 
   typedef enum logic {
@@ -155,7 +156,7 @@ package isa_pkg;
   } store_t;
 
   typedef struct packed {
-    logic [133:0] unused;
+    logic [132:0] unused;
     logic [23:0] wgt_c;  // bytes from column to column (transpose: from k to k)
     logic [23:0] wgt_t;  // bytes from one tile along k to the next
     logic [23:0] wgt_n;  // bytes from one tile of C columns to the next
@@ -164,8 +165,8 @@ package isa_pkg;
     logic [7:0] block;  // output pixels in a block (row-major); R at most, depthwise R * C / D
     logic [15:0] out_w;  // columns of the output
     logic [15:0] out_h;  // rows of the output
-    logic [6:0] last_elems;  // elements (bytes after decoding) of the last chunk of each tap that count; the others are zero
-    logic [11:0] chunks;  // steps a tap: words of D int8 (half words of TABLE4, words of 2 D UINT4); depthwise: groups of D channels
+    logic [6:0] last_elems;  // bytes of the last chunk of each tap that count; the others are zero
+    logic [11:0] chunks;  // steps a tap: words of D int8 or of 2 D codes; depthwise: groups of D channels
     logic [2:0] stride_x;  // input columns from output column to output column
     logic [2:0] stride_y;  // input rows from output row to output row
     logic [3:0] kernel_w;  // columns of the kernel
@@ -177,11 +178,11 @@ package isa_pkg;
     logic [19:0] act_pix;  // bytes from input pixel to input pixel
     logic [23:0] act_row;  // bytes from input row to input row
     logic [23:0] act;  // byte address of input pixel (0, 0)
-    logic [7:0] pad_value;  // byte that stands for every byte outside the picture (a TABLE4 code in its low four bits)
+    logic [7:0] pad_value;  // byte that stands for every byte outside the picture; of codes the one in its low four bits for each
     logic [2:0] code_table;  // code table that decodes TABLE4
-    logic transpose;  // 1: a word of the stationary operand holds one k of all columns (needs INT8)
+    logic transpose;  // 1: a word of the stationary operand holds one k of all columns (needs INT8 or LOW4)
     logic depthwise;  // 1: 3x3 depthwise convolution, columns are channels
-    logic weight_format;  // format of the stationary operand
+    logic [1:0] weight_format;  // format of the stationary operand
     logic [1:0] act_format;  // format of the streamed operand
     logic [15:0] wait_store;  // start when STORE has retired at least so many instructions
     logic [15:0] wait_vpu;  // start when VPU has retired at least so many instructions

@@ -8,7 +8,7 @@ package mxu_pkg;
 
   // How a cell reads its weight byte w and its operand byte a.
   typedef enum logic [1:0] {
-    CellPair   = 2'd0,  // two unsigned codes of a times the two signed nibbles of w
+    CellPair   = 2'd0,  // the entries of two codes, a, times the two signed nibbles of w
     CellNibble = 2'd1,  // signed a times the signed nibble of w that the phase names (1: high)
     CellByte   = 2'd2   // signed a times one nibble of the signed byte w: phase 1 the high one, 0 the low
   } cell_mode_e;
@@ -28,6 +28,7 @@ package mxu_pkg;
   // A MATMUL, worked out for the stream's address generator.
   typedef struct packed {
     cell_mode_e mode;
+    logic low4;  // CellNibble: every step takes the low nibbles of its own tile
     isa_pkg::act_format_e act_format;
     logic depthwise;
     logic [2:0] code_table;
@@ -120,27 +121,50 @@ package mxu_pkg;
     return mode != CellByte || phase;
   endfunction
 
-  // The operand as the cells take it: signed, but two unsigned codes stay what they are.
-  function automatic logic signed [8:0] cell_operand(input logic [7:0] a, input cell_mode_e mode);
-    return {a[7] && mode != CellPair, a};
+  // An operand as the cells take it: two nibbles, each less 16 where its sign says so. In a byte the high one counts
+  // sixteenfold and has the byte's sign; codes stand side by side, each an entry of five bits.
+  typedef struct packed {
+    logic high_sign;
+    logic [3:0] high;
+    logic low_sign;
+    logic [3:0] low;
+  } operand_t;
+
+  function automatic operand_t byte_operand(input logic [7:0] a);
+    return '{high_sign: a[7], high: a[7:4], low_sign: 1'b0, low: a[3:0]};
   endfunction
 
-  // A cell's two 4-bit products with `stored_weight` w and `cell_operand` a. They are summed apart over a column, so that
-  // one shift a column and not one a cell gives the high one its weight. 8 and 9 bits hold them; 32 make fast simulators.
-  function automatic logic signed [31:0] cell_low(input logic signed [31:0] a_low, input logic [7:0] w,
-                                                  input cell_mode_e mode, input logic phase);
-    return a_low * 32'(4'(w >> ((phase && mode != CellPair) ? 4 : 0)));
+  // The nibbles of `stored_weight` w that a cell multiplies by the low and by the high nibble of its operand.
+  function automatic logic [31:0] weight_low(input logic [7:0] w, input cell_mode_e mode, input logic phase);
+    return 32'(4'(w >> ((phase && mode != CellPair) ? 4 : 0)));
   endfunction
 
-  function automatic logic signed [31:0] cell_high(input logic signed [31:0] a_high, input logic [7:0] w,
-                                                   input cell_mode_e mode, input logic phase);
-    return a_high * 32'(4'(w >> ((phase || mode == CellPair) ? 4 : 0)));
+  function automatic logic [31:0] weight_high(input logic [7:0] w, input cell_mode_e mode, input logic phase);
+    return 32'(4'(w >> ((phase || mode == CellPair) ? 4 : 0)));
   endfunction
 
-  // What low and high nibbles, or sums of them, count together: a byte, or two codes side by side.
-  function automatic logic signed [31:0] joined(input logic signed [31:0] low, input logic signed [31:0] high,
-                                                input cell_mode_e mode);
-    return low + (high <<< (mode == CellPair ? 0 : 4));
+  // A cell's two products of nibbles, and the weights that stand at signs (all ones or zeros). 8 and 5 bits hold them;
+  // 32 make fast simulators. They are summed apart over a column, so that one shift a column and not one a cell gives
+  // each its weight.
+  function automatic logic [31:0] cell_low(input logic [31:0] a_low, input logic [7:0] w,
+                                           input cell_mode_e mode, input logic phase);
+    return a_low * weight_low(w, mode, phase);
+  endfunction
+
+  function automatic logic [31:0] cell_high(input logic [31:0] a_high, input logic [7:0] w,
+                                            input cell_mode_e mode, input logic phase);
+    return a_high * weight_high(w, mode, phase);
+  endfunction
+
+  function automatic logic [31:0] cell_sign(input logic [31:0] low_sign, input logic [31:0] high_sign,
+                                            input logic [7:0] w, input cell_mode_e mode, input logic phase);
+    return (low_sign & weight_low(w, mode, phase)) + (high_sign & weight_high(w, mode, phase));
+  endfunction
+
+  // What these three sums, or those of the operands' own nibbles and signs, count together.
+  function automatic logic signed [31:0] joined(input logic [31:0] low, input logic [31:0] high,
+                                                input logic [31:0] sign, input cell_mode_e mode);
+    return low + (high << (mode == CellPair ? 0 : 4)) - (sign << (mode == CellPair ? 4 : 8));
   endfunction
 
   // A column's dot product: its summed products, less what its summed operands (`joined` both) have in excess.

@@ -196,7 +196,7 @@ module quartdepth #(
   logic prog_we, tab_we;
   logic [ProgAddrW-1:0] prog_addr;
   logic [TabAddrW-1:0] tab_addr;
-  logic signed [7:0] decode_entries[Tables][16];
+  logic signed [4:0] decode_entries[Tables][16];
   logic signed [15:0] thresholds[Tables][15];
   logic [Cols-1:0][31:0] acc_data;
   sram_pkg::status_t mxu_sram, vpu_sram, spad_sram;

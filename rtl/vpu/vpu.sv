@@ -40,7 +40,7 @@ module vpu
     input  logic        [Cols-1:0][31:0] acc_data_i,
     output logic                          acc_ready_o,
     // code tables
-    input  logic signed [            7:0] decode_i[Tables][16],
+    input  logic signed [            4:0] decode_i[Tables][16],
     input  logic signed [           15:0] threshold_i[Tables][15],
     // program store
     input  logic                          prog_we_i,
@@ -125,7 +125,7 @@ module vpu
   // -- What the microword in hand needs ------------------------------------------------------------
 
   logic vector_kind, use_acc, use_a, use_b, use_d, use_param;
-  logic signed [7:0] decode_a[16], decode_b[16], decode_e[16];
+  logic signed [4:0] decode_a[16], decode_b[16], decode_e[16];
   logic signed [15:0] threshold[15];
   logic [Cols-1:0] tail;
 

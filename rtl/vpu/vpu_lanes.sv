@@ -23,8 +23,8 @@ module vpu_lanes
     input  logic                          rst_ni,
     input  logic                          enable_i,
     input  microword_t                    word_i,              // in force while anything is in the pipeline
-    input  logic signed [            7:0] decode_a_i[16],
-    input  logic signed [            7:0] decode_b_i[16],
+    input  logic signed [            4:0] decode_a_i[16],
+    input  logic signed [            4:0] decode_b_i[16],
     input  logic signed [           15:0] threshold_i[15],
     input  logic                          issue_i,             // a group enters
     input  element_t                      element_i,
@@ -160,7 +160,7 @@ module vpu_lanes
     logic [7:0] code;
     for (int unsigned c = 0; c < Cols; c++) begin
       code = 8'(b_word_i[b_first+ChunkW'(b_codes?c/8 : c/4)] >> (b_codes ? 4 * (c % 8) : 8 * (c % 4)));
-      next_b[c] = b_codes ? decode_b_i[code[3:0]] : code;
+      next_b[c] = b_codes ? 8'(decode_b_i[code[3:0]]) : code;
     end
   endfunction
 

@@ -12,7 +12,7 @@ module vpu_reduce
     input  logic                    enable_i,      // without it the result does not matter
     input  reduce_e                 reduce_i,
     input  logic                    encode_i,      // the lanes hold codes, to be decoded first
-    input  logic signed      [ 7:0] decode_i[16],
+    input  logic signed      [ 4:0] decode_i[16],
     input  logic        [Cols-1:0] valid_i,
     input  logic signed      [15:0] lanes_i[Cols],
     output logic signed      [31:0] result_o

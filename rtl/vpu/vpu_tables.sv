@@ -13,21 +13,21 @@ module vpu_tables
     input  logic              clk_i,
     input  logic              setup_i,                // the microword is new
     input  microword_t        word_i,
-    input  logic signed [7:0] decode_i[Tables][16],
+    input  logic signed [4:0] decode_i[Tables][16],
     input  logic signed [15:0] threshold_i[Tables][15],
-    output logic signed [7:0] decode_a_o[16],         // of source A, source B, the encoder
-    output logic signed [7:0] decode_b_o[16],
-    output logic signed [7:0] decode_e_o[16],
+    output logic signed [4:0] decode_a_o[16],         // of source A, source B, the encoder
+    output logic signed [4:0] decode_b_o[16],
+    output logic signed [4:0] decode_e_o[16],
     output logic signed [15:0] threshold_o[15]
 );
   localparam int unsigned TableW = chip_pkg::index_width(Tables);  // the sequencer lets no other table pass
 
-  typedef logic signed [7:0] decode_t[16];
+  typedef logic signed [4:0] decode_t[16];
   typedef logic [TableW-1:0] table_t;
 
   function automatic decode_t next_decode(input logic [1:0] format, input table_t code_table);
     for (int unsigned i = 0; i < 16; i++) begin
-      next_decode[i] = format == FormatUint4 ? 8'(i) : decode_i[code_table][i];
+      next_decode[i] = format == FormatUint4 ? 5'(i) : decode_i[code_table][i];
     end
   endfunction
 

@@ -33,7 +33,7 @@ def pixels_bytes(x: Ints, fmt: ActFormat, depth: int) -> NDArray[np.uint8]:
 
 def steps_of(channels: int, fmt: ActFormat, depth: int) -> tuple[int, int]:
     """`chunks` and `last_elems` of a pixel."""
-    lanes = -(-channels // 2) if fmt == ActFormat.UINT4 else channels
+    lanes = channels if fmt == ActFormat.INT8 else -(-channels // 2)
     chunks = -(-lanes // depth)
     return chunks, lanes - (chunks - 1) * depth
 
@@ -42,12 +42,12 @@ def weight_tiles(w: Ints, fmt: ActFormat, weight_format: WeightFormat, config: C
     """(n, taps, cin) weights as (n tiles, k tiles, C, D) bytes."""
     n, _, cin = w.shape
     d, c = config.depth, config.cols
-    wide = 2 * d if fmt == ActFormat.UINT4 else d
+    wide = d if fmt == ActFormat.INT8 else 2 * d
     w = np.pad(w, ((0, -n % c), (0, 0), (0, -cin % wide)))
     lanes = w.reshape(len(w), -1, wide)  # column, step, lane
-    if fmt == ActFormat.UINT4:
+    if fmt != ActFormat.INT8:
         cells = pack_nibbles(lanes)
-    elif weight_format == WeightFormat.INT8:
+    elif weight_format != WeightFormat.INT4:
         cells = lanes.astype(np.int8).view(np.uint8)
     else:
         lanes = np.pad(lanes, ((0, 0), (0, lanes.shape[1] % 2), (0, 0)))

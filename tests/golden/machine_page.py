@@ -30,7 +30,7 @@ def rotated(word: int, index: int) -> int:
 
 
 def table_decode(tables: bytes, table: int, code: int) -> int:
-    return signed(tables[64 * table + code], 8)
+    return signed(tables[64 * table + code], 5)
 
 
 def table_encode(tables: bytes, table: int, v: int) -> int:
@@ -83,21 +83,19 @@ def _cell_sum(d: int, spad: bytes, tables: bytes, i: SimpleNamespace, oy: int, o
                 s = (ky * i.kernel_w + kx) * i.chunks + chunk
                 pixel = _place(i, oy, ox, ky, kx)
                 for kk in range(i.last_elems if chunk == i.chunks - 1 else d):
-                    paired = i.weight_format == 0 and i.act_format != 2
+                    paired = i.weight_format == 0 and i.act_format == 0
                     t = s >> 1 if paired else s
                     tile = i.wgt + j * i.wgt_n + t * i.wgt_t
                     byte = spad[tile + kk * i.wgt_c + col] if i.transpose else spad[tile + col * i.wgt_c + kk]
-                    if i.act_format == 2:
-                        both = i.pad_value if pixel is None else spad[pixel + chunk * d + kk]
-                        total += (both & 15) * signed(byte & 15, 4) + (both >> 4) * signed(byte >> 4, 4)
+                    if i.act_format:
+                        for high in range(2):
+                            at = None if pixel is None else pixel + chunk * d
+                            code = _code(spad, at, 2 * kk + high, i.pad_value)
+                            a = code if i.act_format == 2 else table_decode(tables, i.code_table, code)
+                            total += a * signed(byte >> 4 * high, 4)
                         continue
-                    w = signed(byte, 8) if i.weight_format else signed(byte >> 4 * (s & 1), 4)
-                    if i.act_format == 0:
-                        a = signed(i.pad_value if pixel is None else spad[pixel + chunk * d + kk], 8)
-                    else:
-                        at = None if pixel is None else pixel + chunk * d // 2
-                        a = table_decode(tables, i.code_table, _code(spad, at, kk, i.pad_value))
-                    total += a * w
+                    w = [signed(byte >> 4 * (s & 1), 4), signed(byte, 8), signed(byte, 4)][i.weight_format]
+                    total += w * signed(i.pad_value if pixel is None else spad[pixel + chunk * d + kk], 8)
     return total
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
 from triptych.golden.quartdepth.chip.isa import (
@@ -123,7 +123,8 @@ def test_table_coded_pictures() -> None:
     codes = {}
     for i in range(10):
         step = 0.3 + 0.02 * i
-        codes[f"layers.{i}"] = QParams(Format.TABLE4, 0.02, table=CodeTable.lognp(step, 8, unit=0.01), unit=0.002)
+        table, (_, zero) = CodeTable.lognp(step, i + 3, unit=0.01), lognp_grid(step, i + 3)
+        codes[f"layers.{i}"] = QParams(Format.TABLE4, 0.02, zero, table, unit=0.002)
     module = Chain()
     network = quantized(module, (3, 9, 10), Widths.W4A8, **codes)
     assert sum(p.qparams.format is Format.TABLE4 for p in network.maps.values()) == 10

@@ -48,7 +48,7 @@ def random_codes(rng: np.random.Generator, fmt: ActFormat, shape: tuple[int, ...
 
 def random_table(rng: np.random.Generator) -> CodeTable:
     thresholds = np.sort(rng.integers(-3000, 3000, 15))
-    return CodeTable(tuple(rng.integers(-128, 128, 16).tolist()), tuple(thresholds.tolist()))
+    return CodeTable(tuple(rng.integers(-16, 16, 16).tolist()), tuple(thresholds.tolist()))
 
 
 def meaning(x: np.ndarray, fmt: ActFormat, table: CodeTable) -> torch.Tensor:
@@ -131,7 +131,7 @@ def test_convolution(data: Draw, config: ChipConfig, seed: int) -> None:
     rng = np.random.default_rng(seed)
     pick = data.draw
     fmt = pick(st.sampled_from(ActFormat))
-    weight_format = WeightFormat.INT4 if fmt == ActFormat.UINT4 else pick(st.sampled_from(WeightFormat))
+    weight_format = pick(st.sampled_from(WeightFormat)) if fmt == ActFormat.INT8 else WeightFormat.INT4
     kernel = pick(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     stride = pick(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     pads = pick(st.tuples(*[st.integers(0, 3)] * 4))
@@ -141,10 +141,10 @@ def test_convolution(data: Draw, config: ChipConfig, seed: int) -> None:
     bench, table = Bench(config), random_table(rng)
     bench.table(3, table)
     x = random_codes(rng, fmt, (h, w, cin))
-    limit = 8 if weight_format == WeightFormat.INT4 else 128
+    limit = 128 if weight_format == WeightFormat.INT8 else 8
     weight = rng.integers(-limit, limit, (n, cin, *kernel))
     code = int(random_codes(rng, fmt, ()))
-    pad_value = (code | code << 4) if fmt == ActFormat.UINT4 else code & 255
+    pad_value = code & 255 if fmt == ActFormat.INT8 else code | int(rng.integers(16)) << 4
     fill = int(table.decode(code)) if fmt == ActFormat.TABLE4 else code
     acc = integer_ops.conv2d(meaning(x, fmt, table), tensor(weight), stride, pads, fill)
     matmul = Instruction(
@@ -239,9 +239,12 @@ def test_transposed_convolution(
     st.sampled_from(CHANNELS),
     st.sampled_from(CHANNELS),
     st.booleans(),
+    st.sampled_from([WeightFormat.INT8, WeightFormat.LOW4]),
     st.integers(0, 99),
 )
-def test_product_of_activations(config: ChipConfig, m: int, k: int, n: int, transpose: bool, seed: int) -> None:
+def test_product_of_activations(
+    config: ChipConfig, m: int, k: int, n: int, transpose: bool, weights: WeightFormat, seed: int
+) -> None:
     """Q K' (keys as rows: the stationary layout as it is) and P V (values transposed by the weight loader)."""
     rng = np.random.default_rng(seed)
     bench = Bench(config)
@@ -257,9 +260,10 @@ def test_product_of_activations(config: ChipConfig, m: int, k: int, n: int, tran
         place = {"wgt": bench.put(columns.view(np.uint8)), "wgt_t": d, "wgt_c": columns.shape[1]}
         place["wgt_n"] = c * columns.shape[1]
     shape = {"n": n, "kernel_h": 1, "kernel_w": 1, "chunks": chunks, "last_elems": last}
-    how = {"weight_format": WeightFormat.INT8, "transpose": int(transpose)}
+    how = {"weight_format": weights, "transpose": int(transpose)}
     block = int(rng.integers(1, config.rows + 1))
     matmul = Instruction(Opcode.MATMUL, {**picture, **place, **shape, **how, **window((1, m), block, (1, 1), (0, 0))})
+    b = b if weights is WeightFormat.INT8 else (b & 15 ^ 8) - 8
     acc = integer_ops.matmul(tensor(a[0]), tensor(b))[None]
     finish(bench, rng, acc, Destination.INT8, encode=False, matmul=matmul)
 

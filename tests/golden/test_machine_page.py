@@ -38,8 +38,8 @@ def matmuls(draw: Draw, config: ChipConfig) -> Instruction:
     d, c = config.depth, config.cols
     depthwise = draw(st.booleans())
     act_format = pick(0, 2)
-    weight_format = 0 if depthwise or act_format == 2 else pick(0, 1)
-    transpose = weight_format and pick(0, 1)
+    weight_format = 0 if depthwise or act_format else pick(0, 2)
+    transpose = pick(0, 1) if weight_format else 0
     kernel = (3, 3) if depthwise else (pick(1, 3), pick(1, 3))
     n = pick(1, 3 * d if depthwise else 3 * c)
     chunks = -(-n // d) if depthwise else pick(1, 3)

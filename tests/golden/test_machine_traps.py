@@ -36,6 +36,9 @@ DEPTHWISE = {"depthwise": 1, "kernel_h": 3, "kernel_w": 3}
         matmul(block=17),
         matmul(stride_x=0),
         matmul(act_format=2, weight_format=1),
+        matmul(act_format=1, weight_format=1),
+        matmul(act_format=1, weight_format=2),
+        matmul(weight_format=3),
         matmul(transpose=1),
         matmul(**DEPTHWISE, weight_format=1),
         matmul(depthwise=1, kernel_h=3),
@@ -142,7 +145,7 @@ def test_ranges(bad: Instruction, engine: Engine) -> None:
 def test_what_is_not_read_cannot_be_out_of_range() -> None:
     drain = vector(w=1)
     fine = [
-        (matmul(act=END - 16, chunks=2, act_format=1, wgt_t=16), drain),  # two half words
+        (matmul(act=END - 16, act_format=1), drain),  # one word of codes
         (matmul(act=END, pad_top=1), drain),  # only padding is seen
         (matmul(wgt=END - 16 * 7, n=7), vector(n=7)),  # seven columns
         (matmul(wgt=END - 8, weight_format=1, transpose=1, last_elems=1), drain),  # one k

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
 from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
@@ -127,12 +127,12 @@ def test_uniform_code_holds_zero_and_its_range(a: float, b: float, fmt: Format) 
 
 
 def test_table_code_means_its_entries() -> None:
-    table = CodeTable.lognp(0.4, 5, unit=0.02)
-    qparams = QParams(Format.TABLE4, 0.5, table=table, unit=0.01)
+    table, (_, zero) = CodeTable.lognp(0.4, 5, unit=0.02), lognp_grid(0.4, 5)
+    qparams = QParams(Format.TABLE4, 0.5, zero, table, unit=0.01)
     codes = qparams.encode(np.linspace(-3, 3, 101))
     assert codes.min() >= 0
     assert codes.max() <= 15
-    assert np.array_equal(qparams.decode(codes), 0.5 * np.array(table.entries)[codes])
+    assert np.array_equal(qparams.decode(codes), 0.5 * (np.array(table.entries)[codes] - zero))
     assert qparams.decode(np.array(qparams.pad)) == 0
 
 
@@ -142,7 +142,9 @@ def test_wrong_codes_are_refused() -> None:
     with pytest.raises(ValueError, match="code table"):
         QParams(Format.TABLE4, 1.0)
     with pytest.raises(ValueError, match="entry 0"):
-        QParams(Format.TABLE4, 1.0, table=CodeTable(tuple(range(1, 17)), (0,) * 15))
+        QParams(Format.TABLE4, 1.0, table=CodeTable(tuple(range(-16, 0)), (0,) * 15))
+    with pytest.raises(ValueError, match="zero point 16 is no TABLE4 entry"):
+        QParams(Format.TABLE4, 1.0, zero=16, table=CodeTable(tuple(range(16)), (0,) * 15))
 
 
 def test_formats_by_mode() -> None:
@@ -217,7 +219,7 @@ def test_sums_of_two_are_rounded_once(bits: Widths) -> None:
 
 def test_given_codes_win_and_unknown_ones_are_refused() -> None:
     graph, images = graph_of(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1)), 3, 6, 6)
-    table = QParams(Format.TABLE4, 0.01, table=CodeTable.lognp(0.4, 0, unit=0.01), unit=0.001)
+    table = QParams(Format.TABLE4, 0.01, lognp_grid(0.4, 0)[1], CodeTable.lognp(0.4, 0, unit=0.01), unit=0.001)
     network = quantize(graph, images, codes={"0": table})
     assert network.maps["0"].qparams is table
     assert network.run_integer(random_codes(network, 0)).shape == (4, 4, 2)

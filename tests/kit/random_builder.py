@@ -26,7 +26,7 @@ from tests.kit.random_microwords import (
     uses_d,
     uses_parameters,
 )
-from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, INT16_MIN, CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import ENTRY_MAX, ENTRY_MIN, INT16_MAX, INT16_MIN, CodeTable
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import (
@@ -78,7 +78,7 @@ class Builder(Draw):
     def _table(self) -> CodeTable:
         spread = 1 << self.number(4, 15)
         thresholds = np.sort(np.clip(self.rng.integers(-spread, spread, 15), INT16_MIN, INT16_MAX))
-        return CodeTable(tuple(self.rng.integers(-128, 128, 16).tolist()), tuple(thresholds.tolist()))
+        return CodeTable(tuple(self.rng.integers(ENTRY_MIN, ENTRY_MAX + 1, 16).tolist()), tuple(thresholds.tolist()))
 
     def _parameters(self) -> np.ndarray:
         """Requantisation parameters that leave most results unsaturated."""
@@ -233,18 +233,19 @@ class Builder(Draw):
         c, d = self.config.cols, self.config.depth
         depthwise = self.chance(25)
         act_format = self.pick(list(ActFormat))
-        int4 = depthwise or act_format is ActFormat.UINT4 or self.chance(50)
-        weight_format = WeightFormat.INT4 if int4 else WeightFormat.INT8
+        int4 = depthwise or act_format is not ActFormat.INT8
+        weight_format = WeightFormat.INT4 if int4 else self.pick(list(WeightFormat))
+        int4 = weight_format is WeightFormat.INT4
         transpose = not int4 and self.chance(50)
         kernel = (3, 3) if depthwise else (self.small(4), self.small(4))
         n = self.small(3 * d)
         chunks = -(-n // d) if depthwise else self.small(4)
         in_h, in_w, out_h, out_w = (self.small(10) for _ in range(4))
         tiles, taps = -(-n // c), kernel[0] * kernel[1]
-        steps = taps * chunks * (1 if int4 else 2)
+        steps = taps * chunks * (2 if weight_format is WeightFormat.INT8 else 1)
         if out_h * out_w * tiles * steps > MAX_STEPS:
             raise _NoRoom
-        half = act_format is ActFormat.TABLE4 or (depthwise and act_format is ActFormat.UINT4)
+        half = depthwise and act_format is not ActFormat.INT8
         pixel = -(-chunks * (d // 2 if half else d) // d) * d
         pix = self.pick([pixel, pixel + self.number(0, 3) * d, self.number(0, 4) * d])
         row = self.pick([in_w * pix, in_w * pix + self.number(0, 5) * d, self.number(0, 8) * d])
@@ -255,7 +256,7 @@ class Builder(Draw):
         if depthwise:
             k_tiles, n_tiles = chunks, 1
         else:
-            paired = int4 and act_format is not ActFormat.UINT4
+            paired = int4 and act_format is ActFormat.INT8
             k_tiles, n_tiles = (-(-taps * chunks // 2) if paired else taps * chunks), tiles
         wgt_t = self.pick([c * d, self.number(0, 12) * unit])
         wgt_n = self.pick([c if transpose else k_tiles * c * d, self.number(0, 20) * unit])

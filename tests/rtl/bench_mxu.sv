@@ -35,7 +35,7 @@ module bench_mxu #(
     output logic             acc_valid_o,
     output logic [Cols-1:0][31:0] acc_data_o,
     input  logic             acc_ready_i,
-    input  logic signed [7:0] decode_i[Tables][16]
+    input  logic signed [4:0] decode_i[Tables][16]
 );
   port_pkg::engine_req_t to_engine;
   port_pkg::engine_rsp_t from_engine;

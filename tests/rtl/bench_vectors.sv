@@ -24,7 +24,7 @@ module bench_vectors
     input  logic signed [31:0] row_i,
     input  logic               root_i,
     output logic        [31:0] packed_o,
-    input  logic        [ 7:0] operand_i,
+    input  logic        [ 9:0] operand_i,     // two entries, or a byte in the low eight bits
     input  logic        [ 7:0] weight_i,
     input  logic        [ 1:0] mode_i,
     input  logic               phase_i,
@@ -48,15 +48,15 @@ module bench_vectors
   );
 
   cell_mode_e mode;
-  logic signed [8:0] operand;
+  operand_t a;
   logic [7:0] weight;
   assign mode      = cell_mode_e'(mode_i);
-  assign operand   = cell_operand(operand_i, mode);
+  assign a         = mode == CellPair ? operand_i : byte_operand(operand_i[7:0]);
   assign weight    = stored_weight(weight_i, mode == CellByte);
   assign product_o = column_sum(
-      joined(cell_low(32'(operand[3:0]), weight, mode, phase_i),
-             cell_high(32'($signed(operand[8:4])), weight, mode, phase_i), mode),
-      joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode), mode, phase_i);
+      joined(cell_low(32'(a.low), weight, mode, phase_i), cell_high(32'(a.high), weight, mode, phase_i),
+             cell_sign(-32'(a.low_sign), -32'(a.high_sign), weight, mode, phase_i), mode),
+      joined(32'(a.low), 32'(a.high), 32'(a.low_sign) + 32'(a.high_sign), mode), mode, phase_i);
 endmodule
 
 `default_nettype wire

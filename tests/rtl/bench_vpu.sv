@@ -46,7 +46,7 @@ module bench_vpu #(
     input  logic             acc_valid_i,
     input  logic [Cols-1:0][31:0] acc_data_i,
     output logic             acc_ready_o,
-    input  logic signed [7:0] decode_i[Tables][16],
+    input  logic signed [4:0] decode_i[Tables][16],
     input  logic signed [15:0] threshold_i[Tables][15],
     input  logic             prog_we_i,
     input  logic [ProgAddrW-1:0] prog_addr_i,

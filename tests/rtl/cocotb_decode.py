@@ -14,7 +14,16 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from tests.rtl.bench import stalls, start
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig, chip_config
-from triptych.golden.quartdepth.chip.isa import ENGINE_OF, FIELDS, HEADER, INSTRUCTION_BYTES, Field, Opcode, Trap
+from triptych.golden.quartdepth.chip.isa import (
+    ENGINE_OF,
+    FIELDS,
+    HEADER,
+    INSTRUCTION_BYTES,
+    ActFormat,
+    Field,
+    Opcode,
+    Trap,
+)
 from triptych.golden.quartdepth.chip.program import TrapError, decode
 
 
@@ -38,12 +47,12 @@ def legal(rng: random.Random, opcode: Opcode, config: ChipConfig) -> Instruction
             value = rng.choice(list(f.enum))
         values[f.name] = max(value, f.minimum * units[f.unit] if f.minimum is not None else 0)
     if opcode is Opcode.MATMUL:
-        values |= {"weight_format": rng.randrange(2), "block": rng.randrange(1, config.rows + 1)}
+        values |= {"weight_format": rng.randrange(3), "block": rng.randrange(1, config.rows + 1)}
         values |= {"last_elems": rng.randrange(1, config.depth + 1), "code_table": rng.randrange(config.tables)}
-        values["depthwise"] = 1 - values["weight_format"] and rng.randrange(2)
-        values["transpose"] = values["weight_format"] and rng.randrange(2)
+        values["depthwise"] = int(not values["weight_format"]) and rng.randrange(2)
+        values["transpose"] = int(values["weight_format"] > 0) and rng.randrange(2)
         if values["weight_format"]:
-            values["act_format"] = rng.randrange(2)
+            values["act_format"] = ActFormat.INT8
         if values["depthwise"]:
             values |= {"kernel_h": 3, "kernel_w": 3, "chunks": -(-values["n"] // config.depth)}
             values["block"] = rng.randrange(1, config.rows * config.cols // config.depth + 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tests.rtl import mxu_jobs
 from tests.rtl.mxu_jobs import Job, Outcome
+from triptych.golden.quartdepth.arithmetic.codetable import entries_of
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.chip.isa import Opcode, Trap
@@ -50,7 +51,7 @@ class Bench:
         self.spad[:] = job.spad
         for t, table in enumerate(job.tables.reshape(-1, 64)):
             for i in range(16):
-                self.dut.decode_i[t][i].value = int(table[i].view(np.int8))
+                self.dut.decode_i[t][i].value = int(entries_of(table[i : i + 1])[0])
         encoded = [Instruction(Opcode.MATMUL, fields).encode() for fields in job.instructions]
         self.instructions = [int.from_bytes(code, "little") for code in encoded]
         self.stall = job.stall

@@ -11,6 +11,7 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 
 from tests.rtl import vpu_jobs
 from tests.rtl.vpu_jobs import Job
+from triptych.golden.quartdepth.arithmetic.codetable import entries_of
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.chip.isa import Opcode, Trap
@@ -54,7 +55,7 @@ class Bench:
         self.spad[:] = job.spad.tobytes()
         for t, table in enumerate(job.tables.reshape(-1, 64)):
             for i in range(16):
-                d.decode_i[t][i].value = int(table[i].view(np.int8))
+                d.decode_i[t][i].value = int(entries_of(table[i : i + 1])[0])
             for i, threshold in enumerate(table[16:46].view("<i2")):
                 d.threshold_i[t][i].value = int(threshold)
         image = vpu_jobs.program_image(job, CONFIG)

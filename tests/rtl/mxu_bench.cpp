@@ -97,7 +97,7 @@ int main(int argc, char** argv) {
     const uint8_t* spad = in.take(size_t{SPAD_WORDS} * DEPTH);
     const uint8_t* instr = in.take(size_t{instructions} * 64);
     for (int t = 0; t < TABLES; t++) {
-      for (int i = 0; i < 16; i++) top.decode_i[t][i] = tables[64 * t + i];
+      for (int i = 0; i < 16; i++) top.decode_i[t][i] = tables[64 * t + i] & 31;
     }
 
     ReadPort stream, weight;

@@ -6,22 +6,21 @@
 module mxu_cell_bench
   import mxu_pkg::*;
 (
-    input  logic              [7:0] operand_i,
+    input  logic              [9:0] operand_i,  // of a byte the low eight bits
     input  logic              [7:0] weight_i,
     input  cell_mode_e              mode_i,
     input  logic                    phase_i,
     output logic signed      [31:0] product_o
 );
-  logic signed [8:0] operand;
-  assign operand = cell_operand(operand_i, mode_i);
-
+  operand_t a;
   logic [7:0] weight;
+  assign a = mode_i == CellPair ? operand_i : byte_operand(operand_i[7:0]);
   assign weight = stored_weight(weight_i, mode_i == CellByte);
 
   assign product_o = column_sum(
-      joined(cell_low(32'(operand[3:0]), weight, mode_i, phase_i),
-             cell_high(32'($signed(operand[8:4])), weight, mode_i, phase_i), mode_i),
-      joined(32'(operand[3:0]), 32'($signed(operand[8:4])), mode_i), mode_i, phase_i);
+      joined(cell_low(32'(a.low), weight, mode_i, phase_i), cell_high(32'(a.high), weight, mode_i, phase_i),
+             cell_sign(-32'(a.low_sign), -32'(a.high_sign), weight, mode_i, phase_i), mode_i),
+      joined(32'(a.low), 32'(a.high), 32'(a.low_sign) + 32'(a.high_sign), mode_i), mode_i, phase_i);
 endmodule
 
 `default_nettype wire

@@ -127,9 +127,9 @@ def random_matmul(rng: Generator, config: ChipConfig, **fixed: int) -> Fields:
 
     while True:
         depthwise = fixed.get("depthwise", int(rng.random() < 0.3))
-        weight = fixed.get("weight_format", WeightFormat.INT4 if depthwise else int(rng.integers(2)))
-        acts = list(ActFormat) if depthwise or weight == WeightFormat.INT4 else [ActFormat.INT8, ActFormat.TABLE4]
-        transpose = fixed.get("transpose", int(weight == WeightFormat.INT8 and rng.random() < 0.5))
+        weight = fixed.get("weight_format", WeightFormat.INT4 if depthwise else int(rng.integers(3)))
+        acts = list(ActFormat) if depthwise or weight == WeightFormat.INT4 else [ActFormat.INT8]
+        transpose = fixed.get("transpose", int(weight != WeightFormat.INT4 and rng.random() < 0.5))
         unit = cols if transpose else depth
         n = int(rng.choice([1, cols - 1, cols, cols + 1, 2 * cols, rng.integers(1, 4 * cols)]))
         kernel = [3, 3] if depthwise else [size(4), size(4)]

@@ -57,7 +57,7 @@ def test_code_tables_are_clocked_from_the_gate(tmp_path: Path) -> None:
     assert gate["en_i"] == module["ports"]["tab_we_i"]["bits"]
     assert gate["test_en_i"] == module["ports"]["test_en_i"]["bits"]
     flops = [c["connections"] for c in module["cells"].values() if "DFF" in c["type"]]
-    assert len(flops) == 2 * 8 * 46
+    assert len(flops) == 2 * (5 * 16 + 16 * 15)
     assert all(c["C"] == gate["clk_o"] for c in flops)
 
 

@@ -20,8 +20,8 @@ int main(int argc, char** argv) {
     top.exp2n_i = r[5];
     top.row_i = r[6];
     top.root_i = r[7];
-    top.operand_i = r[8] & 0xFF;
-    top.weight_i = r[8] >> 8;
+    top.operand_i = r[8] & 0x3FF;
+    top.weight_i = r[8] >> 10;
     top.mode_i = r[9];
     top.phase_i = r[10];
     for (int cycle = 0; cycle < 4; cycle++) {

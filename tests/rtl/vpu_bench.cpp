@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
     const uint8_t* row = in.take(size_t{rows} * COLS * 4);
 
     for (int t = 0; t < TABLES; t++) {
-      for (int i = 0; i < 16; i++) top.decode_i[t][i] = tables[64 * t + i];
+      for (int i = 0; i < 16; i++) top.decode_i[t][i] = tables[64 * t + i] & 31;
       for (int i = 0; i < 15; i++) memcpy(&top.threshold_i[t][i], tables + 64 * t + 16 + 2 * i, 2);
     }
 

@@ -61,7 +61,7 @@ def _matmul_goal() -> set[Bin]:
     """Legal combinations of formats and modes, and the loops' edges in each of these modes."""
     modes = set()
     for act, weight in product(ActFormat, WeightFormat):
-        if act is ActFormat.UINT4 and weight is WeightFormat.INT8:
+        if act is not ActFormat.INT8 and weight is not WeightFormat.INT4:
             continue
         special = "depthwise" if weight is WeightFormat.INT4 else "transpose"
         modes |= {f"{act.name} {weight.name}", f"{act.name} {weight.name} {special}"}

@@ -203,7 +203,8 @@ class Scoreboard(uvm_component):
         tables = self.dut.u_chip.u_tables
         out = np.zeros((self.config.tables, TABLE_BYTES), np.uint8)
         for t in range(self.config.tables):
-            out[t, :16] = [int(tables.decode_q[t][i].value) & 0xFF for i in range(16)]
+            above = self.machine.state.tables[t * TABLE_BYTES :][:16] & 0xE0  # the chip does not keep these either
+            out[t, :16] = [int(tables.decode_q[t][i].value) & 31 | int(above[i]) for i in range(16)]
             thresholds = [int(tables.threshold_q[t][i].value) & 0xFFFF for i in range(15)]
             out[t, 16:46] = np.array(thresholds, "<u2").view(np.uint8)
             rest = slice(t * TABLE_BYTES + 46, (t + 1) * TABLE_BYTES)  # the chip does not keep these

@@ -43,7 +43,8 @@ class Space(IntEnum):
 
 
 class ActFormat(IntEnum):
-    """How the MXU reads activations: D int8, D table codes decoded to int8, or 2 D unsigned codes a step."""
+    """How the MXU reads activations: D int8 a step, or 2 D codes of 4 bits that stand for a table's entries or for
+    themselves."""
 
     INT8 = 0
     TABLE4 = 1
@@ -51,10 +52,12 @@ class ActFormat(IntEnum):
 
 
 class WeightFormat(IntEnum):
-    """Stationary operand: two int4 a cell byte, or one int8 (activation-by-activation and W8)."""
+    """Stationary operand: two int4 a cell byte, one int8 (activation-by-activation and W8), or one int4, the low nibble
+    (activation-by-activation)."""
 
     INT4 = 0
     INT8 = 1
+    LOW4 = 2
 
 
 class Kind(IntEnum):
@@ -194,12 +197,14 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
     Opcode.MATMUL: _pack(
         *HEADER,
         Field("act_format", 2, "format of the streamed operand", enum=ActFormat),
-        Field("weight_format", 1, "format of the stationary operand", enum=WeightFormat),
+        Field("weight_format", 2, "format of the stationary operand", enum=WeightFormat),
         Field("depthwise", 1, "1: 3x3 depthwise convolution, columns are channels"),
-        Field("transpose", 1, "1: a word of the stationary operand holds one k of all columns (needs INT8)"),
+        Field("transpose", 1, "1: a word of the stationary operand holds one k of all columns (needs INT8 or LOW4)"),
         Field("code_table", 3, "code table that decodes TABLE4"),
         Field(
-            "pad_value", 8, "byte that stands for every byte outside the picture (a TABLE4 code in its low four bits)"
+            "pad_value",
+            8,
+            "byte that stands for every byte outside the picture; of codes the one in its low four bits for each",
         ),
         Field("act", 24, "byte address of input pixel (0, 0)", unit="word"),
         Field("act_row", 24, "bytes from input row to input row", unit="word"),
@@ -215,13 +220,13 @@ FIELDS: dict[Opcode, tuple[Field, ...]] = {
         Field(
             "chunks",
             12,
-            "steps a tap: words of D int8 (half words of TABLE4, words of 2 D UINT4); depthwise: groups of D channels",
+            "steps a tap: words of D int8 or of 2 D codes; depthwise: groups of D channels",
             minimum=1,
         ),
         Field(
             "last_elems",
             7,
-            "elements (bytes after decoding) of the last chunk of each tap that count; the others are zero",
+            "bytes of the last chunk of each tap that count; the others are zero",
             minimum=1,
         ),
         Field("out_h", 16, "rows of the output", minimum=1),

@@ -58,16 +58,14 @@ def _window_starts(state: ChipState, i: SimpleNamespace) -> tuple[Ints, NDArray[
 
 
 def _chunk_bytes(state: ChipState, i: SimpleNamespace) -> int:
-    half = i.act_format == ActFormat.TABLE4 or (i.depthwise and i.act_format == ActFormat.UINT4)
+    half = i.depthwise and i.act_format != ActFormat.INT8
     return state.config.depth // 2 if half else state.config.depth
 
 
 def _stream(state: ChipState, i: SimpleNamespace, start: Ints, inside: NDArray[np.bool_]) -> NDArray[np.int8]:
     """The streamed operand, decoded: (pixels, taps, elements); two elements a byte for the 4-bit formats."""
     length = i.chunks * _chunk_bytes(state, i)
-    pad = i.pad_value
-    if i.act_format == ActFormat.TABLE4 or (i.depthwise and i.act_format == ActFormat.UINT4):
-        pad = (pad & 15) * 17  # the same code in both nibbles
+    pad = i.pad_value if i.act_format == ActFormat.INT8 else (i.pad_value & 15) * 17  # the same code in both nibbles
     if inside.all():
         data = windows(state.spad, length)[start]
     else:
@@ -88,12 +86,12 @@ def _weights(state: ChipState, i: SimpleNamespace) -> NDArray[np.int8]:
     if i.transpose:
         weights = _transposed_weights(state, i, steps)
     else:
-        paired = i.weight_format == WeightFormat.INT4 and i.act_format != ActFormat.UINT4
+        paired = i.weight_format == WeightFormat.INT4 and i.act_format == ActFormat.INT8
         column, tile = np.arange(i.n), np.arange(-(-steps // 2) if paired else steps)
         first = i.wgt + column // cols * i.wgt_n + column % cols * i.wgt_c
         cells = _gather(state, first[:, None] + tile * i.wgt_t, depth)
-        if i.weight_format == WeightFormat.INT8:
-            weights = cells.view(np.int8)
+        if i.weight_format != WeightFormat.INT4:
+            weights = _bytes(i, cells)
         else:
             weights = unpack_nibbles(cells, signed=True)
             if paired:  # low nibbles are the even step, high nibbles the odd one
@@ -109,7 +107,14 @@ def _transposed_weights(state: ChipState, i: SimpleNamespace, steps: int) -> NDA
     start = i.wgt + tile * i.wgt_n + step * i.wgt_t + k * i.wgt_c
     counts = np.broadcast_to((step % i.chunks < i.chunks - 1) | (k < i.last_elems), start.shape)
     cells = _gather(state, np.where(counts, start, 0), cols, counts)
-    return cells.view(np.int8).transpose(0, 3, 1, 2).reshape(-1, steps, depth)[: i.n]
+    return _bytes(i, cells).transpose(0, 3, 1, 2).reshape(-1, steps, depth)[: i.n]
+
+
+def _bytes(i: SimpleNamespace, cells: Bytes) -> NDArray[np.int8]:
+    """What weights mean of which a byte holds one."""
+    return (
+        cells.view(np.int8) if i.weight_format == WeightFormat.INT8 else ((cells & 15 ^ 8).view(np.int8) - np.int8(8))
+    )
 
 
 def _depthwise_weights(state: ChipState, i: SimpleNamespace) -> NDArray[np.int8]:

@@ -160,16 +160,16 @@ def _check_values(constraints: list[Constraint], item: Instruction | Microword, 
 def _check_matmul(i: Instruction, config: ChipConfig) -> None:
     _illegal(i["block"] > config.rows, f"block = {i['block']} exceeds the {config.rows} rows of an accumulator bank")
     _illegal(i["last_elems"] > config.depth, f"last_elems = {i['last_elems']} exceeds a word of {config.depth} bytes")
-    int8_weights = i["weight_format"] == WeightFormat.INT8
-    _illegal(int8_weights and i["act_format"] == ActFormat.UINT4, "UINT4 activations need INT4 weights")
-    _illegal(bool(i["transpose"]) and not int8_weights, "transpose needs INT8 weights")
+    two_a_byte = i["weight_format"] == WeightFormat.INT4
+    _illegal(not two_a_byte and i["act_format"] != ActFormat.INT8, "4-bit activations need INT4 weights")
+    _illegal(bool(i["transpose"]) and two_a_byte, "transpose needs INT8 or LOW4 weights")
     coded = i["act_format"] == ActFormat.TABLE4
     _illegal(
         coded and i["code_table"] >= config.tables, f"code_table = {i['code_table']} of {config.tables} code tables"
     )
     if i["depthwise"]:
         limit = config.rows * config.cols // config.depth
-        _illegal(int8_weights, "depthwise needs INT4 weights")
+        _illegal(not two_a_byte, "depthwise needs INT4 weights")
         _illegal((i["kernel_h"], i["kernel_w"]) != (3, 3), "depthwise needs a 3x3 kernel")
         _illegal(i["block"] > limit, f"block = {i['block']} exceeds the {limit} of a depthwise convolution")
         _illegal(i["chunks"] != -(-i["n"] // config.depth), f"chunks must be ceil(n / {config.depth})")

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth.arithmetic.codetable import threshold_codes
+from triptych.golden.quartdepth.arithmetic.codetable import entries_of, threshold_codes
 from triptych.golden.quartdepth.arithmetic.numerics import Bytes, Int32s, Ints, signature
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, ROW_SCALARS, TABLE_BYTES, Space
@@ -140,8 +140,8 @@ class ChipState:
         return {Space.SPAD: self.spad, Space.PROG: self.prog, Space.TABLE: self.tables}[space]
 
     def entries(self, table: int) -> NDArray[np.int8]:
-        """The 16 entries of a code table."""
-        return self.tables[table * TABLE_BYTES :][:16].view(np.int8)
+        """The 16 entries of a code table: the low five bits of each byte, signed."""
+        return entries_of(self.tables[table * TABLE_BYTES :][:16])
 
     def codes(self, table: int) -> NDArray[np.uint8]:
         """Code of every int16, index `v + 32768`."""

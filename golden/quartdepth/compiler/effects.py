@@ -182,14 +182,13 @@ def _matmul(i: Instruction, config: ChipConfig) -> Effects:
     fmt = ActFormat(i["act_format"])
     y = _inside(i["out_h"], i["kernel_h"], i["stride_y"], i["pad_top"], i["in_h"])
     x = _inside(i["out_w"], i["kernel_w"], i["stride_x"], i["pad_left"], i["in_w"])
-    narrow = fmt is ActFormat.TABLE4 or (i["depthwise"] and fmt is ActFormat.UINT4)
-    step = depth // 2 if narrow else depth
+    step = depth // 2 if i["depthwise"] and fmt is not ActFormat.INT8 else depth
     act = _grid(i["act"], y, i["act_row"], x, i["act_pix"], i["chunks"] * step, depth)
     if i["depthwise"]:
         weights = _lines(i["wgt"], i["chunks"], i["wgt_t"], cols * depth, depth)
     else:
         steps = i["kernel_h"] * i["kernel_w"] * i["chunks"]
-        paired = i["weight_format"] == WeightFormat.INT4 and fmt is not ActFormat.UINT4
+        paired = i["weight_format"] == WeightFormat.INT4 and fmt is ActFormat.INT8
         count = (steps + 1) // 2 if paired else steps
         tiles = np.arange(count)
         columns = np.arange(-(-i["n"] // cols))

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.pack import tile_bytes, tile_room, weight_format
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 from triptych.golden.quartdepth.network.shapes import Shape
@@ -64,8 +63,6 @@ def best_fold(
     """The fold of a convolution of map `source` into map `layer`, if that saves steps. dense: pixels of its input may
     share words. A column tile of weights grows with the pixels that share it; it must still have room."""
     fmap = maps[source]
-    if fmap.qparams.format not in (Format.INT8, Format.UINT4):
-        return None
     word = config.depth * 8 // fmap.qparams.bits  # elements
     pitch = -(-fmap.shape.channels // config.cols) * config.cols
     if not dense or word % pitch or fmap.shape.width * pitch % word:

@@ -14,7 +14,7 @@ from functools import cache
 
 from triptych.golden.quartdepth.chip.codec import Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode, WeightFormat
 from triptych.golden.quartdepth.compiler.effects import Effects
 from triptych.golden.quartdepth.compiler.emitter import Op
 from triptych.golden.quartdepth.compiler.microcode import Program
@@ -45,7 +45,7 @@ def mxu_cycles(op: Op, config: ChipConfig) -> int:
     pixels = i["out_h"] * i["out_w"]
     if i["depthwise"]:
         return pixels * i["chunks"] * 3 * i["stride_x"]
-    steps = i["kernel_h"] * i["kernel_w"] * i["chunks"] * (2 if i["weight_format"] else 1)
+    steps = i["kernel_h"] * i["kernel_w"] * i["chunks"] * (2 if i["weight_format"] == WeightFormat.INT8 else 1)
     return pixels * steps * -(-i["n"] // config.cols)
 
 

@@ -229,7 +229,7 @@ def _matmul(config: ChipConfig, job: Job, portion: Portion, source: View) -> dic
             first = portion.first // elements * elements
         start, chunks = place.element_bytes(first), -(-elements // width)
         rest = elements - (chunks - 1) * width
-        last_elems = -(-rest // 2) if qparams.format is Format.UINT4 else rest
+        last_elems = rest if qparams.format is Format.INT8 else -(-rest // 2)
         steps = job.kernel[0] * job.kernel[1] * chunks
         tiles = -(-steps // 2) if paired(qparams.format, weights.format) else steps
     spans = [job.input_span(axis, points[2 * axis], points[2 * axis + 1]) for axis in range(2)]
@@ -238,7 +238,7 @@ def _matmul(config: ChipConfig, job: Job, portion: Portion, source: View) -> dic
         act_format=ACT_FORMATS[qparams.format],
         weight_format=weights.format,
         depthwise=int(weights.depthwise),
-        pad_value=qparams.pad * 17 if qparams.format is Format.UINT4 else qparams.pad & 0xFF,
+        pad_value=qparams.pad & 0xFF,
         act=source.address(*job.source.cell((spans[0][0], spans[1][0]))) + start,
         act_row=_row_pitch(source, job.source),
         act_pix=source.cell * job.source.step[1],

@@ -91,8 +91,8 @@ class Job:
             if max(walk.place.storage.rows, walk.place.storage.cols) >= 1 << 16:
                 raise CompileError(f"'{layer}': maps can have at most 65535 rows and columns")
         wide = self.weights is not None and self.weights.format is WeightFormat.INT8
-        if wide and self.source.place.qparams.format is Format.UINT4:
-            raise CompileError(f"'{layer}': int8 weights cannot read UINT4 codes: give its input a code table")
+        if wide and self.source.place.qparams.format is not Format.INT8:
+            raise CompileError(f"'{layer}': int8 weights cannot read 4-bit codes: give its input eight bits")
         if self.output.place.elements >= 1 << 13:
             raise CompileError(f"'{layer}': {self.output.place.elements} output channels exceed the chip's 8191")
 

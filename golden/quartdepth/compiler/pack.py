@@ -14,7 +14,7 @@ Weights = NDArray[np.int8]
 
 def elements_per_step(fmt: Format, config: ChipConfig) -> int:
     """Input elements that one step of the MXU takes."""
-    return 2 * config.depth if fmt is Format.UINT4 else config.depth
+    return config.depth if fmt is Format.INT8 else 2 * config.depth
 
 
 def elements_of_words(fmt: Format, config: ChipConfig) -> int:
@@ -29,7 +29,7 @@ def weight_format(weight: Weights) -> WeightFormat:
 
 def paired(fmt: Format, weights: WeightFormat) -> bool:
     """Whether a weight tile of a dense layer holds two steps."""
-    return weights is WeightFormat.INT4 and fmt is not Format.UINT4
+    return weights is WeightFormat.INT4 and fmt is Format.INT8
 
 
 def tile_room(config: ChipConfig) -> int:

@@ -41,7 +41,7 @@ class Copy(Lowerable):
         return maps.codes(self.source)
 
     def mode(self, layout: Layout) -> str:
-        return "w4a4" if layout.places[self.source].qparams.format is Format.UINT4 else "w4a8"
+        return "w4a8" if layout.places[self.source].qparams.format is Format.INT8 else "w4a4"
 
     @property
     def factors(self) -> Factors:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import Format
@@ -115,8 +115,9 @@ def prepared(graph: FloatGraph, image: Tensor, widths: Widths | str, seed: int, 
 def table_code(uniform: QParams, rng: np.random.Generator) -> QParams:
     """A LogNP code of about the range of a uniform one."""
     reach = uniform.scale * max(uniform.zero, 15 - uniform.zero)
-    table = CodeTable.lognp(float(rng.uniform(0.2, 0.6)), int(rng.integers(0, 16)), unit=0.02)
-    return QParams(Format.TABLE4, reach / 127, table=table, unit=reach / 1000 * float(rng.uniform(0.2, 2)))
+    step, zero_point = float(rng.uniform(0.2, 0.6)), int(rng.integers(0, 16))
+    table, (_, zero) = CodeTable.lognp(step, zero_point, unit=0.02), lognp_grid(step, zero_point)
+    return QParams(Format.TABLE4, reach / 31, zero, table, unit=reach / 1000 * float(rng.uniform(0.2, 2)))
 
 
 def float_error(network: Network, image: Tensor, wanted: Tensor) -> float:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import ENTRY_MAX, ENTRY_MIN, CodeTable
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.shapes import Shape
 
 WEIGHT_TOP = 7
 LARGEST_FACTOR = 32767.0  # that a fixed-point multiplier can be
+NARROW = (-8, 7)
+_ZEROS = {Format.TABLE4: (ENTRY_MIN, ENTRY_MAX)}  # where they are not the limits
 _LIMITS = {Format.INT8: (-128, 127), Format.UINT4: (0, 15), Format.TABLE4: (0, 15), Format.INT16: (-32768, 32767)}
 
 
@@ -24,11 +26,11 @@ class QuantizeError(ValueError):
 
 @dataclass(frozen=True)
 class QParams:
-    """What the numbers of a map mean: `x = scale * (q - zero)`, for TABLE4 `x = scale * table.entries[q]`.
+    """What the numbers of a map mean: `x = scale * (q - zero)`, for TABLE4 `x = scale * (table.entries[q] - zero)`.
 
-    unit: TABLE4 only: `table` encodes int16 values of `x / unit`. A TABLE4 map's scale may be folded channel by
-    channel into its neighbours (LogNP); `scale` is then what is left. narrow: symmetric INT8 only: the codes are in
-    -7..7 (keys of attention, which then take one pass of the array as int4 weights do).
+    unit: TABLE4 only: `table` encodes int16 values of `x / unit + zero`. A TABLE4 map's scale may be folded channel by
+    channel into its neighbours (LogNP); `scale` is then what is left. narrow: INT8 only: the codes are in
+    -8..7 (keys and values of attention, which then take one pass of the array as int4 weights do).
     """
 
     format: Format
@@ -39,20 +41,21 @@ class QParams:
     narrow: bool = False
 
     def __post_init__(self) -> None:
-        lo, hi = _LIMITS[self.format]
-        if not lo <= self.zero <= hi or (self.format is Format.TABLE4 and self.zero):
-            raise ValueError(f"the zero point {self.zero} is no {self.format.name} code (TABLE4 has none)")
-        if self.narrow and (self.format is not Format.INT8 or self.zero):
-            raise ValueError("only symmetric INT8 codes can be narrow")
+        lo, hi = _ZEROS.get(self.format, self.limits)
+        if not lo <= self.zero <= hi:
+            kind = "code" if self.table is None else "entry"
+            raise ValueError(f"the zero point {self.zero} is no {self.format.name} {kind}")
+        if self.narrow and self.format is not Format.INT8:
+            raise ValueError("only INT8 codes can be narrow")
         if (self.table is None) == (self.format is Format.TABLE4):
             raise ValueError("a TABLE4 map, and no other, has a code table")
-        if self.table is not None and 0 not in self.table.entries:
-            raise ValueError("a code table must have an entry 0: it stands for padding")
+        if self.table is not None and self.zero not in self.table.entries:
+            raise ValueError(f"a code table must have an entry {self.zero}, which means zero: it stands for padding")
 
     @property
     def limits(self) -> tuple[int, int]:
         """Lowest and highest code."""
-        return (-7, 7) if self.narrow else _LIMITS[self.format]
+        return NARROW if self.narrow else _LIMITS[self.format]
 
     @property
     def codes(self) -> range:
@@ -73,7 +76,7 @@ class QParams:
     @property
     def pad(self) -> int:
         """The code of zero."""
-        return self.zero if self.table is None else self.table.entries.index(0)
+        return self.zero if self.table is None else self.table.entries.index(self.zero)
 
     @property
     def bits(self) -> int:

@@ -32,7 +32,7 @@ from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Resi
 from triptych.golden.quartdepth.network.shapes import Patches, Regrid, Shape
 
 MAGIC = b"TRIPTYCH"
-VERSION = 5
+VERSION = 6
 _HEAD = struct.Struct("<8sII")
 _RECORDS: dict[str, type[Any]] = {c.__name__: c for c in (Scale, Residual, Shape, Regrid, Patches)}
 

@@ -3,8 +3,8 @@
 `x_i = w_i v_i`: the division goes into the layer that makes the map, the factor into the weights of the layers
 that read it (`fold`); behind LayerNorm and GELU the division is an elementwise layer (`with_gains`). That is exact, and
 serves every kind of code; `alpha` is how much of the channels' spread is evened out (1: all, as in the paper).
-Candidates for v: a uniform code with its range cut or not, the LogNP table (`CodeTable.lognp`), and a free table whose
-entries are the weighted means of their cells (Lloyd 1982).
+Candidates for v: a uniform code with its range cut or not, the LogNP table (`CodeTable.lognp`), and a free table, the
+best levels of the grid (`levels.py`).
 What counts is the error that reaches the output by Fisher's measure: of the map's own rounding, and of the rounded
 weights that have to carry w.
 """
@@ -15,25 +15,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.arithmetic.codetable import INT16_MAX, CodeTable, lognp_scale
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import FloatLayer, Weighted
 from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale
 from triptych.golden.quartdepth.network.qparams import WEIGHT_TOP, QParams, uniform_qparams
 from triptych.golden.quartdepth.ptq.fisher import Fisher
+from triptych.golden.quartdepth.ptq.levels import best_tables, table_unit
 from triptych.golden.quartdepth.ptq.rounding import Metric, best_scales, nearest
 from triptych.golden.quartdepth.ptq.simulate import fake_quantise
 
 PERCENTILE = 0.95  # of |x| in a channel: the paper's w
 FLOOR = 1e-3  # of the largest w: a channel that is (almost) never used
-ROOM = 0.9  # of int16 for the largest calibrated value, so that a larger one still has a place
 CUTS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 Gains = dict[str, Tensor]
 
@@ -141,53 +139,19 @@ def spread(samples: Tensor) -> Tensor:
     return torch.ones_like(w) if top <= 0 else w.clamp(min=FLOOR * top)
 
 
-def table_unit(peak: float) -> float:
-    """What one unit of the 16-bit value in front of an encoder is worth."""
-    return max(peak, 1e-9) / (INT16_MAX * ROOM)
-
-
 def lognp_code(low: float, high: float, w: float, cut: float) -> QParams | None:
     """LogNP code of values in low..high, polished by w, the outermost `1 - cut` of the polished range cut off."""
     low, high = min(low, 0.0), max(high, 0.0)
     bottom, top = (math.copysign(math.log2(1 + abs(v) / w), v) * cut for v in (low, high))
     step = max((top - bottom) / 15, 1e-6)
-    zero = round(-bottom / step)
+    zero_point = min(max(round(-bottom / step), 0), 15)
     unit = table_unit(max(-low, high))
     try:
-        table = CodeTable.lognp(step, min(max(zero, 0), 15), unit / w)
+        table = CodeTable.lognp(step, zero_point, unit / w)
     except ValueError:
         return None
-    return _table_code(table, lognp_scale(step, min(max(zero, 0), 15)) * w, unit)
-
-
-def free_code(values: Tensor, weight: Tensor, rounds: int = 20) -> QParams | None:
-    """Sixteen levels, one of them zero, that leave least weighted square error on `values` (both [n])."""
-    order = values.argsort()
-    x, m = values[order].double(), weight[order].double()
-    low, high = min(float(x[0]), 0.0), max(float(x[-1]), 0.0)
-    if high - low < 1e-12:
-        return None
-    mass = (m * (x - x.mean()).abs().clamp(min=1e-9).pow(0.7)).cumsum(0)
-    at = torch.searchsorted(mass, mass[-1] * (torch.arange(15, device=x.device) + 0.5) / 15).clamp(max=len(x) - 1)
-    levels = torch.cat([x[at], x.new_zeros(1)]).sort().values
-    total, moment = (torch.cat([x.new_zeros(1), v.cumsum(0)]) for v in (m, m * x))
-    for _ in range(rounds):
-        middle = (levels[1:] + levels[:-1]) / 2
-        cut = torch.searchsorted(x, middle)
-        edges = torch.cat([cut.new_zeros(1), cut, cut.new_full((1,), len(x))])
-        inside = total[edges[1:]] - total[edges[:-1]]
-        means = (moment[edges[1:]] - moment[edges[:-1]]) / inside.clamp(min=1e-30)
-        levels = torch.where((inside > 0) & (levels != 0), means, levels).sort().values
-    scale = float(levels.abs().max()) / 127
-    entries = tuple(round(float(v) / scale) for v in levels)
-    unit = table_unit(max(-low, high))
-    middles = [(a + b) / 2 * scale / unit for a, b in pairwise(entries)]
-    thresholds = tuple(int(np.clip(math.ceil(v), -32768, 32767)) for v in middles)
-    return _table_code(CodeTable(entries, thresholds), scale, unit)
-
-
-def _table_code(table: CodeTable, scale: float, unit: float) -> QParams | None:
-    return QParams(Format.TABLE4, scale, table=table, unit=unit) if 0 in table.entries else None
+    scale, zero = lognp_grid(step, zero_point)
+    return QParams(Format.TABLE4, scale * w, zero, table, unit)
 
 
 def candidates(v: Tensor, weight: Tensor, kinds: set[Kind]) -> Iterator[QParams]:
@@ -204,9 +168,7 @@ def candidates(v: Tensor, weight: Tensor, kinds: set[Kind]) -> Iterator[QParams]
                 if qparams is not None:
                     yield qparams
     if Kind.FREE in kinds:
-        qparams = free_code(v.flatten(), weight[:, None].expand_as(v).flatten())
-        if qparams is not None:
-            yield qparams
+        yield from best_tables(v, weight)
 
 
 def code_error(v: Tensor, qparams: QParams, weight: Tensor) -> float:

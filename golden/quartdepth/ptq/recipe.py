@@ -32,6 +32,7 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
 from triptych.golden.quartdepth.network.quantize import calibrate, quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.ptq import stationary
 from triptych.golden.quartdepth.ptq.fisher import Fisher, estimate
 from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
 from triptych.golden.quartdepth.ptq.matrix import second_moment
@@ -49,6 +50,7 @@ from triptych.golden.quartdepth.ptq.polish import (
 )
 from triptych.golden.quartdepth.ptq.reconstruct import Teaching, reconstruct
 from triptych.golden.quartdepth.ptq.simulate import simulate
+from triptych.golden.quartdepth.ptq.stationary import Narrow, shifted
 
 SAMPLES = 2048  # places of each map that tables are chosen on,
 VALUES = 1 << 17  # and values, at most
@@ -291,6 +293,13 @@ def run(
             narrow -= eight
             base += " mixed"
             gains, codes, choices = work.stage(f"{base} polish", polish)
+    if widths is Widths.W4A4 and recipe.method is not Method.MINMAX:
+        four = _four_bit_operands(graph, stats, fisher, gains, choices, recipe, progress)
+        base += f" four {sorted(narrow.fmap for narrow in four)}"
+        for each in four:
+            gains |= each.gains
+            codes[each.fmap] = each.qparams
+        graph = shifted(graph, four)
     folded, idle = without_idle_gains(fold(graph, gains), gains)
     codes = {idle.get(name, name): qparams for name, qparams in codes.items()}
     eight = {idle.get(name, name) for name in eight}
@@ -316,6 +325,18 @@ def run(
         )
     chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
     return Result(quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen), choices, records)
+
+
+def _four_bit_operands(
+    graph: FloatGraph, stats: Stats, fisher: Fisher, gains: Gains, choices: list[Choice], recipe: Recipe,
+    progress: Progress,
+) -> list[Narrow]:  # fmt: skip
+    """Attention's keys and values that take four bits."""
+    total = sum(len(layer.stationary) for layer in graph.layers)
+    ticks = _ticker(progress, "keys and values", total)
+    found = stationary.candidates(graph, stats, fisher, gains, recipe.alphas, ticks)
+    budget = stationary.SHARE * sum(choice.error * stats.places[choice.fmap] for choice in choices)
+    return stationary.within(found, budget)
 
 
 def _ticker(progress: Progress, text: str, total: int) -> Callable[[], None]:

@@ -43,9 +43,9 @@ def fake_quantise(x: Tensor, qparams: QParams) -> Tensor:
         lo, hi = qparams.limits
         q = torch.floor(x.detach() / qparams.scale + 0.5) + qparams.zero
         return pass_through(x, (q.clamp(lo, hi) - qparams.zero) * qparams.scale, (q >= lo) & (q <= hi))
-    entries = torch.tensor(qparams.table.entries, dtype=x.dtype, device=x.device) * qparams.scale
+    entries = (torch.tensor(qparams.table.entries, dtype=x.dtype, device=x.device) - qparams.zero) * qparams.scale
     thresholds = torch.tensor(qparams.table.thresholds, dtype=x.dtype, device=x.device)
-    v = torch.floor(x.detach() / qparams.unit + 0.5).clamp(-32768, 32767)
+    v = (torch.floor(x.detach() / qparams.unit + 0.5) + qparams.zero).clamp(-32768, 32767)
     rounded = entries[torch.bucketize(v.contiguous(), thresholds, right=True)]
     return pass_through(x, rounded, (x >= entries.min()) & (x <= entries.max()))
 

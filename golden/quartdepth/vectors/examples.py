@@ -179,12 +179,12 @@ class Layer:
 def _matmul(b: Builder, s: Layer, act: ActFormat, weight: WeightFormat, block: int, /, **fields: int) -> None:
     """A MATMUL over random pixels and weights."""
     depth, cols = b.config.depth, b.config.cols
-    half = act is ActFormat.TABLE4
-    lanes = -(-s.channels // 2) if act is ActFormat.UINT4 else s.channels
+    coded = act is not ActFormat.INT8
+    lanes = -(-s.channels // 2) if coded else s.channels
     chunks = -(-lanes // depth)
-    pix = b.up(chunks * depth // (2 if half else 1))
+    pix = chunks * depth
     steps = s.kernel * s.kernel * chunks
-    tiles = -(-steps // 2) if weight is WeightFormat.INT4 and act is not ActFormat.UINT4 else steps
+    tiles = -(-steps // 2) if weight is WeightFormat.INT4 and not coded else steps
     columns = -(-s.n // cols)
     b.add(
         Opcode.MATMUL,

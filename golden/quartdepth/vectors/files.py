@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from triptych.golden.files import FileError, check_writable
 from triptych.golden.files import write as write_file
 from triptych.golden.quartdepth.arithmetic import functions
-from triptych.golden.quartdepth.arithmetic.codetable import threshold_codes
+from triptych.golden.quartdepth.arithmetic.codetable import entries_of, threshold_codes
 from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, rs, sat16, sat32, unpack_nibbles
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import CONFIGS
@@ -106,14 +106,16 @@ def encoded() -> NDArray[np.uint8]:
 
 
 def cells() -> dict[str, NDArray[np.int16]]:
-    """Products of one cell, indexed [operand byte, weight byte]; pair: two unsigned codes by two signed nibbles;
-    low, high: a signed operand by one signed nibble; byte: by the signed byte. (256, 256) int16."""
+    """Products of one cell, int16, indexed [operand, weight byte]. first, second: that of two entries of a code table
+    (the other is zero), in 5 bits, by its signed nibble, (32, 256). low, high: a signed byte by one signed nibble,
+    byte: by the signed byte, (256, 256)."""
     byte = np.arange(256, dtype=np.uint8)
     operand = byte.view(np.int8).astype(np.int16)[:, None]
-    codes = unpack_nibbles(byte[:, None]).astype(np.int16)
+    entries = entries_of(np.arange(32, dtype=np.uint8)).astype(np.int16)[:, None]
     nibbles = unpack_nibbles(byte[:, None], signed=True).astype(np.int16)
     return {
-        "pair": codes @ nibbles.T,
+        "first": entries * nibbles[:, 0],
+        "second": entries * nibbles[:, 1],
         "low": operand * nibbles[:, 0],
         "high": operand * nibbles[:, 1],
         "byte": operand * byte.view(np.int8).astype(np.int16),

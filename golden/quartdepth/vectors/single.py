@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
+from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.layer import QLayer
@@ -24,7 +24,7 @@ from triptych.golden.quartdepth.network.ops.conv2d import QConv2d
 from triptych.golden.quartdepth.network.ops.conv_transpose2d import QConvTranspose2d
 from triptych.golden.quartdepth.network.ops.layer_norm import QLayerNorm
 from triptych.golden.quartdepth.network.ops.upsample import QUpsample
-from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale, fixed_point
+from triptych.golden.quartdepth.network.qparams import NARROW, FeatureMap, QParams, Residual, Scale, fixed_point
 from triptych.golden.quartdepth.network.shapes import Regrid, Shape
 
 Pair = tuple[int, int]
@@ -34,7 +34,8 @@ def random_code(fmt: Format, rng: np.random.Generator) -> QParams:
     """A code with a random zero point or table."""
     if fmt is Format.TABLE4:
         step, zero = float(rng.uniform(0.2, 0.6)), int(rng.integers(0, 16))
-        return QParams(fmt, 1.0, table=CodeTable.lognp(step, zero, unit=0.02), unit=0.02)
+        table, (_, entry) = CodeTable.lognp(step, zero, unit=0.02), lognp_grid(step, zero)
+        return QParams(fmt, 1.0, entry, table=table, unit=0.02)
     if fmt is Format.INT16:
         return QParams(fmt, 1.0)
     low, high = (0, 15) if fmt is Format.UINT4 else (-128, 127)
@@ -242,22 +243,23 @@ def attention(
     tokens: int, heads: int, head_dim: int, narrow: bool = False, output: Format = Format.INT8, seed: int = 0,
     inner: int = 24,
 ) -> Network:  # fmt: skip
-    """Queries, keys and values by linear layers of `inner` channels, and their attention. narrow: four-bit keys."""
+    """Queries, keys and values by linear layers of `inner` channels, and their attention. narrow: four-bit keys and
+    values."""
     rng = np.random.default_rng(seed)
     shape = Shape(1, tokens, heads * head_dim)
     maps = {"x": FeatureMap(replace(shape, channels=inner), random_code(Format.INT8, rng))}
     maps["y"] = FeatureMap(shape, random_code(output, rng))
     layers: list[QLayer] = []
     for name in ("q", "k", "v"):
-        qparams = QParams(
-            Format.INT8, 1.0, int(rng.integers(-128, 128)) if name == "v" else 0, narrow=narrow and name == "k"
-        )
+        four = narrow and name != "q"
+        lo, hi = NARROW if four else (-128, 127)
+        qparams = QParams(Format.INT8, 1.0, int(rng.integers(lo, hi + 1)) if name == "v" else 0, narrow=four)
         maps[name] = FeatureMap(shape, qparams)
         weight = rng.integers(-7, 8, (shape.channels, inner, 1, 1)).astype(np.int8)
         layers.append(_layer(name, "x", weight, maps, rng))
     lo, hi = maps["y"].qparams.clamp
     spread = 64.0 * (4.0 if narrow else 64.0) * np.sqrt(head_dim)
-    out = _factor(_span(maps["y"].qparams) / 24000.0)
+    out = _factor(_span(maps["y"].qparams) / (1500.0 if narrow else 24000.0))
     layers.append(
         QAttention(
             "y", "q", "k", "v", heads, head_dim, (1, 1), score=_factor(64.0 / spread), score_zero=-20,

@@ -9,6 +9,7 @@ from triptych.golden.quartdepth.arithmetic.codetable import lognp_formula
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.qparams import uniform_qparams
 from triptych.golden.quartdepth.ptq.fisher import estimate
+from triptych.golden.quartdepth.ptq.levels import best_tables
 from triptych.golden.quartdepth.ptq.polish import (
     Kind,
     best_code,
@@ -16,7 +17,6 @@ from triptych.golden.quartdepth.ptq.polish import (
     choose,
     code_error,
     fold,
-    free_code,
     groups,
     lognp_code,
     spread,
@@ -59,17 +59,16 @@ def test_thresholds_are_the_polished_formula_for_every_int16(low: float, high: f
     bottom, top = (np.sign(v) * np.log2(1 + abs(v) / w) * cut for v in (low, high))
     step = (top - bottom) / 15
     formula = lognp_formula(step, round(-bottom / step), qparams.unit / w)
-    assert (qparams.table.encode(INT16) == formula(INT16.astype(np.float64))).all()
+    assert (qparams.table.encode(INT16) == formula(INT16.astype(np.float64) - qparams.zero)).all()
     # and each code's meaning lies where the polished formula puts it
     inverse = np.sign(np.arange(16) - qparams.pad) * w * (2.0 ** (step * abs(np.arange(16) - qparams.pad)) - 1)
-    assert np.abs(np.array(qparams.table.entries) * qparams.scale - inverse).max() <= 0.51 * qparams.scale
+    assert np.abs(qparams.decode(np.arange(16)) - inverse).max() <= 0.51 * qparams.scale
 
 
 def test_free_tables_give_every_int16_the_nearest_entry_a_tie_going_up() -> None:
-    qparams = free_code(_values().flatten(), torch.ones(3000))
-    assert qparams is not None
+    qparams = next(best_tables(_values(), torch.ones(6)))
     assert qparams.table is not None
-    entries = np.array(qparams.table.entries) * qparams.scale / qparams.unit
+    entries = qparams.decode(np.arange(16)) / qparams.unit + qparams.zero
     assert (np.diff(qparams.table.entries) >= 0).all()
     distance = np.abs(INT16[:, None] - entries[None])
     own = np.take_along_axis(distance, qparams.table.encode(INT16)[:, None].astype(int), 1)[:, 0]
@@ -83,7 +82,7 @@ def test_simulated_codes_are_those_of_the_integer_network() -> None:
     for qparams in (
         uniform_qparams(-1.0, 2.0, Format.UINT4),
         lognp_code(-1.0, 2.0, 0.5, 1.0),
-        free_code(x, torch.ones(4001)),
+        next(best_tables(x[None], torch.ones(1))),
     ):
         assert qparams is not None
         exact = qparams.decode(qparams.encode(x.double().numpy()))
@@ -99,7 +98,7 @@ def test_the_choice_is_the_best_candidate_and_never_worse_than_minmax() -> None:
     assert error < 0.5 * code_error(v, plain, weight)
 
 
-def test_a_uniform_tensor_keeps_the_uniform_code_and_its_full_rate() -> None:
+def test_a_uniform_tensor_keeps_the_uniform_code() -> None:
     v = (torch.arange(16.0).repeat(4, 10)) / 15
     qparams, error = best_code(v, torch.ones(4), {Kind.UNIFORM, Kind.LOGNP})
     assert qparams.format is Format.UINT4

@@ -30,7 +30,7 @@ module mxu
     output logic                    acc_valid_o,
     output logic [  Cols-1:0][31:0] acc_data_o,
     input  logic                    acc_ready_i,
-    input  logic signed [      7:0] decode_i[Tables][16]
+    input  logic signed [      4:0] decode_i[Tables][16]
 );
   logic busy_q, take, last, ready, retire, fault;
   logic [11:0] left_q;

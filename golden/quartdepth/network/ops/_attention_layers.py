@@ -24,6 +24,7 @@ from triptych.golden.quartdepth.network.layer import (
     QLayer,
     QMaps,
     Quantising,
+    Stationary,
     apply,
     read,
 )
@@ -103,6 +104,11 @@ class Attention(FloatLayer):
         if source == self.bias:
             return Need.EIGHT_BITS
         return Need.NARROW if self.narrow and source == self.key else Need.SYMMETRIC
+
+    @property
+    def stationary(self) -> tuple[Stationary, ...]:
+        apart = len({self.query, self.key, self.value}) == 3 and self.channels is None
+        return (Stationary(self.key, self.query, shifts=True), Stationary(self.value)) if apart else ()
 
     @property
     def shares_gain(self) -> tuple[str, ...]:

@@ -114,8 +114,7 @@ class AttentionWork(Work):
         slot = int(key.positions[start]) // config.depth * config.depth
         matmul = dict(
             act_format=ActFormat.INT8,
-            # a narrow key is its own low nibble, and one step reads just that one
-            weight_format=WeightFormat.INT4 if key.qparams.narrow and words == 1 else WeightFormat.INT8,
+            weight_format=WeightFormat.LOW4 if key.qparams.narrow else WeightFormat.INT8,
             act=self._token(at_hand, "query", query, self._place(block)) + start // config.depth * config.depth,
             act_pix=query.storage.cell,
             chunks=words,
@@ -143,7 +142,7 @@ class AttentionWork(Work):
         chunks = -(-self.keys // config.depth)
         matmul = dict(
             act_format=ActFormat.INT8,
-            weight_format=WeightFormat.INT8,
+            weight_format=WeightFormat.LOW4 if value.qparams.narrow else WeightFormat.INT8,
             transpose=1,
             act=at_hand.scratch[bank],
             act_pix=round_up(self.keys, config.depth),

@@ -99,7 +99,7 @@ class QProduct(Lowerable):
     def mode(self, layout: Layout) -> str:
         if weight_format(self.weight) is WeightFormat.INT8:
             return "w8a8"
-        return "w4a4" if layout.places[self.source].qparams.format is Format.UINT4 else "w4a8"
+        return "w4a8" if layout.places[self.source].qparams.format is Format.INT8 else "w4a4"
 
     def program(self, maps: FeatureMaps, slots: Slots) -> Program:
         word: dict[str, int] = {"src_a": SourceA.ACC, "addend": Addend.BIAS, "mul": Multiply.PARAM, "zp_param": 1}

@@ -196,7 +196,7 @@ OPERATION = Operation(
     "shifted ones, tokens of a part); keys of another map, fewer or more; bias and masks that are constants, by head "
     "and sequence; values of another head size; queries, keys and values from linear layers, joint or apart, or from "
     "anything else",
-    widths="queries and values INT8; keys int4 (as INT8 in -7..7) where they are narrow, else INT8 in two passes; any "
+    widths="queries INT8; keys and values int4 (as INT8 in -8..7) where they are narrow, else INT8 in two passes; any "
     "output",
     mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "
     "scratchpad): scores and row maxima, powers of two and row sums, reciprocals; "

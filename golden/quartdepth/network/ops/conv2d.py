@@ -376,8 +376,8 @@ OPERATION = Operation(
     "dilated kernels have zeros between their taps",
     limits="kernels to 15 with their dilation, strides to 7, 8,191 output channels, one column tile of weights in "
     "the scratchpad",
-    cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8 or TABLE4, "
-    "2 D of UINT4; int8 weights twice that; depthwise 3x3 3 stride_x cycles a pixel and D channels, otherwise "
+    cost="kernel x ceil(channels / step) cycles a pixel and column tile; a step takes D channels of INT8, 2 D of "
+    "4-bit codes; int8 weights twice that; depthwise 3x3 3 stride_x cycles a pixel and D channels, otherwise "
     "kernel cycles a pixel and C channels",
     example=example,
     aten={aten.conv2d.default: capture, aten.conv2d.padding: capture},

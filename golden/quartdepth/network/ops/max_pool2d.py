@@ -55,17 +55,12 @@ class MaxPool(FloatLayer):
         for n in range(1, last + 1):
             own = self.name if n == last else f"{self.name}.{n}"
             if n < last:
-                q.maps[own] = FeatureMap(q.maps[self.name].shape, QParams(Format.INT8, source.scale, _zero(source)))
+                q.maps[own] = FeatureMap(q.maps[self.name].shape, QParams(Format.INT8, source.scale, source.zero))
             both = Taps(before, tuple(w[n] for w in self.windows), ((1.0, 1.0),) * len(here))
             other = self.source if largest else None
             layers.append(resampled(own, largest or self.source, other, self.axis, both, q, largest=True))
             largest, before = own, here
         return layers
-
-
-def _zero(source: QParams) -> int:
-    """Of a map in INT8 that holds what one of any format holds, in its unit."""
-    return {Format.INT8: source.zero, Format.UINT4: source.zero, Format.TABLE4: 0}[source.format]
 
 
 def windows(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> tuple[tuple[int, ...], ...]:

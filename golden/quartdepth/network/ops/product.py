@@ -69,9 +69,8 @@ def multiplied(name: str, one: str, two: str, q: Quantising) -> QMultiply:
 
 def _reach(qparams: QParams) -> int:
     """Largest distance from zero of what the engines read of a map."""
-    if qparams.table is not None:
-        return max(abs(entry) for entry in qparams.table.entries)
-    return max(abs(limit - qparams.zero) for limit in qparams.limits)
+    read = qparams.limits if qparams.table is None else qparams.table.entries
+    return max(abs(each - qparams.zero) for each in read)
 
 
 @dataclass(frozen=True, eq=False)
