@@ -33,8 +33,9 @@ from triptych.golden.quartdepth.zoo.published import PUBLISHED
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.bench.resnet_unet import ResNetUNet
 from triptych.sim.build.sources import ROOT
-from triptych.sim.depth.run import Options, compare, run_file
+from triptych.sim.depth.run import compare
 from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.record import layer_runs
 from triptych.sim.rtl.run import run_program
 
 Rows = list[tuple[str, str, int, float, int]]
@@ -137,7 +138,7 @@ def _on_rtl(out: Outcome, compiled: Compiled, codes: np.ndarray) -> None:
     golden = Machine(compiled.config).run(StoredProgram(memory, compiled.prog_base, count), memory)
     out.rtl = (compare(rtl, golden, memory.data)[0], rtl.cycles)
     sums: dict[tuple[str, str], tuple[int, float, int]] = {}
-    for layer in run_file("", compiled, rtl, Options(compiled.config)).layers:
+    for layer in layer_runs(compiled, rtl):
         key = (re.sub(r"blocks\.\d+\.", "blocks.*.", re.sub(r"attention(_\d+)?$", "attention", layer.name)), layer.mode)
         n, ideal, cycles = sums.get(key, (0, 0.0, 0))
         sums[key] = (n + 1, ideal + layer.ideal_cycles, cycles + layer.cycles)

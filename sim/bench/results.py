@@ -25,11 +25,14 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
-from triptych.sim.view.report import save_figure, write_report
-from triptych.sim.view.runfile import RunFile
+from triptych.sim.view.chip_page import chip_page
+from triptych.sim.view.plot import plot, save_figure
+from triptych.sim.view.runfile import ChipRun, load_chip
 
 PICTURES = ROOT / "docs" / "img"
 PHOTO = "motorcycle_left.png"
+SHOWN = ("layers", "gantt", "roofline")
+"""Figures of the report in README.md."""
 
 
 def machine() -> str:
@@ -51,16 +54,16 @@ more; every other change costs none. Simulation takes 9.6 % (w4a8) and 8.7 % (w4
 
 def depth_rows(out: Path, progress: Progress) -> str:
     """The default network on the `small` chip, both widths."""
-    results: list[tuple[Widths, DepthResult, RunFile]] = []
+    results: list[tuple[Widths, DepthResult, ChipRun]] = []
     for bits in (Widths.W4A8, Widths.W4A4):
         options = Options(chip_config("small"), bits, out=out / bits.value)
         result = run_photo(shipped_photo(PHOTO), prepare(options, progress), options, progress)
         assert result.run is not None
-        results.append((bits, result, RunFile.load(Path(result.run))))
+        results.append((bits, result, load_chip(Path(result.run))))
     rows = []
     for bits, r, run in results:
         assert r.cycles is not None
-        ms = r.cycles / (run.clock_mhz * 1e3)
+        ms = r.cycles / (run.chip.clock_mhz * 1e3)
         rate = f"{r.sim_cycles_per_second:,}"
         rows.append([
             bits.value, f"{r.macs / 1e6:.1f}", f"{r.cycles:,}", f"{ms:.2f}", f"{run.utilization:.1%}",
@@ -80,7 +83,7 @@ def depth_rows(out: Path, progress: Progress) -> str:
         body = [c + [""] * (width - len(c)) for c in classes]
         parts += ["", f"Where the engines' cycles went, {bits.value} (each row sums to the total exactly):", ""]
         parts.append(table(["engine", *["class"] * (width - 1)], body))
-    depthwise = [la for la in results[0][2].layers if la.kind == "depthwise"]
+    depthwise = [la for la in results[0][2].layers if la.mode == "depthwise"]
     share = sum(la.cycles for la in depthwise) / results[0][2].cycles
     used = sum(la.ideal_cycles for la in depthwise) / sum(la.cycles for la in depthwise)
     parts += [
@@ -90,12 +93,17 @@ def depth_rows(out: Path, progress: Progress) -> str:
         "dense convolutions they would use 1/D of it.",
     ]
     parts += ["", DEPTH_HISTORY]
-    write_report(results[0][2], out / "report")
     PICTURES.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(results[0][1].output, PICTURES / "demo.png")
-    for name in ("utilization", "timeline", "roofline"):
-        shutil.copyfile(out / "report" / f"{name}.png", PICTURES / f"{name}.png")
+    report_pictures(results[0][2])
     return "\n".join(parts)
+
+
+def report_pictures(run: ChipRun) -> None:
+    """The figures of the report that README.md shows, of one run."""
+    for figure in chip_page(run, Path(), []).figures:
+        if figure.name in SHOWN:
+            save_figure(plot(figure), PICTURES / f"report_{figure.name}")
 
 
 SPEED_LIMITS = """\

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ def value(kind: str, key: str, make: Callable[[], Any]) -> Any:
     path = build_root() / kind / f"{key}.store"
     with _lock(path):
         try:
-            return store.unpack(path.read_bytes())
+            found = store.unpack(path.read_bytes())
+            _used(path)
+            return found
         except (OSError, store.StoreError):
             made = make()
             _keep(path, store.pack(made))
@@ -62,6 +64,7 @@ def file(kind: str, key: str, name: str, make: Callable[[Path], None]) -> Path:
     folder = build_root() / kind / key
     path = folder / name
     if _whole(path):
+        _used(folder)
         return path
     with _lock(folder):
         if not _whole(path):
@@ -73,6 +76,12 @@ def file(kind: str, key: str, name: str, make: Callable[[Path], None]) -> Path:
             make(folder)
             _keep(_seal(path), _hash(path).encode())
     return path
+
+
+def _used(path: Path) -> None:
+    """Notes when an entry was used last, for `prune`: its time of change."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 @contextmanager

@@ -53,6 +53,11 @@ def parameters(config: ChipConfig) -> dict[str, int]:
     }
 
 
+def transactions() -> list[Path]:
+    """What names the instructions in the waves of traced builds."""
+    return [SV / "transactions.sv", SV / "bind_quartdepth_board.sv"]
+
+
 def fastcar_sources() -> list[Path]:
     """FastCar's twins (`rtl/fastcar`), their packages first, and the two cells that they share with the chip."""
     found = sorted((RTL / "fastcar").glob("*.sv"), key=lambda p: not p.stem.endswith("_pkg"))

@@ -54,16 +54,19 @@ def area(
     out: Out = Path("out"),
     as_json: Json = False,
 ) -> None:
-    """Area of the chip by hierarchy, from Yosys (SVG, PNG); without a library in transistors."""
+    """Area of the chip by hierarchy, from Yosys (SVG, PNG, JSON for the report); without a library in transistors."""
+    from triptych.golden.files import write
     from triptych.sim.model.area import measure_area, plot_area
-    from triptych.sim.view.report import save_figure
+    from triptych.sim.view.cost_files import AREA, area_json
+    from triptych.sim.view.plot import save_figure
 
     with shown() as show:
         result = measure_area(
             chip_config(config.value), library or [],
             lambda m, n, of: show(f"synthesising {m} (minutes in all, once)", n, of),
         )  # fmt: skip
-    written = save_figure(plot_area(result), out / "area")
+    written = [*save_figure(plot_area(result), out / "area"), out / AREA]
+    write(out / AREA, area_json(result))
     if as_json:
         instances = [{**vars(a), "kge": a.total / result.gate / 1e3} for a in result.instances]
         print(json.dumps({"unit": result.unit, "library": result.library, "instances": instances}))
@@ -97,14 +100,17 @@ def _libraries(given: list[Path] | None) -> list[Path]:
 
 
 def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("out"), as_json: Json = False) -> None:
-    """What clock the chip takes, by part: mapped, placed (not routed), timed by OpenSTA; a floorplan (SVG, PNG)."""
+    """What clock the chip takes, by part: mapped, placed (not routed), timed by OpenSTA; a floorplan (SVG, PNG, JSON)."""
     _needs_sta()
+    from triptych.golden.files import write
     from triptych.sim.model.timing import measure_timing, plot_floorplan
-    from triptych.sim.view.report import save_figure
+    from triptych.sim.view.cost_files import TIMING, timing_json
+    from triptych.sim.view.plot import save_figure
 
     with shown() as show:
         result = measure_timing(chip_config(config.value), _libraries(library), show)
-    written = save_figure(plot_floorplan(result), out / "floorplan")
+    written = [*save_figure(plot_floorplan(result), out / "floorplan"), out / TIMING]
+    write(out / TIMING, timing_json(result))
     if as_json:
         rows = [{**vars(p), "fmax_mhz": p.fmax_mhz} for p in result.paths]
         print(json.dumps({"config": result.config, "library": result.library, "label": "sta", "paths": rows}))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from triptych.golden.files import check_writable
+from triptych.golden.files import check_writable, write
 from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.cli.progress import shown
 from triptych.sim.depth.run import DepthResult, Options, prepare, run_photo
 from triptych.sim.errors import TriptychError
-from triptych.sim.model.area import measure_area, plot_area
+from triptych.sim.model.area import measure_area
 from triptych.sim.rtl.run import chip_build
-from triptych.sim.view.report import report_folder, save_figure, write_report
-from triptych.sim.view.runfile import RunFile
+from triptych.sim.view.cost_files import AREA, area_json
+from triptych.sim.view.report import write_report
 
 PHOTOS = ("motorcycle_left.png", "coffee.png")
 
@@ -34,17 +34,13 @@ def run_demo(out: Path) -> None:
             prepared = prepare(options, show)
             for name in PHOTOS if bits is Widths.W4A8 else PHOTOS[:1]:
                 results.append(run_photo(shipped_photo(name), prepared, options, show))
-        show("reports", 0, 0)
-        reports = []
-        for r in results:
-            assert r.run is not None
-            reports.append(report_folder(out, Path(r.run)))
-            write_report(RunFile.load(Path(r.run)), reports[-1], Path(r.run))
         show("area of the small chip by Yosys (once)", 0, 0)
-        save_figure(plot_area(area.result()), out / "area")
-    for r, folder in zip(results, reports, strict=True):
+        write(out / AREA, area_json(area.result()))
+        show("report", 0, 0)
+        report = write_report([Path(r.run) for r in results if r.run is not None], out=out / "report")
+    for r in results:
         verdict = "bit-exact" if r.bit_exact else f"{r.mismatches} mismatches, {r.difference}"
-        print(f"{r.output}: {verdict}, {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}; report: {folder}")
-    print(f"area: {out / 'area.png'}")
+        print(f"{r.output}: {verdict}, {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}")
+    print(f"report: {report.index}")
     if wrong := [r for r in results if not r.bit_exact]:
         raise TriptychError(f"{wrong[0].photo}: {wrong[0].difference}")

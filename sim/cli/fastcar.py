@@ -20,6 +20,7 @@ MOTIONS = ("any", "handheld", "robot", "pan_left", "pan_right", "pan_down", "zoo
 PolicyName = Enum("PolicyName", {p.name: p.name for p in Policy}, type=str)  # type: ignore[misc]
 VariantName = Enum("VariantName", {v.name.lower(): v.name.lower() for v in TasVariant}, type=str)  # type: ignore[misc]
 MotionName = Enum("MotionName", {name: name for name in MOTIONS}, type=str)  # type: ignore[misc]
+BoardName = Enum("BoardName", {name: name for name in ("KV260", "ZCU102", "U50", "U280")}, type=str)  # type: ignore[misc]
 PER_SAMPLE, PUBLISHED, PAN_RIGHT = PolicyName("PER_SAMPLE"), VariantName("published"), MotionName("pan_right")
 PAIR = PolicyName("PAIR")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -94,17 +95,18 @@ def layer(
 def study(
     out: Annotated[Path, typer.Option(help="Folder for table and figures.")] = Path("out/fastcar-study"),
     results: Annotated[bool, typer.Option(help="Also write docs/results.md and docs/img.")] = False,
+    mapped: Annotated[list[BoardName] | None, typer.Option("--map", help="Board whose twins Yosys maps.")] = None,
     as_json: Json = False,
 ) -> None:
     """What replay and DRS buy: speed-up over skip ratio, batch and ridge batch, by the cycle model."""
     from triptych.sim.fastcar.study import run_study
 
     with shown() as show:
-        found = run_study(out, results, lambda text: show(text, 0, 0))
+        found = run_study(out, results, lambda text: show(text, 0, 0), [board.value for board in mapped or []])
     if as_json:
         print(json.dumps([vars(target) | {"met": target.met} for target in found]))
         return
     for t in found:
         aim = f", aim {t.aim:.3g} {'met' if t.met else 'not met'}" if t.aim else ""
         print(f"{t.name}: {t.value:.3g}{aim} ({t.board}, B {t.rows}, s {t.skip:.2g}, {t.policy}, {t.scope})")
-    print(out)
+    print(f"{out}; its page: triptych report {out / 'study.run.json'}")

@@ -16,7 +16,7 @@ from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build import children
-from triptych.sim.cli import chip, networks
+from triptych.sim.cli import chip, networks, reports
 from triptych.sim.cli.fastcar import app as fastcar
 from triptych.sim.cli.progress import shown
 from triptych.sim.cli.size import parse_size
@@ -30,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(fastcar, name="fastcar")
 networks.add_to(app)
 chip.add_to(app)
+reports.add_to(app)
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
 SMALL = ConfigName("small")
@@ -235,21 +236,6 @@ def accuracy(
             show,
         )
     print(text)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="RUN.json files of `triptych depth`.")],
-    out: Out = Path("out"),
-) -> None:
-    """Where a run's cycles went: utilization by layer, timeline, roofline (SVG, PNG, CSV)."""
-    from triptych.sim.view.report import report_folder, write_report
-    from triptych.sim.view.runfile import RunFile
-
-    loaded = [(path, RunFile.load(path)) for path in runs]
-    for path, run in loaded:
-        for written in write_report(run, report_folder(out, path), path):
-            print(written)
 
 
 @app.command()

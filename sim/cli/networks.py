@@ -144,22 +144,30 @@ def run(
     config: Config = SMALL,
     on: Annotated[OnName, typer.Option(help="rtl, machine or integers; each with those after it.")] = OnName.rtl,
     fit: Annotated[Fit, typer.Option(help="How photos of other proportions fill the input.")] = Fit.LETTERBOX,
+    trace: Annotated[str | None, typer.Option(help="Waves (FST) of a layer, by its name.")] = None,
+    trace_cycles: Annotated[str | None, typer.Option(help="Waves (FST) of cycles A:B.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("out"),
     as_json: Json = False,
 ) -> None:
     """Runs a compiled network on the chip's RTL; the golden machine and the integer network must say the same."""
     from triptych.golden.files import check_writable
-    from triptych.sim.nets.run import On, load, run_input
+    from triptych.sim.nets.run import On, Trace, load, run_input
     from triptych.sim.rtl.run import chip_build
+    from triptych.sim.rtl.waves import parse_window
 
+    wanted = None
+    if trace is not None or trace_cycles is not None:
+        if (trace is not None and trace_cycles is not None) or on is not OnName.rtl:
+            raise TriptychError("waves are of the RTL, and of one thing: --trace LAYER or --trace-cycles A:B")
+        wanted = Trace(trace, None if trace_cycles is None else parse_window(trace_cycles))
     check_writable(out)
     with shown() as show:
         show("loading", 0, 0)
-        network, compiled = load(file, chip_config(config.value))
+        loaded = load(file, chip_config(config.value))
         if on is OnName.rtl:
             show(f"building the {config.value} chip (once)", 0, 0)
-            chip_build(compiled.config).executable()
-        results = [run_input(network, compiled, path, On(on.value), fit, out, show) for path in inputs]
+            chip_build(loaded.compiled.config).executable()
+        results = [run_input(loaded, path, On(on.value), fit, out, show, wanted) for path in inputs]
     if as_json:
         each = [r.summary() for r in results]
         exact = all(r.bit_exact for r in results)
@@ -168,9 +176,8 @@ def run(
         for r in results:
             verdict = f"bit-exact on {r.on}" if r.bit_exact else f"{r.mismatches} codes differ"
             more = f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}" if r.cycles and r.mxu_utilization else ""
-            print(
-                f"{r.input}: {verdict}, {r.macs / 1e6:.1f} MMAC{more} -> {', '.join([r.output, *r.further.values()])}"
-            )
+            files = [r.output, *r.further.values(), *([r.run] if r.run else []), *r.waves]
+            print(f"{r.input}: {verdict}, {r.macs / 1e6:.1f} MMAC{more} -> {', '.join(files)}")
     if not all(r.bit_exact for r in results):
         raise TriptychError("the chip, the machine and the integers differ")
 

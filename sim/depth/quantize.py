@@ -14,6 +14,7 @@ import torch
 from triptych.golden.files import FileError, check_writable
 from triptych.golden.photo import SHIPPED, Fit, fit_photo, shipped_photo
 from triptych.golden.provenance import code_digest, digest, sources
+from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
 from triptych.golden.quartdepth.ptq.model_file import MAGIC, ModelFile, save
@@ -63,10 +64,11 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     work = Work(options.out.with_name(f".{options.out.name}.work"))
     result = run(net.graph, images, recipe, progress, work, net.device)
     about = describe(options.model, net, frames, recipe, result) | {"calibration": source}
+    about["tensor_errors"] = tensor_errors(net.graph, result.network, images[0])
     size = save(ModelFile(result.network, net.metres, about), options.out)
     if work.file is not None:
         work.file.unlink(missing_ok=True)
-    told = {name: value for name, value in about.items() if name not in ("key", "weights")}
+    told = {name: value for name, value in about.items() if name not in ("key", "weights", "tensor_errors")}
     return {"file": str(options.out), "bytes": size, "smaller": round(net.bytes / size, 2)} | told
 
 

@@ -23,8 +23,10 @@ from triptych.golden.quartdepth.chip.program import StoredProgram
 from triptych.golden.quartdepth.compiler import compile as compile_module
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.network import capture as capture_module
+from triptych.golden.quartdepth.network import errors as errors_module
 from triptych.golden.quartdepth.network import quantize as quantize_module
 from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
@@ -32,14 +34,11 @@ from triptych.golden.quartdepth.zoo import meter
 from triptych.sim.build import cache
 from triptych.sim.depth.models import MODELS, load_model, weights_digest
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.cycle_classes import CLASSES
+from triptych.sim.rtl.record import chip_run
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claimed
 from triptych.sim.view.pictures import depth_png, over_photo, save_image, triptych
-from triptych.sim.view.runfile import LayerRun, RunFile
-
-ARRAY_MODES = ("w4a4", "w4a8", "w8a8")
-"""Modes of layers whose products fill the array: the fastest that a network has is its roofline."""
+from triptych.sim.view.runfile import Picture, save
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how far it is and how far it goes (0: unknown)."""
@@ -70,11 +69,14 @@ class Options:
 @dataclass(frozen=True)
 class Prepared:
     """The network in floating point (None: what it was made of is not here) and as a program for the chip; metres: what
-    one unit of its output is worth. key: what it was made from, all of it."""
+    one unit of its output is worth. name: of the network. errors: of its tensors, where known (`tensor_errors`). key:
+    what it was made from, all of it."""
 
     model: torch.nn.Module | None
     compiled: Compiled
     metres: float
+    name: str
+    errors: dict[str, float]
     key: str
 
 
@@ -112,7 +114,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     Raises ValueError (CheckpointError, QuantizeError, CompileError, PhotoError) in one line.
     """
     code = provenance.code_digest(
-        provenance.sources(compile_module, capture_module, quantize_module, meter, model_file)
+        provenance.sources(compile_module, capture_module, quantize_module, errors_module, meter, model_file)
     )
     versions = (torch.__version__, np.__version__)
     if options.model is not None:
@@ -125,7 +127,8 @@ def prepare(options: Options, progress: Progress) -> Prepared:
             return compile_network(stored.network, options.config)
 
         compiled = cache.value("networks", key, compiled_file)
-        return Prepared(twin, compiled, stored.metres_per_unit or 1.0, key)
+        name, errors = _made_of(stored, options.model)[0], stored.about.get("tensor_errors", {})
+        return Prepared(twin, compiled, stored.metres_per_unit or 1.0, name, errors, key)
     model = meter.load_weights(options.weights)
     photos = options.calibration or tuple(shipped_photo(n) for n in SHIPPED)
     # cropped: ranges are those of what photos show, not of filling
@@ -134,15 +137,16 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     weights = options.weights or meter.DEFAULT_WEIGHTS
     key = cache.fingerprint([weights], pixels, options.widths, options.size, options.config, code, versions)
 
-    def compiled_network() -> Compiled:
+    def compiled_network() -> tuple[Compiled, dict[str, float]]:
         progress("capturing", 0, 0)
         graph = capture(meter.fuse(model), images[0])
         progress("quantising", 0, 0)
         network = quantize(graph, images, options.widths)
         progress("compiling", 0, 0)
-        return compile_network(network, options.config)
+        return compile_network(network, options.config), tensor_errors(graph, network, images[0])
 
-    return Prepared(model, cache.value("networks", key, compiled_network), model.metres_per_unit or 1.0, key)
+    compiled, errors = cache.value("networks", key, compiled_network)
+    return Prepared(model, compiled, model.metres_per_unit or 1.0, "meter", errors, key)
 
 
 def _float_twin(stored: model_file.ModelFile, file: Path, weights: Path | None) -> torch.nn.Module | None:
@@ -219,38 +223,6 @@ def notice(photo: Path, fitted: Photo) -> str | None:
     return None
 
 
-def run_file(title: str, compiled: Compiled, rtl: RtlRun, options: Options) -> RunFile:
-    """Where the run's cycles went."""
-    names = CLASSES[Engine.MXU]
-    classes = np.zeros((len(compiled.layers) + 1, len(names)), np.int64)
-    mxu_pcs = [int(pc) for _, e, pc, _ in rtl.retirements.tolist() if e == Engine.MXU]
-    for pc, row in zip(mxu_pcs, rtl.mxu_classes, strict=True):
-        classes[compiled.layer_of[pc]] += row
-    # What no instruction of the matrix engine ended: before the first one and after the last.
-    classes[-1] = [rtl.counters["MXU"][c] for c in names] - classes.sum(axis=0)
-    traffic = np.zeros(len(compiled.layers), np.int64)
-    for pc, instruction in enumerate(compiled.instructions):
-        traffic[compiled.layer_of[pc]] += instruction["rows"] * instruction["row_bytes"]
-    layers = [
-        LayerRun(
-            row.name, row.mode, row.mode, row.macs, row.ideal_cycles, int(classes[i].sum()),
-            dict(zip(names, classes[i].tolist(), strict=True)), int(traffic[i]),
-        )
-        for i, row in enumerate(compiled.layers)
-    ]  # fmt: skip
-    rest = dict(zip(names, classes[-1].tolist(), strict=True))
-    layers.append(LayerRun("(start and end)", "vector", "vector", 0, 0.0, int(classes[-1].sum()), rest, 0))
-    retired = {(e, pc): cycle for cycle, e, pc, _ in rtl.retirements.tolist()}
-    spans: dict[str, list[tuple[int, int, int]]] = {e.name: [] for e in Engine}
-    for cycle, e, pc, _ in rtl.issues.tolist():
-        spans[Engine(e).name].append((cycle, retired.get((e, pc), cycle), compiled.layer_of[pc]))
-    rates = [row.macs / row.ideal_cycles for row in compiled.layers if row.mode in ARRAY_MODES]
-    return RunFile(
-        title, options.config.name, options.widths.value, options.config.clock_mhz, options.timing.bytes_per_cycle,
-        round(max(rates, default=options.config.macs_w4a8)), rtl.cycles, rtl.counters, layers, spans,
-    )  # fmt: skip
-
-
 def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progress) -> DepthResult:
     """One photo through FP32, integer network, golden machine and chip; its results go into `out` (`sim.view.outputs`).
 
@@ -298,9 +270,16 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
         save_image(triptych(fitted, float_depth, chip_depth), panels, {IDENTITY: identity})
         save_image(depth_png(chip_depth, prepared.metres), path(DEPTH))
         save_image(depth_png(over_photo(chip_depth, fitted), prepared.metres), path(FULL))
-        run = None if rtl is None else run_file(panels.name.removesuffix(PANELS), compiled, rtl, options)
-        if run is not None:
-            run.save(path(RUN))
+        run = None
+        if rtl is not None:
+            shown = Picture(
+                panels.name, "photo, network in floating point, chip" if float_depth is not None else "photo, chip"
+            )
+            run = chip_run(
+                panels.name.removesuffix(PANELS), prepared.name, options.widths, compiled, rtl, options.timing,
+                not mismatches, prepared.errors, [shown],
+            )  # fmt: skip
+            save(run, path(RUN))
     judges = ["golden machine", "integer network"]
     found = DepthResult(photo.name, not mismatches, mismatches, network.macs, str(panels), judges, difference)
     if rtl is None or run is None:

@@ -22,13 +22,15 @@ from triptych.golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokeni
 from triptych.golden.files import check_not_input, check_writable, replacing, write
 from triptych.golden.photo import read_photo
 from triptych.sim.errors import TriptychError
-from triptych.sim.view.report import save_figure
+from triptych.sim.view.origin import origin
+from triptych.sim.view.plot import save_figure
+from triptych.sim.view.runfile import ENDING, FpgaRun, Picture, save
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 PLACES = GRID * GRID
-ENDINGS = (".gif", ".png", "_skips.csv", "_skips.png", "_skips.svg")
+ENDINGS = (".gif", ".png", "_skips.csv", "_skips.png", "_skips.svg", ENDING)
 Pictures = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
 
@@ -115,7 +117,7 @@ def generate(options: Options, progress: Progress = lambda text, done, total: No
     error = float(((a[1:].astype(np.float64) - b[1:]) ** 2).mean())
     files = write_files(options, a, b, replayed)
     later = replayed.replayed[:, PLACES:]
-    return Result(
+    found = Result(
         frames=options.frames,
         skip_target=options.skip,
         skip_ratio=replayed.skip_ratio,
@@ -127,8 +129,17 @@ def generate(options: Options, progress: Progress = lambda text, done, total: No
         seconds_dense=seconds_dense,
         seconds_replayed=seconds_replayed,
         seed_share=share,
-        files=[str(path) for path in files],
+        files=[str(path) for path in [*files, options.out / f"fastcar{ENDING}"]],
     )
+    measured = {n: getattr(found, n) for n in ("skip_ratio", "psnr_db", "token_agreement")}
+    skipped = replayed.replayed[:, :, 0].reshape(len(replayed.replayed), -1, GRID, GRID)
+    picture_shown = Picture("fastcar.png", "dense, replayed, share of layers replayed")
+    record = FpgaRun(
+        f"FastCar video, {options.motion.name.lower()}, skip {options.skip:g}", origin(), measured,
+        skip_maps=skipped.tolist(), pictures=[picture_shown],
+    )  # fmt: skip
+    save(record, options.out / f"fastcar{ENDING}")
+    return found
 
 
 def _decode(

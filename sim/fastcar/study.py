@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -33,6 +33,9 @@ from triptych.sim.fastcar.performance import (
     weight_efficiency,
     word_interval,
 )
+from triptych.sim.fastcar.record import board_runs, lane_runs, token_bytes
+from triptych.sim.view.origin import origin
+from triptych.sim.view.runfile import ENDING, FpgaRun, SpeedPoint, save
 
 PICTURES = ROOT / "docs" / "img"
 POSITION = 1151
@@ -301,10 +304,29 @@ def write_results(found: list[Target], out: Path) -> None:
         shutil.copyfile(out / f"{name}.png", picture)
 
 
-def run_study(out: Path, results: bool = False, progress: Progress = lambda _: None) -> list[Target]:
-    """Writes table, figures and targets into `out` (study.csv, study.json, *.svg, *.png); returns the targets.
+def study_run(points: Sequence[Result], mapped: Sequence[str]) -> FpgaRun:
+    """The study's record: its points with all keys and the boards' own lanes."""
+    speedups = [
+        SpeedPoint(
+            c.board, c.rows, c.skip, c.policy.name, c.schedule.value, c.window, r.speedup, r.closed, r.mlp_cycles
+        )
+        for r in points
+        if not (c := r.case).window and not c.lanes
+    ]  # fmt: skip
+    return FpgaRun(
+        "FastCar study", origin(), boards=board_runs(mapped), speedups=speedups, lanes=lane_runs(),
+        traffic=token_bytes(POSITION),
+    )  # fmt: skip
 
-    results: also write docs/results.md and docs/img. Raises TriptychError when a place cannot be written.
+
+def run_study(
+    out: Path, results: bool = False, progress: Progress = lambda _: None, mapped: Sequence[str] = ()
+) -> list[Target]:
+    """Writes table, figures, targets and record into `out` (study.csv, study.json, *.svg, *.png, study.run.json);
+    returns the targets.
+
+    results: also write docs/results.md and docs/img. mapped: boards whose twins Yosys maps for the record. Raises
+    TriptychError when a place cannot be written.
     """
     from triptych.sim.fastcar.study_figures import draw_figures
 
@@ -317,6 +339,9 @@ def run_study(out: Path, results: bool = False, progress: Progress = lambda _: N
     write(out / "study.json", json.dumps(described, indent=1) + "\n")
     progress("figures")
     draw_figures(points, out)
+    if mapped:
+        progress(f"the twins of {', '.join(mapped)} by Yosys (minutes, once)")
+    save(study_run(points, mapped), out / f"study{ENDING}")
     if results:
         progress("the model against the RTL")
         write_results(found, out)

@@ -17,7 +17,7 @@ from triptych.sim.fastcar import study
 from triptych.sim.fastcar.boards import BOARDS
 from triptych.sim.fastcar.performance import Schedule
 from triptych.sim.fastcar.study import BATCHES, RIDGES, SKIPS, Case, Result
-from triptych.sim.view.report import save_figure
+from triptych.sim.view.plot import save_figure
 
 COLOURS = plt.get_cmap("viridis")(np.linspace(0.05, 0.9, len(BATCHES)))
 POLICY_COLOURS = {Policy.PER_SAMPLE: "#9ecae1", Policy.PAIR: "#1b7837", Policy.ALL: "#b35806", Policy.MEAN: "#762a83"}

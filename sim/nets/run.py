@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,15 @@ from triptych.golden.quartdepth.compiler.compile import Compiled, compile_networ
 from triptych.golden.quartdepth.compiler.run import outputs_on_machine
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.run import run_program
+from triptych.sim.rtl.record import chip_run
+from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
+from triptych.sim.rtl.waves import Window, layer_window, write_waves
 from triptych.sim.view.pictures import colour, save_image
+from triptych.sim.view.runfile import ENDING, Picture
+from triptych.sim.view.runfile import save as save_run
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,6 +56,8 @@ class Ran:
     output: str
     further: dict[str, str]
     values: NDArray[np.float64]
+    run: str | None = None  # the file of `triptych report`
+    waves: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """For JSON."""
@@ -84,25 +91,51 @@ def read_input(network: Network, file: Path, fit: Fit) -> NDArray[np.int64]:
     return image_codes(network, np.round(values * 255).astype(np.uint8))
 
 
-def load(file: Path, config: ChipConfig) -> tuple[Network, Compiled]:
-    """The network of a file, and its program for a chip. Raises ModelFileError, CompileError."""
-    network = model_file.load(file).network
-    return network, compile_network(network, config)
+@dataclass(frozen=True)
+class Loaded:
+    """A file's network, and its program for a chip. name: of the file. widths: None where the file does not say.
+    errors: of its tensors against floating point, where known."""
+
+    network: Network
+    compiled: Compiled
+    name: str
+    widths: Widths | None
+    errors: dict[str, float]
 
 
-def run_input(network: Network, compiled: Compiled, file: Path, on: On, fit: Fit, out: Path, progress: Progress) -> Ran:
-    """Runs one input and writes its outputs: pictures of those of one channel, and .npy. Raises TriptychError."""
+@dataclass(frozen=True)
+class Trace:
+    """What waves are asked for: a layer by name, or cycles."""
+
+    layer: str | None = None
+    window: Window | None = None
+
+
+def load(file: Path, config: ChipConfig) -> Loaded:
+    """Raises ModelFileError, CompileError."""
+    stored = model_file.load(file)
+    recipe = stored.about.get("recipe", {})
+    widths = Widths(recipe["widths"]) if "widths" in recipe else None
+    compiled = compile_network(stored.network, config)
+    return Loaded(stored.network, compiled, file.stem, widths, stored.about.get("tensor_errors", {}))
+
+
+def run_input(
+    loaded: Loaded, file: Path, on: On, fit: Fit, out: Path, progress: Progress, trace: Trace | None = None
+) -> Ran:
+    """Runs one input and writes its outputs, pictures of those of one channel and .npy, and of an RTL run its record.
+    trace: waves too. Raises TriptychError."""
+    network, compiled = loaded.network, loaded.compiled
     codes = read_input(network, file, fit)
     progress(f"{file.name}: integers", 0, 0)
     wanted = network.run_outputs(codes)
-    wrong, cycles, used = 0, None, None
+    wrong, rtl = 0, None
     if on is not On.INTEGERS:
         progress(f"{file.name}: machine", 0, 0)
         wrong += _different(outputs_on_machine(compiled, codes, noise=0), wanted)
     if on is On.RTL:
-        result, cycles = _on_rtl(compiled, codes, file, progress)
-        wrong += _different(result, wanted)
-        used = round(sum(row.ideal_cycles for row in compiled.layers) / cycles, 4)
+        rtl = _on_rtl(compiled, codes, file, progress)
+        wrong += _different(compiled.read_outputs(rtl.memory), wanted)
     values = {name: network.maps[name].qparams.decode(codes) for name, codes in wanted.items()}
     stem = f"{file.stem}.{compiled.config.name}"
     first = _written(values[network.output], out / stem)
@@ -110,7 +143,27 @@ def run_input(network: Network, compiled: Compiled, file: Path, on: On, fit: Fit
         key: _written(values[name], out / f"{stem}.{number}-{re.sub('[^A-Za-z0-9]+', '_', key).strip('_')}")
         for number, (key, name) in enumerate(network.further.items(), 1)
     }
-    return Ran(str(file), on.value, wrong == 0, wrong, cycles, network.macs, used, first, more, values[network.output])
+    ran = Ran(str(file), on.value, wrong == 0, wrong, None, network.macs, None, first, more, values[network.output])
+    if rtl is None:
+        return ran
+    pictures = [Picture(Path(name).name, key) for key, name in {"output": first, **more}.items() if name[-4:] == ".png"]
+    run = chip_run(
+        f"{stem}.{loaded.name}", loaded.name, loaded.widths, compiled, rtl, MemoryTiming(), not wrong, loaded.errors,
+        pictures,
+    )  # fmt: skip
+    record = out / f"{stem}{ENDING}"
+    save_run(run, record)
+    waves = [] if trace is None else _waves(compiled, codes, rtl, trace, out / stem, progress)
+    return replace(ran, cycles=rtl.cycles, mxu_utilization=round(run.utilization, 4), run=str(record), waves=waves)
+
+
+def _waves(
+    compiled: Compiled, codes: NDArray[np.int64], rtl: RtlRun, trace: Trace, stem: Path, progress: Progress
+) -> list[str]:
+    window = trace.window or layer_window(compiled, rtl, trace.layer or "")
+    progress(f"waves of cycles {window.begin:,} to {window.end:,}", 0, 0)
+    image = np.frombuffer(compiled.memory(codes), np.uint8)
+    return [str(path) for path in write_waves(compiled, image, MemoryTiming(), window, stem)]
 
 
 def _different(found: Mapping[str, NDArray[np.int64]], wanted: Mapping[str, NDArray[np.int64]]) -> int:
@@ -130,9 +183,7 @@ def _written(values: NDArray[np.float64], stem: Path) -> str:
     return str(written)
 
 
-def _on_rtl(
-    compiled: Compiled, codes: NDArray[np.int64], file: Path, progress: Progress
-) -> tuple[dict[str, NDArray[np.int64]], int]:
+def _on_rtl(compiled: Compiled, codes: NDArray[np.int64], file: Path, progress: Progress) -> RtlRun:
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     done = run_program(
         compiled.config, image, compiled.prog_base, len(compiled.instructions),
@@ -140,4 +191,4 @@ def _on_rtl(
     )  # fmt: skip
     if done.trap is not Trap.NONE:
         raise TriptychError(f"{file}: the chip trapped: {done.trap.name} at instruction {done.trap_pc}")
-    return compiled.read_outputs(done.memory), done.cycles
+    return done

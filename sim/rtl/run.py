@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,16 @@ from triptych.golden.quartdepth.chip.isa import Engine, Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.build import children
-from triptych.sim.build.sources import BOARD, ROOT, checker, parameters, sources
+from triptych.sim.build.sources import BOARD, ROOT, checker, parameters, sources, transactions
 from triptych.sim.build.verilate import FAST, POWER_ON, Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.cycle_classes import CLASSES
 from triptych.sim.rtl.registers.register_map import REGISTERS
 
 SLOWEST, WIDEST = 1_000_000, 1_000_000  # cycles, bytes a cycle
+
+TRAFFIC_CYCLES = 256
+"""Cycles between two values of `RtlRun.traffic`, as `quartdepth_main.cpp` writes them."""
 
 EVENT = np.dtype([("cycle", "<u8"), ("what", "<u4"), ("signature", "<u4")])
 
@@ -76,7 +79,8 @@ class RtlRun:
     """What a run left behind.
 
     memory: the whole memory image, uint8. counters: cycles by engine name and class. issues, retirements: arrays of
-    (cycle, engine, pc[, signature]) in order of time. seconds: that the simulation took of a core.
+    (cycle, engine, pc[, signature]) in order of time. traffic: bytes over the memory port up to the end of every
+    TRAFFIC_CYCLES. seconds: that the simulation took of a core.
     """
 
     trap: Trap
@@ -90,7 +94,18 @@ class RtlRun:
     mxu_classes: npt.NDArray[np.int64]
     bytes_read: int
     bytes_written: int
+    traffic: npt.NDArray[np.int64]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A window of cycles to be written as an FST file. names: what the instructions are called (`sim/rtl/waves.py`)."""
+
+    file: Path
+    begin: int
+    end: int
+    names: Path
 
 
 def chip_build(config: ChipConfig, tuned: bool = False, power_on: bool = False) -> Build:
@@ -106,6 +121,13 @@ def chip_build(config: ChipConfig, tuned: bool = False, power_on: bool = False) 
         flags=POWER_ON if power_on else FAST,
         tune=partial(_typical_work, config) if tuned else None,
     )
+
+
+def traced_build(config: ChipConfig) -> Build:
+    """The same chip with a tracer that names the instructions, and waves of every signal."""
+    plain = chip_build(config)
+    flags = (*FAST, "--trace-fst", "--trace-structs")
+    return replace(plain, sources=(*plain.sources, *transactions()), flags=flags)
 
 
 def _typical_work(config: ChipConfig, program: Path) -> None:
@@ -148,11 +170,12 @@ def _simulate(
         raise TriptychError(f"cannot write the memory image to {folder}: {error.strerror}; set TMPDIR") from error
     arguments = [str(program), "--image", str(folder / "image"), "--memory-out", str(folder / "memory")]
     arguments += ["--events", str(folder / "events"), "--result", str(folder / "result")]
-    arguments += ["--classes", str(folder / "classes"), *options]
+    arguments += ["--classes", str(folder / "classes"), "--traffic", str(folder / "traffic")]
     for name, value in writes.items():
         arguments += ["--write", f"{_address(name)}={value}"]
     for address in reads:
         arguments += ["--read", str(address)]
+    arguments += options
     with children.child(arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -183,16 +206,18 @@ def run_program(
     tuned: bool = False,
     power_on: int | None = None,
     build: Build | None = None,
+    waves: Waves | None = None,
 ) -> RtlRun:
     """Runs `prog_count` instructions at byte address `prog_base` of `image` until HALT or a trap.
 
     progress(cycles, retired) is called every 50,000 cycles. tuned: with a profile-guided build, for long runs.
     power_on: seed of what memories and flops without reset hold at first (None: zeros). build: of the chip, instead of
-    the one that these options name. Raises TriptychError when the model does not build, when max_cycles pass, or when
-    files cannot be written.
+    the one that these options name. waves: what to write of every signal, by a build that can. Raises TriptychError
+    when the model does not build, when max_cycles pass, or when files cannot be written.
     """
     timing = timing or MemoryTiming()
-    program = (build or chip_build(config, tuned, power_on is not None)).executable()
+    named = traced_build(config) if waves is not None else chip_build(config, tuned, power_on is not None)
+    program = (build or named).executable()
     status = ["STATUS", "TRAP", "TRAP_PC"]
     counters = _counter_registers()
     reads = [_address(n) for n in status] + [_address(n) + half for n in counters for half in (0, 4)]
@@ -205,11 +230,15 @@ def run_program(
     for option, span in (("--error", timing.error), ("--hang", timing.hang)):
         if span is not None:
             options += [option, f"{span[0]}:{span[1]}"]
+    if waves is not None:
+        options += ["--waves", str(waves.file), "--waves-from", str(waves.begin), "--waves-to", str(waves.end)]
+        options += [f"+names={waves.names}"]
     with scratch() as folder:
         _simulate(program, folder, image, (prog_base, prog_count, watchdog), options, reads, progress)
         result = json.loads((folder / "result").read_text())
         memory = np.fromfile(folder / "memory", np.uint8)
         events = np.fromfile(folder / "events", EVENT)
+        traffic = np.fromfile(folder / "traffic", np.int64)
         classes = np.fromfile(folder / "classes", np.int64).reshape(-1, len(CLASSES[Engine.MXU]))
     if not result["interrupted"]:
         raise TriptychError(f"the chip neither finished nor trapped within {max_cycles} cycles")
@@ -232,5 +261,6 @@ def run_program(
         mxu_classes=classes,
         bytes_read=int(result["bytes_read"]),
         bytes_written=int(result["bytes_written"]),
+        traffic=traffic,
         seconds=float(result["seconds"]),
     )

@@ -1,197 +1,223 @@
-"""`triptych report`: where a run's cycles went, as pictures and as CSV."""
+"""`triptych report`: the runs of one, two or many files as a page, figures, tables and timelines in a folder."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
-import warnings
+import re
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import matplotlib
+from triptych.golden.files import FileError, check_writable, fitting_name, write
+from triptych.sim.errors import TriptychError
+from triptych.sim.view import compare
+from triptych.sim.view.chip_page import chip_page
+from triptych.sim.view.figure import Page, Section, Table
+from triptych.sim.view.fpga_page import fpga_page
+from triptych.sim.view.gpu_page import gpu_page
+from triptych.sim.view.page import page_html
+from triptych.sim.view.plot import pictures_of, plot
+from triptych.sim.view.runfile import ENDING, ChipRun, FpgaRun, GpuRun, Run, load
+from triptych.sim.view.trace import trace
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from triptych.golden.files import FileError, fitting_name, write
-from triptych.sim.view.runfile import LayerRun, RunFile
-
-MAKER, MAKER_KEY = "triptych, open hardware", {"svg": "Creator", "png": "Software"}  # what figures say of themselves
-RUN_COPY = "run.json"  # in the report's folder: the run that it is of
-
-COLOURS = {
-    "ideal": "#1b7837",
-    "padding": "#a6dba0",
-    "fill": "#dfc27d",
-    "weights": "#8073ac",
-    "acc": "#d6604d",
-    "spad": "#f4a582",
-    "token": "#4393c3",
-    "empty": "#bababa",
-}
-MEANING = {
-    "ideal": "ideal",
-    "padding": "active beyond ideal (tails, depthwise)",
-    "fill": "turnaround, window refill",
-    "weights": "stationary tile late",
-    "acc": "accumulators full (VPU behind)",
-    "spad": "scratchpad conflict",
-    "token": "waits for another engine",
-    "empty": "no instruction",
-}
-ENGINES = ("LOAD", "MXU", "VPU", "STORE")
+INDEX, MANIFEST, ENDING_OF_FOLDER = "index.html", "report.json", ".report"
 
 
-def split(layer: LayerRun) -> dict[str, float]:
-    """Cycles of a layer by cause; `active` is split into what the arithmetic needs and the rest. Sums to `cycles`."""
-    parts = {"ideal": layer.ideal_cycles, "padding": layer.classes["active"] - layer.ideal_cycles}
-    return parts | {k: float(v) for k, v in layer.classes.items() if k != "active"}
+@dataclass(frozen=True)
+class Loaded:
+    """A run file: what it holds, and its page."""
+
+    path: Path
+    run: Run
+    page: Page
 
 
-def layers_csv(run: RunFile) -> str:
-    """One line a layer: name, kind, mode, MACs, bytes, cycles by cause, utilization."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["layer", "kind", "mode", "macs", "dram_bytes", "cycles", *COLOURS, "utilization"])
-    for layer in run.layers:
-        parts = split(layer)
-        used = layer.ideal_cycles / layer.cycles if layer.cycles else 0.0
-        numbers = [f"{parts[name]:.1f}" for name in COLOURS]
-        head = [layer.name, layer.kind, layer.mode, layer.macs, layer.dram_bytes, layer.cycles]
-        writer.writerow([*head, *numbers, f"{used:.4f}"])
-    return out.getvalue()
+@dataclass(frozen=True)
+class Report:
+    """What was written. read: how many of the runs. problems: a line for each thing that is not in it. worse:
+    regressions beyond the limit. comparison: of the first run with that which it was to be compared with."""
+
+    index: Path
+    read: int
+    traces: list[Path]
+    problems: list[str]
+    worse: list[compare.Change]
+    comparison: Table | None
 
 
-def plot_layers(run: RunFile) -> Figure:
-    """Stacked bars: a layer's cycles by cause."""
-    shown = [layer for layer in run.layers if layer.cycles > 0.002 * run.cycles]
-    figure, axes = plt.subplots(figsize=(9, 0.19 * len(shown) + 1.6), layout="constrained")
-    left = [0.0] * len(shown)
-    for cause, colour in COLOURS.items():
-        widths = [max(0.0, split(layer)[cause]) / 1e3 for layer in shown]
-        axes.barh(range(len(shown)), widths, left=left, color=colour, label=MEANING[cause], height=0.8)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(shown)), [_plain(layer.name) for layer in shown], fontsize=6)
-    axes.invert_yaxis()
-    axes.set_xlabel("thousand cycles of the matrix engine")
-    said = f"{run.config}, {run.bits}, {run.cycles:,} cycles, utilization {run.utilization:.1%}"
-    axes.set_title(f"{_plain(run.title)}: {_plain(said)}")
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
-    _clean(axes)
-    return figure
+def newest(folder: Path) -> Path:
+    """The run file under `folder` that was written last. Raises TriptychError."""
+    found = [p for p in folder.rglob(f"*{ENDING}") if ENDING_OF_FOLDER not in str(p.parent.relative_to(folder))]
+    if not found:
+        raise TriptychError(
+            f"there is no *{ENDING} under {folder}: name one, or make one, for example with `triptych depth`"
+        )
+    return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p)))
 
 
-def plot_timeline(run: RunFile) -> Figure:
-    """Four lanes: when each engine executed, coloured by layer."""
-    figure, axes = plt.subplots(figsize=(11, 2.6), layout="constrained")
-    palette = plt.get_cmap("tab20")
-    for row, engine in enumerate(ENGINES):
-        spans = run.spans[engine]
-        bars = [(a / 1e3, max(b - a, 1) / 1e3) for a, b, _ in spans]
-        axes.broken_barh(bars, (row - 0.4, 0.8), facecolors=[palette(layer % 20) for *_, layer in spans], linewidth=0)
-    axes.set_yticks(range(len(ENGINES)), ENGINES)
-    axes.invert_yaxis()
-    axes.set_xlim(0, run.cycles / 1e3)
-    axes.set_xlabel("thousand cycles (a colour is a layer)")
-    axes.set_title(f"{_plain(run.title)}: what the four engines did when")
-    _clean(axes)
-    return figure
+def read(path: Path) -> Loaded:
+    """A run and its page. Raises TriptychError."""
+    run, problems = load(path)
+    return Loaded(path, run, _page(run, path.parent, [f"{path.name}: {p}" for p in problems]))
 
 
-def plot_roofline(run: RunFile) -> Figure:
-    """Achieved MACs a cycle over MACs a byte of memory traffic, with the two ceilings."""
-    figure, axes = plt.subplots(figsize=(6.5, 4.5), layout="constrained")
-    peak, slope = float(run.macs_per_cycle), run.bytes_per_cycle
-    points = [
-        (la.macs / max(la.dram_bytes, 1), la.macs / la.cycles, la.kind) for la in run.layers if la.macs and la.cycles
+def _page(run: Run, folder: Path, problems: list[str]) -> Page:
+    match run:
+        case ChipRun():
+            return chip_page(run, folder, problems)
+        case FpgaRun():
+            return fpga_page(run, folder, problems)
+        case GpuRun():
+            return gpu_page(run, problems)
+    raise AssertionError(run)
+
+
+def write_report(
+    paths: list[Path], *, against: Path | None = None, out: Path | None = None, history: Path | None = None,
+    percent: float | None = None,
+) -> Report:  # fmt: skip
+    """Writes the report of some run files. against: a run that each is compared with. out: the folder; without, beside
+    the first run. history: the file that remembers runs; without, beside the first run too. percent: how much worse
+    counts as a regression.
+
+    A file that cannot be read costs its own part alone. Raises TriptychError where none can, or that which is
+    compared with; FileError where `out` holds what is no report.
+    """
+    loaded, problems = _loaded(paths)
+    base = None if against is None else read(against)
+    folder = out or _free_folder(paths[0], [each.path for each in loaded])
+    _check_ours(folder)
+    pages = []
+    for each in loaded:
+        remembered = compare.remember(history or paths[0].parent / compare.HISTORY, each.page)
+        drawn = compare.trend(remembered, each.page, _first(each.page))
+        more = [Section("trend", "How it went over time", [drawn])] if drawn is not None else []
+        pages.append(replace(each.page, sections=[*each.page.sections, *more]))
+    others = [*loaded, *([base] if base is not None and base.path not in paths else [])]
+    comparisons = [_comparisons(each, others if base is None else [base]) for each in loaded]
+    worse = []
+    if base is not None and percent is not None:
+        for each in loaded:
+            worse += compare.regressions(compare.changes(base.page, each.page), percent)
+    files, traces = _files(loaded, pages, comparisons, base is not None, problems)
+    _replace(folder, files, paths)
+    problems += [line for page in pages for line in page.problems]
+    shown = comparisons[0][0][1] if base is not None and comparisons[0] else None
+    return Report(folder / INDEX, len(loaded), [folder / name for name in traces], problems, worse, shown)
+
+
+def _first(page: Page) -> str:
+    """The headline that a trend is drawn of: the first that has a better and a worse."""
+    return next((q.name for q in page.quantities if q.headline and q.better), "")
+
+
+def _loaded(paths: list[Path]) -> tuple[list[Loaded], list[str]]:
+    loaded, problems = [], []
+    for path in paths:
+        try:
+            loaded.append(read(path))
+        except TriptychError as error:
+            problems.append(str(error))
+    if not loaded:
+        raise TriptychError("; ".join(problems))
+    return loaded, problems
+
+
+def _comparisons(run: Loaded, others: list[Loaded]) -> list[tuple[str, Table]]:
+    return [
+        (other.page.title, compare.comparison(other.page, run.page))
+        for other in others
+        if other is not run and other.page.machine == run.page.machine
     ]
-    low = min((p[0] for p in points), default=1.0) / 2
-    high = max((p[0] for p in points), default=1.0) * 2
-    ridge = peak / slope
-    xs = sorted({low, ridge, max(high, 4 * ridge)})
-    axes.plot(xs, [min(peak, slope * x) for x in xs], color="black", linewidth=1)
-    axes.annotate(f"{peak:.0f} MAC/cycle", (ridge * 1.1, peak * 1.08), fontsize=8)
-    axes.annotate(f"{slope:g} B/cycle", (low, slope * low * 1.5), fontsize=8, rotation=35)
-    for kind in sorted({p[2] for p in points}):
-        chosen = [p for p in points if p[2] == kind]
-        axes.scatter([p[0] for p in chosen], [p[1] for p in chosen], s=18, label=_plain(kind), alpha=0.8)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("MACs a byte of memory traffic")
-    axes.set_ylabel("MACs a cycle")
-    axes.set_title(_plain(f"{run.title}: roofline of every layer ({run.config}, {run.bits})"))
-    axes.legend(fontsize=8, frameon=False)
-    _clean(axes)
-    return figure
+
+
+def _files(
+    loaded: list[Loaded], pages: list[Page], comparisons: list[list[tuple[str, Table]]], against: bool,
+    problems: list[str],
+) -> tuple[dict[str, str | bytes], list[str]]:  # fmt: skip
+    """Everything that the folder will hold, by name; and the names of the timelines."""
+    stems = [f"{number}-{_plain(page.title)}-" if len(pages) > 1 else "" for number, page in enumerate(pages, 1)]
+    files: dict[str, str | bytes] = {}
+    traces = []
+    for each, page, stem, compared in zip(loaded, pages, stems, comparisons, strict=True):
+        files[f"runs/{stem}run.json"] = each.path.read_bytes()
+        timeline = trace(each.run) if isinstance(each.run, ChipRun) else None
+        traces.append(fitting_name(f"{stem}{_plain(page.title)}", ".trace.json") if timeline is not None else "")
+        if timeline is not None:
+            files[traces[-1]] = timeline
+        for figure in page.figures:
+            for path, content in pictures_of(plot(figure), Path("figures") / f"{stem}{figure.name}").items():
+                files[str(path)] = content
+            header, rows = figure.drawn.table()
+            files |= _table(f"{stem}{figure.name}", header, rows)
+        for table in page.tables:
+            files |= _table(f"{stem}{table.name}", table.columns, table.rows)
+        for number, (_, table) in enumerate(compared, 1):
+            files |= _table(f"{stem}{table.name}{number if len(compared) > 1 else ''}", table.columns, table.rows)
+        rows = [[q.name, q.what, q.value, q.unit, q.label.value] for q in page.quantities]
+        files |= _table(f"{stem}numbers", ["name", "number", "value", "unit", "label"], rows)
+    files[INDEX] = page_html(
+        pages, comparisons, problems=problems, stems=stems, traces=traces, open_comparison=against
+    )  # fmt: skip
+    return files, [name for name in traces if name]
 
 
 def _plain(text: str) -> str:
-    """A name in one line, not as a formula: a photo may be called `$x_$`."""
-    return " ".join(text.split()).replace("$", r"\$")
+    """A title as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80].strip("._") or "run"
 
 
-def _clean(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
+def _table(name: str, header: list[str], rows: list[list[Any]]) -> dict[str, str | bytes]:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    document = [dict(zip(header, row, strict=True)) for row in rows]
+    return {f"tables/{name}.csv": out.getvalue(), f"tables/{name}.json": json.dumps(document, indent=0) + "\n"}
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Raises FileError for a picture that somebody else made: a figure replaces figures alone."""
-    if path.is_file() and MAKER.encode() not in path.read_bytes():
-        raise FileError(f"cannot write {path}: it is there and is no figure of triptych: name another --out")
-
-
-def _drawn(figure: Figure, path: Path) -> dict[Path, bytes]:
-    """The figure as `path` with the endings .svg and .png."""
-    files = {}
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a title in a script that matplotlib's font lacks shows boxes
-            for kind, key in MAKER_KEY.items():
-                buffer = io.BytesIO()
-                figure.savefig(buffer, format=kind, dpi=130, metadata={key: MAKER})
-                files[path.with_name(f"{path.name}.{kind}")] = buffer.getvalue()
-    finally:
-        plt.close(figure)
-    return files
-
-
-def _write(files: dict[Path, bytes]) -> list[Path]:
-    for path in files:
-        _refuse_foreign(path)
-    for path, content in files.items():
-        write(path, content)
-    return list(files)
-
-
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Writes `path` with the endings .svg and .png. Raises FileError when the place cannot be written."""
-    return _write(_drawn(figure, path))
-
-
-def report_folder(out: Path, run: Path) -> Path:
-    """Where the report of a run file goes: `out`/NAME.report, or NAME-2.report where that is another run's."""
+def _free_folder(run: Path, runs: list[Path]) -> Path:
+    """NAME.report beside a run, or NAME-2.report where that is another run's."""
     name = run.name.removesuffix(".json").removesuffix(".run")
-    content = run.read_bytes()
     for number in count(1):
-        folder = out / fitting_name(name if number == 1 else f"{name}-{number}", ".report")
-        kept = folder / RUN_COPY
-        if not os.path.lexists(folder) or (kept.is_file() and kept.read_bytes() == content):
+        folder = run.parent / fitting_name(name if number == 1 else f"{name}-{number}", ENDING_OF_FOLDER)
+        if not os.path.lexists(folder) or _runs_of(folder) == [str(p.absolute()) for p in runs]:
             return folder
     raise AssertionError("count ends never")
 
 
-def write_report(run: RunFile, folder: Path, source: Path | None = None) -> list[Path]:
-    """Layers, timeline and roofline of one run into `folder`, as SVG, PNG and CSV, all drawn before any is written;
-    returns the files. source: the run's file, of which a copy goes there first."""
-    drawn = _drawn(plot_layers(run), folder / "utilization")
-    drawn |= _drawn(plot_timeline(run), folder / "timeline")
-    drawn |= _drawn(plot_roofline(run), folder / "roofline")
-    table = layers_csv(run)
-    if source is not None:
-        write(folder / RUN_COPY, source.read_bytes())
-    written = _write(drawn)
-    write(folder / "layers.csv", table)
-    return [*written, folder / "layers.csv"]
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        held = json.loads((folder / MANIFEST).read_bytes())
+        return held if isinstance(held, dict) and isinstance(held["files"], list) else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _runs_of(folder: Path) -> list[str] | None:
+    return _manifest(folder).get("runs")
+
+
+def _check_ours(folder: Path) -> None:
+    """Raises FileError for a folder that holds what is no report."""
+    if folder.is_dir() and any(folder.iterdir()) and not _manifest(folder):
+        raise FileError(f"cannot write {folder}: it holds files that are no report: name another --out")
+    check_writable(folder)
+
+
+def _replace(folder: Path, files: dict[str, str | bytes], runs: list[Path]) -> None:
+    """Writes the files, and removes those of the report that was there."""
+    before = [name for name in _manifest(folder).get("files", []) if isinstance(name, str)]
+    told = {"runs": [str(p.absolute()) for p in runs], "files": sorted(files)}
+    write(folder / MANIFEST, json.dumps(told | {"files": sorted({*files, *before})}, indent=0) + "\n")
+    for name, content in sorted(files.items(), key=lambda item: item[0] == INDEX):  # the page last: it is complete then
+        write(folder / name, content)
+    for name in set(before) - set(files):
+        old = folder / name
+        if old.is_file() and folder.resolve() in old.resolve().parents:
+            old.unlink()
+    write(folder / MANIFEST, json.dumps(told, indent=0) + "\n")

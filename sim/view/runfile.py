@@ -1,118 +1,453 @@
-"""A run as a file: what `triptych depth` leaves for `triptych report`."""
+"""A run as a file: what a command leaves for `triptych report`. docs/report.md describes every field.
+
+A file says in `machine` which of the three it is of. The fields without a default are there in every run; each of the
+others is one part of the report, and a part that is missing or damaged costs that part alone.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, ClassVar
 
 from triptych.golden.files import write
 from triptych.golden.quartdepth.chip.isa import Engine
+from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.cycle_classes import CLASSES
-from triptych.sim.view.fields import FieldError, Fields
+from triptych.sim.view.origin import Origin
+from triptych.sim.view.records import (
+    Amount,
+    Count,
+    FieldError,
+    Name,
+    Positive,
+    Rate,
+    parts_from_json,
+    to_json,
+)
 
-FORMAT = 1
+FORMAT = 2
+ENDING = ".run.json"
+
+Span = tuple[Count, Count, Count]  # instruction, cycle of its start, cycle of its retirement
+
+
+class Machine(StrEnum):
+    """Which machine ran."""
+
+    CHIP = "chip"
+    FPGA = "fpga"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every run has. title: its name."""
+
+    machine: ClassVar[Machine]
+
+    title: Name
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ChipSizes:
+    """The chip's configuration (`ChipConfig`)."""
+
+    name: Name
+    depth: Positive
+    cols: Positive
+    rows: Positive
+    spad_bytes: Positive
+    clock_mhz: Positive
+
+    @property
+    def peak(self) -> int:
+        """Multiply-accumulates a cycle with four-bit weights and activations: the most that the chip does."""
+        return 2 * self.depth * self.cols
+
+
+@dataclass(frozen=True)
+class MemoryTerms:
+    """The memory behind the chip: bytes a cycle, reads and writes together; cycles to the first beat."""
+
+    bytes_per_cycle: Rate
+    latency: Positive
+
+
+@dataclass(frozen=True)
+class NetworkTerms:
+    """widths: that the network was quantised to. macs: of the whole. input: height, width, channels."""
+
+    name: Name
+    widths: Widths | None
+    macs: Count
+    input: tuple[Positive, Positive, Positive]
+
+
+@dataclass(frozen=True)
+class TensorRun:
+    """A feature map: shape [height, width, channels], bits of a code, its form, and its error against floating point:
+    relative L2, of the network's own calibration photo."""
+
+    name: Name
+    shape: tuple[Positive, Positive, Positive]
+    bits: Positive
+    form: Name
+    error: Amount | None = None
 
 
 @dataclass(frozen=True)
 class LayerRun:
     """One layer of a run.
 
-    ideal_cycles: MACs over the array's rate in the layer's mode. cycles: of all the MXU's classes between the
-    retirement of the instruction before the layer's first and of its last one, so that layers sum to the whole.
-    classes: those cycles by MXU class. dram_bytes: what its loads and stores move.
+    mode: how its products use the array. ideal_cycles: MACs over the array's rate in that mode. cycles: of all the
+    MXU's classes between the retirement of the instruction before the layer's first and of its last one, so that layers
+    sum to the whole. classes: those cycles by MXU class. bytes_read, bytes_written: what its loads and stores move.
     """
 
-    name: str
-    kind: str
-    mode: str
-    macs: int
-    ideal_cycles: float
-    cycles: int
-    classes: dict[str, int]
-    dram_bytes: int
+    name: Name
+    mode: Name
+    macs: Count
+    ideal_cycles: Amount
+    cycles: Count
+    classes: dict[str, Count]
+    bytes_read: Count
+    bytes_written: Count
+
+    @property
+    def dram_bytes(self) -> int:
+        """Both ways."""
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def peak(self) -> float:
+        """MACs a cycle of the array in the layer's mode; 0 without products."""
+        return self.macs / self.ideal_cycles if self.ideal_cycles else 0.0
 
 
 @dataclass(frozen=True)
-class RunFile:
-    """One run of a network on the RTL. `spans`: engine -> list of (issue, retire, layer index) in cycles."""
+class Program:
+    """instructions: as text. layer_of: index in `layers` of the layer that each works for. waits: retirements of LOAD,
+    MXU, VPU and STORE that each waits for. spans: of every engine's instructions."""
 
-    title: str
-    config: str
-    bits: str
-    clock_mhz: int
-    bytes_per_cycle: float
-    macs_per_cycle: int
-    cycles: int
-    counters: dict[str, dict[str, int]]
-    layers: list[LayerRun]
-    spans: dict[str, list[tuple[int, int, int]]]
+    instructions: list[Name]
+    layer_of: list[Count]
+    waits: list[tuple[Count, Count, Count, Count]]
+    spans: dict[str, list[Span]]
 
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the network."""
-        return sum(layer.macs for layer in self.layers)
+
+@dataclass(frozen=True)
+class Samples:
+    """Values `every` so many cycles."""
+
+    every: Positive
+    values: list[Amount]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file beside the run file."""
+
+    file: Name
+    title: Name
+
+
+@dataclass(frozen=True)
+class ChipRun(Run):
+    """A network on the chip's RTL. cycles: from start to interrupt. counters: cycles by engine and class.
+    dram: bytes that crossed the memory port in each interval; scratchpad: bytes that hold what is still to be read."""
+
+    machine: ClassVar[Machine] = Machine.CHIP
+
+    chip: ChipSizes
+    memory: MemoryTerms
+    network: NetworkTerms
+    cycles: Positive
+    bytes_read: Count
+    bytes_written: Count
+    bit_exact: bool | None = None
+    layers: list[LayerRun] = field(default_factory=list)
+    counters: dict[str, dict[str, Count]] = field(default_factory=dict)
+    program: Program | None = None
+    dram: Samples | None = None
+    scratchpad: Samples | None = None
+    tensors: list[TensorRun] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
 
     @property
     def utilization(self) -> float:
-        """Ideal over actual cycles of the matrix engine, 0..1."""
+        """Ideal over actual cycles of the matrix engine, 0..1: each layer against the rate of its own mode."""
         return sum(layer.ideal_cycles for layer in self.layers) / self.cycles
 
-    def save(self, path: Path) -> None:
-        """Writes the run as JSON. Raises TriptychError when the place cannot be written."""
-        write(path, json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
+    @property
+    def macs_per_cycle(self) -> float:
+        """Multiply-accumulates a cycle, over the whole run."""
+        return self.network.macs / self.cycles
 
-    @classmethod
-    def load(cls, path: Path) -> RunFile:
-        """Inverse of `save`. Raises TriptychError for a file that is missing, damaged or of another format, or for a
-        field that no run can have, which it names."""
+
+@dataclass(frozen=True)
+class Resources:
+    """LUTs, flip-flops, DSPs, RAMB36 and URAM; None: not known."""
+
+    luts: Amount | None = None
+    flops: Amount | None = None
+    dsps: Amount | None = None
+    blocks: Amount | None = None
+    urams: Amount | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the design on a board: how many of it, what each takes, where the figures come from."""
+
+    name: Name
+    count: Positive
+    each: Resources
+    label: Name
+
+
+@dataclass(frozen=True)
+class BoardRun:
+    """has: what the device holds (cited). parts: what is built there. peak, weights: bytes a second of the memory's
+    pins, and of the weight stream."""
+
+    name: Name
+    has: Resources
+    parts: list[Part]
+    peak: Rate
+    weights: Rate
+
+
+@dataclass(frozen=True)
+class SpeedPoint:
+    """speedup: over the dense layer; closed: by the closed form. mlp_cycles: of the projections that replay skips."""
+
+    board: Name
+    rows: Positive
+    skip: Amount
+    policy: Name
+    schedule: Name
+    window: Count
+    speedup: Rate
+    closed: Rate
+    mlp_cycles: Amount
+
+
+@dataclass(frozen=True)
+class LaneSpan:
+    """A lane's work in a window of weight words: for which row, from which cycle to which."""
+
+    lane: Count
+    row: Count
+    begin: Count
+    end: Count
+
+
+@dataclass(frozen=True)
+class LaneRun:
+    """Who takes a window of weights. index: which rows compute."""
+
+    schedule: Name
+    lanes: Positive
+    index: list[bool]
+    spans: list[LaneSpan]
+
+
+@dataclass(frozen=True)
+class TokenBytes:
+    """Bytes that a token of a layer moves, by what they are; skipped: weights that replay does not read."""
+
+    board: Name
+    skip: Amount
+    weights: Amount
+    skipped: Amount
+    other: Amount
+
+
+@dataclass(frozen=True)
+class FpgaRun(Run):
+    """FastCar by its cycle model and twins, or a video of the golden model. measured: of a video, skip_ratio (0..1),
+    psnr_db, token_agreement (0..1). skip_maps: which tokens replayed, by layer, frame, row and column."""
+
+    machine: ClassVar[Machine] = Machine.FPGA
+
+    measured: dict[Name, float] = field(default_factory=dict)
+    boards: list[BoardRun] = field(default_factory=list)
+    speedups: list[SpeedPoint] = field(default_factory=list)
+    lanes: list[LaneRun] = field(default_factory=list)
+    traffic: list[TokenBytes] = field(default_factory=list)
+    skip_maps: list[list[list[list[bool]]]] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """A whole call of attention. sparsity: asked for. error: relative L2 against float64 on the benchmark's data."""
+
+    shape: Name
+    kernel: Name
+    sparsity: Amount
+    ms: Rate
+    error: Amount | None = None
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """A whole call and dense attention at one length."""
+
+    tokens: Positive
+    sparsity: Amount
+    block: Positive
+    dense_ms: Rate
+    ms: Rate
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a call that is not attention."""
+
+    shape: Name
+    stage: Name
+    ms: Amount
+
+
+@dataclass(frozen=True)
+class MethodError:
+    """Mean relative L2 error of a method over the benchmark's data. ms: of a whole call of the shape that is timed."""
+
+    method: Name
+    data: Name
+    sparsity: Amount
+    error: Amount
+    ms: Rate | None = None
+
+
+@dataclass(frozen=True)
+class BlockMask:
+    """Share of blocks that a frame's queries keep of a frame's keys, [query frame][key frame], of one head."""
+
+    head: Count
+    sparsity: Amount
+    kept: list[list[Amount]]
+
+
+@dataclass(frozen=True)
+class GpuRun(Run):
+    """DraftAttention's benchmarks. device: the GPU; libraries: versions by name."""
+
+    machine: ClassVar[Machine] = Machine.GPU
+
+    device: Name
+    libraries: dict[str, Name]
+    kernels: list[KernelTime] = field(default_factory=list)
+    crossover: list[Crossover] = field(default_factory=list)
+    overhead: list[Stage] = field(default_factory=list)
+    errors: list[MethodError] = field(default_factory=list)
+    masks: list[BlockMask] = field(default_factory=list)
+
+
+MACHINES: dict[Machine, type[Run]] = {kind.machine: kind for kind in (ChipRun, FpgaRun, GpuRun)}
+
+
+def save(run: Run, path: Path) -> None:
+    """Writes the run as JSON. Raises FileError when the place cannot be written."""
+    head = {"format": FORMAT, "machine": run.machine.value}
+    write(path, json.dumps(head | to_json(run), separators=(",", ":")) + "\n")
+
+
+def load(path: Path) -> tuple[Run, list[str]]:
+    """Inverse of `save`, and a line for each part of the run that is damaged and was left out.
+
+    Raises TriptychError, in one line, for a file that is missing, no run, of another format or without a usable head.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise TriptychError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise TriptychError(f"{path} is no run: it is no JSON, or half of it ({_line(error)})") from None
+    try:
+        return _of(value)
+    except FieldError as error:
+        raise TriptychError(f"{path} is no run that can be shown: {error}") from None
+
+
+def load_chip(path: Path) -> ChipRun:
+    """A chip's run that is whole. Raises TriptychError."""
+    run, problems = load(path)
+    if problems or not isinstance(run, ChipRun):
+        raise TriptychError(f"{path} is no whole run of the chip: {'; '.join(problems) or run.machine}")
+    return run
+
+
+def _of(value: Any) -> tuple[Run, list[str]]:
+    if not isinstance(value, dict) or "format" not in value:
+        raise FieldError("it has no field 'format'")
+    if value["format"] != FORMAT:
+        raise FieldError(f"its format is {_line(value['format'])}, this version reads {FORMAT}: run the command again")
+    try:
+        kind = MACHINES[Machine(str(value.get("machine")))]
+    except ValueError:
+        raise FieldError(f"machine must be one of {', '.join(Machine)}, not {_line(value.get('machine'))}") from None
+    run, problems = parts_from_json(kind, {k: v for k, v in value.items() if k not in ("format", "machine")})
+    if isinstance(run, ChipRun):
+        run, more = _whole(run)
+        problems += more
+    return run, [f"{p} (that part of the report is left out)" for p in problems]
+
+
+def _whole(run: ChipRun) -> tuple[ChipRun, list[str]]:
+    """The run without parts that contradict it, and why."""
+    checks = {"layers": _check_layers, "counters": _check_counters, "program": _check_program}
+    held, problems = dict(vars(run)), []
+    for part, check in checks.items():
         try:
-            run = Fields(json.loads(path.read_text()))
-            if run.whole("format") != FORMAT:
-                raise TriptychError(f"{path} has another format than this version writes: run `triptych depth` again")
-            return _read(run)
-        except OSError as error:
-            raise TriptychError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, FieldError) else f"it is no JSON ({error})"
-            raise TriptychError(f"{path} is not a run of `triptych depth`: {reason}") from error
+            check(ChipRun(**held))
+        except FieldError as error:
+            problems.append(str(error))
+            held[part] = {"layers": [], "counters": {}, "program": None}[part]
+    if not held["layers"]:
+        held["program"] = None  # it is told by layers
+    return ChipRun(**held), problems
 
 
-def _read(run: Fields) -> RunFile:
-    layers = [_read_layer(layer) for layer in run.objects("layers")]
-    lanes = run.object("spans")
-    spans: dict[str, list[tuple[int, int, int]]] = {}
-    for engine in Engine:
-        spans[engine.name] = []
-        for n, (begin, end, layer) in enumerate(lanes.rows(engine.name, 3)):
-            place = f"{lanes.place(engine.name)}[{n}]"
-            if end < begin:
-                raise FieldError(f"{place} ends before it begins: {begin}, {end}")
-            if layer >= len(layers):
-                raise FieldError(f"{place} is of layer {layer}: there are {len(layers)}")
-            spans[engine.name].append((begin, end, layer))
-    lanes.end()
-    counters = {}
-    engines = run.object("counters")
-    for name in engines.value:
-        classes = engines.object(name)
-        counters[name] = {c: classes.whole(c) for c in classes.value}
-    found = RunFile(
-        run.text("title"), run.text("config"), run.text("bits"), run.whole("clock_mhz", 1),
-        run.number("bytes_per_cycle", positive=True), run.whole("macs_per_cycle", 1), run.whole("cycles", 1),
-        counters, layers, spans,
-    )  # fmt: skip
-    run.end()
-    return found
+def _check_layers(run: ChipRun) -> None:
+    for n, layer in enumerate(run.layers):
+        if set(layer.classes) != set(CLASSES[Engine.MXU]):
+            raise FieldError(f"layers[{n}].classes must be {', '.join(CLASSES[Engine.MXU])}")
+        if sum(layer.classes.values()) != layer.cycles:
+            raise FieldError(f"layers[{n}].classes sum to {sum(layer.classes.values())}, not to its cycles")
+    if run.layers and (total := sum(layer.cycles for layer in run.layers)) != run.cycles:
+        raise FieldError(f"layers have {total} cycles, the run {run.cycles}")
 
 
-def _read_layer(layer: Fields) -> LayerRun:
-    classes = layer.object("classes")
-    found = LayerRun(
-        layer.text("name"), layer.text("kind"), layer.text("mode"), layer.whole("macs"), layer.number("ideal_cycles"),
-        layer.whole("cycles"), {c: classes.whole(c) for c in CLASSES[Engine.MXU]}, layer.whole("dram_bytes"),
-    )  # fmt: skip
-    classes.end()
-    layer.end()
-    return found
+def _check_counters(run: ChipRun) -> None:
+    for name, classes in run.counters.items():
+        if name not in Engine.__members__ or set(classes) != set(CLASSES[Engine[name]]):
+            raise FieldError(f"counters.{name} does not have an engine's classes")
+        if (total := sum(classes.values())) != run.cycles:
+            raise FieldError(f"counters.{name} sum to {total}, the run has {run.cycles} cycles")
+
+
+def _check_program(run: ChipRun) -> None:
+    if run.program is None or not run.layers:
+        return
+    count = len(run.program.instructions)
+    if max(run.program.layer_of, default=0) >= len(run.layers):
+        raise FieldError("program.layer_of names layers that are not there")
+    if not len(run.program.layer_of) == len(run.program.waits) == count:
+        raise FieldError(f"program has {count} instructions, but not as many layers and waits")
+    if set(run.program.spans) != set(Engine.__members__):
+        raise FieldError(f"program.spans must be of {', '.join(Engine.__members__)}")
+    for name, spans in run.program.spans.items():
+        for n, (pc, begin, end) in enumerate(spans):
+            if pc >= count or not begin <= end <= run.cycles:
+                raise FieldError(f"program.spans.{name}[{n}] is no part of the run: {pc}, {begin}, {end}")
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())[:80]

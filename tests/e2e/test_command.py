@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from tests.kit.command import triptych
+from tests.kit.runs import chip_run
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import Fit, fit_inside, shipped_photo
 from triptych.sim.cli import main as cli
 from triptych.sim.model.liberty import read_liberty
-from triptych.sim.view.runfile import RunFile
+from triptych.sim.view.runfile import load_chip, save
 
 Refused = Callable[..., str]
 
@@ -100,7 +101,7 @@ def test_photo_through_the_chip(bits: str, kind: str, photos: dict[str, Path], t
     full = np.asarray(Image.open(tmp_path / f"{name}.depth.full.png"))
     assert full.shape == photo.size[::-1]
     assert full.min() > 0
-    record = RunFile.load(tmp_path / f"{photos[kind].stem}.{bits}-small.run.json")
+    record = load_chip(tmp_path / f"{photos[kind].stem}.{bits}-small.run.json")
     for engine, classes in record.counters.items():
         assert sum(classes.values()) == record.cycles, engine
     assert sum(layer.cycles for layer in record.layers) == record.cycles
@@ -120,41 +121,17 @@ def test_published_kitti_weights(tmp_path: Path) -> None:
     assert json.loads(run.stdout)["bit_exact"] is True
 
 
-def a_run(title: str) -> dict[str, object]:
-    """A run of one layer."""
-    layer = {"name": "a", "kind": "w4a8", "mode": "w4a8", "macs": 1280, "ideal_cycles": 10.0, "cycles": 20}
-    classes = dict.fromkeys(("empty", "token", "weights", "acc", "spad", "fill"), 0) | {"active": 12, "token": 8}
-    spans = {e: [[0, 20, 0]] for e in ("LOAD", "MXU", "VPU", "STORE")}
-    return {
-        "format": 1, "title": title, "config": "small", "bits": "w4a8", "clock_mhz": 1000, "bytes_per_cycle": 19.2,
-        "macs_per_cycle": 128, "cycles": 20, "counters": {}, "spans": spans,
-        "layers": [layer | {"classes": classes, "dram_bytes": 64}],
-    }  # fmt: skip
-
-
-def test_report_of_a_run(tmp_path: Path) -> None:
-    (tmp_path / "t.run.json").write_text(json.dumps(a_run("t")))
-    done = triptych(tmp_path, "report", tmp_path / "t.run.json", "--out", tmp_path / "r")
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "r" / "t.report"
-    figures = {f"{n}.{e}" for n in ("utilization", "timeline", "roofline") for e in ("svg", "png")}
-    assert {p.name for p in folder.iterdir()} == figures | {"layers.csv", "run.json"}
-    assert "a,w4a8,w4a8,1280,64,20,10.0,2.0," in (folder / "layers.csv").read_text()
-
-
 def test_reports_of_two_runs_of_one_name_are_both_kept(tmp_path: Path) -> None:
-    for title in ("../../x", "y"):
-        other = tmp_path / title.strip("./")
-        other.mkdir()
-        (other / "t.run.json").write_text(json.dumps(a_run(title)))
-    runs = sorted(tmp_path.glob("*/t.run.json"))
-    for _ in range(2):  # a second time: the same folders
-        done = triptych(tmp_path, "report", *runs, "--out", tmp_path / "r")
+    save(chip_run("../../x"), tmp_path / "t.run.json")
+    for content in ("first", "second"):
+        (tmp_path / content).mkdir()
+        save(chip_run(content), tmp_path / content / "t.run.json")
+    for _ in range(2):  # a second time: the same folder
+        done = triptych(tmp_path, "report", tmp_path / "t.run.json")
         assert done.returncode == 0, done.stderr
-        assert {p.name for p in (tmp_path / "r").iterdir()} == {"t.report", "t-2.report"}
-    assert {p.name for p in tmp_path.iterdir()} == {"x", "y", "r"}
-    kept = [(tmp_path / "r" / name / "run.json").read_text() for name in ("t.report", "t-2.report")]
-    assert kept == [run.read_text() for run in runs]
+    assert {p.name for p in tmp_path.iterdir()} == {"t.run.json", "t.report", "history.jsonl", "first", "second"}
+    both = triptych(tmp_path, "report", tmp_path / "t.run.json", tmp_path / "first" / "t.run.json")
+    assert both.stdout.splitlines()[-1] == str(tmp_path / "t-2.report" / "index.html")
 
 
 def test_missing_and_damaged_photos(refused: Refused, tmp_path: Path) -> None:
@@ -178,7 +155,10 @@ def test_bad_options(refused: Refused, tmp_path: Path) -> None:
     refused("depth", photo, "--weights", tmp_path / "w.npz", "--out", tmp_path)
     assert "cannot read" in refused("report", tmp_path / "none.run.json", "--out", tmp_path)
     (tmp_path / "x.json").write_text("{}")
-    assert "not a run" in refused("report", tmp_path / "x.json", "--out", tmp_path)
+    assert "is no run" in refused("report", tmp_path / "x.json", "--out", tmp_path / "r")
+    save(chip_run(), tmp_path / "t.run.json")
+    assert "no report: name another --out" in refused("report", tmp_path / "t.run.json", "--out", tmp_path)
+    assert "needs --against" in refused("report", tmp_path / "t.run.json", "--fail-on-regression", "1")
 
 
 @pytest.mark.parametrize(

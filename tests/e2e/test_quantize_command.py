@@ -20,7 +20,7 @@ from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, load_weights
 from triptych.sim.cli.main import app
 from triptych.sim.depth.quantize import repeatable
 from triptych.sim.view.pictures import colour, upsample
-from triptych.sim.view.runfile import RunFile
+from triptych.sim.view.runfile import load_chip
 
 PHOTO = str(shipped_photo("coffee.png"))
 SMALL = ["--size", "64x64"]
@@ -119,16 +119,16 @@ def test_a_run_is_titled_by_the_widths_of_its_file(widths: str, rate: int, tmp_p
     code, out, error = _call("depth", PHOTO, "--model", str(file), "--out", str(tmp_path), "--json")
     assert code == 0, error
     told = json.loads(out)
-    run = RunFile.load(Path(told["run"]))
-    assert run.bits == widths
-    assert run.macs_per_cycle == rate
+    run = load_chip(Path(told["run"]))
+    assert run.network.widths == widths
     products = [layer for layer in run.layers if layer.mode in ("w4a4", "w4a8", "w8a8")]
-    assert max(layer.macs / layer.ideal_cycles for layer in products) == rate
-    code, out, error = _call("report", told["run"], "--out", str(tmp_path))
+    assert max(layer.peak for layer in products) == rate
+    assert {t.name for t in run.tensors if t.error is not None} >= {layer.name for layer in products}
+    code, out, error = _call("report", told["run"], "--out", str(tmp_path / "report"))
     assert code == 0, error
-    drawn = [Path(line) for line in out.splitlines() if line.endswith(".svg")]
+    drawn = sorted((tmp_path / "report" / "figures").glob("*.svg"))
     titles = "".join(p.read_text() for p in drawn)
-    assert f"small, {widths}" in titles
+    assert f"meter, {widths}, small" in titles
     assert f"{rate} MAC/cycle" in titles
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from triptych.golden.draft_attention import BlockSets, Geometry, reference
 from triptych.golden.draft_attention.terms.tail import Tail
+from triptych.sim.bench.draft_record import write_record
 
 TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -168,7 +169,8 @@ def output_folder() -> Path:
 
 
 def save(folder: Path, name: str, rows: list[dict[str, Any]], **extra: Any) -> None:
-    """Write `name`.json whole or not at all."""
+    """Write `name`.json whole or not at all, and what the report reads of the folder: draft.run.json."""
     temporary = folder / f".{name}.tmp"
     temporary.write_text(json.dumps({"facts": device_facts(), "rows": rows, **extra}, indent=1))
     os.replace(temporary, folder / f"{name}.json")
+    write_record(folder)

@@ -11,18 +11,11 @@ import matplotlib.pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from triptych.sim.bench.draft_record import is_video, kernel_name
 from triptych.sim.build.sources import ROOT
 
 Rows = list[dict[str, Any]]
 IMAGES = ROOT / "docs" / "img"
-
-
-def kernel_name(row: dict[str, Any]) -> str:
-    """What a row is called in tables and legends."""
-    ours = {"hopper": "ours (Hopper)", "triton": "ours (Triton)"}
-    name = ours.get(row["kernel"], row["kernel"])
-    name += ", blocks of 64" if row.get("block") == 64 else ""
-    return name + (", 8 bit" if row["precision"] == "8 bit" else "") + (", pooled tail" if row["tail"] else "")
 
 
 def aside(row: dict[str, Any]) -> bool:
@@ -48,10 +41,6 @@ def series(rows: Rows, shape: str) -> dict[str, list[tuple[float, float]]]:
                 (row["sparsity"], dense / (row["ms"] + row["plan_ms"]))
             )
     return {name: sorted(points) for name, points in lines.items()}
-
-
-def is_video(row: dict[str, Any]) -> bool:
-    return "layer" in row["data"]
 
 
 def mean_errors(rows: Rows, method: str, sparsity: float, video: bool, held_out: bool = False) -> float | None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from draft_plots import Rows, aside, draw_crossover, draw_error, draw_speed, kernel_name, mean_errors, refused
+from draft_plots import Rows, aside, draw_crossover, draw_error, draw_speed, mean_errors, refused
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from triptych.sim.bench.draft_record import kernel_name
 from triptych.sim.bench.ledger import Label, replace_section, table
 
 

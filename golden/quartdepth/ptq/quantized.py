@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import QuantizeError
@@ -37,13 +38,14 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """A network in integers. choices: of the code tables, by map; records: of the layers' rounding, by layer (both
-    empty for plain min-max)."""
+    empty for plain min-max). example: the first image, as the graph takes it."""
 
     graph: FloatGraph
     network: Network
     recipe: Recipe
     choices: list[Choice]
     records: list[LayerRecord]
+    example: Tensor
 
     def simulate(self) -> Simulated:
         """The integer network as a module: images [B,C,H,W] float32 in 0..1 to what the float module returns."""
@@ -63,7 +65,8 @@ class Quantized:
         """Writes the file that `triptych depth --model` runs; its size in bytes. Raises FileError."""
         about: dict[str, Any] = {
             "recipe": {"widths": self.recipe.widths.value, "method": self.recipe.method.value}
-            | {"objective": self.recipe.objective.value, "seed": self.recipe.seed}
+            | {"objective": self.recipe.objective.value, "seed": self.recipe.seed},
+            "tensor_errors": tensor_errors(self.graph, self.network, self.example),
         }
         return save(ModelFile(self.network, metres_per_unit, about), Path(file))
 
@@ -118,4 +121,4 @@ def quantize(
         each = [graph.patches.arrange(image, 0.0) for image in each]
     kept = Work(None if work is None else Path(work))
     result = run(graph, each, recipe, progress, kept, device)
-    return Quantized(graph, result.network, recipe, result.choices, result.layers)
+    return Quantized(graph, result.network, recipe, result.choices, result.layers, each[0])

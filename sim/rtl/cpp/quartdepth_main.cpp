@@ -2,11 +2,13 @@
 //
 //   Vquartdepth_board --image FILE --memory-out FILE --events FILE --classes FILE --result FILE [--write ADDR=VALUE ...] [--read ADDR ...]
 //                     [--latency N] [--milli-bytes-per-cycle N] [--max-cycles N] [--error A:B] [--hang A:B]
+//                     [--traffic FILE] [--waves FILE --waves-from N --waves-to N] [+PLUSARG ...]
 //
 // Registers are written in order before the clock matters (the last write starts the chip); when the interrupt rises, or
 // max-cycles have passed, the registers to read are read and everything is written out. Events are 16-byte records
 // {u64 cycle, u32 retire << 31 | engine << 24 | pc, u32 signature}. Classes are seven u64 for each instruction that the MXU
-// retires: its cycles by class since the one before. Progress goes to stdout: "progress CYCLES RETIRED".
+// retires: its cycles by class since the one before. Traffic is a u64 for every kTrafficCycles cycles from the start on:
+// bytes that crossed the memory port so far. Waves (a build with --trace-fst) hold those cycles alone. Progress goes to stdout: "progress CYCLES RETIRED".
 
 #include <algorithm>
 #include <cstdio>
@@ -20,8 +22,13 @@
 #include "Vquartdepth_board.h"
 #include "memory_model.h"
 #include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#endif
 
 namespace {
+
+constexpr uint64_t kTrafficCycles = 256;
 
 struct Event {
   uint64_t cycle;
@@ -30,13 +37,13 @@ struct Event {
 static_assert(sizeof(Event) == 16);
 
 struct Options {
-  std::string image, memory_out, events, classes, result;
+  std::string image, memory_out, events, classes, result, traffic, waves;
   std::vector<std::pair<uint32_t, uint32_t>> writes;
   std::vector<uint32_t> reads;
   MemoryTiming timing;
   MemoryBehaviour behaviour;
   int power_on = -1;  // seed of what memories and flops hold at first; -1: zeros
-  uint64_t max_cycles = 1ull << 40;
+  uint64_t max_cycles = 1ull << 40, waves_from = 0, waves_to = 0;
   Range error, hang;
 };
 
@@ -60,13 +67,18 @@ Range parse_range(const std::string& text) {
 
 Options parse(int argc, char** argv) {
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  Verilated::commandArgs(argc, argv);
+  for (int i = 1; i + 1 < argc && argv[i][0] != '+'; i += 2) {
     const std::string name = argv[i], value = argv[i + 1];
     if (name == "--image") o.image = value;
     else if (name == "--memory-out") o.memory_out = value;
     else if (name == "--events") o.events = value;
     else if (name == "--classes") o.classes = value;
     else if (name == "--result") o.result = value;
+    else if (name == "--traffic") o.traffic = value;
+    else if (name == "--waves") o.waves = value;
+    else if (name == "--waves-from") o.waves_from = std::stoull(value);
+    else if (name == "--waves-to") o.waves_to = std::stoull(value);
     else if (name == "--latency") o.timing.latency = std::stoul(value);
     else if (name == "--milli-bytes-per-cycle") o.timing.milli_bytes_per_cycle = std::stoul(value);
     else if (name == "--stall") o.behaviour.stall = std::stoul(value);
@@ -101,6 +113,15 @@ class Chip {
     memory_.data() = std::move(image);
     memory_.error = o.error;
     memory_.hang = o.hang;
+#if VM_TRACE_FST
+    Verilated::traceEverOn(true);
+    if (!o.waves.empty()) {
+      top_->trace(&waves_, 99);
+      waves_.set_time_unit("1ns");
+      waves_.set_time_resolution("1ns");
+      waves_.open(o.waves.c_str());
+    }
+#endif
     top_->rst_ni = 0;
     Verilated::defaultContextp()->assertOn(false);  // until the reset has met every flop, they hold anything
     tick();
@@ -145,8 +166,17 @@ class Chip {
     t.m_axi_bresp_d = b_.error ? 2 : 0;
     t.clk_i = 0;
     t.eval();
+    show(0);
     t.clk_i = 1;
     t.eval();
+    show(1);
+  }
+
+  // From the next cycle on, those from begin to end are cycles 0, 1, ... of the run; waves show them.
+  void start_of_run(uint64_t from, uint64_t to) {
+    first_ = cycle_;
+    from_ = from;
+    to_ = to;
   }
 
   void write(uint32_t address, uint32_t value) {
@@ -200,6 +230,14 @@ class Chip {
     return top;
   }
 
+  // A cycle of the run is two time units of the waves: the clock is low in the first.
+  void show([[maybe_unused]] unsigned half) {
+#if VM_TRACE_FST
+    if (first_ && waves_.isOpen() && cycle_ - first_ >= from_ && cycle_ - first_ <= to_)
+      waves_.dump(2 * (cycle_ - first_) + half);
+#endif
+  }
+
   void record() {
     const Vquartdepth_board& t = *top_;
     for (uint32_t e = 0; e < 4; ++e) {
@@ -222,7 +260,10 @@ class Chip {
   std::vector<Event> events_;
   std::vector<uint64_t> class_records_;
   uint64_t classes_[kClasses + 1] = {};
-  uint64_t cycle_ = 0, retired_ = 0;
+  uint64_t cycle_ = 0, retired_ = 0, first_ = 0, from_ = 0, to_ = 0;
+#if VM_TRACE_FST
+  VerilatedFstC waves_;
+#endif
 };
 
 std::vector<uint8_t> read_file(const std::string& name) {
@@ -249,9 +290,13 @@ int main(int argc, char** argv) {
   for (const auto& [address, value] : o.writes) chip.write(address, value);
   const double begin = cpu_seconds();
   const uint64_t first = chip.cycle();
+  chip.start_of_run(o.waves_from, o.waves_to);
+  std::vector<uint64_t> traffic;
   uint64_t next_progress = first + 50000;
   while (!chip.interrupt() && chip.cycle() - first < o.max_cycles) {
     chip.tick();
+    if ((chip.cycle() - first) % kTrafficCycles == 0)
+      traffic.push_back(chip.memory().bytes_read + chip.memory().bytes_written);
     if (chip.cycle() >= next_progress) {
       next_progress += 50000;
       std::printf("progress %llu %llu\n", (unsigned long long)(chip.cycle() - first), (unsigned long long)chip.retired());
@@ -273,6 +318,7 @@ int main(int argc, char** argv) {
   if (!o.events.empty()) write_file(o.events, chip.events().data(), chip.events().size() * sizeof(Event));
   if (!o.classes.empty())
     write_file(o.classes, chip.class_records().data(), chip.class_records().size() * sizeof(uint64_t));
+  if (!o.traffic.empty()) write_file(o.traffic, traffic.data(), traffic.size() * sizeof(uint64_t));
   write_file(o.result, json.data(), json.size());
   return 0;
 }

@@ -1,0 +1,421 @@
+"""The report's content: figures say what the run says, every number is explained, broken parts cost themselves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.kit.command import triptych
+from tests.kit.runs import RATES, chip_run, without
+from triptych.golden.quartdepth.network.widths import Widths
+from triptych.sim.bench.ledger import Label
+from triptych.sim.build.sources import ROOT
+from triptych.sim.fastcar.record import lane_runs
+from triptych.sim.view import compare
+from triptych.sim.view.chip_page import chip_page, roofline, split
+from triptych.sim.view.explain import explained
+from triptych.sim.view.figure import Bars, Curves, Figure, Page, Spans
+from triptych.sim.view.page import TEMPLATES
+from triptych.sim.view.palette import DARK, LIGHT, ORDER
+from triptych.sim.view.report import read, write_report
+from triptych.sim.view.runfile import ChipRun, FpgaRun, save
+from triptych.sim.view.trace import trace
+from triptych.sim.view.treemap import treemap
+
+MEASURED = ROOT / "tests" / "gpu" / "measured" / "draft.run.json"
+
+
+def figure(page: Page, name: str) -> Figure:
+    return next(f for f in page.figures if f.name == name)
+
+
+def page_of(run: ChipRun, folder: Path = Path()) -> Page:
+    return chip_page(run, folder, [])
+
+
+@pytest.mark.parametrize("widths", Widths)
+def test_bars_sum_to_the_runs_cycles(widths: Widths) -> None:
+    run = chip_run(widths=widths)
+    bars = figure(page_of(run), "layers").drawn
+    assert isinstance(bars, Bars)
+    assert sum(sum(s.values) for s in bars.series) * 1e3 == pytest.approx(run.cycles)
+    for layer in run.layers:
+        assert sum(split(layer).values()) == pytest.approx(layer.cycles)
+    engines = figure(page_of(run), "engines").drawn
+    assert isinstance(engines, Bars)
+    assert [sum(s.values[n] for s in engines.series) * 1e3 for n in range(4)] == pytest.approx([run.cycles] * 4)
+
+
+def test_small_layers_share_a_bar_and_nothing_is_lost() -> None:
+    run = chip_run()
+    small = [replace(run.layers[1], name=f"small{n}", cycles=2, ideal_cycles=1.0, macs=128,
+                     classes=run.layers[1].classes | {"active": 1, "acc": 1}) for n in range(5)]  # fmt: skip
+    rest = replace(run.layers[1], cycles=390, classes=run.layers[1].classes | {"acc": 390 - 52})
+    bars = figure(page_of(replace(run, layers=[run.layers[0], rest, *small, run.layers[2]])), "layers").drawn
+    assert isinstance(bars, Bars)
+    assert bars.rows == ["encoder.0", "encoder.1", "(start and end)", "(5 smaller layers)"]
+    assert sum(sum(s.values) for s in bars.series) * 1e3 == pytest.approx(run.cycles)
+
+
+@pytest.mark.parametrize(
+    ("widths", "modes"),
+    [
+        (Widths.W8A8, {"w8a8": 64}),
+        (Widths.MIXED, {"w8a8": 64, "w4a4": 256}),
+        (Widths.W4A4, {"w4a4": 256, "attention": 128}),
+        (Widths.W4A8, {"w4a8": 128, "depthwise": 128}),
+    ],
+)
+def test_points_of_the_roofline_stand_at_the_right_rate(widths: Widths, modes: dict[str, int]) -> None:
+    """Points at MACs a cycle and a byte; a ceiling at the rate of each mode, named by it; the W4A4 peak always."""
+    run = chip_run(widths=widths)
+    curves = roofline(run)
+    points = {p: line.name for line in curves.lines if line.style == "points" for p in line.points}
+    for layer in run.layers[:2]:
+        assert points[layer.macs / layer.dram_bytes, layer.macs / layer.cycles] == layer.mode
+        assert layer.peak == RATES[layer.mode] == modes[layer.mode]
+    tops = {max(y for _, y in line.points): line.name for line in curves.lines if line.style != "points"}
+    assert set(tops) == {256.0, *map(float, modes.values())}
+    for mode, rate in modes.items():
+        assert mode in tops[float(rate)]
+        assert f"{rate} MAC/cycle" in tops[float(rate)]
+    for line in curves.lines:
+        if line.style == "points":
+            assert max(y for _, y in line.points) <= modes[line.name]
+    title = figure(page_of(run), "roofline").title
+    assert title == f"roofline of every layer: meter, {widths.value}, small"
+
+
+def test_headlines() -> None:
+    numbers = {q.name: q for q in page_of(chip_run(widths=Widths.W8A8)).quantities}
+    assert numbers["latency"].value == pytest.approx(1e-3)  # 1000 cycles at 1 GHz
+    assert numbers["fps"].value == pytest.approx(1e6)
+    assert numbers["mac_per_cycle"].value == pytest.approx(32.0)
+    assert numbers["of_peak"].value == pytest.approx(12.5)  # of 256, not of 64
+    assert numbers["mxu_utilization"].value == pytest.approx(50.0)
+    assert numbers["dram_bytes"].value == pytest.approx(2240e-6)
+    said = page_of(chip_run(widths=Widths.W8A8)).said
+    assert "“accumulators full: VPU behind”" in said
+    assert "Modes slower than W4A4 cost 38% of the cycles" in said
+
+
+def test_the_gantt_is_the_spans() -> None:
+    run = chip_run()
+    spans = figure(page_of(run), "gantt").drawn
+    assert isinstance(spans, Spans)
+    assert run.program is not None
+    told = [(spans.lanes[b.lane], round(b.begin * 1e3), round(b.end * 1e3)) for b in spans.bars]
+    assert told == [(e, b, t) for e, rows in run.program.spans.items() for _, b, t in rows]
+    assert [spans.groups[b.group][0] for b in spans.bars] == ["w4a8", "w4a8", "depthwise", "depthwise"]
+
+
+def test_what_is_missing_is_left_out() -> None:
+    whole = {f.name for f in page_of(chip_run()).figures}
+    assert whole == {"layers", "engines", "gantt", "roofline", "traffic", "dram", "scratchpad", "errors"}
+    for part, gone in (
+        ("program", {"gantt"}), ("dram", {"dram"}), ("scratchpad", {"scratchpad"}), ("counters", {"engines"}),
+        ("tensors", {"errors"}), ("layers", {"layers", "roofline", "traffic"}),
+    ):  # fmt: skip
+        run = without(chip_run(), part)
+        if part == "layers":
+            run = without(run, "program")
+            gone = {*gone, "gantt"}
+        assert {f.name for f in page_of(run).figures} == whole - gone, part
+
+
+# -- Explained numbers ---------------------------------------------------------------------------------------------
+
+
+def pages(folder: Path) -> list[Page]:
+    save(FpgaRun("lanes", chip_run().origin, {"skip_ratio": 0.5}, lanes=lane_runs(),
+                 skip_maps=[[[[True, False]]]]), folder / "f.run.json")  # fmt: skip
+    study = folder / "study" / "study.run.json"
+    done = triptych(folder, "fastcar", "study", "--out", study.parent)
+    assert done.returncode == 0, done.stderr
+    return [page_of(chip_run()), read(folder / "f.run.json").page, read(study).page, read(MEASURED).page]
+
+
+def test_every_number_and_figure_has_its_line(tmp_path: Path) -> None:
+    every = pages(tmp_path)
+    assert {p.machine for p in every} == {"chip", "fpga", "gpu"}
+    missing = []
+    for page in every:
+        names = [q.name for q in page.quantities] + [f.name for f in page.figures]
+        names += [f"{t.name}.{c}" for t in page.tables for c in t.columns]
+        names += [f"comparison.{c}" for c in compare.comparison(page, page).columns]
+        missing += [name for name in names if len(explained(name)) < 10]
+    assert not missing
+    assert explained("nothing_of_the_kind") == ""  # a name that docs/report.md does not have is found
+
+
+def test_axes_have_units_and_figures_labels(tmp_path: Path) -> None:
+    for page in pages(tmp_path):
+        for drawn in page.figures:
+            assert isinstance(drawn.label, Label)
+            for axis in (getattr(drawn.drawn, name, None) for name in ("axis", "x", "y")):
+                assert axis is None or len(axis.label) > 1
+
+
+# -- Colours -------------------------------------------------------------------------------------------------------
+
+VISION = {  # Machado, Oliveira and Fernandes (2009), severity 1, linear RGB
+    "normal": np.eye(3),
+    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                        [-0.003882, -0.048116, 1.051998]]),
+    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                        [-0.011820, 0.042940, 0.968881]]),
+    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                        [0.004733, 0.691367, 0.303900]]),
+}  # fmt: skip
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(colour: str, vision: str) -> np.ndarray[Any, Any]:
+    rgb = np.array([int(colour[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    seen = np.clip(VISION[vision] @ linear, 0, 1)
+    f = np.cbrt(XYZ @ seen / np.array([0.9505, 1.0, 1.089]) + 1e-6)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def nearest(colours: list[str]) -> float:
+    """The least distance (CIE 1976) of any two, as anybody sees them."""
+    return min(
+        float(np.linalg.norm(lab(a, vision) - lab(b, vision))) for vision in VISION for a, b in combinations(colours, 2)
+    )
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_colours_are_told_apart_by_everybody(theme: dict[str, str]) -> None:
+    assert nearest([theme[name] for name in ORDER]) > 9
+    assert nearest(["#d62728", "#2ca02c", "#8c564b"]) < 9  # matplotlib's own red, green and brown are not
+
+
+# -- Timeline ------------------------------------------------------------------------------------------------------
+
+
+def test_the_timeline_is_the_runs_retirements() -> None:
+    run = chip_run()
+    text = trace(run)
+    assert text is not None
+    document = json.loads(text)
+    schema = json.loads((TEMPLATES / "trace.schema.json").read_text())
+    jsonschema.validate(document, schema)
+    assert run.program is not None
+    spans = [e for e in document["traceEvents"] if e["ph"] == "X" and e["cat"] != "token"]
+    found: dict[str, list[tuple[int, int, int]]] = {"LOAD": [], "MXU": [], "VPU": [], "STORE": []}
+    for e in spans:
+        begin, end = round(e["ts"] * 1000), round((e["ts"] + e["dur"]) * 1000)
+        assert (begin, end) == (e["args"]["begin"], e["args"]["end"])
+        found[list(found)[e["pid"] - 1]].append((e["args"]["pc"], begin, end))
+        text = f"{e['args']['instruction']} {e['args']['operands']}"
+        assert text == run.program.instructions[e["args"]["pc"]]
+    assert found == run.program.spans
+    waits = [(e["pid"], e["name"], e["args"]["begin"], e["args"]["end"]) for e in document["traceEvents"]
+             if e.get("cat") == "token"]  # fmt: skip
+    assert waits == [(2, "LOAD #1", 0, 92), (3, "MXU #1", 0, 502), (4, "VPU #1", 0, 802)]
+    counters = {e["name"] for e in document["traceEvents"] if e["ph"] == "C"}
+    assert counters == {"DRAM bytes a cycle", "scratchpad in use"}
+    for planted in ({"dur": -1}, {"ph": "Z"}, {"args": {}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document | {"traceEvents": [spans[0] | planted]}, schema)
+
+
+def test_instructions_under_way_at_once_lie_in_rows_of_their_own() -> None:
+    run = chip_run()
+    assert run.program is not None
+    spans = run.program.spans | {"MXU": [(1, 10, 50), (1, 40, 90), (1, 60, 95)]}
+    text = trace(replace(run, program=replace(run.program, spans=spans)))
+    rows = [
+        e["tid"] for e in json.loads(text or "")["traceEvents"] if e["ph"] == "X" and e["pid"] == 2 and e["tid"] < 9
+    ]
+    assert rows == [1, 2, 1]
+
+
+# -- Files ---------------------------------------------------------------------------------------------------------
+
+
+class Structure(HTMLParser):
+    """What stands in a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def named(self, tag: str, kind: str) -> list[str | None]:
+        return [a.get("data-name") for t, a in self.tags if t == tag and a.get("class") == kind]
+
+
+def test_the_page_stands_alone(tmp_path: Path) -> None:
+    save(chip_run("</script><b>$x_$ 写真"), tmp_path / "t.run.json")
+    made = write_report([tmp_path / "t.run.json"])
+    assert made.index == tmp_path / "t.report" / "index.html"
+    text = made.index.read_text()
+    page = page_of(chip_run())
+    structure = Structure(text)
+    assert structure.named("figure", "figure") == [f.name for f in page.figures]
+    assert structure.named("table", "sortable") == ["tensors", "layer_table", "numbers"]
+    assert [a["data-quantity"] for t, a in structure.tags if "data-quantity" in a] == [
+        "latency", "fps", "cycles", "mac_per_cycle", "of_peak", "dram_bytes"
+    ]  # fmt: skip
+    for tag, attributes in structure.tags:  # nothing is fetched: all that is named lies beside the page, to be clicked
+        for name in ("src", "href"):
+            address = attributes.get(name) or ""
+            assert not re.match(r"(https?:)?//", address), (tag, address)
+        if tag in ("script", "link", "img"):
+            assert (attributes.get("src") or attributes.get("href") or "data:").startswith("data:")
+        if tag == "a" and not (attributes["href"] or "").startswith("#"):
+            assert (made.index.parent / (attributes["href"] or "")).is_file(), attributes
+    assert text.count("</script>") == 2
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert set(data[0]) == {f.name for f in page.figures}
+    figures = {p.name for p in (made.index.parent / "figures").iterdir()}
+    assert figures == {f"{f.name}.{e}" for f in page.figures for e in ("svg", "png")}
+    with (made.index.parent / "tables" / "layer_table.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(r["layer"], int(r["cycles"])) for r in rows] == [(la.name, la.cycles) for la in chip_run().layers]
+    assert json.loads((made.index.parent / "tables" / "layer_table.json").read_text())[0]["layer"] == "encoder.0"
+
+
+def test_a_planted_mislabel_is_seen(tmp_path: Path) -> None:
+    """The widths in every title, and the peak, are those of the run: a run that says otherwise gives another page."""
+    for widths in Widths:
+        save(chip_run(widths=widths), tmp_path / "t.run.json")
+        text = write_report([tmp_path / "t.run.json"], out=tmp_path / "r").index.read_text()
+        titles = re.findall(r"<figcaption>(.*?) <small", text)
+        assert len(titles) == 8
+        assert all(title.endswith(f": meter, {widths.value}, small") for title in titles)
+        svg = (tmp_path / "r" / "figures" / "roofline.svg").read_text()
+        assert f"meter, {widths.value}, small" in svg
+        others = [w.value for w in Widths if w is not widths]
+        assert not any(f"meter, {other}" in text + svg for other in others)
+
+
+def test_a_second_report_replaces_the_first_and_nothing_else(tmp_path: Path) -> None:
+    save(chip_run(), tmp_path / "t.run.json")
+    write_report([tmp_path / "t.run.json"], out=tmp_path / "r")
+    (tmp_path / "r" / "mine.txt").write_text("mine")
+    save(without(chip_run(), "program"), tmp_path / "t.run.json")
+    write_report([tmp_path / "t.run.json"], out=tmp_path / "r")
+    held = {p.name for p in (tmp_path / "r").rglob("*")}
+    assert "mine.txt" in held
+    assert not {"gantt.svg", "gantt.csv"} & held
+    assert not any(name.endswith(".trace.json") for name in held)
+
+
+def test_broken_files_cost_themselves_alone(tmp_path: Path) -> None:
+    save(chip_run("good"), tmp_path / "good.run.json")
+    half = (tmp_path / "good.run.json").read_text()
+    (tmp_path / "half.run.json").write_text(half[: len(half) // 2])
+    (tmp_path / "old.run.json").write_text('{"format": 1, "title": "old"}')
+    (tmp_path / "hole.run.json").write_text(half.replace('"spans"', '"spams"').replace("good", "hole"))
+    files = [tmp_path / f"{name}.run.json" for name in ("half", "good", "old", "hole")]
+    done = triptych(tmp_path, "report", *files, "--out", tmp_path / "r")
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("triptych: ")]
+    assert len(lines) == 4
+    assert "half.run.json is no run: it is no JSON, or half of it" in lines[0]
+    assert "old.run.json" in lines[1]
+    assert "program.spans is missing (that part of the report is left out)" in lines[2]
+    assert lines[3] == "triptych: 2 of 4 runs could not be read (above); the others are in the report"
+    text = (tmp_path / "r" / "index.html").read_text()
+    assert text.count('class="problem"') == 3
+    assert Structure(text).named("figure", "figure").count("layers") == 2
+
+
+# -- Comparing -----------------------------------------------------------------------------------------------------
+
+
+def test_what_got_worse_comes_first(tmp_path: Path) -> None:
+    save(chip_run("before"), tmp_path / "a.run.json")
+    save(chip_run("after", longer=50), tmp_path / "b.run.json")
+    before, after = (read(tmp_path / f"{n}.run.json").page for n in "ab")
+    found = compare.changes(before, after)
+    assert found[0].worse == max(c.worse for c in found) > 0
+    assert [c.worse for c in found] == sorted((c.worse for c in found), reverse=True)
+    by_name = {c.after.name: c for c in found}
+    assert by_name["cycles"].share == pytest.approx(0.05)
+    assert by_name["fps"].worse == pytest.approx(1 - 1 / 1.05)  # less of it is worse
+    assert by_name["layer:encoder.1"].share == 0
+    assert {c.after.name for c in compare.regressions(found, 5.5)} == {"layer:encoder.0"}
+    words = ("report", tmp_path / "b.run.json", "--against", tmp_path / "a.run.json", "--fail-on-regression")
+    done = triptych(tmp_path, *words, "20")
+    assert done.returncode == 0, done.stderr
+    assert "worse: cycles: 1000 to 1050, +5 %" in done.stdout.splitlines()
+    failed = triptych(tmp_path, *words, "5.5")
+    assert failed.returncode == 1
+    assert "1 numbers are more than 5.5 % worse, the worst: layer encoder.0, 500 cycles to 550 cycles" in failed.stderr
+    back = triptych(tmp_path, "report", tmp_path / "a.run.json", "--against", tmp_path / "b.run.json",
+                    "--fail-on-regression", "0")  # fmt: skip
+    assert back.returncode == 1  # the matrix engine's "active" is neither; what waits grew nowhere
+    table = json.loads((tmp_path / "b.report" / "tables" / "comparison.json").read_text())
+    assert table[0]["verdict"] == "worse"
+
+
+def test_runs_of_two_machines_are_not_compared(tmp_path: Path) -> None:
+    save(chip_run(), tmp_path / "a.run.json")
+    done = triptych(tmp_path, "report", tmp_path / "a.run.json", "--against", MEASURED, "--fail-on-regression", "1")
+    assert done.returncode == 1
+    assert "is of the gpu, photo.w4a8-small of the chip" in done.stderr
+
+
+def test_the_history_makes_a_trend(tmp_path: Path) -> None:
+    for n in range(3):
+        run = chip_run(longer=10 * n)
+        save(replace(run, origin=replace(run.origin, time=f"2026-01-0{n + 1}")), tmp_path / "t.run.json")
+        for _ in range(2):  # a run counts once
+            write_report([tmp_path / "t.run.json"], out=tmp_path / "r")
+        if n == 0:
+            with (tmp_path / "history.jsonl").open("a") as stream:
+                stream.write("half a li\n")
+    drawn = json.loads((tmp_path / "r" / "tables" / "trend.json").read_text())
+    assert [row["latency at 1000 MHz, ms"] for row in drawn if row["series"] == "runs"] == [0.001, 0.00101, 0.00102]
+
+
+def test_the_newest_run_is_found(tmp_path: Path) -> None:
+    refused = triptych(tmp_path, "report")
+    assert refused.returncode == 1
+    assert "there is no *.run.json under out" in refused.stderr
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    save(chip_run("first"), tmp_path / "out" / "a.run.json")
+    save(chip_run("second"), tmp_path / "out" / "deep" / "b.run.json")
+    done = triptych(tmp_path, "report")
+    assert done.stdout.splitlines()[-1] == "out/deep/b.report/index.html"
+    assert "vizviewer out/deep/b.report/second.trace.json" in done.stdout
+
+
+def test_treemap_fills_its_place_in_proportion() -> None:
+    sizes = [6.0, 6.0, 4.0, 3.0, 2.0, 2.0, 1.0]
+    places = treemap(sizes, (0.0, 0.0, 6.0, 4.0))
+    assert [w * h for _, _, w, h in places] == pytest.approx(sizes)
+    for (ax, ay, aw, ah), (bx, by, bw, bh) in combinations(places, 2):
+        across, down = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
+        assert across < 1e-9 or down < 1e-9
+    assert max(max(w / h, h / w) for _, _, w, h in places) < 3
+
+
+def test_gpu_speed_is_over_dense() -> None:
+    page = read(MEASURED).page
+    curves = figure(page, "speed_1").drawn
+    assert isinstance(curves, Curves)
+    rows = json.loads((MEASURED.parent / "draft_kernel.json").read_text())["rows"]
+    dense = next(r["ms"] for r in rows if r["kernel"] == "cuDNN")
+    ours = next(
+        r for r in rows if (r["kernel"], r["sparsity"], r["precision"], r["tail"]) == ("hopper", 0.9, "16 bit", False)
+    )
+    line = next(line for line in curves.lines if line.name == "ours (Hopper)")
+    assert dict(line.points)[90.0] == pytest.approx(dense / ours["ms"])

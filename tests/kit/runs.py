@@ -1,0 +1,69 @@
+"""Run files that tests report on: small, whole, and made by nothing but the record's own types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from triptych.golden.quartdepth.network.widths import Widths
+from triptych.sim.rtl.cycle_classes import CLASSES
+from triptych.sim.view.origin import Origin
+from triptych.sim.view.runfile import (
+    ChipRun,
+    ChipSizes,
+    LayerRun,
+    MemoryTerms,
+    NetworkTerms,
+    Program,
+    Samples,
+    TensorRun,
+)
+
+ORIGIN = Origin(
+    "triptych depth photo.jpg", "0123456789abcdef", False, "a computer, 2 cores", "2026-01-01T00:00:00+00:00"
+)
+RATES = {"w4a4": 256, "w4a8": 128, "w8a8": 64, "depthwise": 128, "attention": 128}  # of `small`, MACs a cycle
+MODES = {Widths.W4A8: ("w4a8", "depthwise"), Widths.W4A4: ("w4a4", "attention"), Widths.W8A8: ("w8a8", "w8a8"),
+         Widths.MIXED: ("w8a8", "w4a4")}  # fmt: skip
+
+
+def layer(name: str, mode: str, macs: int, cycles: int, read: int = 640, written: int = 320) -> LayerRun:
+    """One that is ideal for as long as its MACs take, and waits for accumulators for the rest."""
+    ideal = macs / RATES[mode]
+    active = int(ideal) + 2
+    classes = dict.fromkeys([c for e, names in CLASSES.items() if e.name == "MXU" for c in names], 0)
+    return LayerRun(
+        name, mode, macs, ideal, cycles, classes | {"active": active, "acc": cycles - active}, read, written
+    )
+
+
+def chip_run(title: str = "photo.w4a8-small", widths: Widths = Widths.W4A8, longer: int = 0) -> ChipRun:
+    """Two layers of the modes that such a network has, of 1000 + `longer` cycles; the last 100 belong to none."""
+    first, second = MODES[widths]
+    layers = [
+        layer("encoder.0", first, 25600, 500 + longer),
+        layer("encoder.1", second, 6400, 400),
+        LayerRun("(start and end)", "vector", 0, 0.0, 100, {**dict.fromkeys(layer("", "w4a4", 0, 2).classes, 0),
+                                                           "empty": 100}, 0, 0),
+    ]  # fmt: skip
+    cycles = 1000 + longer
+    counters = {
+        e.name: {c: (cycles - len(names) + 1 if n == 0 else 1) for n, c in enumerate(names)}
+        for e, names in CLASSES.items()
+    }
+    program = Program(
+        ["LOAD dram=0x40 rows=1 row_bytes=640", "MATMUL wait_load=1 out_h=4", "VECTOR wait_mxu=1 h=4", "STORE rows=1",
+         "HALT"],
+        [0, 0, 1, 1, 1], [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0)],
+        {"LOAD": [(0, 2, 90)], "MXU": [(1, 92, 500)], "VPU": [(2, 502, 800)], "STORE": [(3, 802, 950)]},
+    )  # fmt: skip
+    return ChipRun(
+        title, ORIGIN, ChipSizes("small", 16, 8, 64, 262144, 1000), MemoryTerms(19.2, 40),
+        NetworkTerms("meter", widths, 32000, (64, 64, 3)), cycles, 1600, 640, True, layers, counters, program,
+        Samples(100, [224.0] * 10), Samples(100, [1024.0 * n for n in range(10)]),
+        [TensorRun("x", (64, 64, 3), 8, "INT8", 0.0), TensorRun("encoder.0", (32, 32, 8), 4, "UINT4", 0.05)],
+    )  # fmt: skip
+
+
+def without(run: ChipRun, part: str) -> ChipRun:
+    """The run without a part."""
+    return replace(run, **{part: None if part in ("program", "dram", "scratchpad") else type(getattr(run, part))()})
