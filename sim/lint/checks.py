@@ -26,6 +26,7 @@ from triptych.sim.build.sources import (
     fastcar_sources,
     parameters,
     sources,
+    transactions,
 )
 from triptych.sim.build.verilate import environment
 from triptych.sim.errors import TriptychError
@@ -47,7 +48,7 @@ def _run(*arguments: str) -> str:
 
 def verilator(config: str) -> str:
     """`verilator --lint-only -Wall` of the chip in a named configuration."""
-    return _verilator("quartdepth_board", [*sources(), BOARD, *checker()], parameters(CONFIGS[config]))
+    return _verilator("quartdepth_board", [*sources(), BOARD, *checker(), *transactions()], parameters(CONFIGS[config]))
 
 
 def verilator_fastcar() -> str:
@@ -88,7 +89,7 @@ def verible() -> str:
 
 def slang() -> str:
     """Elaboration and analysis by slang, a second opinion on what is legal SystemVerilog: who drives what included."""
-    chip = {"quartdepth_board": [*sources(), BOARD, *checker()]}
+    chip = {"quartdepth_board": [*sources(), BOARD, *checker(), *transactions()]}
     tops = chip | {"fastcar_core": [*fastcar_sources(), *checker("fastcar_core")]} | benches()
     return "\n".join(filter(None, (slang_findings(top, files) for top, files in tops.items())))
 

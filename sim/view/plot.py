@@ -153,6 +153,8 @@ def pictures_of(canvas: Canvas, path: Path) -> dict[Path, bytes]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a title in a script that matplotlib's font lacks shows boxes
+            canvas.draw_without_rendering()
+            canvas.set_layout_engine("none")  # it stands: once for both kinds
             for kind, key in MAKER_KEY.items():
                 buffer = io.BytesIO()
                 canvas.savefig(buffer, format=kind, dpi=130, metadata={key: MAKER})
