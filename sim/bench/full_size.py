@@ -35,8 +35,8 @@ from triptych.sim.bench.resnet_unet import ResNetUNet
 from triptych.sim.build.sources import ROOT
 from triptych.sim.depth.run import compare
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.record import layer_runs
 from triptych.sim.rtl.run import run_program
+from triptych.sim.view.chip_record import layer_runs
 
 Rows = list[tuple[str, str, int, float, int]]
 """Layers of one name but for their block's number: name, mode, how many, ideal cycles, cycles of the MXU."""

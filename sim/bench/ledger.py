@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 
 from triptych.golden.files import write
 from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
+from triptych.sim.label import Label as Label  # of every row
 
 RESULTS = ROOT / "docs" / "results.md"
-
-
-class Label(Enum):
-    """Where a published number comes from."""
-
-    RTL_SIMULATED = "rtl-simulated"
-    YOSYS_MAPPED = "yosys-mapped"
-    STA = "sta"
-    ESTIMATED = "estimated"
-    CITED = "cited"
-    GPU_MEASURED = "gpu-measured"
-    CPU_MEASURED = "cpu-measured"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -34,8 +34,8 @@ from triptych.golden.quartdepth.zoo import meter
 from triptych.sim.build import cache
 from triptych.sim.depth.models import MODELS, load_model, weights_digest
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.record import chip_run
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
+from triptych.sim.view.chip_record import chip_run
 from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claimed
 from triptych.sim.view.pictures import depth_png, over_photo, save_image, triptych
 from triptych.sim.view.runfile import Picture, save

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from triptych.golden.fastcar import drs
 from triptych.golden.fastcar.config import LLAMA_7B, Policy
-from triptych.sim.bench.ledger import Label
 from triptych.sim.fastcar.boards import BOARDS, Board
 from triptych.sim.fastcar.devices import DEVICES
 from triptych.sim.fastcar.performance import Schedule, expected_cycles, weight_efficiency
 from triptych.sim.fastcar.utilization import core_parts
+from triptych.sim.label import Label
 from triptych.sim.view.runfile import BoardRun, LaneRun, LaneSpan, Part, Resources, TokenBytes
 
 ROWS, LANES, OUTPUTS = 16, 4, 16

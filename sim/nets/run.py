@@ -23,9 +23,9 @@ from triptych.golden.quartdepth.network.quantize import image_codes, image_shape
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.record import chip_run
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.rtl.waves import Window, layer_window, write_waves
+from triptych.sim.view.chip_record import chip_run
 from triptych.sim.view.pictures import colour, save_image
 from triptych.sim.view.runfile import ENDING, Picture
 from triptych.sim.view.runfile import save as save_run

@@ -97,6 +97,14 @@ class RtlRun:
     traffic: npt.NDArray[np.int64]
     seconds: float
 
+    def spans(self) -> dict[str, list[tuple[int, int, int]]]:
+        """Instruction, start and retirement of everything that every engine did, in order of starts."""
+        retired = {(e, pc): cycle for cycle, e, pc, _ in self.retirements.tolist()}
+        found: dict[str, list[tuple[int, int, int]]] = {e.name: [] for e in Engine}
+        for cycle, e, pc, _ in self.issues.tolist():
+            found[Engine(e).name].append((pc, cycle, retired.get((e, pc), cycle)))
+        return found
+
 
 @dataclass(frozen=True)
 class Waves:

@@ -14,7 +14,6 @@ from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.isa import Engine, Opcode
 from triptych.golden.quartdepth.compiler.compile import Compiled
 from triptych.sim.errors import TriptychError
-from triptych.sim.rtl.record import spans_of
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, Waves, run_program
 
 MARGIN = 32  # cycles before and after what was asked for
@@ -52,7 +51,7 @@ def layer_window(compiled: Compiled, rtl: RtlRun, wanted: str) -> Window:
     if len(found) != 1:
         some = ", ".join(names[n] for n in (found or range(len(names)))[:8])
         raise TriptychError(f"--trace: '{wanted}' names {len(found)} layers; there are {some}, ...")
-    mine = [s for spans in spans_of(rtl).values() for s in spans if compiled.layer_of[s[0]] == found[0]]
+    mine = [s for spans in rtl.spans().values() for s in spans if compiled.layer_of[s[0]] == found[0]]
     return Window(max(0, min(s[1] for s in mine) - MARGIN), max(s[2] for s in mine) + MARGIN)
 
 

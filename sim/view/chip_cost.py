@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.cost_files import AREA, AreaFile, Instance
 from triptych.sim.view.figure import Box, Boxes, Figure, Quantity, Section, Table, sections
 from triptych.sim.view.records import FieldError, from_json

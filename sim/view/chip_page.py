@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triptych.golden.quartdepth.chip.isa import Engine
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.chip_cost import cost_sections
 from triptych.sim.view.figure import (
     Axis,

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.records import Amount, Count, Name, to_json
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.figure import (
     Axis,
     Bar,

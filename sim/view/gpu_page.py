@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.figure import (
     Axis,
     Bars,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from triptych.sim.bench.ledger import Label
+from triptych.sim.label import Label
 from triptych.sim.view.figure import Photos
 from triptych.sim.view.runfile import Picture
 

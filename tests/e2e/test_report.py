@@ -18,10 +18,10 @@ import pytest
 from tests.kit.command import triptych
 from tests.kit.runs import RATES, chip_run, without
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.sim.bench.ledger import Label
 from triptych.sim.build.sources import ROOT
 from triptych.sim.fastcar import study
 from triptych.sim.fastcar.performance import Schedule
+from triptych.sim.label import Label
 from triptych.sim.view import compare, report
 from triptych.sim.view.chip_page import chip_page, roofline, split
 from triptych.sim.view.explain import explained

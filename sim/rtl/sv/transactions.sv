@@ -35,6 +35,9 @@ module transactions #(
     row_t        now_q;
     logic [31:0] pc_q;
     logic [ 7:0] under_way_q;
+    logic        unused_but_for_waves;
+
+    assign unused_but_for_waves = ^{now_q, pc_q, under_way_q};
 
     always_ff @(posedge clk_i or negedge rst_ni) begin
       if (!rst_ni) begin

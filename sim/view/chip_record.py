@@ -25,7 +25,6 @@ from triptych.sim.view.runfile import (
     Picture,
     Program,
     Samples,
-    Span,
     TensorRun,
 )
 
@@ -87,17 +86,8 @@ def _program(compiled: Compiled, rtl: RtlRun) -> Program:
         [disassemble(i) for i in compiled.instructions],
         list(compiled.layer_of),
         [(i["wait_load"], i["wait_mxu"], i["wait_vpu"], i["wait_store"]) for i in compiled.instructions],
-        spans_of(rtl),
+        rtl.spans(),
     )
-
-
-def spans_of(rtl: RtlRun) -> dict[str, list[Span]]:
-    """Instruction, start and retirement of everything that every engine did, in order of starts."""
-    retired = {(e, pc): cycle for cycle, e, pc, _ in rtl.retirements.tolist()}
-    spans: dict[str, list[Span]] = {e.name: [] for e in Engine}
-    for cycle, e, pc, _ in rtl.issues.tolist():
-        spans[Engine(e).name].append((pc, cycle, retired.get((e, pc), cycle)))
-    return spans
 
 
 def _traffic(rtl: RtlRun) -> Samples:
@@ -115,7 +105,7 @@ def _scratchpad(compiled: Compiled, rtl: RtlRun) -> Samples:
     every = -(-rtl.cycles // SAMPLES)
     change = np.zeros(rtl.cycles // every + 3, np.int64)
     born, read = (np.full(config.spad_words, -1, np.int64) for _ in range(2))
-    times = {pc: (begin, end) for spans in spans_of(rtl).values() for pc, begin, end in spans}
+    times = {pc: (begin, end) for spans in rtl.spans().values() for pc, begin, end in spans}
 
     def close(words: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts the lives of words that were read since they were written; returns the words that begin anew."""
