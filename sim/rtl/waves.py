@@ -18,7 +18,8 @@ from triptych.sim.rtl.run import MemoryTiming, RtlRun, Waves, run_program
 
 MARGIN = 32  # cycles before and after what was asked for
 CHARACTERS = 32  # of a layer's name, and of an instruction's text, in `transactions.sv`
-SCOPE = "quartdepth_board.u_transactions"
+BOARD = "TOP.quartdepth_board"
+SCOPE = f"{BOARD}.u_transactions"
 SIGNALS = (("layer", 8 * CHARACTERS, True), ("text", 8 * CHARACTERS, True), ("memory", 32, False),
            ("scratchpad", 32, False))  # fmt: skip
 """Of `transactions.row_t`: name, bits, whether it is text."""
@@ -50,7 +51,8 @@ def layer_window(compiled: Compiled, rtl: RtlRun, wanted: str) -> Window:
     found = [n for n, name in enumerate(names) if name == wanted] or [n for n, s in enumerate(names) if wanted in s]
     if len(found) != 1:
         some = ", ".join(names[n] for n in (found or range(len(names)))[:8])
-        raise TriptychError(f"--trace: '{wanted}' names {len(found)} layers; there are {some}, ...")
+        told = "no layer has" if not found else "several layers have"
+        raise TriptychError(f"--trace: {told} '{wanted}' in its name: take one of {some}{', ...' * (len(names) > 8)}")
     mine = [s for spans in rtl.spans().values() for s in spans if compiled.layer_of[s[0]] == found[0]]
     return Window(max(0, min(s[1] for s in mine) - MARGIN), max(s[2] for s in mine) + MARGIN)
 
@@ -101,14 +103,12 @@ def short_text(instruction: Instruction) -> str:
 
 def gtkwave(fst: str) -> str:
     """A save file of GTKWave: each engine's transaction as a group."""
-    lines = [f'[dumpfile] "{fst}"', "[timestart] 0", "@28", "quartdepth_board.clk_i"]
+    lines = [f'[dumpfile] "{fst}"', "[timestart] 0", "@28", f"{BOARD}.clk_i"]
     for engine in Engine:
         scope = f"{SCOPE}.gen_engine[{int(engine)}]"
         lines += ["@800200", f"-{engine.name}"]
-        offset = sum(bits for _, bits, _ in SIGNALS)
         lines += ["@24", f"{scope}.pc_q[31:0]", f"{scope}.under_way_q[7:0]"]
         for name, bits, text in SIGNALS:
-            offset -= bits
             lines += ["@820" if text else "@22", f"{scope}.now_q.{name}[{bits - 1}:0]"]
         lines += ["@1000200", f"-{engine.name}"]
     return "\n".join(lines) + "\n"
@@ -116,7 +116,7 @@ def gtkwave(fst: str) -> str:
 
 def surfer() -> str:
     """A command file of Surfer (`surfer --command-file`)."""
-    lines = ["variable_add quartdepth_board.clk_i"]
+    lines = [f"variable_add {BOARD}.clk_i"]
     for engine in Engine:
         scope = f"{SCOPE}.gen_engine[{int(engine)}]"
         lines += [f"divider_add {engine.name}", f"variable_add {scope}.pc_q", f"variable_add {scope}.under_way_q"]

@@ -40,6 +40,8 @@ def _names() -> Iterator[Event]:
     for engine in Engine:
         yield {"ph": "M", "name": "process_name", "pid": int(engine) + 1, "tid": 0, "args": {"name": engine.name}}
         yield {"ph": "M", "name": "thread_name", "pid": int(engine) + 1, "tid": WAITS, "args": {"name": "waits for"}}
+        order = {"sort_index": int(engine) + 1}
+        yield {"ph": "M", "name": "process_sort_index", "pid": int(engine) + 1, "tid": 0, "args": order}
     yield {"ph": "M", "name": "process_name", "pid": COUNTERS, "tid": 0, "args": {"name": "memory"}}
 
 

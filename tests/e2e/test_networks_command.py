@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 
 from tests.kit.command import triptych
 from triptych.golden.photo import shipped_photo
+from triptych.sim.view.runfile import load_chip
 
 CODE = """
 import torch
@@ -82,6 +84,48 @@ def test_a_file_of_torch_export_goes_through(folder: Path) -> None:
     photo = str(shipped_photo("coffee.png"))
     both = triptych(folder, "run", "good.triptych", photo, "ones.npy", "--on", "machine", "--config", "small")
     assert both.stdout.count("bit-exact on machine") == 2
+
+
+def test_waves_name_every_instruction_of_a_layer(folder: Path) -> None:
+    """The transactions in the FST are the run's: instruction, start, layer; and the save files name signals in it."""
+    pywellen = pytest.importorskip("pywellen", reason="pip install 'triptych[test]'")
+    if not Path("/usr/include/lz4.h").exists():
+        pytest.skip("waves need liblz4-dev zlib1g-dev")
+    done = triptych(folder, "compile", "good.pt2", "--out", "waves.triptych", "--config", "tiny", "--bits", "w8a8")
+    assert done.returncode == 0, done.stderr
+    words = ("run", "waves.triptych", "ones.npy", "--config", "tiny", "--out", "waves", "--json")
+    ran = triptych(folder, *words, "--trace", "4")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    fst, gtkwave, surfer = (folder / name for name in found["waves"])
+    run = load_chip(folder / found["run"])
+    assert run.program is not None
+    wanted = next(n for n, layer in enumerate(run.layers) if layer.name == "4")
+    mine = [s for spans in run.program.spans.values() for s in spans if run.program.layer_of[s[0]] == wanted]
+    first, last = min(s[1] for s in mine) - 32, max(s[2] for s in mine) + 32
+    held = {v.full_name: v for v in pywellen.Waveform(str(fst)).all_vars()}
+    times = [t for v in held.values() for t, _ in v.tv[-1:]]
+    assert 2 * max(first, 0) <= max(times) <= 2 * last + 1
+    for number, spans in enumerate(run.program.spans.values()):
+        scope = f"TOP.quartdepth_board.u_transactions.gen_engine[{number}]"
+        shown = [(pc, (t - 3) // 2) for t, pc in held[f"{scope}.pc_q"].tv if t > 2 * first + 1]
+        assert shown == [(pc, begin) for pc, begin, _ in spans if first <= begin < last], number
+        layers = {
+            v.to_bytes(32, "big").strip(b"\0").decode() for t, v in held[f"{scope}.now_q.layer"].tv if t > first * 2
+        }
+        assert layers <= {layer.name[-32:] for layer in run.layers} | {""}
+        assert "4" in layers
+    for file in (gtkwave, surfer):
+        named = re.findall(r"^(?:variable_add )?(TOP\.[^\s]+?)(?:\[\d+:0\])?$", file.read_text(), re.MULTILINE)
+        assert len(named) == 1 + 4 * 6
+        assert set(named) <= set(held)
+    for options, said in ((("--trace", "nothing"), "no layer has 'nothing' in its name: take one of 0, "),
+                          (("--trace-cycles", "9:3"), "takes A:B with A below B"),
+                          (("--trace", "4", "--trace-cycles", "1:2"), "of one thing"),
+                          (("--trace-cycles", "90000000:90000001"), "none is in 90000000:90000001")):  # fmt: skip
+        refused = triptych(folder, *words, *options)
+        assert refused.returncode == 1
+        assert said in refused.stderr
 
 
 def test_all_outputs_are_compared_and_written(folder: Path) -> None:
