@@ -100,7 +100,7 @@ def _libraries(given: list[Path] | None) -> list[Path]:
 
 
 def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("out"), as_json: Json = False) -> None:
-    """What clock the chip takes, by part: mapped, placed (not routed), timed by OpenSTA; a floorplan (SVG, PNG, JSON)."""
+    """What clock the chip takes, by part: mapped, placed (not routed), timed by OpenSTA; a floorplan (SVG, PNG)."""
     _needs_sta()
     from triptych.golden.files import write
     from triptych.sim.model.timing import measure_timing, plot_floorplan

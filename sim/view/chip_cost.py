@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from triptych.sim.label import Label
-from triptych.sim.view.cost_files import AREA, AreaFile, Instance
-from triptych.sim.view.figure import Box, Boxes, Figure, Quantity, Section, Table, sections
+from triptych.sim.view.cost_files import AREA, TIMING, AreaFile, Instance, TimingFile
+from triptych.sim.view.figure import Box, Boxes, Figure, Item, Quantity, Section, Table, sections
+from triptych.sim.view.palette import nth
 from triptych.sim.view.records import FieldError, from_json
 from triptych.sim.view.runfile import ChipRun
 from triptych.sim.view.treemap import treemap
@@ -31,13 +32,19 @@ Record = TypeVar("Record")
 
 def cost_sections(run: ChipRun, folder: Path) -> tuple[list[Section], list[Quantity]]:
     """Sections of the files in `folder` that are of the run's chip, and their numbers."""
+    items: list[Item] = []
+    numbers = []
     area = beside(folder / AREA, AreaFile)
-    if area is None or area.config != run.chip.name:
-        return [], []
-    label = Label(area.label)
-    top = area.instances[0]
-    numbers = [Quantity("area", f"logic of the chip, {area.library}", top.total, area.unit, label, -1)]
-    return sections(("area", "What it costs", [area_map(area), area_table(area)])), numbers
+    if area is not None and area.config == run.chip.name and area.instances:
+        items += [area_map(area), area_table(area)]
+        total = area.instances[0].total
+        numbers.append(Quantity("area", f"logic, {area.library}", total, area.unit, Label(area.label), -1))
+    timing = beside(folder / TIMING, TimingFile)
+    if timing is not None and timing.config == run.chip.name and timing.paths:
+        items += [floorplan(timing), path_table(timing)]
+        slow = max(timing.paths, key=lambda p: p.delay)
+        numbers.append(Quantity("fmax", f"clock, {timing.library}", 1e3 / slow.delay, "MHz", Label.PLACED, 1))
+    return sections(("cost", "What it costs", items)), numbers
 
 
 def beside(path: Path, kind: type[Record]) -> Record | None:
@@ -87,3 +94,33 @@ def area_table(area: AreaFile) -> Table:
         rows.append([name, len(mine), round(own, 1), round(100 * own / whole, 2)])
     title = f"area by group; {area.instances[0].memory_bits / 8192:,.0f} KiB of memories are apart"
     return Table("area_table", title, Label(area.label), ["group", "instances", area.unit, "of the logic, %"], rows)
+
+
+def floorplan(timing: TimingFile) -> Figure:
+    """Parts to scale, with the clock that the slowest path into each allows; memories in grey."""
+    every = [*timing.boxes, *timing.memories]
+    left, low = min(b.x for b in every), min(b.y for b in every)
+    wide, high = max(b.x + b.width for b in every) - left, max(b.y + b.height for b in every) - low
+    clocks = {p.part: 1e3 / p.delay for p in timing.paths}
+    boxes = []
+    for number, place in enumerate(every):
+        memory = number >= len(timing.boxes)
+        said = "memories" if memory else f"{clocks[place.what]:.0f} MHz" if place.what in clocks else "no path"
+        name = place.what.removeprefix("u_") + (" memories" if memory else "")
+        boxes.append(
+            Box(name, 1 if memory else 0, (place.x - left) / wide, 1 - (place.y - low + place.height) / high,
+                place.width / wide, place.height / high, place.width * place.height, f"{name}: {said}")
+        )  # fmt: skip
+    drawn = Boxes(boxes, [("logic", nth(4)), ("memories, by a model", "grey")], "um^2", wide / high)
+    title = f"floorplan: {timing.config}, {timing.library}, {wide:,.0f} x {high:,.0f} um"
+    return Figure("floorplan", title, Label.PLACED, drawn)
+
+
+def path_table(timing: TimingFile) -> Table:
+    """The slowest path into every part."""
+    rows: list[list[Any]] = [
+        [p.part, round(1e3 / p.delay, 1), round(p.delay, 3), p.start, p.end, " → ".join(p.modules)]
+        for p in sorted(timing.paths, key=lambda p: -p.delay)
+    ]
+    columns = ["part", "MHz", "ns", "from", "to", "through"]
+    return Table("path_table", "the slowest path into every part", Label.PLACED, columns, rows)

@@ -1,4 +1,4 @@
-"""What `triptych area` leaves for the report: area.json."""
+"""What `triptych area` and `triptych timing` leave for the report: area.json, timing.json."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from triptych.sim.label import Label
-from triptych.sim.view.records import Amount, Count, Name, to_json
+from triptych.sim.view.records import Amount, Count, Name, Rate, to_json
 
 if TYPE_CHECKING:
     from triptych.sim.model.area import AreaReport
+    from triptych.sim.model.timing import TimingReport
 
-AREA = "area.json"
+AREA, TIMING = "area.json", "timing.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,39 @@ class AreaFile:
     instances: list[Instance]
 
 
+@dataclass(frozen=True)
+class Path:
+    """As `sim.model.timing.SlowPath`: delay in ns."""
+
+    part: Name
+    delay: Rate
+    start: Name
+    end: Name
+    modules: list[str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """As `sim.model.place.Box`: in um."""
+
+    what: Name
+    x: float
+    y: float
+    width: Rate
+    height: Rate
+
+
+@dataclass(frozen=True)
+class TimingFile:
+    """As `sim.model.timing.TimingReport`: the slowest path into each part, and the floorplan."""
+
+    config: Name
+    library: Name
+    paths: list[Path]
+    boxes: list[Place]
+    memories: list[Place]
+
+
 def area_json(report: AreaReport) -> str:
     """The content of area.json."""
     label = Label.YOSYS_MAPPED if report.unit == "um^2" else Label.ESTIMATED
@@ -46,3 +80,10 @@ def area_json(report: AreaReport) -> str:
     return json.dumps(
         to_json(AreaFile(report.config, report.library, report.unit, label.value, report.flops, instances))
     )
+
+
+def timing_json(report: TimingReport) -> str:
+    """The content of timing.json."""
+    paths = [Path(**vars(p)) for p in report.paths]
+    boxes, memories = ([Place(**vars(b)) for b in part] for part in (report.boxes, report.memories))
+    return json.dumps(to_json(TimingFile(report.config, report.library, paths, boxes, memories)))

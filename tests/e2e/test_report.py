@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.kit.command import triptych
-from tests.kit.runs import RATES, chip_run, without
+from tests.kit.runs import AREA_FILE, RATES, TIMING_FILE, chip_run, without
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build.sources import ROOT
 from triptych.sim.fastcar import study
@@ -25,7 +25,7 @@ from triptych.sim.label import Label
 from triptych.sim.view import compare, report
 from triptych.sim.view.chip_page import chip_page, roofline, split
 from triptych.sim.view.explain import explained
-from triptych.sim.view.figure import Bars, Curves, Figure, Page, Spans
+from triptych.sim.view.figure import Bars, Boxes, Curves, Figure, Page, Spans
 from triptych.sim.view.page import TEMPLATES
 from triptych.sim.view.palette import DARK, LIGHT, ORDER
 from triptych.sim.view.plot import pictures_of, plot
@@ -144,6 +144,37 @@ def test_what_is_missing_is_left_out() -> None:
             run = without(run, "program")
             gone = {*gone, "gantt"}
         assert {f.name for f in page_of(run).figures} == whole - gone, part
+
+
+def test_area_is_split_and_sums_to_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "area.json").write_text(json.dumps(AREA_FILE))
+    page = page_of(chip_run(), tmp_path)
+    drawn = figure(page, "area").drawn
+    assert isinstance(drawn, Boxes)
+    assert sum(box.value for box in drawn.boxes) == pytest.approx(100.0)
+    assert sum(box.width * box.height for box in drawn.boxes) == pytest.approx(1.0)
+    table = next(t for t in page.tables if t.name == "area_table")
+    assert {row[0]: row[2] for row in table.rows} == {
+        "MXU": 41.0, "VPU: reductions": 4.0, "VPU: functions": 6.0, "VPU: storage": 8.0, "VPU: requantise": 20.0,
+        "VPU: control": 6.0, "DMA and scratchpad": 10.0, "front end, registers, top": 5.0,
+    }  # fmt: skip
+    assert figure(page, "area").label is Label.ESTIMATED
+    other = replace(chip_run(), chip=replace(chip_run().chip, name="paper"))
+    assert "area" not in {f.name for f in page_of(other, tmp_path).figures}  # of another chip
+    (tmp_path / "area.json").write_text(json.dumps(AREA_FILE)[:-9])
+    assert "area" not in {f.name for f in page_of(chip_run(), tmp_path).figures}
+
+
+def test_the_clock_is_that_of_the_slowest_path(tmp_path: Path) -> None:
+    (tmp_path / "timing.json").write_text(json.dumps(TIMING_FILE))
+    page = page_of(chip_run(), tmp_path)
+    assert {q.name: q.value for q in page.quantities}["fmax"] == pytest.approx(125.0)
+    table = next(t for t in page.tables if t.name == "path_table")
+    assert [row[:2] for row in table.rows] == [["u_vpu", 125.0], ["u_mxu", 200.0]]
+    drawn = figure(page, "floorplan").drawn
+    assert isinstance(drawn, Boxes)
+    assert sum(box.width * box.height for box in drawn.boxes) == pytest.approx(1.0)
+    assert drawn.boxes[0].text == "mxu: 200 MHz"
 
 
 # -- Explained numbers ---------------------------------------------------------------------------------------------

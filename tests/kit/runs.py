@@ -67,3 +67,30 @@ def chip_run(title: str = "photo.w4a8-small", widths: Widths = Widths.W4A8, long
 def without(run: ChipRun, part: str) -> ChipRun:
     """The run without a part."""
     return replace(run, **{part: None if part in ("program", "dram", "scratchpad") else type(getattr(run, part))()})
+
+
+AREA_FILE = {
+    "config": "small", "library": "none", "unit": "transistors", "label": "estimated", "flops": 10,
+    "instances": [
+        {"path": path, "module": path.rpartition("_")[2], "own": own, "total": total, "memory_bits": 8192,
+         "memory_area": 0.0}
+        for path, own, total in (
+            ("quartdepth", 5.0, 100.0), ("quartdepth/u_mxu", 1.0, 41.0), ("quartdepth/u_mxu/u_array", 40.0, 40.0),
+            ("quartdepth/u_vpu", 2.0, 44.0), ("quartdepth/u_vpu/u_lanes", 20.0, 20.0),
+            ("quartdepth/u_vpu/u_reduce", 4.0, 4.0), ("quartdepth/u_vpu/u_row_function", 6.0, 6.0),
+            ("quartdepth/u_vpu/u_program_store", 8.0, 8.0), ("quartdepth/u_vpu/u_sequencer", 4.0, 4.0),
+            ("quartdepth/u_dma_load", 10.0, 10.0),
+        )
+    ],
+}  # fmt: skip
+"""What `triptych area` leaves: a chip whose parts have round areas."""
+
+TIMING_FILE = {
+    "config": "small", "library": "osu018",
+    "paths": [{"part": "u_mxu", "delay": 5.0, "start": "a_q", "end": "b_q", "modules": ["u_mxu", "u_mxu.u_array"]},
+              {"part": "u_vpu", "delay": 8.0, "start": "c_q", "end": "d_q", "modules": ["u_vpu"]}],
+    "boxes": [{"what": "u_mxu", "x": 0.0, "y": 0.0, "width": 60.0, "height": 50.0},
+              {"what": "u_vpu", "x": 60.0, "y": 0.0, "width": 40.0, "height": 50.0}],
+    "memories": [{"what": "u_spad", "x": 0.0, "y": 50.0, "width": 100.0, "height": 30.0}],
+}  # fmt: skip
+"""What `triptych timing` leaves."""
