@@ -31,6 +31,8 @@ MEASURED = ROOT / "tests" / "gpu" / "measured" / "draft.run.json"
 def busy_run() -> ChipRun:
     """A run with instructions that overlap, and many of them."""
     run = chip_run("first", Widths.MIXED, longer=24000)
+    long = "encoder.mvit.0.transformer.layers.0.0.fn.matmul_1.encoder.mvit.0.transformer.layers"
+    run = replace(run, layers=[replace(run.layers[0], name=long), *run.layers[1:]])
     spans = {
         "LOAD": [(0, t, t + 90) for t in range(0, 24000, 200)],
         "MXU": [(1, t, t + 130) for t in range(100, 24000, 100)],

@@ -88,6 +88,12 @@ function legend(place, entries) {
   }));
 }
 
+// Where the label of a tick stands: in its middle, but at the right edge within the figure.
+function ticked(text, x, y, width) {
+  const edge = x + wide(text) / 2 > width;
+  return svg("text", { class: "soft", x: edge ? width : x, y, "text-anchor": edge ? "end" : "middle" }, text);
+}
+
 // The end of a text, as long as there is room: names of layers differ there.
 function fitted(text, pixels) {
   let from = 0;
@@ -106,7 +112,7 @@ function bars(figure, chart, d) {
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height });
   for (const tick of x.ticks) {
     root.append(svg("line", { class: "grid", x1: x.at(tick), x2: x.at(tick), y1: 0, y2: height - bottom }));
-    root.append(svg("text", { class: "soft", x: x.at(tick), y: height - bottom + 14, "text-anchor": "middle" }, short(tick)));
+    root.append(ticked(short(tick), x.at(tick), height - bottom + 14, width));
   }
   root.append(svg("text", { class: "soft", x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, d.axis.label));
   d.rows.forEach((row, n) => {
@@ -148,7 +154,7 @@ function curves(figure, chart, d) {
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height });
   for (const tick of x.ticks) {
     root.append(svg("line", { class: "grid", x1: x.at(tick), x2: x.at(tick), y1: 10, y2: height - bottom }));
-    root.append(svg("text", { class: "soft", x: x.at(tick), y: height - bottom + 15, "text-anchor": "middle" }, short(tick)));
+    root.append(ticked(short(tick), x.at(tick), height - bottom + 15, width));
   }
   for (const tick of y.ticks) {
     root.append(svg("line", { class: "grid", x1: left, x2: width - 14, y1: y.at(tick), y2: y.at(tick) }));
@@ -253,7 +259,7 @@ function spans(figure, chart, d) {
     pen.fillStyle = pixel("soft");
     pen.textAlign = "center";
     for (const tick of steps(view.from, view.to, width / 110)) {
-      pen.fillText(short(tick), at(tick), height - bottom + 15);
+      pen.fillText(short(tick), Math.min(at(tick), width - wide(short(tick)) / 2), height - bottom + 15);
       pen.fillRect(at(tick), height - bottom, 1, 4);
     }
     pen.fillText(d.axis.label, (left + width) / 2, height - 6);
