@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from triptych.golden.files import write
 from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.arithmetic.functions import worst_errors
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
@@ -26,7 +27,7 @@ from triptych.sim.model.area import measure_area, plot_area
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
 from triptych.sim.view.chip_page import chip_page
-from triptych.sim.view.plot import plot, save_figure
+from triptych.sim.view.plot import pictures_of, plot, save_figure
 from triptych.sim.view.runfile import ChipRun, load_chip
 
 PICTURES = ROOT / "docs" / "img"
@@ -103,7 +104,8 @@ def report_pictures(run: ChipRun) -> None:
     """The figures of the report that README.md shows, of one run."""
     for figure in chip_page(run, Path(), []).figures:
         if figure.name in SHOWN:
-            save_figure(plot(figure), PICTURES / f"report_{figure.name}")
+            drawn = pictures_of(plot(figure), PICTURES / f"report_{figure.name}")
+            write(PICTURES / f"report_{figure.name}.png", drawn[PICTURES / f"report_{figure.name}.png"])
 
 
 SPEED_LIMITS = """\

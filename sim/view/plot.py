@@ -15,10 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 
 from triptych.golden.files import FileError, write
-from triptych.sim.view.figure import Axis, Bars, Boxes, Curves, Figure, Grids, Spans
+from triptych.sim.view.figure import Axis as Scale
+from triptych.sim.view.figure import Bars, Boxes, Curves, Figure, Grids, Spans
 from triptych.sim.view.palette import LIGHT
+
+matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: to be searched, and a third of the size
 
 MAKER, MAKER_KEY = "triptych, open hardware", {"svg": "Creator", "png": "Software"}  # what figures say of themselves
 SHADE = LinearSegmentedColormap.from_list("triptych", ["#ffffff", LIGHT["sky"], LIGHT["blue"], "#003a5c"])
@@ -30,12 +34,18 @@ def plot(figure: Figure) -> Canvas:
     """The figure on paper."""
     drawn = figure.drawn
     canvas = _DRAW[type(drawn)](drawn)
-    canvas.suptitle(plain(f"{figure.title} [{figure.label.value}]"), fontsize=9)
+    title = canvas.suptitle(plain(f"{figure.title} [{figure.label.value}]"), fontsize=9)
+    if canvas.get_layout_engine() is None:
+        title.set_y(1 - 0.08 / canvas.get_figheight())
     return canvas
 
 
 def _bars(bars: Bars) -> Canvas:
-    figure, axes = plt.subplots(figsize=(9, 0.19 * len(bars.rows) + 1.6), layout="constrained")
+    wide, tall = 9.0, 0.19 * len(bars.rows) + 1.6
+    figure, axes = plt.subplots(figsize=(wide, tall))
+    # by the longest name, 6 points: matplotlib's own layout would draw every name four times
+    names = 0.15 + max((len(row) for row in bars.rows), default=0) * 6 * 0.58 / 72
+    figure.subplots_adjust(left=min(0.5, names / wide), right=0.985, top=1 - 0.36 / tall, bottom=0.5 / tall)
     left = [0.0] * len(bars.rows)
     for series in bars.series:
         axes.barh(
@@ -45,9 +55,10 @@ def _bars(bars: Bars) -> Canvas:
         left = [a + b for a, b in zip(left, series.values, strict=True)]
     for name, value in bars.marks:
         axes.axvline(value, color=LIGHT["ink"], linewidth=0.8, linestyle=":", label=plain(f"{name}"))
-    axes.set_yticks(range(len(bars.rows)), [plain(row) for row in bars.rows], fontsize=6)
-    axes.invert_yaxis()
+    axes.set_yticks(range(len(bars.rows)), [plain(row) for row in bars.rows])
+    axes.set_ylim(len(bars.rows) - 0.4, -0.6)
     _axis(axes, "x", bars.axis)
+    axes.tick_params("y", labelsize=6, length=0)
     if len(bars.series) > 1 or bars.marks:
         axes.legend(**SMALL, loc="lower right")
     return _clean(figure, axes)
@@ -131,10 +142,20 @@ _DRAW: dict[type, Callable[..., Canvas]] = {
 }
 
 
-def _axis(axes: Axes, which: str, axis: Axis) -> None:
+def _axis(axes: Axes, which: str, axis: Scale) -> None:
     axes.set(**{f"{which}label": plain(axis.label), f"{which}scale": "log" if axis.log else "linear"})
-    if not axis.log:
+    scaled = axes.xaxis if which == "x" else axes.yaxis
+    scaled.label.set_size(8)
+    axes.tick_params(which, labelsize=7)
+    if axis.log:
+        low, high = scaled.get_view_interval()
+        scaled.set_major_locator(LogLocator(subs=(1.0,) if high > 2e3 * low else (1.0, 2.0, 5.0)))
+        scaled.set_minor_locator(NullLocator())
+        scaled.set_major_formatter(lambda value, _: f"{value:,g}")
+    elif axis.limit is not None:
         axes.set(**{f"{which}lim": (0, axis.limit)})
+    else:
+        axes.set(**{f"{which}lim": (0, None)})
 
 
 def _clean(figure: Canvas, axes: Axes) -> Canvas:
@@ -153,8 +174,9 @@ def pictures_of(canvas: Canvas, path: Path) -> dict[Path, bytes]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a title in a script that matplotlib's font lacks shows boxes
-            canvas.draw_without_rendering()
-            canvas.set_layout_engine("none")  # it stands: once for both kinds
+            if canvas.get_layout_engine() is not None:
+                canvas.draw_without_rendering()
+                canvas.set_layout_engine("none")  # it stands: once for both kinds
             for kind, key in MAKER_KEY.items():
                 buffer = io.BytesIO()
                 canvas.savefig(buffer, format=kind, dpi=130, metadata={key: MAKER})

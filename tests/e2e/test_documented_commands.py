@@ -49,6 +49,7 @@ SLOW_SESSIONS: dict[str, dict[str, str]] = {
     "area": {"triptych area --config small": "--config tiny"},
 }
 NOT_RUN = {
+    r"triptych doctor": "test_doctor.py runs it",
     r"triptych (check|compile|run|census)( |$)": "test_networks_command.py and test_census.py run them",
     r"triptych report( |$)": "test_report.py runs it on runs of its own",
     r"triptych fastcar study": "tests/e2e/test_fastcar_study.py runs it",
