@@ -145,8 +145,8 @@ _DRAW: dict[type, Callable[..., Canvas]] = {
 def _axis(axes: Axes, which: str, axis: Scale) -> None:
     axes.set(**{f"{which}label": plain(axis.label), f"{which}scale": "log" if axis.log else "linear"})
     scaled = axes.xaxis if which == "x" else axes.yaxis
-    scaled.label.set_size(8)
-    axes.tick_params(which, labelsize=7)
+    scaled.label.set_fontsize(8)
+    scaled.set_tick_params(labelsize=7)
     if axis.log:
         low, high = scaled.get_view_interval()
         scaled.set_major_locator(LogLocator(subs=(1.0,) if high > 2e3 * low else (1.0, 2.0, 5.0)))
