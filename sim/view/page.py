@@ -65,4 +65,4 @@ def _photos(photos: Photos) -> list[tuple[str, str]]:
 
 def _grouped(value: Any) -> str:
     """A cell of a table: whole numbers with commas, others as they are."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.6g}"

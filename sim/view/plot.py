@@ -74,8 +74,9 @@ def _spans(spans: Spans) -> Canvas:
                 axes.broken_barh(places, (lane - 0.4, 0.8), facecolors=LIGHT[colour], alpha=alpha, linewidth=0)
     axes.set_yticks(range(len(spans.lanes)), [plain(lane) for lane in spans.lanes])
     axes.invert_yaxis()
-    axes.set_xlim(0, max((b.end for b in spans.bars), default=1.0))
     _axis(axes, "x", spans.axis)
+    if spans.axis.limit is None:
+        axes.set_xlim(0, max((b.end for b in spans.bars), default=1.0))
     keys = [Patch(color=LIGHT[colour], label=plain(name)) for name, colour in spans.groups]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), **SMALL)
     return _clean(figure, axes)

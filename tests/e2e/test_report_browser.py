@@ -4,6 +4,7 @@ timeline opens in the viewer that comes with the environment."""
 from __future__ import annotations
 
 import io
+import itertools
 import socket
 import subprocess
 import sys
@@ -92,6 +93,10 @@ def _bars_and_points(chrome: Browser) -> None:
     widths = chrome.js(f"{values}.map(r => [Number(r.dataset.value), r.getBoundingClientRect().width])")
     ratios = [width / value for value, width in widths if width > 10]
     assert max(ratios) == pytest.approx(min(ratios), rel=0.02)
+    row = f"{values}.filter(r => r.parentNode.dataset.row === 'encoder.0').map(r => r.getBoundingClientRect())"
+    edges = chrome.js(f"{row}.map(b => [b.left, b.right])")
+    assert len(edges) == 3  # ideal, beyond it, accumulators: one behind the other
+    assert all(b == pytest.approx(c, abs=0.6) for (_, b), (c, _) in itertools.pairwise(edges))
     points = "[...document.querySelectorAll('.run[data-run=\"1\"] [data-name=roofline] circle[data-y]')]"
     told = chrome.js(f"{points}.map(c => [Number(c.dataset.x), Number(c.dataset.y)])")
     layers = chip_run(widths=Widths.W4A8).layers[:2]

@@ -233,7 +233,7 @@ function canvas(chart, height) {
 function spans(figure, chart, d) {
   legend(figure.querySelector(".legend"), d.groups);
   const tall = 30, bottom = 40, left = Math.max(...d.lanes.map(wide)) + 12;
-  const height = d.lanes.length * tall + bottom, end = Math.max(...d.bars.map((b) => b[2]));
+  const height = d.lanes.length * tall + bottom, end = d.axis.limit ?? d.bars.reduce((most, b) => Math.max(most, b[2]), 0);
   const [made, pen, width] = canvas(chart, height);
   const view = figure.view || (figure.view = { from: 0, to: end });
   const at = (time) => left + (time - view.from) / (view.to - view.from) * (width - left - 12);
