@@ -44,13 +44,16 @@ void lane_array(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<W
     run_lanes(jobs, passes, weights, scales, activations, results, *counters);
 }
 
-void tas(const Int8Word* key_cache, Shape shape, hls::stream<Int8Word>& queries, hls::stream<std::int32_t>& scores) {
+void tas(const LayerRegisters* registers, const Int8Word* key_cache, const Int8Word* value_cache, Shape shape,
+         hls::stream<Int8Word>& queries, hls::stream<std::int32_t>& scores) {
+#pragma HLS INTERFACE m_axi port=registers bundle=registers offset=slave
 #pragma HLS INTERFACE m_axi port=key_cache bundle=keys offset=slave max_read_burst_length=64
+#pragma HLS INTERFACE m_axi port=value_cache bundle=values offset=slave max_read_burst_length=64
 #pragma HLS INTERFACE s_axilite port=shape
 #pragma HLS INTERFACE axis port=queries
 #pragma HLS INTERFACE axis port=scores
 #pragma HLS INTERFACE s_axilite port=return
-    run_tas(key_cache, shape, queries, scores);
+    run_tas(registers, key_cache, value_cache, shape, queries, scores);
 }
 
 void drs(const LayerRegisters* registers, std::uint8_t* chains, Decision* decisions, Shape shape,

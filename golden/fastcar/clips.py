@@ -1,7 +1,8 @@
 """Clips of eight pictures to learn from: real video of rooms, pans and zooms over photos.
 
-`python -m triptych.golden.fastcar.clips --out .data/fastcar` puts the train splits of two sequences whose licences
-allow it (TUM RGB-D, CC BY 4.0; aims, MIT) and photos of scikit-image into one small folder. `Clips` samples from it.
+`python -m triptych.golden.fastcar.clips --out .data/fastcar` puts two sequences whose licences allow it (TUM RGB-D,
+CC BY 4.0; aims, MIT) and photos of scikit-image into one small folder, their test splits apart: no photo or frame is in
+both. `Clips` samples from it; `scenes` has our own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ FRAMES = 8
 VIDEO_SIZE = (171, SIDE)  # width, height
 PHOTO_SIDE = 256
 PHOTOS = ("astronaut", "coffee", "motorcycle_left", "rocket", "hubble_deep_field", "retina")
+TEXTURES = ("brick", "grass", "gravel", "ihc")
+TEST_PHOTOS = ("chelsea", "camera")
+SEQUENCES = ("tum_fr1_rpy", "aims")
+SQUARES_EVERY = {"train": 8, "test": 6}  # frames of a sequence between two whose squares are kept
 GAP_SECONDS = 0.15  # a longer pause between frames starts a new segment
 
 
@@ -44,6 +49,15 @@ class Condition(IntEnum):
     PAN_DOWN = 5
     ZOOM_IN = 6
     ZOOM_OUT = 7
+    STILL = 8
+    DRIFT = 9
+
+
+def _sequence(name: str) -> Path:
+    shared = shared_dir()
+    if shared is None or not (folder := shared / "data" / "indoor" / name).is_dir():
+        raise ValueError(f"shared/data/indoor/{name} is not here: TRIPTYCH_SHARED names the research data")
+    return folder
 
 
 def video_frames(sequence: str, split: str) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
@@ -51,9 +65,7 @@ def video_frames(sequence: str, split: str) -> tuple[NDArray[np.uint8], list[tup
 
     Raises ValueError when the data is not there.
     """
-    shared = shared_dir()
-    if shared is None or not (folder := shared / "data" / "indoor" / sequence).is_dir():
-        raise ValueError(f"shared/data/indoor/{sequence} is not here: TRIPTYCH_SHARED names the research data")
+    folder = _sequence(sequence)
     meta = json.loads((folder / "meta.json").read_text())
     names = meta["split"][split]
     frames = [Image.open(folder / "rgb" / f"{name}.jpg").resize(VIDEO_SIZE, Image.Resampling.LANCZOS) for name in names]
@@ -79,23 +91,56 @@ def middle_square(picture: Image.Image, side: int) -> Image.Image:
     return picture.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
 
 
+def photo_squares(name: str) -> list[NDArray[np.uint8]]:
+    """(256, 256, 3) each: both ends of the longer side, and two details of a large photo."""
+    picture = read_photo(next(p for p in sorted(shipped_photo("").glob(f"{name}.*")) if p.suffix != ".npz"))
+    scale = PHOTO_SIDE / min(picture.size)
+    small = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    span = max(small.size) - PHOTO_SIDE
+    corners = [(at, 0) if small.width > small.height else (0, at) for at in ((0, span) if span else (0,))]
+    out = [np.asarray(small.crop((x, y, x + PHOTO_SIDE, y + PHOTO_SIDE))) for x, y in corners]
+    if min(picture.size) > 1.5 * PHOTO_SIDE or name in TEST_PHOTOS:
+        for across, down in ((0.2, 0.3), (0.8, 0.7)):
+            x, y = int((picture.width - PHOTO_SIDE) * across), int((picture.height - PHOTO_SIDE) * down)
+            out.append(np.asarray(picture.crop((x, y, x + PHOTO_SIDE, y + PHOTO_SIDE))))
+    return out
+
+
+def frame_squares(sequence: str, split: str) -> list[NDArray[np.uint8]]:
+    """(256, 256, 3) each: the left and the right of some frames."""
+    folder = _sequence(sequence)
+    names = json.loads((folder / "meta.json").read_text())["split"][split][:: SQUARES_EVERY[split]]
+    out = []
+    for name in names:
+        frame = Image.open(folder / "rgb" / f"{name}.jpg").resize((341, PHOTO_SIDE), Image.Resampling.BICUBIC)
+        out += [np.asarray(frame.crop((x, 0, x + PHOTO_SIDE, PHOTO_SIDE))) for x in (0, 341 - PHOTO_SIDE)]
+    return out
+
+
 def prepare(folder: Path) -> None:
-    """Writes video.npy, photos.npy and segments.json. Raises ValueError when the research data is not there."""
-    videos, segments, base = [], [], 0
-    for sequence, condition in (("tum_fr1_rpy", Condition.HANDHELD), ("aims", Condition.ROBOT)):
-        frames, runs = video_frames(sequence, "train")
-        segments += [(base + a, base + b, int(condition)) for a, b in runs if b - a >= FRAMES]
-        videos.append(frames)
-        base += len(frames)
-    for name, pictures in (("video", np.concatenate(videos)), ("photos", np.stack([photo(name) for name in PHOTOS]))):
-        with replacing(folder / f"{name}.npy") as part, part.open("wb") as file:
-            np.save(file, pictures)
+    """Writes segments.json and video, photos and squares of both splits. Raises ValueError without the data."""
+    segments: dict[str, list[tuple[int, int, int]]] = {}
+    for split, photos in (("train", PHOTOS), ("test", TEST_PHOTOS)):
+        videos, base = [], 0
+        segments[split] = []
+        for sequence, condition in zip(SEQUENCES, (Condition.HANDHELD, Condition.ROBOT), strict=True):
+            frames, runs = video_frames(sequence, split)
+            segments[split] += [(base + a, base + b, int(condition)) for a, b in runs if b - a >= FRAMES]
+            videos.append(frames)
+            base += len(frames)
+        stills = [s for name in (*photos, *(TEXTURES if split == "train" else ())) for s in photo_squares(name)]
+        frames_too = [s for sequence in SEQUENCES for s in frame_squares(sequence, split)]
+        with replacing(folder / f"squares_{split}.npz") as part, part.open("wb") as file:
+            np.savez_compressed(file, photos=np.stack(stills), frames=np.stack(frames_too))
+        for name, pictures in (("video", np.concatenate(videos)), ("photos", np.stack([photo(n) for n in photos]))):
+            with replacing(folder / f"{name}_{split}.npy") as part, part.open("wb") as file:
+                np.save(file, pictures)
     write(folder / "segments.json", json.dumps(segments))
 
 
 @dataclass
 class Clips:
-    """Samples clips on `device` from a folder that `prepare` made; every random draw comes from one seed."""
+    """Samples clips on `device` from a split of a folder that `prepare` made; every random draw comes from one seed."""
 
     video: Tensor  # (n, 3, 128, 171) float16 in 0..1
     photos: Tensor  # (p, 3, 256, 256)
@@ -103,7 +148,7 @@ class Clips:
     generator: torch.Generator
 
     @classmethod
-    def load(cls, folder: Path, device: str, seed: int) -> Clips:
+    def load(cls, folder: Path, device: str, seed: int, split: str = "train") -> Clips:
         """Raises ValueError when the folder was not prepared."""
         if not (folder / "segments.json").is_file():
             raise ValueError(
@@ -114,9 +159,9 @@ class Clips:
             stored = torch.from_numpy(np.load(folder / name)).to(device)
             return stored.permute(0, 3, 1, 2).contiguous().half() / 255
 
-        segments = torch.tensor(json.loads((folder / "segments.json").read_text()), device=device)
+        segments = torch.tensor(json.loads((folder / "segments.json").read_text())[split], device=device)
         generator = torch.Generator(device).manual_seed(seed)
-        return cls(pictures("video.npy"), pictures("photos.npy"), segments, generator)
+        return cls(pictures(f"video_{split}.npy"), pictures(f"photos_{split}.npy"), segments, generator)
 
     def sample(self, count: int) -> tuple[Tensor, Tensor]:
         """(count, 8, 3, 128, 128) pictures in 0..1 and (count,) conditions, int64; two thirds are real video."""

@@ -11,7 +11,7 @@ MAX_HEAD_DIM = 256
 MAX_CONTEXT = 4096  # keys of a row: 4095 x 128 x 4096 < 2^31, so the sums of P.V fit in 32 bits
 MAX_LANES = 32
 
-NEVER_REPLAY = (1 << 31) - 1  # a TAS threshold that no TAS exceeds: |TAS| <= 2^28
+NEVER_REPLAY = (1 << 31) - 1  # a threshold that no score exceeds: |score| <= 7 * 2^28
 ALWAYS_REPLAY = -(1 << 31)
 
 
@@ -24,11 +24,24 @@ class Policy(IntEnum):
     MEAN = 3
 
 
-class TasVariant(IntEnum):
-    """PUBLISHED: pre-RoPE query with post-RoPE key, as the paper's code has it. CONSISTENT: both after RoPE."""
+class Chooser(IntEnum):
+    """What scores a token for replay, a row a score; the numbers are those of the chooser register.
+
+    PUBLISHED: TAS of the pre-RoPE query with the post-RoPE key, as the paper's code has it. CONSISTENT: TAS, both after
+    RoPE. HEADS: as CONSISTENT, each head times its weight of -7..7. VALUE: minus the squared distance of the value from
+    that of the same place one frame earlier. KEY: likewise of the key, turned to the old key's place.
+    """
 
     PUBLISHED = 0
     CONSISTENT = 1
+    HEADS = 2
+    VALUE = 3
+    KEY = 4
+
+    @property
+    def is_distance(self) -> bool:
+        """Of keys or values, not a product of a query and a key."""
+        return self >= Chooser.VALUE
 
 
 @dataclass(frozen=True)
@@ -77,14 +90,15 @@ class LayerConfig:
 class Controls:
     """The registers of one layer at one step.
 
-    threshold: int32, replay when TAS > threshold; chain_cap: the most replays in a row at a slot, 0 for no limit;
-    window: the newest keys that attention sees (0: all), sink: the oldest that it always sees beside them.
+    threshold: int32, replay when score > threshold; chooser: what the score is; chain_cap: the most replays in a row at
+    a slot, 0 for no limit; window: the newest keys that attention sees (0: all), sink: the oldest that it always sees
+    beside them.
     Raises ValueError for a value that the register cannot hold.
     """
 
     threshold: int = NEVER_REPLAY
     policy: Policy = Policy.PER_SAMPLE
-    variant: TasVariant = TasVariant.PUBLISHED
+    chooser: Chooser = Chooser.PUBLISHED
     chain_cap: int = 0
     window: int = 0
     sink: int = 0
@@ -113,5 +127,5 @@ class ModelConfig:
 
 LLAMA_7B = LayerConfig(width=4096, ffn=11008, heads=32, kv_heads=32, head_dim=128)
 SMALL = LayerConfig(width=384, ffn=1024, heads=6, kv_heads=2, head_dim=64)
-VIDEO = ModelConfig(SMALL, layers=6, tokens=1024, conditions=8)
+VIDEO = ModelConfig(SMALL, layers=6, tokens=1024, conditions=10)
 TINY = LayerConfig(width=32, ffn=48, heads=4, kv_heads=2, head_dim=8, frame_tokens=8, context=64)

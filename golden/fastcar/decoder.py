@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from triptych.golden.fastcar.config import LayerConfig, ModelConfig, Policy, TasVariant
+from triptych.golden.fastcar.config import Chooser, LayerConfig, ModelConfig, Policy
 from triptych.golden.fastcar.drs import groups
+from triptych.golden.fastcar.tokenizer import LEVELS, SCALARS
 
 Tap = Callable[[str, Tensor], None]  # sees the ranges of activations, for their static scales
 
@@ -58,6 +60,41 @@ def rope_angles(config: LayerConfig, base: float = 10000.0) -> tuple[Tensor, Ten
     return angle.cos(), angle.sin()
 
 
+class Front(NamedTuple):
+    """A layer up to its MLP: the residual stream `middle` (b, t, width) behind attention; queries (b, heads, t,
+    head_dim), keys and values (b, kv_heads, t, head_dim), `_after` RoPE; normed and attended (b, t, ...)."""
+
+    middle: Tensor
+    q: Tensor
+    q_after: Tensor
+    k: Tensor
+    k_after: Tensor
+    v: Tensor
+    normed: Tensor
+    attended: Tensor
+
+
+def head_products(query: Tensor, key: Tensor) -> Tensor:
+    """(b, heads, ...): q . k of queries (b, heads, ..., head_dim) with the keys (b, kv_heads, ...) of their group."""
+    return (query * key.repeat_interleave(query.shape[1] // key.shape[1], 1)).sum(-1)
+
+
+def replay_score(chooser: Chooser, query: Tensor, key: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(b, ...) float scores of `chooser`; larger replays.
+
+    query, key: what it compares, (b, heads, ..., head_dim): a query and the key one frame earlier, or two values, or
+    two keys. weights: (heads,), of HEADS. TAS is the paper's, mean over heads of q.k / sqrt(head_dim); HEADS the
+    weighted mean; a distance is minus the sum of squares.
+    """
+    if chooser.is_distance:
+        return -(query - key).pow(2).sum(-1).sum(1)
+    dots = head_products(query, key) / math.sqrt(query.shape[-1])
+    if chooser is Chooser.HEADS:
+        assert weights is not None
+        dots = dots * weights.view(1, -1, *[1] * (dots.ndim - 2))
+    return dots.mean(1)
+
+
 class Layer(nn.Module):
     """One decoder layer."""
 
@@ -74,6 +111,7 @@ class Layer(nn.Module):
         self.gate = Int4Linear(c.width, c.ffn)
         self.up = Int4Linear(c.width, c.ffn)
         self.down = Int4Linear(c.ffn, c.width)
+        self.head_weights: Tensor = torch.ones(c.heads)  # of the chooser HEADS; found by calibration
 
     def heads(self, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q (b, heads, t, head_dim) and k, v (b, kv_heads, t, head_dim) before RoPE, of (b, t, width)."""
@@ -93,35 +131,46 @@ class Layer(nn.Module):
                 tap(name, value)
         return self.down(hidden)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, tap: Tap | None = None) -> Tensor:
-        """(b, t, width) of whole sequences from position 0, causal."""
+    def front(self, x: Tensor, cos: Tensor, sin: Tensor) -> Front:
+        """Attention of (b, t, width) of whole sequences from position 0, causal."""
         b, t, _ = x.shape
         normed = F.rms_norm(x, x.shape[-1:], self.attention_gain, 1e-6)
         q, k, v = self.heads(normed)
         q_after, k_after = rotate(q, cos[:t], sin[:t]), rotate(k, cos[:t], sin[:t])
         attended = F.scaled_dot_product_attention(q_after, k_after, v, is_causal=True, enable_gqa=True)
         attended = attended.transpose(1, 2).reshape(b, t, -1)
-        middle = x + self.o(attended)
-        y = middle + self.mlp(middle, tap)
+        return Front(x + self.o(attended), q, q_after, k, k_after, v, normed, attended)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, tap: Tap | None = None) -> Tensor:
+        """(b, t, width) of whole sequences from position 0, causal."""
+        f = self.front(x, cos, sin)
+        y = f.middle + self.mlp(f.middle, tap)
         if tap:
-            taps = {"x": x, "middle": middle, "y": y, "attention_norm": normed, "attended": attended, "v": v}
-            for name, value in {**taps, "q": q, "q_after": q_after, "k": k, "k_after": k_after}.items():
+            taps = {"x": x, "middle": f.middle, "y": y, "attention_norm": f.normed, "attended": f.attended, "v": f.v}
+            for name, value in {**taps, "q": f.q, "q_after": f.q_after, "k": f.k, "k_after": f.k_after}.items():
                 tap(name, value)
         return y
 
 
 class Decoder(nn.Module):
-    """Conditions and tokens in, logits of the next token out."""
+    """Conditions and tokens in, logits of the next token out.
+
+    A token's embedding is linear in the scalars of its code, so neighbouring codes have neighbouring embeddings; places
+    are told by RoPE alone.
+    """
 
     cos: Tensor
     sin: Tensor
+    scalars: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         width = config.layer.width
-        self.embedding = nn.Parameter(torch.randn(config.tokens + config.conditions, width) * 0.5)
-        self.place = nn.Parameter(torch.randn(config.layer.frame_tokens, width) * 0.5)
+        digits = torch.arange(config.tokens)[:, None] // LEVELS ** torch.arange(SCALARS) % LEVELS
+        self.register_buffer("scalars", digits * (2 / (LEVELS - 1)) - 1, persistent=False)  # (tokens, SCALARS), -1..1
+        self.codes = nn.Parameter(torch.randn(SCALARS, width) * 0.5)
+        self.conditions = nn.Parameter(torch.randn(config.conditions, width) * 0.5)
         self.layers = nn.ModuleList(Layer(config.layer) for _ in range(config.layers))
         self.final_gain = nn.Parameter(torch.ones(width))
         self.head = nn.Parameter(torch.randn(config.tokens, width) * 0.02)
@@ -139,10 +188,9 @@ class Decoder(nn.Module):
         """Rows of the embedding table: (b, t): the condition, then all tokens but the last of (b, t)."""
         return torch.cat([conditions[:, None] + self.config.tokens, tokens[:, :-1]], 1)
 
-    def embed(self, rows: Tensor, position: int = 0) -> Tensor:
-        """(b, t, width) of table rows (b, t), the first at `position`."""
-        places = torch.arange(position, position + rows.shape[1], device=rows.device) % len(self.place)
-        return self.embedding[rows] + self.place[places]
+    def table(self) -> Tensor:
+        """(tokens + conditions, width): the embedding of every row."""
+        return torch.cat([self.scalars @ self.codes, self.conditions])
 
     def logits(self, y: Tensor, tap: Tap | None = None) -> Tensor:
         """(..., tokens) of the last layer's output (..., width)."""
@@ -153,7 +201,7 @@ class Decoder(nn.Module):
 
     def forward(self, conditions: Tensor, tokens: Tensor, tap: Callable[[int], Tap] | None = None) -> Tensor:
         """Logits (b, t, tokens) of every token (b, t) from those before it; `tap(layer)` sees the activations."""
-        x = self.embed(self.inputs(conditions, tokens))
+        x = self.table()[self.inputs(conditions, tokens)]
         for i, layer in enumerate(self.layers):
             x = layer(x, self.cos, self.sin, tap(i) if tap else None)
         return self.logits(x, tap(len(self.layers)) if tap else None)
@@ -179,18 +227,18 @@ class Cache:
 
 @dataclass(frozen=True)
 class Replay:
-    """As `config.Controls`; the threshold is on the paper's mean over heads of q.k / sqrt(head_dim)."""
+    """As `config.Controls`; the threshold is in the units of `replay_score`."""
 
     threshold: float = math.inf
     policy: Policy = Policy.PER_SAMPLE
-    variant: TasVariant = TasVariant.PUBLISHED
+    chooser: Chooser = Chooser.PUBLISHED
     chain_cap: int = 0
     window: int = 0
     sink: int = 0
 
 
 def decide(tas: Tensor, may_replay: Tensor, replay: Replay) -> Tensor:
-    """bool (b,): the rows that replay, by `drs.groups` and a group's mean TAS (ALL: its least)."""
+    """bool (b,): the rows that replay, by `drs.groups` and a group's mean score (ALL: its least)."""
     out = torch.zeros_like(may_replay)
     for group in groups(replay.policy, len(tas)):
         rows = slice(group.start, group.stop)
@@ -203,7 +251,7 @@ def decide(tas: Tensor, may_replay: Tensor, replay: Replay) -> Tensor:
 def layer_step(
     layer: Layer, cos: Tensor, sin: Tensor, cache: Cache, x: Tensor, position: int, replay: Replay
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One token (b, width) of every row through a layer: its output, TAS (b,) and who replayed (b,)."""
+    """One token (b, width) of every row through a layer: its output, the score (b,) and who replayed (b,)."""
     frame = cache.ring.shape[1]
     slot = position % frame
     normed = F.rms_norm(x, x.shape[-1:], layer.attention_gain, 1e-6)
@@ -214,9 +262,15 @@ def layer_step(
     tas = x.new_zeros(len(x))
     replayed = torch.zeros(len(x), dtype=torch.bool)
     if position >= frame:
-        query = q if replay.variant is TasVariant.PUBLISHED else q_after
-        before = cache.keys[:, :, position - frame].repeat_interleave(repeat, 1)
-        tas = (query * before).sum(-1).mean(1) / math.sqrt(layer.config.head_dim)
+        before = position - frame
+        mine, old = {
+            Chooser.PUBLISHED: (q, cache.keys),
+            Chooser.CONSISTENT: (q_after, cache.keys),
+            Chooser.HEADS: (q_after, cache.keys),
+            Chooser.VALUE: (v, cache.values),
+            Chooser.KEY: (rotate(k, cos[before], sin[before]), cache.keys),
+        }[replay.chooser]
+        tas = replay_score(replay.chooser, mine, old[:, :, before], layer.head_weights)
         may = (cache.chain[:, slot] < replay.chain_cap) | (replay.chain_cap == 0)
         replayed = decide(tas, may, replay)
 

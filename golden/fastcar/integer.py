@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.fastcar import drs
-from triptych.golden.fastcar.config import Controls, LayerConfig, TasVariant
+from triptych.golden.fastcar.config import Chooser, Controls, LayerConfig
 from triptych.golden.fastcar.silu import silu
 from triptych.golden.quartdepth.arithmetic.functions import exp2n, recip, rsqrt
 from triptych.golden.quartdepth.arithmetic.numerics import rs, sat16
@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 
 ROPE_FRACTION = 14  # cos and sin are Q14
 ROPE_GUARD = 7  # bits of q and k below the int8 unit, through RoPE
+HEAD_WEIGHT_MAX = 7  # so that a weighted score fits in 32 bits: 7 * 2^28
 PROBABILITY_MAX = 4095  # 12 bits
 
 
@@ -66,6 +67,7 @@ class LayerWeights:
     up: Linear  # to int16
     swiglu_shift: int  # silu(gate) * up loses this many bits and is an int8, 0..47
     down: Linear
+    head_weights: Int8s  # [heads], -7..7: of the chooser HEADS
 
 
 @dataclass
@@ -108,8 +110,8 @@ class LayerState:
 class StepTrace:
     """Every value of one step of one layer, in the order in which it arises, so that a difference names itself.
 
-    Arrays have the batch first. hidden, delta_mlp: rows that replay have zeros in `hidden` and the ring's row in
-    `delta_mlp`. index: the index register. y: int16[B, width], the layer's output.
+    Arrays have the batch first. score: int64[B], what the chooser says. hidden, delta_mlp: rows that replay have zeros
+    in `hidden` and the ring's row in `delta_mlp`. index: the index register. y: int16[B, width], the layer's output.
     """
 
     normed: Int8s
@@ -117,7 +119,7 @@ class StepTrace:
     q_after: Int8s
     k: Int8s
     v: Int8s
-    tas: Ints
+    score: Ints
     index: int
     attended: Int8s
     delta_attention: Int16s
@@ -168,14 +170,21 @@ def rope(v: Int16s, cos: Int16s, sin: Int16s) -> Int8s:
     return sat8(rs(turned, ROPE_FRACTION + ROPE_GUARD))
 
 
-def temporal_score(q: Int8s, k_before: Int8s) -> Ints:
+def temporal_score(q: Int8s, k_before: Int8s, weights: Int8s | None = None) -> Ints:
     """TAS, int64[B]: sum over heads of q . k', int8[B, heads, head_dim] and int8[B, kv_heads, head_dim].
 
-    k' is the key one frame earlier of the query head's own group. The paper's mean and 1/sqrt(d) are in the threshold.
+    k' is the key one frame earlier of the query head's own group. weights: int8[heads], each head's factor (None: 1).
+    The paper's mean and 1/sqrt(d) are in the threshold.
     """
     rows, kv_heads, _ = k_before.shape
     grouped = q.astype(np.int64).reshape(rows, kv_heads, -1, q.shape[2])
-    return (grouped * k_before.astype(np.int64)[:, :, None]).sum(axis=(1, 2, 3))
+    dots = (grouped * k_before.astype(np.int64)[:, :, None]).sum(axis=3).reshape(rows, -1)
+    return dots.sum(axis=1) if weights is None else dots @ weights.astype(np.int64)
+
+
+def distance_score(now: Int8s, before: Int8s) -> Ints:
+    """int64[B]: minus the sum of squared differences of int8[B, kv_heads, head_dim]; within 2^30."""
+    return -((now.astype(np.int64) - before) ** 2).sum(axis=(1, 2))
 
 
 def visible(position: int, window: int, sink: int) -> list[slice]:
@@ -259,7 +268,7 @@ def layer_step(
     """One token of every row through one layer; `state` is changed in place.
 
     x: int16[B, width]; position: the same for every row, 0..context-1; turns: `rope_tables(config)`; chosen: bool[B],
-    who replays instead of the decision by TAS (rivals in studies; not before a frame lies behind).
+    who replays instead of the decision by score (rivals in studies; not before a frame lies behind).
     Raises ValueError for a position or batch outside the state.
     """
     rows = len(x)
@@ -274,19 +283,17 @@ def layer_step(
     q = sat16(project(normed, layer.q)).astype(np.int16).reshape(rows, config.heads, config.head_dim)
     q_before, q_after = sat8(rs(q, ROPE_GUARD)), rope(q, cos, sin)
 
-    if position >= config.frame_tokens:
-        query = q_before if controls.variant is TasVariant.PUBLISHED else q_after
-        tas = temporal_score(query, state.keys[:, :, position - config.frame_tokens])
-        may_replay = (state.chain[:, slot] < controls.chain_cap) | (controls.chain_cap == 0)
-        decided = drs.replay_bits(tas, controls.threshold, may_replay, controls.policy)
-        replay = decided if chosen is None else chosen
-    else:
-        tas = np.zeros(rows, dtype=np.int64)
-        replay = np.zeros(rows, dtype=bool)
-
     k = sat16(project(normed, layer.k)).astype(np.int16).reshape(rows, config.kv_heads, config.head_dim)
     k_after = rope(k, cos, sin)
     v = sat8(project(normed, layer.v)).reshape(rows, config.kv_heads, config.head_dim)
+
+    score, replay = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool)
+    if position >= config.frame_tokens:
+        before = position - config.frame_tokens
+        score = _score(controls.chooser, layer, (q_before, q_after, k, v), state, before, turns)
+        may_replay = (state.chain[:, slot] < controls.chain_cap) | (controls.chain_cap == 0)
+        decided = drs.replay_bits(score, controls.threshold, may_replay, controls.policy)
+        replay = decided if chosen is None else chosen
     state.store(position, k_after, v)
 
     attended = attention(q_after, state, layer, visible(position, controls.window, controls.sink))
@@ -302,6 +309,25 @@ def layer_step(
     y = add(middle, delta_mlp)
 
     return StepTrace(
-        normed, q_before, q_after, k_after, v, tas, drs.index_register(replay),
+        normed, q_before, q_after, k_after, v, score, drs.index_register(replay),
         attended, delta_attention, middle, hidden, delta_mlp, y,
     )  # fmt: skip
+
+
+def _score(
+    chooser: Chooser,
+    layer: LayerWeights,
+    token: tuple[Int8s, Int8s, Int16s, Int8s],
+    state: LayerState,
+    before: int,
+    turns: tuple[Int16s, Int16s],
+) -> Ints:
+    """int64[B], larger replays. token: q before and after RoPE, k before RoPE (int16), v; before: the old position."""
+    q_before, q_after, k, v = token
+    if chooser is Chooser.VALUE:
+        return distance_score(v, state.values[:, :, before])
+    old = state.keys[:, :, before]
+    if chooser is Chooser.KEY:
+        return distance_score(rope(k, turns[0][before], turns[1][before]), old)
+    query = q_before if chooser is Chooser.PUBLISHED else q_after
+    return temporal_score(query, old, layer.head_weights if chooser is Chooser.HEADS else None)

@@ -1,7 +1,7 @@
 """The integer video model: embedding, layers and head around `triptych.golden.fastcar.integer`, and its file.
 
-Embedding: `x = sat16(embedding[row] + place[position mod frame])`, row = tokens + condition at position 0, afterwards
-the token before. Head: `rms_norm`, then int8 weights: `rs(acc * multiplier, shift)` is the logit in Q10.
+Embedding: `x = embedding[row]`, row = tokens + condition at position 0, afterwards the token before. Head: `rms_norm`,
+then int8 weights: `rs(acc * multiplier, shift)` is the logit in Q10.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from triptych.golden.fastcar.config import (
     ALWAYS_REPLAY,
     NEVER_REPLAY,
     VIDEO,
+    Chooser,
     Controls,
     LayerConfig,
     ModelConfig,
-    TasVariant,
 )
 from triptych.golden.fastcar.integer import (
     Int16s,
@@ -37,31 +38,45 @@ from triptych.golden.fastcar.integer import (
     rope_tables,
 )
 from triptych.golden.files import replacing
-from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, sat16, unpack_nibbles
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles, unpack_nibbles
 
 LOGIT_FRACTION = 10
 WEIGHTS = Path(__file__).parent / "weights"
 MODEL_FILE = WEIGHTS / "decoder.npz"
 
 
+SKIP_TARGETS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.87, 0.95, 1.0)
+"""Shares for which a calibrated model holds levels; between them they are interpolated."""
+
+
+class Content(IntEnum):
+    """What a clip shows, by which levels are chosen: anything, a camera that stands, one that drifts slowly, one that
+    moves."""
+
+    ANY = 0
+    STILL = 1
+    DRIFT = 2
+    MOVING = 3
+
+
 @dataclass(frozen=True)
 class IntegerModel:
-    """All constants. residual_scale: what a unit of x is worth; tas_units[layers]: what one of TAS is worth in the
-    paper's unit; tas_quantiles: int64[2 variants, layers, n], TAS at evenly spaced quantiles of calibration clips."""
+    """All constants. residual_scale: what a unit of x is worth; score_units[choosers, layers]: what one of a score is
+    worth in the unit of `decoder.replay_score`; levels: int64[contents, choosers, layers, SKIP_TARGETS], thresholds
+    found with replay running (no targets: not calibrated)."""
 
     config: ModelConfig
     embedding: Int16s  # [tokens + conditions, width]
-    place: Int16s  # [frame_tokens, width]
     layers: tuple[LayerWeights, ...]
     final_gain: Int16s
     final_norm_shift: int
     head: Linear  # int8 weights
     residual_scale: float
-    tas_units: NDArray[np.float64]
-    tas_quantiles: Ints
+    score_units: NDArray[np.float64]
+    levels: Ints
 
-    def threshold(self, layer: int, variant: TasVariant, skip: float) -> int:
-        """The TAS threshold at which a share `skip` of the calibration clips' tokens replays in a layer.
+    def threshold(self, layer: int, chooser: Chooser, skip: float, content: Content = Content.ANY) -> int:
+        """The level of a score above which about a share `skip` of a layer's MLPs of such content replays.
 
         Raises ValueError for a share outside 0..1 or a model that was not calibrated.
         """
@@ -69,25 +84,24 @@ class IntegerModel:
             raise ValueError(f"a share of skipped MLPs lies in 0..1, not {skip}")
         if skip in (0, 1):
             return NEVER_REPLAY if skip == 0 else ALWAYS_REPLAY
-        quantiles = self.tas_quantiles[variant, layer]
-        if not len(quantiles):
+        levels = self.levels[content, chooser, layer]
+        if not len(levels):
             raise ValueError(
-                "the model has no TAS quantiles: calibrate it first (python -m triptych.golden.fastcar.calibrate)"
+                "the model has no levels: calibrate it first (python -m triptych.golden.fastcar.calibrate)"
             )
-        return int(np.floor(np.interp(1 - skip, np.linspace(0, 1, len(quantiles)), quantiles)))
+        return int(np.floor(np.interp(skip, SKIP_TARGETS, levels)))
 
-    def controls(self, skip: float = 0.0, **registers: Any) -> list[Controls]:
+    def controls(self, skip: float = 0.0, content: Content = Content.ANY, **registers: Any) -> list[Controls]:
         """Registers of every layer for a skip target; `registers` are the other fields of `Controls`."""
-        variant = registers.get("variant", TasVariant.PUBLISHED)
+        chooser = registers.get("chooser", Chooser.PUBLISHED)
         layers = range(self.config.layers)
-        return [Controls(threshold=self.threshold(i, variant, skip), **registers) for i in layers]
+        return [Controls(threshold=self.threshold(i, chooser, skip, content), **registers) for i in layers]
 
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
         arrays: dict[str, Any] = {
-            "embedding": self.embedding, "place": self.place, "final_gain": self.final_gain,
-            "final_norm_shift": self.final_norm_shift, "residual_scale": self.residual_scale,
-            "tas_units": self.tas_units, "tas_quantiles": self.tas_quantiles,
+            "embedding": self.embedding, "final_gain": self.final_gain, "final_norm_shift": self.final_norm_shift,
+            "residual_scale": self.residual_scale, "score_units": self.score_units, "levels": self.levels,
             "head.weight": self.head.weight, "head.multiplier": self.head.multiplier, "head.shift": self.head.shift,
         }  # fmt: skip
         for i, layer in enumerate(self.layers):
@@ -112,11 +126,11 @@ class IntegerModel:
             with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
             return cls(
-                config, arrays["embedding"], arrays["place"],
+                config, arrays["embedding"],
                 tuple(_layer(arrays, i) for i in range(config.layers)),
                 arrays["final_gain"], int(arrays["final_norm_shift"]),
                 Linear(arrays["head.weight"], arrays["head.multiplier"], arrays["head.shift"]),
-                float(arrays["residual_scale"]), arrays["tas_units"], arrays["tas_quantiles"],
+                float(arrays["residual_scale"]), arrays["score_units"], arrays["levels"],
             )  # fmt: skip
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no FastCar model: golden/fastcar/weights/decoder.npz is one") from error
@@ -149,10 +163,9 @@ class Session:
     ) -> tuple[Ints, list[StepTrace]]:
         """Logits int64[B, tokens] in Q10 and the trace of every layer, for embedding rows int64[B].
 
-        controls: one a layer; chosen: bool[layers, B], who replays instead of the decision by TAS.
+        controls: one a layer; chosen: bool[layers, B], who replays instead of the decision by score.
         """
-        place = self.model.place[self.position % self.config.frame_tokens]
-        x = sat16(self.model.embedding[entries].astype(np.int64) + place).astype(np.int16)
+        x = self.model.embedding[entries]
         traces = []
         for i, (layer, state) in enumerate(zip(self.model.layers, self.states, strict=True)):
             mine = None if chosen is None else chosen[i]

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triptych.golden.fastcar.config import Chooser
 from triptych.golden.fastcar.decoder import Decoder, Int4Linear, Layer
 from triptych.golden.fastcar.fixed_point import fixed_point
 from triptych.golden.fastcar.integer import Int16s, LayerWeights, Linear
-from triptych.golden.fastcar.model import LOGIT_FRACTION, IntegerModel
+from triptych.golden.fastcar.model import LOGIT_FRACTION, Content, IntegerModel
 
 Floats = NDArray[np.float64]
 MARGIN = 2.0
@@ -29,7 +30,7 @@ def integer_model(decoder: Decoder, ranges: Mapping[str, float]) -> IntegerModel
     config = decoder.config
     count = config.layers
     residual = max(_reach(ranges, f"{i}.{name}") for i in range(count) for name in ("x", "middle", "y")) / 32767
-    embedding, place = _numpy(decoder.embedding) / residual, _numpy(decoder.place) / residual
+    embedding = _numpy(decoder.table()) / residual
     layers, units = [], []
     for i, layer in enumerate(decoder.layers):
         assert isinstance(layer, Layer)
@@ -43,7 +44,6 @@ def integer_model(decoder: Decoder, ranges: Mapping[str, float]) -> IntegerModel
     return IntegerModel(
         config,
         _int16(embedding),
-        _int16(place),
         tuple(layers),
         gain,
         shift,
@@ -51,16 +51,16 @@ def integer_model(decoder: Decoder, ranges: Mapping[str, float]) -> IntegerModel
             np.rint(head / head_scale[:, None]).astype(np.int8), *fixed_point(final * head_scale * 2**LOGIT_FRACTION)
         ),
         residual,
-        np.array(units),
-        np.zeros((2, count, 0), dtype=np.int64),
+        np.array(units).T,
+        np.zeros((len(Content), len(Chooser), count, 0), dtype=np.int64),
     )
 
 
 LAYER_RANGES = ("attention_norm", "q", "q_after", "k", "k_after", "v", "attended", "mlp_norm", "up", "hidden")
 
 
-def _layer(layer: Layer, ranges: Mapping[str, float], residual: float) -> tuple[LayerWeights, float]:
-    """A layer and what one unit of its TAS is worth in the paper's unit, mean over heads of q.k / sqrt(head_dim)."""
+def _layer(layer: Layer, ranges: Mapping[str, float], residual: float) -> tuple[LayerWeights, list[float]]:
+    """A layer and what one unit of each chooser's score is worth in the unit of `decoder.replay_score`."""
     config = layer.config
     norm, mlp_norm = ranges["attention_norm"] / 127, ranges["mlp_norm"] / 127
     q, k = max(ranges["q"], ranges["q_after"]) / 127, max(ranges["k"], ranges["k_after"]) / 127
@@ -87,8 +87,11 @@ def _layer(layer: Layer, ranges: Mapping[str, float], residual: float) -> tuple[
         up=_linear(layer.up, mlp_norm, up),
         swiglu_shift=swiglu_shift,
         down=_linear(layer.down, hidden, residual),
+        head_weights=np.rint(_numpy(layer.head_weights)).astype(np.int8),
     )
-    return weights, q * k / (config.heads * math.sqrt(config.head_dim))
+    product = q * k / (config.heads * math.sqrt(config.head_dim))
+    units = {Chooser.VALUE: v * v, Chooser.KEY: k * k}
+    return weights, [units.get(chooser, product) for chooser in Chooser]
 
 
 def _linear(linear: Int4Linear, scale_in: float, scale_out: float) -> Linear:

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from triptych.golden.fastcar.config import LayerConfig
 from triptych.golden.fastcar.fixed_point import fixed_point
-from triptych.golden.fastcar.integer import Int8s, Int16s, LayerState, LayerWeights, Linear
+from triptych.golden.fastcar.integer import HEAD_WEIGHT_MAX, Int8s, Int16s, LayerState, LayerWeights, Linear
 
 
 def random_layer(config: LayerConfig, seed: int) -> LayerWeights:
@@ -33,6 +33,7 @@ def random_layer(config: LayerConfig, seed: int) -> LayerWeights:
         up=_linear(rng, config.ffn, width, sigma_in=45, sigma_out=9000),
         swiglu_shift=19,
         down=_linear(rng, width, config.ffn, sigma_in=40, sigma_out=600),
+        head_weights=rng.integers(-HEAD_WEIGHT_MAX, HEAD_WEIGHT_MAX + 1, config.heads, dtype=np.int8),
     )
 
 

@@ -20,12 +20,25 @@ CODES = LEVELS**SCALARS
 TOKENIZER_FILE = Path(__file__).parent / "weights" / "tokenizer.npz"
 
 
-class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+class PixelNorm(nn.Module):
+    """Each pixel's channels to mean 0 and deviation 1, times a gain, plus a bias: motion elsewhere changes nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w), the shape is kept."""
+        return F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside the identity. per_pixel: the norm is of each pixel, else of groups over the frame."""
+
+    def __init__(self, channels: int, per_pixel: bool) -> None:
+        super().__init__()
+        self.norm: nn.Module = PixelNorm(channels) if per_pixel else nn.GroupNorm(8, channels)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
@@ -35,18 +48,22 @@ class Residual(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """Encoder and decoder, 1.8 M parameters."""
+    """Encoder and decoder, 1.8 M parameters. per_pixel: False takes norms over the frame, to compare."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_pixel: bool = True) -> None:
         super().__init__()
+
+        def residual(channels: int) -> Residual:
+            return Residual(channels, per_pixel)
+
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4), nn.Conv2d(48, 96, 3, padding=1), Residual(96),
-            nn.Conv2d(96, 128, 4, stride=2, padding=1), Residual(128), nn.Conv2d(128, SCALARS, 1),
+            nn.PixelUnshuffle(4), nn.Conv2d(48, 96, 3, padding=1), residual(96),
+            nn.Conv2d(96, 128, 4, stride=2, padding=1), residual(128), nn.Conv2d(128, SCALARS, 1),
         )  # fmt: skip
         self.decoder = nn.Sequential(
-            nn.Conv2d(SCALARS, 128, 3, padding=1), Residual(128), Residual(128),
-            nn.Conv2d(128, 96 * 4, 1), nn.PixelShuffle(2), Residual(96), Residual(96),
-            nn.Conv2d(96, 48 * 4, 1), nn.PixelShuffle(2), Residual(48), nn.Conv2d(48, 12, 3, padding=1),
+            nn.Conv2d(SCALARS, 128, 3, padding=1), residual(128), residual(128),
+            nn.Conv2d(128, 96 * 4, 1), nn.PixelShuffle(2), residual(96), residual(96),
+            nn.Conv2d(96, 48 * 4, 1), nn.PixelShuffle(2), residual(48), nn.Conv2d(48, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )  # fmt: skip
 

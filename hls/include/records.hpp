@@ -6,7 +6,7 @@
 namespace fastcar {
 
 enum Policy { PER_SAMPLE = 0, PAIR = 1, ALL = 2, MEAN = 3 };
-enum Variant { PUBLISHED = 0, CONSISTENT = 1 };
+enum Chooser { PUBLISHED = 0, CONSISTENT = 1, HEADS = 2, VALUE = 3, KEY = 4 };
 enum Matrix { Q = 0, K = 1, V = 2, O = 3, GATE_UP = 4, DOWN = 5, MATRICES = 6 };
 
 // One step of a batch: s_axilite registers of every kernel.
@@ -34,13 +34,14 @@ struct LayerRegisters {
     std::int32_t swiglu_shift;
     std::int32_t threshold;
     std::int32_t policy;
-    std::int32_t variant;
+    std::int32_t chooser;
     std::int32_t chain_cap;
     std::int32_t window;
     std::int32_t sink;
-    std::int32_t unused[4];     // a record is one word
+    std::int32_t unused[4];
+    std::uint8_t head_weights[64];  // of HEADS: two a byte, -7..7, head h in nibble h
 };
-static_assert(sizeof(LayerRegisters) == 64, "a record is one 512-bit word");
+static_assert(sizeof(LayerRegisters) == 128, "a record is two 512-bit words");
 
 // What the program asks for: one output row of one matrix. `droppable`: void when the row replays.
 struct RowCommand {
@@ -100,7 +101,7 @@ struct DrsCounters {
 struct Decision {
     std::uint32_t index;
     std::uint8_t mapping[MAX_ROWS];  // lane of a row, 255 when it replays
-    std::int32_t tas[MAX_ROWS];
+    std::int32_t score[MAX_ROWS];
 };
 
 }  // namespace fastcar

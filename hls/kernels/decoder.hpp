@@ -7,6 +7,7 @@
 #include "rms_norm.hpp"
 #include "rope.hpp"
 #include "swiglu.hpp"
+#include "tas.hpp"
 #include "weight_streamer.hpp"
 
 namespace fastcar {
@@ -102,8 +103,8 @@ words:
     }
 }
 
-// Queries of all rows: to attention after RoPE, to TAS as its variant wants them.
-inline void send_queries(const Shape& shape, int variant, const std::int16_t (&turns)[MAX_HEAD_DIM], const Residual& q,
+// Queries of all rows: to attention after RoPE, and to the score when it is one of queries, as it wants them.
+inline void send_queries(const Shape& shape, int chooser, const std::int16_t (&turns)[MAX_HEAD_DIM], const Residual& q,
                          hls::stream<Int8Word>& attention, hls::stream<Int8Word>& tas) {
     std::int8_t before[MAX_HEAD_DIM];
     std::int8_t after[MAX_HEAD_DIM];
@@ -115,8 +116,8 @@ rows:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
             round_head(q[row], head * shape.head_dim, shape.head_dim, before);
             rope(q[row], head * shape.head_dim, shape.head_dim, turns, after);
-            if (shape.position >= shape.frame_tokens) {
-                if (variant == PUBLISHED) send_head(before, shape.head_dim, tas);
+            if (shape.position >= shape.frame_tokens && !is_distance(chooser)) {
+                if (chooser == PUBLISHED) send_head(before, shape.head_dim, tas);
                 else send_head(after, shape.head_dim, tas);
             }
             send_head(after, shape.head_dim, attention);
@@ -124,9 +125,12 @@ rows:
     }
 }
 
-inline void send_keys(const Shape& shape, const std::int16_t (&turns)[MAX_HEAD_DIM], const Residual& k,
-                      hls::stream<Int8Word>& attention) {
+// `old_turns`: those of the position one frame earlier.
+inline void send_keys(const Shape& shape, int chooser, const std::int16_t (&turns)[MAX_HEAD_DIM],
+                      const std::int16_t (&old_turns)[MAX_HEAD_DIM], const Residual& k,
+                      hls::stream<Int8Word>& attention, hls::stream<Int8Word>& tas) {
     std::int8_t after[MAX_HEAD_DIM];
+    std::int8_t old_place[MAX_HEAD_DIM];
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -134,12 +138,17 @@ rows:
         for (int head = 0; head < shape.kv_heads; ++head) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
             rope(k[row], head * shape.head_dim, shape.head_dim, turns, after);
+            if (shape.position >= shape.frame_tokens && chooser == KEY) {
+                rope(k[row], head * shape.head_dim, shape.head_dim, old_turns, old_place);
+                send_head(old_place, shape.head_dim, tas);
+            }
             send_head(after, shape.head_dim, attention);
         }
     }
 }
 
-inline void send_values(const Shape& shape, const Residual& v, hls::stream<Int8Word>& attention) {
+inline void send_values(const Shape& shape, int chooser, const Residual& v, hls::stream<Int8Word>& attention,
+                        hls::stream<Int8Word>& tas) {
     std::int8_t value[MAX_HEAD_DIM];
 rows:
     for (int row = 0; row < shape.rows; ++row) {
@@ -153,6 +162,7 @@ rows:
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
                 value[i] = sat8(v[row][head * shape.head_dim + i]);
             }
+            if (shape.position >= shape.frame_tokens && chooser == VALUE) send_head(value, shape.head_dim, tas);
             send_head(value, shape.head_dim, attention);
         }
     }
@@ -261,6 +271,7 @@ inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gai
 #pragma HLS ARRAY_PARTITION variable=inputs cyclic factor=64 dim=2
     std::int16_t gain[MAX_WIDTH];
     std::int16_t turn[MAX_HEAD_DIM];
+    std::int16_t old_turn[MAX_HEAD_DIM];
     const int q_width = shape.heads * shape.head_dim;
     const int kv_width = shape.kv_heads * shape.head_dim;
     const std::uint32_t all = shape.rows == MAX_ROWS ? 0xFFFFFFFFU : (std::uint32_t(1) << shape.rows) - 1;
@@ -270,6 +281,13 @@ turns:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
         turn[i] = turns[shape.position * shape.head_dim + i];
+    }
+    const int before = shape.position < shape.frame_tokens ? 0 : shape.position - shape.frame_tokens;
+old_turns:
+    for (int i = 0; i < shape.head_dim; ++i) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=2 max=128
+        old_turn[i] = turns[before * shape.head_dim + i];
     }
 layers:
     for (int layer = 0; layer < shape.layers; ++layer) {
@@ -282,11 +300,11 @@ layers:
         norm_rows(all, x, gain, shape.width, scalars.attention_norm_shift, inputs);
         send_rows(all, shape.width, inputs, activations);
         collect(all, q_width, results, delta);
-        send_queries(shape, scalars.variant, turn, delta, attention_heads, tas_queries);
+        send_queries(shape, scalars.chooser, turn, delta, attention_heads, tas_queries);
         collect(all, kv_width, results, delta);
-        send_keys(shape, turn, delta, attention_heads);
+        send_keys(shape, scalars.chooser, turn, old_turn, delta, attention_heads, tas_queries);
         collect(all, kv_width, results, delta);
-        send_values(shape, delta, attention_heads);
+        send_values(shape, scalars.chooser, delta, attention_heads, tas_queries);
 
         command_rows(shape, O, tiles(shape.width), q_width, true, false, commands);
         receive_heads(shape, attended, inputs);

@@ -1,6 +1,6 @@
 // Dynamic Resource Scheduling: who computes, and on which lane.
 //
-// The program asks for every row of every matrix. DRS turns the batch's TAS into the index register (0 replays, 1
+// The program asks for every row of every matrix. DRS turns the batch's scores into the index register (0 replays, 1
 // computes), drops the MLP commands of rows that replay, gathers the others in order and plans the passes of the lanes
 // over a window of weights: full passes of LANES rows, then a last one in which spare lanes split rows. A matrix that
 // no row needs is no job at all, and its weights are not streamed.
@@ -13,9 +13,9 @@ namespace fastcar {
 
 constexpr std::uint8_t NO_LANE = 255;
 
-// The index register. A group of rows (one, a pair, all) replays when each of its rows may, and its TAS says so: ALL
+// The index register. A group of rows (one, a pair, all) replays when each of its rows may, and its score says so: ALL
 // wants every row above the threshold, the others the group's sum above the sum of thresholds.
-inline std::uint32_t decide(const std::int32_t (&tas)[MAX_ROWS], std::uint32_t may, int rows, int policy,
+inline std::uint32_t decide(const std::int32_t (&score)[MAX_ROWS], std::uint32_t may, int rows, int policy,
                             std::int64_t threshold) {
     const int size = policy == PER_SAMPLE ? 1 : policy == PAIR ? 2 : rows;
     std::uint32_t computes = 0;
@@ -30,8 +30,8 @@ groups:
         for (int row = first; row < end; ++row) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-            sum += tas[row];
-            above &= tas[row] > threshold;
+            sum += score[row];
+            above &= score[row] > threshold;
             members |= std::uint32_t(1) << row;
         }
         const bool wants = policy == ALL ? above : sum > threshold * (end - first);
@@ -155,22 +155,22 @@ rows:
     }
 }
 
-// One decision: TAS of every row, the chain counts of this place of the frame.
+// One decision: the score of every row, the chain counts of this place of the frame.
 inline std::uint32_t decide_layer(const LayerRegisters& registers, const Shape& shape, std::uint8_t* chains,
                                   hls::stream<std::int32_t>& scores, Decision& decision) {
     const int slot = shape.position % shape.frame_tokens;
     const bool has_frame = shape.position >= shape.frame_tokens;
     std::uint32_t may = 0;
-tas:
+scores:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        decision.tas[row] = has_frame ? scores.read() : 0;
+        decision.score[row] = has_frame ? scores.read() : 0;
         const int chain = chains[row * shape.frame_tokens + slot];
         const bool free = registers.chain_cap == 0 || chain < registers.chain_cap;
         if (has_frame && free) may |= std::uint32_t(1) << row;
     }
-    const std::uint32_t index = decide(decision.tas, may, shape.rows, registers.policy, registers.threshold);
+    const std::uint32_t index = decide(decision.score, may, shape.rows, registers.policy, registers.threshold);
 chains:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1

@@ -1,6 +1,9 @@
-// TAS, the temporal attention score: for each row the sum over heads of q . k', k' the key at the same place one frame
-// earlier, of the query head's own group. It needs the queries and one old key a head: it is known before most of the
-// layer's weights have come.
+// The score that chooses who replays, a row: TAS, the temporal attention score, or minus a squared distance.
+//
+// TAS: sum over heads of q . k', k' the key at the same place one frame earlier, of the query head's own group; each head
+// may have a weight. Distance: of the value from the cached one, or of the key, turned to the old place, from the cached
+// one. All of them are `sum over heads of weight * sum of a * b`, with a = b = now - before and weight -1 in a distance.
+// A score needs one old key or value a head and no weight behind V: it is known before O has begun.
 #pragma once
 
 #include "attention.hpp"
@@ -8,30 +11,76 @@
 
 namespace fastcar {
 
-inline void run_tas(const Int8Word* key_cache, const Shape& shape, hls::stream<Int8Word>& queries,
-                    hls::stream<std::int32_t>& scores) {
+inline std::int32_t squared_distance(const Int8Word& a, const Int8Word& b) {
+#pragma HLS INLINE
+    std::int32_t sum = 0;
+elements:
+    for (int i = 0; i < BYTES; ++i) {
+#pragma HLS UNROLL
+        const std::int16_t difference = std::int16_t(a[i]) - std::int16_t(b[i]);
+        sum += difference * difference;
+    }
+    return sum;
+}
+
+// -7..7, as the registers hold it.
+inline int head_weight(const LayerRegisters& registers, int head) {
+#pragma HLS INLINE
+    const int nibble = registers.head_weights[head / 2] >> (head % 2 * 4) & 15;
+    return nibble < 8 ? nibble : nibble - 16;
+}
+
+inline bool is_distance(int chooser) {
+#pragma HLS INLINE
+    return chooser == VALUE || chooser == KEY;
+}
+
+// One loop over the words of a layer's heads: row, head and word count up together.
+inline void score_layer(const LayerRegisters& registers, const Shape& shape, std::int64_t first_head,
+                        const Int8Word* key_cache, const Int8Word* value_cache, hls::stream<Int8Word>& queries,
+                        hls::stream<std::int32_t>& scores) {
+    const bool distance = is_distance(registers.chooser);
     const int head_words = words(shape.head_dim, BYTES);
-    const int heads_each = shape.heads / shape.kv_heads;
-    const int before = shape.position - shape.frame_tokens;
-    if (before >= 0) {
-    rows:
-        for (int row = 0; row < shape.layers * shape.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
-            std::int32_t sum = 0;
-        heads:
-            for (int head = 0; head < shape.heads; ++head) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-                const std::int64_t kv_head = std::int64_t(row) * shape.kv_heads + head / heads_each;
-                const std::int64_t base = (kv_head * shape.context + before) * head_words;
-            words:
-                for (int word = 0; word < head_words; ++word) {
+    const int heads = distance ? shape.kv_heads : shape.heads;
+    const int heads_each = distance ? 1 : shape.heads / shape.kv_heads;
+    const std::int64_t stride = std::int64_t(shape.context) * head_words;
+    std::int64_t base = first_head * stride + std::int64_t(shape.position - shape.frame_tokens) * head_words;
+    int head = 0, member = 0, word = 0;
+    std::int32_t sum = 0;
+words:
+    for (int i = 0; i < shape.rows * heads * head_words; ++i) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                    sum += dot(queries.read(), key_cache[base + word]);
-                }
+#pragma HLS LOOP_TRIPCOUNT min=1 max=2048
+        const Int8Word now = queries.read();
+        const Int8Word before = registers.chooser == VALUE ? value_cache[base + word] : key_cache[base + word];
+        const std::int32_t part = distance ? squared_distance(now, before) : dot(now, before);
+        const int weight = distance ? -1 : registers.chooser == HEADS ? head_weight(registers, head) : 1;
+        sum += weight * part;
+        const bool head_ends = ++word == head_words;
+        if (head_ends) {
+            word = 0;
+            if (++member == heads_each) {
+                member = 0;
+                base += stride;
             }
-            scores.write(sum);
+            if (++head == heads) {
+                head = 0;
+                scores.write(sum);
+                sum = 0;
+            }
         }
+    }
+}
+
+inline void run_tas(const LayerRegisters* registers, const Int8Word* key_cache, const Int8Word* value_cache,
+                    const Shape& shape, hls::stream<Int8Word>& queries, hls::stream<std::int32_t>& scores) {
+    if (shape.position < shape.frame_tokens) return;
+layers:
+    for (int layer = 0; layer < shape.layers; ++layer) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        const LayerRegisters scalars = registers[layer];
+        score_layer(scalars, shape, std::int64_t(layer) * shape.rows * shape.kv_heads, key_cache, value_cache, queries,
+                    scores);
     }
 }
 

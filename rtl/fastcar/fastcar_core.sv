@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One cluster of FastCar: the streamer of its weights, the matrix-vector engine, the temporal attention score and the
+// One cluster of FastCar: the streamer of its weights, the matrix-vector engine, the score and the
 // decision who computes, which both of them follow. Scores of a batch arrive in row order.
 
 `default_nettype none
@@ -24,11 +24,13 @@ module fastcar_core
     input  policy_e                  policy_i,
     input  logic signed [      31:0] threshold_i,
     input  count_t                   rows_i,
-    // queries and keys a frame earlier
+    // queries and keys a frame earlier, or values or keys of both frames: see tas_unit
+    input  logic                     tas_distance_i,
     input  logic                     tas_valid_i,
     output logic                     tas_ready_o,
     input  logic        [       7:0] tas_q_i          [Width],
     input  logic        [       7:0] tas_k_i          [Width],
+    input  logic signed [       3:0] tas_weight_i,
     input  logic                     tas_last_i,
     input  logic        [MaxRows-1:0] may_replay_i,
     // what to stream, what to compute
@@ -84,14 +86,16 @@ module fastcar_core
   ) u_tas (
       .clk_i,
       .rst_ni,
-      .valid_i(tas_valid_i),
-      .ready_o(tas_ready_o),
-      .q_i    (tas_q_i),
-      .k_i    (tas_k_i),
-      .last_i (tas_last_i),
-      .valid_o(score_valid),
-      .ready_i(score_ready),
-      .tas_o  (score)
+      .distance_i(tas_distance_i),
+      .valid_i   (tas_valid_i),
+      .ready_o   (tas_ready_o),
+      .q_i       (tas_q_i),
+      .k_i       (tas_k_i),
+      .weight_i  (tas_weight_i),
+      .last_i    (tas_last_i),
+      .valid_o   (score_valid),
+      .ready_i   (score_ready),
+      .tas_o     (score)
   );
 
   `FFL(score_row_q, score_row_d, score_valid && score_ready, '0)

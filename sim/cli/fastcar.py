@@ -10,18 +10,18 @@ from typing import Annotated
 
 import typer
 
-from triptych.golden.fastcar.config import Policy, TasVariant
+from triptych.golden.fastcar.config import Chooser, Policy
 from triptych.sim.cli.progress import shown
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, help="FastCar: autoregressive video that computes only what changed.")
 
-MOTIONS = ("any", "handheld", "robot", "pan_left", "pan_right", "pan_down", "zoom_in", "zoom_out")
+MOTIONS = ("any", "handheld", "robot", "pan_left", "pan_right", "pan_down", "zoom_in", "zoom_out", "still", "drift")
 PolicyName = Enum("PolicyName", {p.name: p.name for p in Policy}, type=str)  # type: ignore[misc]
-VariantName = Enum("VariantName", {v.name.lower(): v.name.lower() for v in TasVariant}, type=str)  # type: ignore[misc]
+ChooserName = Enum("ChooserName", {c.name.lower(): c.name.lower() for c in Chooser}, type=str)  # type: ignore[misc]
 MotionName = Enum("MotionName", {name: name for name in MOTIONS}, type=str)  # type: ignore[misc]
 BoardName = Enum("BoardName", {name: name for name in ("KV260", "ZCU102", "U50", "U280")}, type=str)  # type: ignore[misc]
-PER_SAMPLE, PUBLISHED, PAN_RIGHT = PolicyName("PER_SAMPLE"), VariantName("published"), MotionName("pan_right")
+PER_SAMPLE, VALUE, PAN_RIGHT = PolicyName("PER_SAMPLE"), ChooserName("value"), MotionName("pan_right")
 PAIR = PolicyName("PAIR")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -32,7 +32,7 @@ def generate(
     skip: Annotated[float, typer.Option(help="Share of MLPs to replay, 0..1.")] = 0.5,
     motion: Annotated[MotionName, typer.Option(help="What the camera does.")] = PAN_RIGHT,
     frames: Annotated[int, typer.Option(help="Frames, the seed included: 2..8.")] = 8,
-    variant: Annotated[VariantName, typer.Option(help="Query of the temporal score.")] = PUBLISHED,
+    chooser: Annotated[ChooserName, typer.Option(help="The score that chooses what to replay.")] = VALUE,
     policy: Annotated[PolicyName, typer.Option(help="Which rows decide together.")] = PER_SAMPLE,
     chain_cap: Annotated[int, typer.Option(help="Most replays in a row at a place; 0: no limit.")] = 0,
     window: Annotated[int, typer.Option(help="Newest tokens that attention sees; 0: all.")] = 0,
@@ -48,7 +48,7 @@ def generate(
     from triptych.sim.fastcar import generate as run
 
     options = run.Options(
-        image, Condition[motion.value.upper()], frames, skip, TasVariant[variant.value.upper()], Policy[policy.value],
+        image, Condition[motion.value.upper()], frames, skip, Chooser[chooser.value.upper()], Policy[policy.value],
         chain_cap, window, sink, temperature, guidance, seed, out,
     )  # fmt: skip
     with shown() as show:

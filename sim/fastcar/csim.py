@@ -43,7 +43,7 @@ FLAGS = (
 ERROR_BYTES = 512
 LIBRARY = "libfastcar.so"
 
-DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("tas", np.int32, 32)])
+DECISION = np.dtype([("index", np.uint32), ("mapping", np.uint8, 32), ("score", np.int32, 32)])
 JOB = np.dtype(
     [("index", np.uint32), ("tiles", np.uint16), ("segments", np.uint16), ("passes", np.uint8), ("loads", np.bool_),
      ("stop", np.bool_)], align=True,

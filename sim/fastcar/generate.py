@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo
-from triptych.golden.fastcar.config import Policy, TasVariant
+from triptych.golden.fastcar.config import Chooser, Policy
 from triptych.golden.fastcar.generation import Decoded, Sampling, decode
-from triptych.golden.fastcar.model import IntegerModel
+from triptych.golden.fastcar.model import Content, IntegerModel
 from triptych.golden.fastcar.tokenizer import GRID, SIDE, Tokenizer, load_tokenizer
 from triptych.golden.files import check_not_input, check_writable, replacing, write
 from triptych.golden.photo import read_photo
@@ -43,7 +43,7 @@ class Options:
     motion: Condition = Condition.PAN_RIGHT
     frames: int = FRAMES
     skip: float = 0.5
-    variant: TasVariant = TasVariant.PUBLISHED
+    chooser: Chooser = Chooser.VALUE
     policy: Policy = Policy.PER_SAMPLE
     chain_cap: int = 0
     window: int = 0
@@ -142,14 +142,20 @@ def generate(options: Options, progress: Progress = lambda text, done, total: No
     return found
 
 
+def content_of(motion: Condition) -> Content:
+    """Whose levels serve a motion."""
+    known = {Condition.ANY: Content.ANY, Condition.STILL: Content.STILL, Condition.DRIFT: Content.DRIFT}
+    return known.get(motion, Content.MOVING)
+
+
 def _decode(
     model: IntegerModel, options: Options, given: NDArray[np.int64], name: str, progress: Progress
 ) -> tuple[Decoded, float]:
     length = options.frames * PLACES
     guidance = round(options.guidance * 16) if options.guidance else None
     controls = model.controls(
-        options.skip, policy=options.policy, variant=options.variant, chain_cap=options.chain_cap,
-        window=options.window, sink=options.sink,
+        options.skip, content_of(options.motion), policy=options.policy, chooser=options.chooser,
+        chain_cap=options.chain_cap, window=options.window, sink=options.sink,
     )  # fmt: skip
     begin = time.time()
     decoded = decode(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from triptych.golden.fastcar.config import Controls, LayerConfig
 from triptych.golden.fastcar.integer import LayerState, LayerWeights, Linear, rope_tables
+from triptych.golden.quartdepth.arithmetic.numerics import pack_nibbles
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.weight_layout import pack_weights
 
@@ -19,8 +20,8 @@ SHORTS = 32
 REGISTERS = np.dtype(
     [(name, np.int32) for name in (
         "attention_norm_shift", "mlp_norm_shift", "score_multiplier", "score_shift", "attention_shift", "swiglu_shift",
-        "threshold", "policy", "variant", "chain_cap", "window", "sink",
-    )] + [("unused", np.int32, 4)]
+        "threshold", "policy", "chooser", "chain_cap", "window", "sink",
+    )] + [("unused", np.int32, 4), ("head_weights", np.uint8, 64)]
 )  # fmt: skip
 """`LayerRegisters` of hls/include/records.hpp."""
 
@@ -47,6 +48,13 @@ class Limits:
         ):  # fmt: skip
             if not 1 <= value <= limit:
                 raise TriptychError(f"the kernels are built for {name} 1..{limit}, not {value}")
+
+
+def pack_head_weights(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """uint8[64] of int8[heads]: two a byte, the first in the low nibble."""
+    padded = np.zeros(2 * BYTES, np.int8)
+    padded[: len(weights)] = weights
+    return pack_nibbles(padded)
 
 
 def _words(elements: int, of_a_word: int) -> int:
@@ -112,8 +120,9 @@ class Program:
         registers = np.zeros(len(layers), REGISTERS)
         for record, layer in zip(registers, layers, strict=True):
             for name in REGISTERS.names or ():
-                if hasattr(layer, name):
+                if hasattr(layer, name) and name != "head_weights":
                     record[name] = getattr(layer, name)
+            record["head_weights"] = pack_head_weights(layer.head_weights)
         cos, sin = rope_tables(config)
         program = cls(
             config, limits, len(layers),
@@ -127,9 +136,9 @@ class Program:
         return program
 
     def steer(self, controls: Sequence[Controls]) -> None:
-        """Sets threshold, policy, variant, chain cap, window and sink of every layer."""
+        """Sets threshold, policy, chooser, chain cap, window and sink of every layer."""
         for record, control in zip(self.registers, controls, strict=True):
-            for name in ("threshold", "policy", "variant", "chain_cap", "window", "sink"):
+            for name in ("threshold", "policy", "chooser", "chain_cap", "window", "sink"):
                 record[name] = int(getattr(control, name))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.fastcar import drs, integer
-from triptych.golden.fastcar.config import LLAMA_7B, NEVER_REPLAY, Controls, LayerConfig, Policy, TasVariant
+from triptych.golden.fastcar.config import LLAMA_7B, NEVER_REPLAY, Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.integer import LayerState, LayerWeights, StepTrace
 from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
 from triptych.sim.errors import TriptychError
@@ -101,7 +101,7 @@ def count_mismatches(trace: StepTrace, result: StepResult, device: DeviceState, 
     decision = result.decisions[0]
     wrong = int((result.y != trace.y).sum()) + device.mismatches([state])
     wrong += int(decision["index"]) != trace.index
-    return wrong + int((decision["tas"][: len(trace.tas)] != trace.tas).sum())
+    return wrong + int((decision["score"][: len(trace.score)] != trace.score).sum())
 
 
 def run_layer(
@@ -136,7 +136,7 @@ def run_layer(
     state.chain[:] = 0
     rows = [random_rows(config, batch, 1000 * seed + number) for number in range(steps)]
     threshold = find_threshold(layer, state, rows, first, skip, who)
-    controls = Controls(threshold=threshold, policy=who, variant=TasVariant.PUBLISHED)
+    controls = Controls(threshold=threshold, policy=who, chooser=Chooser.PUBLISHED)
     program = Program.pack(config, [layer], sim.limits)
     program.steer([controls])
     device, turns = DeviceState.of(config, [state]), integer.rope_tables(config)

@@ -15,7 +15,7 @@ from math import ceil
 from statistics import NormalDist
 
 from triptych.golden.fastcar import drs
-from triptych.golden.fastcar.config import LayerConfig, Policy
+from triptych.golden.fastcar.config import Chooser, LayerConfig, Policy
 from triptych.sim.fastcar.boards import PJ_PER_MAC, Board
 from triptych.sim.fastcar.dram import efficiency
 
@@ -25,7 +25,7 @@ ENGINE_FILL = 7
 """Cycles of the engine's pipeline beside a chain, from a word in its window to a sum out; RTL-measured."""
 SUM_LATENCY = 5
 """Of them, from a product's issue to its sum in place."""
-DECISION = 9
+DECISION = 10
 """Cycles from the last q.k' in the array to the plan in the mapping registers; RTL-measured, test_decision_time."""
 ROW_UNIT_FILL = 40
 """Assumed pipeline depth of the row-wise unit (norm, RoPE, softmax, SwiGLU)."""
@@ -172,12 +172,13 @@ def _projection(
 
 def layer_cycles(
     config: LayerConfig, board: Board, *, rows: int, mlp: Work, position: int, window: int = 0, sink: int = 0,
-    replay: bool = True,
+    replay: bool = True, chooser: Chooser = Chooser.PUBLISHED,
 ) -> LayerCycles:  # fmt: skip
     """One token of `rows` rows through one layer.
 
     mlp: the rows whose MLP is computed (see `work`). position: of the token, 0-based; window, sink: of local attention
-    (0: all keys). replay: TAS is evaluated and the ring kept. Raises ValueError for more computing rows than rows.
+    (0: all keys). replay: scores are
+    evaluated, as `chooser` has them, and the ring kept. Raises ValueError for more computing rows than rows.
     """
     if not 0 <= mlp.computing <= rows:
         raise ValueError(f"{mlp.computing} of {rows} rows cannot compute")
@@ -214,8 +215,10 @@ def layer_cycles(
     attention_time = query[0] + sum(busy for busy, _ in rest)
     exposed = query[1] + sum(late for _, late in [*rest, *mlps]) + max(0.0, scores - hidden)
     if replay:
-        decision = ROW_UNIT_FILL + rows * q / (board.width * board.clusters) + DECISION
-        exposed += max(0.0, decision - (attention_time - query[0]) - kv_time)
+        # TAS is known behind Q, a distance behind V: until the MLP's weights are due there is the rest of attention.
+        products, until = (kv, rest[2][0]) if chooser.is_distance else (q, attention_time - query[0])
+        decision = ROW_UNIT_FILL + rows * products / (board.width * board.clusters) + DECISION
+        exposed += max(0.0, decision - until - kv_time)
 
     ring = 2.0 * rows * d if replay else 0.0  # a delta of int16 a row: read when replayed, written when refreshed
     keys = float(rows * kv) if replay else 0.0

@@ -1,269 +1,294 @@
-"""What replay costs in quality; `python -m triptych.sim.fastcar.quality` writes its section of docs/results.md.
+"""What replay costs: `python -m triptych.sim.fastcar.quality --clips .data/fastcar --out FILE`, on a CPU or a GPU.
 
-Each case decodes four videos twice: *in context*, where every token is predicted from the real video's tokens, and
-*running free*, where each video goes on from its first frame by itself. Decoding is greedy, so that dense decoding has
-one answer, with which the cases are compared. The rivals of TAS: MLPs drawn at random with the same share in each
-layer, and the MLPs of tokens whose input is the token of the same place one frame before ("unchanged input").
+The integer model, greedy, with every chooser at four shares on test clips of four kinds, beside a random choice of the
+same share of MLPs in each layer and video; in the context of the real video, and running free. Pictures are held
+against those of the own dense decode and against the real video. `quality_section` writes docs/results.md from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from skimage.metrics import structural_similarity
+import torch.nn.functional as F
+from torch import Tensor
 
-from triptych.golden.fastcar import model
-from triptych.golden.fastcar.clips import FRAMES, Condition, middle_square, photo, video_frames
-from triptych.golden.fastcar.config import TasVariant
-from triptych.golden.fastcar.generation import Chooser, Decoded, Sampling, decode
-from triptych.golden.fastcar.integer import Ints
-from triptych.golden.fastcar.model import IntegerModel
-from triptych.golden.fastcar.tokenizer import SIDE, TOKENIZER_FILE, Tokenizer, load_tokenizer
+from triptych.golden.fastcar.batched import Batched, Scores, Way
+from triptych.golden.fastcar.clips import Clips
+from triptych.golden.fastcar.config import Chooser
+from triptych.golden.fastcar.model import WEIGHTS, Content, IntegerModel
+from triptych.golden.fastcar.scenes import Scenes
+from triptych.golden.fastcar.tokenizer import Tokenizer, load_tokenizer
 from triptych.golden.files import write
-from triptych.golden.provenance import code_digest, digest, sources
-from triptych.sim.bench.ledger import Label, replace_section, table
-from triptych.sim.errors import TriptychError
 
-SECTION = "fastcar-quality"
-SKIPS = (0.2, 0.5, 0.8, 0.87)
-MOVING = 3  # the first three test videos move as a whole, in the last one half the picture stands still
-Picture = NDArray[np.uint8]
+CLIPS = 32
+SEED = 3
+SHARES = (0.2, 0.5, 0.8, 0.87)
+FREE_SHARES = (0.5, 0.8)
+FREE_CHOOSERS = (Chooser.CONSISTENT, Chooser.HEADS, Chooser.VALUE)
+FREE_GIVEN = 2  # frames, of a video that runs free
+FREE_KINDS = ("still", "drift")
+LOCAL = ((256, 16), (16, 16))  # window and sink
+MOST_DB = 60.0  # equal pictures count as so much
 
 
 @dataclass(frozen=True)
-class Case:
-    """One way to decode. chooser: who picks the MLPs to replay; window, sink: local attention."""
+class Kind:
+    """Test clips: pictures (n, 8, 3, 128, 128), conditions and tokens; content: whose levels serve them."""
 
+    pictures: Tensor
+    conditions: Tensor
+    tokens: Tensor
+    content: Content
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A chooser at a share on a kind of clips, means over clips with standard errors. db, ssim, tokens: against dense;
+    gain: over the random choice, dB; real_db, real_ssim: against the real video; lost: how much of dense's real_db."""
+
+    kind: str
     chooser: str
-    skip: float = 0.0
-    window: int = 0
-    sink: int = 0
-
-
-@dataclass(frozen=True)
-class Score:
-    """Against the dense decode, frames after the first: mean PSNR and SSIM, share of equal tokens and of replays."""
-
-    psnr_db: float
-    ssim: float
-    agreement: float
+    share: float
+    levels: str
     skipped: float
+    db: float
+    db_se: float
+    ssim: float
+    tokens: float
+    random_db: float
+    gain: float
+    gain_se: float
+    real_db: float
+    real_ssim: float
+    lost: float
+    lost_se: float
 
 
-@dataclass(frozen=True)
-class Row:
-    """Scores of a case: in context for the moving videos and the half-still one, running free for the moving ones."""
-
-    case: Case
-    moving: Score
-    half_still: Score
-    free: Score
-    seconds: float
-
-
-def pan(picture: Picture, step: int) -> list[Picture]:
-    """Eight squares that move right by `step` pixels of a photo."""
-    squares = [picture[40:232, step * f : step * f + 192] for f in range(FRAMES)]
-    return [np.asarray(middle_square(Image.fromarray(s), SIDE)) for s in squares]
-
-
-def half_still(picture: Picture, step: int) -> list[Picture]:
-    """Eight pictures whose left half moves by `step` pixels a frame while the right half stands still."""
-    out = []
-    for f in range(FRAMES):
-        frame = picture[40 : 40 + SIDE, 60 : 60 + SIDE].copy()
-        frame[:, : SIDE // 2] = picture[100 : 100 + SIDE, 20 + step * f : 20 + step * f + SIDE // 2]
-        out.append(frame)
+def clips_of_kinds(folder: Path, tokenizer: Tokenizer, device: str, count: int, seed: int) -> dict[str, Kind]:
+    """Of the test splits. Raises ValueError when the folder was not prepared."""
+    scenes, clips = Scenes.load(folder, "test", "cpu", seed), Clips.load(folder, "cpu", seed, "test")
+    draws: dict[str, tuple[Callable[[int], tuple[Tensor, Tensor]], Content]] = {
+        "still": (lambda n: scenes.sample(n, 0.0), Content.STILL),
+        "drift": (lambda n: scenes.sample(n, 1.0), Content.DRIFT),
+        "moving": (clips.sample, Content.MOVING),
+        "half still": (scenes.half_still, Content.ANY),
+    }
+    out = {}
+    for name, (draw, content) in draws.items():
+        pictures, conditions = (t.to(device) for t in draw(count))
+        with torch.no_grad():
+            tokens = tokenizer.encode(pictures.flatten(0, 1)).view(count, -1)
+        out[name] = Kind(pictures, conditions, tokens, content)
     return out
 
 
-def study_videos() -> tuple[NDArray[np.float32], Ints]:
-    """(4, 8, 3, 128, 128) pictures in 0..1 and conditions: the test splits of TUM and aims, a pan over a photo that
-    was not trained on, and that photo with its left half moving.
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM (n,) of pictures (n, 3, h, w) in 0..1: windows of 7 x 7, sample variances, as scikit-image has it."""
+    size, scale = 7, 49 / 48
 
-    Raises ValueError when the research data is not there.
-    """
-    clips = []
-    for sequence in ("tum_fr1_rpy", "aims"):
-        frames, _ = video_frames(sequence, "test")
-        left = (frames.shape[2] - SIDE) // 2
-        clips.append(frames[:FRAMES, :, left : left + SIDE])
-    cat = photo("chelsea")
-    clips += [np.stack(pan(cat, 4)), np.stack(half_still(cat, 8))]
-    kinds = [Condition.HANDHELD, Condition.ROBOT, Condition.PAN_RIGHT, Condition.ANY]
-    pictures = np.stack(clips).transpose(0, 1, 4, 2, 3) / np.float32(255)
-    return pictures.astype(np.float32), np.array(kinds, dtype=np.int64)
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x.double(), size, 1)
 
-
-def score(tokenizer: Tokenizer, dense: Ints, tokens: Ints, replayed: NDArray[np.bool_]) -> Score:
-    """tokens (videos, positions) against the dense ones; a frame with equal pictures counts as 60 dB."""
-    with torch.no_grad():
-        wanted, got = (
-            tokenizer.decode(torch.from_numpy(np.ascontiguousarray(t[:, 256:])).view(-1, 256)).clamp(0, 1).numpy()
-            for t in (dense, tokens)
-        )
-    psnr = [-10 * math.log10(max(1e-6, float(((a - b) ** 2).mean()))) for a, b in zip(wanted, got, strict=True)]
-    ssim = [structural_similarity(a, b, channel_axis=0, data_range=1.0) for a, b in zip(wanted, got, strict=True)]
-    agreement = float((dense[:, 256:] == tokens[:, 256:]).mean())
-    return Score(float(np.mean(psnr)), float(np.mean(ssim)), agreement, float(replayed[:, 256:].mean()))
+    ma, mb = mean(a), mean(b)
+    va, vb, cov = (scale * (mean(x * y) - mx * my) for x, y, mx, my in ((a, a, ma, ma), (b, b, mb, mb), (a, b, ma, mb)))
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean((1, 2, 3))
 
 
 class Study:
-    """The videos and their dense decode; rows 0..3 in context, 4..7 running free."""
+    """The kinds of clips and the model's dense answers to them."""
 
-    def __init__(self, model: IntegerModel, tokenizer: Tokenizer, frames: int) -> None:
-        pictures, kinds = study_videos()
+    def __init__(self, model: IntegerModel, tokenizer: Tokenizer, kinds: dict[str, Kind], device: str) -> None:
+        self.engine, self.tokenizer, self.kinds, self.device = Batched(model, device), tokenizer, kinds, device
+        self.layers, self.frame = model.config.layers, model.config.layer.frame_tokens
+        self.dense = {name: self._context(kind, self._way(len(kind.tokens)))[0] for name, kind in kinds.items()}
+
+    def _way(self, rows: int, window: int = 0, sink: int = 0) -> Way:
+        return Way.dense(self.layers, rows, self.device, window, sink)
+
+    def _context(self, kind: Kind, way: Way) -> tuple[Tensor, Tensor]:
+        return self.engine.context(kind.conditions, kind.tokens, way)
+
+    def _pictures(self, tokens: Tensor, first: int) -> Tensor:
+        flat = tokens[:, first * self.frame :].reshape(-1, self.frame)
         with torch.no_grad():
-            real = (
-                tokenizer.encode(torch.from_numpy(pictures[:, :frames]).flatten(0, 1)).numpy().reshape(len(kinds), -1)
-            )
-        free = real.copy()
-        free[:, 256:] = -1
-        self.model, self.tokenizer, self.length = model, tokenizer, frames * 256
-        self.given, self.conditions = np.concatenate([real, free]), np.concatenate([kinds, kinds])
-        self.dense = self.decode(Case("none"), None)
+            return torch.cat([self.tokenizer.decode(part).clamp(0, 1) for part in flat.split(256)])
 
-    def decode(self, case: Case, chooser: Chooser | None) -> Decoded:
-        """All rows in a case's way."""
-        variant = TasVariant.CONSISTENT if case.chooser == "TAS consistent" else TasVariant.PUBLISHED
-        skip = case.skip if case.chooser.startswith("TAS") else 0.0
-        controls = self.model.controls(skip, variant=variant, window=case.window, sink=case.sink)
-        return decode(self.model, self.conditions, self.given, controls, Sampling(), self.length, chooser)
+    def against(self, tokens: Tensor, wanted: Tensor, first: int = 1) -> tuple[Tensor, Tensor]:
+        """PSNR in dB and SSIM (clips,) of tokens' pictures, frames from `first` on, and wanted tokens or pictures."""
+        got = self._pictures(tokens, first)
+        like = self._pictures(wanted, first) if wanted.ndim == 2 else wanted[:, first:].flatten(0, 1)
+        error = (got - like).pow(2).mean((1, 2, 3)).clamp(min=10 ** (-MOST_DB / 10))
+        return (-10 * error.log10()).view(len(tokens), -1).mean(1), similarity(got, like).view(len(tokens), -1).mean(1)
 
-    def run(self, case: Case, chooser: Chooser | None = None) -> tuple[Row, Decoded]:
-        """A case's scores."""
-        begin = time.time()
-        got = self.decode(case, chooser)
-        half = len(self.given) // 2
+    def cell(self, name: str, case: tuple[str, float, str], tokens: Tensor, skips: Tensor, rival: Tensor) -> Cell:
+        """Of a case (chooser, share, levels) that made tokens, and its rival at random."""
+        kind, dense = self.kinds[name], self.dense[name]
+        db, ssim = self.against(tokens, dense)
+        gain = db - self.against(rival, dense)[0]
+        real, real_ssim = self.against(tokens, kind.pictures)
+        lost = self.against(dense, kind.pictures)[0] - real
+        later = slice(self.frame, None)
+        return Cell(
+            name, *case, float(skips[:, :, later].float().mean()), float(db.mean()), error_of(db), float(ssim.mean()),
+            float((tokens == dense)[:, later].float().mean()), float((db - gain).mean()), float(gain.mean()),
+            error_of(gain), float(real.mean()), float(real_ssim.mean()), float(lost.mean()), error_of(lost),
+        )  # fmt: skip
 
-        def part(rows: slice) -> Score:
-            return score(self.tokenizer, self.dense.made[rows], got.made[rows], got.replayed[:, :, rows])
+    def context(self, name: str, chooser: Chooser, share: float, content: Content) -> Cell:
+        """A chooser in context, with the levels of `content`, and its rival."""
+        kind = self.kinds[name]
+        levels = [self.engine.model.threshold(i, chooser, share, content) for i in range(self.layers)]
+        made, skips = self._context(kind, Way.uniform(chooser, levels, len(kind.tokens), self.device))
+        rival, _ = self._context(kind, Way.random(skips[:, :, self.frame :].float().mean(2)))
+        return self.cell(name, (chooser.name.lower(), share, content.name.lower()), made, skips, rival)
 
-        scores = part(slice(0, MOVING)), part(slice(MOVING, half)), part(slice(half, half + MOVING))
-        return Row(case, *scores, time.time() - begin), got
+    def local(self, name: str, window: int, sink: int) -> Cell:
+        """No replay; attention sees a window and a sink."""
+        kind = self.kinds[name]
+        made, skips = self._context(kind, self._way(len(kind.tokens), window, sink))
+        return self.cell(name, (f"none, attention {window} + {sink}", 0.0, "-"), made, skips, made)
 
-    def at_random(self, like: Decoded) -> Chooser:
-        """Draws with the share that each layer had in `like`, in each video."""
-        share = like.replayed[:, 256:].mean(axis=1)
-        draws = np.random.default_rng(7).random((self.length, *share.shape))
-        return lambda position, _: draws[position] < share
+    def summary(self, name: str) -> dict[str, float]:
+        """Of a kind: what the tokenizer and the dense decode make of the real video, and how many tokens stay."""
+        kind = self.kinds[name]
+        by_frame = kind.tokens.view(len(kind.tokens), -1, self.frame)
+        real, ssim = self.against(self.dense[name], kind.pictures)
+        return {
+            "tokenizer_db": float(self.against(kind.tokens, kind.pictures)[0].mean()),
+            "dense_real_db": float(real.mean()), "dense_real_ssim": float(ssim.mean()),
+            "unchanged": float((by_frame[:, 1:] == by_frame[:, :-1]).float().mean()),
+            "right": float((self.dense[name] == kind.tokens)[:, self.frame :].float().mean()),
+        }  # fmt: skip
 
-    def unchanged(self) -> Chooser:
-        """Replays every layer of a token whose input is that of one frame before."""
-        layers = self.model.config.layers
-        return lambda position, entries: np.tile(entries[position] == entries[position - 256], (layers, 1))
+    @torch.no_grad()
+    def redundancy(self, name: str) -> list[dict[str, Any]]:
+        """Of every layer, dense: how far an MLP's output lies from that of a frame before, relative to its length
+        (median, and means by whether the input token is the one of a frame before), and each score's rank correlation
+        with that distance (-1: it tells perfectly)."""
+        kind, out = self.kinds[name], []
+        entries = torch.cat([kind.conditions[:, None] + self.engine.config.tokens, kind.tokens[:, :-1]], 1)
+        same = entries[:, self.frame :] == entries[:, : -self.frame]
 
-    def pair(self, case: Case) -> list[Row]:
-        """A case, and below a chooser its rival at random."""
-        unchanged = case.chooser == "unchanged input"
-        row, got = self.run(case, self.unchanged() if unchanged else None)
-        if case.window or case.chooser == "none":
-            return [row]
-        return [row, self.run(Case(f"random like {case.chooser}", case.skip), self.at_random(got))[0]]
+        def observe(i: int, scores: Scores, delta: Tensor) -> None:
+            d = delta.double()
+            later = d[:, self.frame :]
+            far = (later - d[:, : -self.frame]).norm(dim=-1) / later.norm(dim=-1).clamp(min=1e-9)
+            weights = self.engine.head_weights[i]
+            rank = {c.name.lower(): rank_correlation(scores.of(c, weights), far) for c in Chooser}
+            means = {"unchanged": float(far[same].mean()), "changed": float(far[~same].mean())}
+            out.append({"layer": i, "median": float(far.median()), **means, "rank": rank})
 
+        self.engine.context(kind.conditions, kind.tokens, self._way(len(kind.tokens)), observe=observe)
+        return out
 
-def cases() -> list[Case]:
-    """Every case but the rivals at random, in the order of the table."""
-    tas = [Case(variant, skip) for skip in SKIPS for variant in ("TAS published", "TAS consistent")]
-    local = [
-        Case(chooser, skip, w, 16) for w in (256, 16) for chooser, skip in (("none", 0.0), ("TAS published", 0.87))
-    ]
-    return [*tas, Case("unchanged input"), *local]
+    def free(self, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+        """Running free after FREE_GIVEN frames: dense and all choosers at all shares, then the rivals: two batches."""
+        start = FREE_GIVEN * self.frame
+        cases = [(name, c, s) for name in names for s in FREE_SHARES for c in FREE_CHOOSERS]
+        ways = [(name, self._way(count)) for name in names]
+        for name, chooser, share in cases:
+            content = self.kinds[name].content
+            levels = [self.engine.model.threshold(i, chooser, share, content) for i in range(self.layers)]
+            ways.append((name, Way.uniform(chooser, levels, count, self.device)))
+        tokens, skips = self._run_free(ways, count)
+        dense = dict(zip(names, tokens, strict=False))
+        shares = [s[:, :, self.frame :].float().mean(2) for s in skips[len(names) :]]
+        drawn = [(name, Way.random(share)) for (name, _, _), share in zip(cases, shares, strict=True)]
+        rivals, _ = self._run_free(drawn, count)
 
+        def figures(name: str, made: Tensor) -> dict[str, Any]:
+            changed = (made[:, start:] != made[:, start - self.frame : -self.frame]).float().mean()
+            real = self.against(made, self.kinds[name].pictures[:count], FREE_GIVEN)[0]
+            return {"kind": name, "changed": float(changed), "real_db": float(real.mean())}
 
-@lru_cache(maxsize=1)
-def _study(frames: int) -> Study:
-    torch.set_num_threads(1)
-    return Study(IntegerModel.load(), load_tokenizer(), frames)
+        out = [figures(name, dense[name]) | {"chooser": "none", "share": 0.0} for name in names]
+        for case, made, rival, replayed in zip(cases, tokens[len(names) :], rivals, shares, strict=True):
+            db, ssim = self.against(made, dense[case[0]], FREE_GIVEN)
+            gain = db - self.against(rival, dense[case[0]], FREE_GIVEN)[0]
+            out.append(figures(case[0], made) | {
+                "chooser": case[1].name.lower(), "share": case[2], "skipped": float(replayed.mean()),
+                "db": float(db.mean()), "db_se": error_of(db), "ssim": float(ssim.mean()),
+                "gain": float(gain.mean()), "gain_se": error_of(gain),
+            })  # fmt: skip
+        return out
 
-
-def _measure(job: tuple[int, Case]) -> list[Row]:
-    frames, case = job
-    return _study(frames).pair(case)
-
-
-def _row(stored: dict[str, Any]) -> Row:
-    moving, half_still, free = (Score(**stored[name]) for name in ("moving", "half_still", "free"))
-    return Row(Case(**stored["case"]), moving, half_still, free, stored["seconds"])
-
-
-def study_key(frames: int) -> str:
-    """What every row depends on: the code, the model's weights, the test videos, the number of frames."""
-    pictures, kinds = study_videos()
-    weights = [path.read_bytes() for path in (model.MODEL_FILE, TOKENIZER_FILE)]
-    code = code_digest(sources(sys.modules[__name__])).encode()
-    return digest(code, *weights, pictures.tobytes(), kinds.tobytes(), str(frames).encode())
-
-
-def measure_all(frames: int, processes: int, out: Path) -> list[Row]:
-    """The rows of every case; those that `out` holds of an earlier run with the same key are not made again."""
-    key = study_key(frames)
-    try:
-        stored = json.loads(out.read_text()) if out.is_file() else {}
-        done = {_row(rows[0]).case: [_row(r) for r in rows] for rows in stored.get(key, [])}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise TriptychError(f"{out} is no record of this study: delete it or name another --out") from None
-    todo = [case for case in cases() if case not in done]
-    with Pool(processes) as pool:
-        for case, rows in zip(todo, pool.imap(_measure, [(frames, case) for case in todo]), strict=True):
-            done[case] = rows
-            found = [[asdict(r) for r in done[c]] for c in cases() if c in done]
-            write(out, json.dumps({key: found}, indent=1))
-    return [row for case in cases() for row in done[case]]
+    def _run_free(self, ways: list[tuple[str, Way]], count: int) -> tuple[list[Tensor], list[Tensor]]:
+        way = Way(torch.cat([w.chooser for _, w in ways]), torch.cat([w.levels for _, w in ways], 1))
+        conditions = torch.cat([self.kinds[name].conditions[:count] for name, _ in ways])
+        given = torch.cat([self.kinds[name].tokens[:count, : FREE_GIVEN * self.frame] for name, _ in ways])
+        tokens, skips = self.engine.free(conditions, given, way, self.engine.config.layer.context)
+        return list(tokens.split(count)), list(skips.split(count, 1))
 
 
-def body(rows: list[Row], frames: int) -> str:
-    """The section of docs/results.md."""
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's, of two tensors; ties take their mean rank."""
 
-    def cell(s: Score) -> list[str]:
-        return [f"{s.skipped:.0%}", f"{s.psnr_db:.2f}", f"{s.ssim:.3f}", f"{s.agreement:.0%}"]
+    def ranks(v: Tensor) -> Tensor:
+        _, place, counts = v.flatten().double().unique(return_inverse=True, return_counts=True)
+        rank = (counts.cumsum(0).double() - (counts.double() - 1) / 2)[place]
+        return rank - rank.mean()
 
-    header = ["replay chosen by", "target", "attention"]
-    header += [f"{part}: {what}" for part in ("moving", "half still") for what in ("skipped", "dB", "SSIM", "tokens")]
-    header += ["free: skipped", "dB", "SSIM", "tokens"]
-    lines = []
-    for r in rows:
-        seen = f"{r.case.window} + {r.case.sink}" if r.case.window else "all"
-        target = f"{r.case.skip:.0%}" if r.case.skip else "-"
-        lines.append([r.case.chooser, target, seen, *cell(r.moving), *cell(r.half_still), *cell(r.free)])
-    text = (
-        f"`python -m triptych.sim.fastcar.quality --frames {frames}`, {Label.CPU_MEASURED.value}: the integer golden "
-        "model, greedy, against its own dense decode; PSNR of the pictures of frames 2 and later. *moving*: in the "
-        "context of three real clips that move as a whole (TUM test, aims test, a pan); *half still*: of a clip whose "
-        "right half stands still; *free*: the moving clips from their first frame on by themselves. attention: window "
-        "and sink. random: with the shares that the row above had in each layer and video. No package here ships a "
-        "perceptual metric; SSIM stands in."
-    )
-    return "\n\n".join(["## FastCar: quality of replay", text, table(header, lines)])
+    x, y = ranks(a), ranks(b)
+    return float((x * y).sum() / (x.norm() * y.norm()).clamp(min=1e-12))
+
+
+def error_of(values: Tensor) -> float:
+    """Standard error of the mean."""
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else 0.0
+
+
+def measure(study: Study, free_clips: int, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Everything: summaries, cells in context, levels of any content, local attention, running free."""
+    cells: list[Cell] = []
+    for name, kind in study.kinds.items():
+        for share in SHARES:
+            for chooser in Chooser:
+                cells.append(study.context(name, chooser, share, kind.content))
+        if kind.content is not Content.ANY:
+            cells += [study.context(name, c, 0.5, Content.ANY) for c in (Chooser.CONSISTENT, Chooser.VALUE)]
+        cells += [study.local(name, *local) for local in LOCAL]
+        progress(name)
+    return {
+        "summary": {name: study.summary(name) for name in study.kinds},
+        "redundancy": {name: study.redundancy(name) for name in study.kinds},
+        "context": [asdict(cell) for cell in cells],
+        "free": study.free(FREE_KINDS, free_clips) if free_clips else [],
+        "clips": len(next(iter(study.kinds.values())).tokens),
+        "free_clips": free_clips,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line: `--frames N` of 3..8, `--out FILE` for the figures as JSON, `--processes N`."""
+    """Command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.quality", description=__doc__)
-    parser.add_argument("--frames", type=int, default=FRAMES, choices=range(3, FRAMES + 1))
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--clips", type=Path, required=True, help="made by triptych.golden.fastcar.clips")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--count", type=int, default=CLIPS, help="clips of a kind")
+    parser.add_argument("--free", type=int, default=16, help="clips of a kind that run free; 0: none")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("out/fastcar_quality.json"))
     args = parser.parse_args(argv)
+    begin = time.time()
     try:
-        study_videos()
-        rows = measure_all(args.frames, args.processes, args.out)
-        replace_section(SECTION, body(rows, args.frames))
-    except (ValueError, TriptychError) as error:
+        model = IntegerModel.load(args.weights / "decoder.npz")
+        tokenizer = load_tokenizer(args.weights / "tokenizer.npz").to(args.device)
+        kinds = clips_of_kinds(args.clips, tokenizer, args.device, args.count, SEED)
+    except ValueError as error:
         print(f"quality: {error}", file=sys.stderr)
         return 1
+    study = Study(model, tokenizer, kinds, args.device)
+    found = measure(study, args.free, lambda text: print(f"[{time.time() - begin:.0f} s] {text}", flush=True))
+    machine = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
+    write(args.out, json.dumps(found | {"machine": machine, "seconds": round(time.time() - begin, 1)}, indent=1) + "\n")
     return 0
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from triptych.golden.fastcar.config import Controls
 from triptych.golden.fastcar.integer import Ints, project, rms_norm
 from triptych.golden.fastcar.model import IntegerModel
-from triptych.golden.quartdepth.arithmetic.numerics import sat16
 from triptych.sim.fastcar.csim import CSim, StepResult
 from triptych.sim.fastcar.image import DeviceState, Program
 
@@ -29,9 +28,7 @@ class KernelSession:
     def step(self, entries: NDArray[np.int64]) -> tuple[Ints, StepResult]:
         """Logits int64[B, tokens] in Q10 for embedding rows int64[B], and what the kernels did."""
         model = self.model
-        place = model.place[self.position % model.config.layer.frame_tokens]
-        x = sat16(model.embedding[entries].astype(np.int64) + place).astype(np.int16)
-        result = self.sim.step(self.program, self.state, x, self.position)
+        result = self.sim.step(self.program, self.state, model.embedding[entries], self.position)
         self.position += 1
         normed = rms_norm(result.y, model.final_gain, model.final_norm_shift)
         return project(normed, model.head), result

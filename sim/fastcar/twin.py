@@ -65,14 +65,16 @@ class Product:
 
 @dataclass
 class Scenario:
-    """Jobs in order; scores: (q int8[B, heads, d], k' int8[B, kv_heads, d]) a decision, d a multiple of the width."""
+    """Jobs in order; scores: (q int8[B, heads, d], k' int8[B, kv_heads, d], weights int8[heads]) a decision, d a
+    multiple of the width. distance: they are squared distances, as many heads on both sides, and the weight is -1."""
 
     rows: int
     policy: Policy
     threshold: int
     may: NDArray[np.bool_]
     products: list[Product]
-    scores: list[tuple[NDArray[np.int8], NDArray[np.int8]]] = field(default_factory=list)
+    scores: list[tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8]]] = field(default_factory=list)
+    distance: bool = False
     stall: int = 0  # of 256
     latency: int = 20
     interval: tuple[int, int] = (1, 1)  # cycles between beats, as a fraction
@@ -115,23 +117,23 @@ def _pack(scenario: Scenario, size: Size) -> bytes:
                 last = row == scenario.rows - 1 and segment == inputs.shape[1] - 1
                 loads.append(np.array([row, segment, last], "<i4").tobytes() + inputs[row, segment].tobytes())
     beats: list[bytes] = []
-    for q, k in scenario.scores:
+    for q, k, weights in scenario.scores:
         group = q.shape[1] // k.shape[1]
         for row in range(scenario.rows):
             pieces = [
-                (q[row, h, at : at + size.width], k[row, h // group, at : at + size.width])
+                (q[row, h, at : at + size.width], k[row, h // group, at : at + size.width], weights[h])
                 for h in range(q.shape[1])
                 for at in range(0, q.shape[2], size.width)
             ]
-            for number, (a, b) in enumerate(pieces):
-                head = np.array([number == len(pieces) - 1, scenario.late], "<i4").tobytes()
+            for number, (a, b, weight) in enumerate(pieces):
+                head = np.array([number == len(pieces) - 1, scenario.late, weight], "<i4").tobytes()
                 beats.append(head + a.tobytes() + b.tobytes())
     image = b"".join(memory)
     may = int.from_bytes(np.packbits(scenario.may, bitorder="little").tobytes().ljust(4, b"\0"), "little", signed=True)
     header = [
         scenario.seed, scenario.stall, scenario.latency, *scenario.interval, int(scenario.policy), scenario.threshold,
         scenario.rows, may, ENDLESS, len(regions), len(jobs), len(loads), len(beats), len(image),
-        scenario.error, scenario.response,
+        scenario.error, scenario.response, scenario.distance,
     ]  # fmt: skip
     tables = np.array(regions, "<i4").tobytes() + np.array(jobs, "<i4").tobytes()
     return np.array(header, "<i4").tobytes() + tables + b"".join(loads) + b"".join(beats) + image

@@ -1,75 +1,102 @@
-"""The study of replay's quality: its scores, rivals and bookkeeping."""
+"""The study of replay's quality: its measures against other implementations, a study of a tiny model, its text."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import spearmanr
+from skimage.metrics import structural_similarity
 
-from triptych.golden.fastcar.clips import photo
-from triptych.golden.fastcar.generation import Decoded
-from triptych.golden.fastcar.tokenizer import load_tokenizer
-from triptych.sim.fastcar import quality, redundancy
-from triptych.sim.fastcar.quality import Case, Row, Score, Study
+from triptych.golden.fastcar.config import Chooser, LayerConfig, ModelConfig
+from triptych.golden.fastcar.integer import Linear
+from triptych.golden.fastcar.model import SKIP_TARGETS, Content, IntegerModel
+from triptych.golden.fastcar.random_layer import random_layer
+from triptych.golden.fastcar.tokenizer import Tokenizer
+from triptych.sim.fastcar import quality, quality_section
+from triptych.sim.fastcar.quality import Kind, Study
 
-
-def test_scores() -> None:
-    tokens = np.random.default_rng(0).integers(0, 1024, (1, 512))
-    replayed = np.zeros((6, 512, 1), dtype=bool)
-    replayed[:3, 256:] = True
-    replayed[:, :256] = True  # the first frame counts for nothing
-    same = quality.score(load_tokenizer(), tokens, tokens, replayed)
-    assert same == Score(pytest.approx(60.0), pytest.approx(1.0), 1.0, 0.5)
-    other = tokens.copy()
-    other[:, 256:384] = 0
-    changed = quality.score(load_tokenizer(), tokens, other, replayed)
-    assert changed.psnr_db < 30
-    assert changed.ssim < 0.95
-    assert changed.agreement == pytest.approx(0.5, abs=0.01)
+CONFIG = ModelConfig(LayerConfig(16, 24, 2, 1, 8, frame_tokens=256, context=768), layers=1, tokens=1024, conditions=10)
 
 
-def test_half_of_the_picture_stands_still() -> None:
-    frames = np.stack(quality.half_still(photo("chelsea"), 8))
-    assert (frames[:, :, 64:] == frames[0, :, 64:]).all()
-    assert all((a[:, :64] != b[:, :64]).any() for a, b in pairwise(frames))
+def test_similarity_is_scikit_images() -> None:
+    a = torch.rand(3, 3, 32, 40, generator=torch.Generator().manual_seed(1))
+    b = (a + 0.2 * torch.rand(a.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    wanted = [
+        structural_similarity(x, y, channel_axis=0, data_range=1.0)
+        for x, y in zip(a.double().numpy(), b.double().numpy(), strict=True)
+    ]
+    np.testing.assert_allclose(quality.similarity(a, b), wanted, atol=1e-9)
+    assert float(quality.similarity(a, a).min()) == pytest.approx(1.0)
 
 
-def test_rivals() -> None:
-    study = Study.__new__(Study)
-    study.length = 5000
-    study.model = SimpleNamespace(config=SimpleNamespace(layers=2))  # type: ignore[assignment]
-    replayed = np.zeros((2, 5000, 3), dtype=bool)
-    replayed[1, 256:, 2] = np.arange(4744) % 4 == 0
-    like = Decoded(np.zeros((3, 0)), np.zeros((3, 0)), replayed, 256)
-    chooser = study.at_random(like)
-    drawn = np.stack([chooser(p, np.zeros((1, 3))) for p in range(256, 5000)])
-    assert drawn[:, 1, 2].mean() == pytest.approx(0.25, abs=0.03)
-    assert drawn.sum() == drawn[:, 1, 2].sum()
-    entries = np.zeros((301, 2), dtype=np.int64)
-    entries[300, 1] = 7
-    np.testing.assert_array_equal(study.unchanged()(300, entries), [[True, False]] * 2)
+def test_rank_correlation_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, 300), rng.normal(size=300)
+    got = quality.rank_correlation(torch.from_numpy(x), torch.from_numpy(y + x))
+    assert got == pytest.approx(spearmanr(x, y + x).statistic, abs=1e-9)
+    assert quality.rank_correlation(torch.arange(9), -torch.arange(9)) == pytest.approx(-1.0)
 
 
-def test_a_stopped_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = Score(20.0, 0.5, 0.25, 0.5)
-    rows = [[Row(case, some, some, some, 1.0)] for case in quality.cases()]
-    out = tmp_path / "figures.json"
-    monkeypatch.setattr(quality, "study_key", lambda frames: f"key of {frames}")
-    out.write_text(json.dumps({"key of 4": [[asdict(r) for r in pair] for pair in rows]}))
-    found = quality.measure_all(4, 1, out)
-    assert [r.case for r in found] == quality.cases()
-    text = quality.body(found, 4)
-    assert "| TAS published | 87% | 16 + 16 | 50% | 20.00 |" in text
-    assert {case.skip for case in quality.cases() if case.chooser == "TAS consistent"} == {0.2, 0.5, 0.8, 0.87}
-    assert Case("none", 0.0, 256, 16) in quality.cases()
+@pytest.fixture(scope="module")
+def study() -> Study:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    head = Linear(
+        rng.integers(-127, 128, (1024, 16), dtype=np.int8), np.full(1024, 20000, np.int16), np.full(1024, 16, np.uint8)
+    )
+    levels = np.zeros((len(Content), len(Chooser), 1, len(SKIP_TARGETS)), np.int64)
+    for chooser in Chooser:
+        ends = (0, -90000) if chooser.is_distance else (20000, -20000)
+        levels[:, chooser, 0] = np.linspace(*ends, len(SKIP_TARGETS))
+    model = IntegerModel(
+        CONFIG, rng.integers(-3000, 3000, (1034, 16)).astype(np.int16), (random_layer(CONFIG.layer, 1),),
+        rng.integers(6000, 16000, 16).astype(np.int16), 6, head, 1.0, np.ones((5, 1)), levels,
+    )  # fmt: skip
+    kinds = {}
+    for name, content in (("still", Content.STILL), ("half still", Content.ANY)):
+        tokens = torch.randint(1024, (2, 768))
+        kinds[name] = Kind(torch.rand(2, 3, 3, 128, 128), torch.zeros(2, dtype=torch.int64), tokens, content)
+    return Study(model, Tokenizer().eval(), kinds, "cpu")
 
 
-def test_rank_correlation() -> None:
-    x = np.random.default_rng(0).normal(size=200)
-    assert redundancy.rank_correlation(x, np.exp(x)) == pytest.approx(1.0)
-    assert redundancy.rank_correlation(x, -(x**3)) == pytest.approx(-1.0)
+def test_a_dense_decode_is_equal_to_itself(study: Study) -> None:
+    db, ssim = study.against(study.dense["still"], study.dense["still"])
+    assert db.tolist() == [60.0, 60.0]
+    assert ssim.min() == pytest.approx(1.0)
+    nobody = study.context("still", Chooser.VALUE, 0.0, Content.STILL)
+    assert (nobody.skipped, nobody.db, nobody.gain, nobody.lost) == (0.0, 60.0, 0.0, 0.0)
+    everyone = study.context("still", Chooser.KEY, 1.0, Content.STILL)
+    assert (everyone.skipped, everyone.gain) == (1.0, 0.0)  # the rival replays all, too
+    assert everyone.tokens < 1
+
+
+def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "SHARES", (0.5,))
+    monkeypatch.setattr(quality, "FREE_SHARES", (0.5,))
+    monkeypatch.setattr(quality, "FREE_KINDS", ("still",))
+    monkeypatch.setattr(quality, "FREE_CHOOSERS", (Chooser.VALUE,))
+    seen: list[str] = []
+    found = quality.measure(study, 1, seen.append) | {"machine": "CPU", "seconds": 1.0}
+    assert seen == ["still", "half still"]
+    cells = [c for c in found["context"] if c["share"]]
+    assert len(cells) == 2 * 5 + 2
+    assert any(0.1 < c["skipped"] < 0.9 for c in cells)
+    for c in cells:
+        assert c["db"] - c["gain"] == pytest.approx(c["random_db"], abs=1e-4)
+    assert [r["chooser"] for r in found["free"]] == ["none", "value"]
+    assert {len(rows) for rows in found["redundancy"].values()} == {1}
+    file, sections = tmp_path / "figures.json", {}
+    file.write_text(json.dumps(found))
+    monkeypatch.setattr(quality_section, "replace_section", sections.__setitem__)
+    assert quality_section.main([str(file), "--rival", str(file)]) == 0
+    assert sections.keys() == set(quality_section.SECTIONS)
+    text = sections["fastcar-quality"]
+    assert "cpu-measured" in text
+    assert "| still | value | still | 50% |" in text
+    assert "### What tuning with replay is worth" in text
+    file.write_text("{}")
+    assert quality_section.main([str(file)]) == 1

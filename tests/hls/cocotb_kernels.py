@@ -13,7 +13,7 @@ from pyuvm import *  # noqa: F403  (pyuvm finds its phases and classes through i
 from tests.hls.cosim_environment import KernelTest, StreamDriver, StreamMonitor
 from tests.hls.lane_case import LaneCase
 from tests.hls.reference import Case, differences
-from triptych.golden.fastcar.config import TINY, Controls, Policy, TasVariant
+from triptych.golden.fastcar.config import TINY, Chooser, Controls, Policy
 from triptych.golden.fastcar.integer import StepTrace
 from triptych.sim.fastcar.csim import DECISION, StepResult, memory_of
 from triptych.sim.fastcar.image import pack_rows
@@ -102,7 +102,7 @@ class System(Steps):
 
     async def stimulus(self) -> None:
         for policy in Policy:
-            controls = Controls(threshold=0, policy=policy, variant=TasVariant(policy % 2), chain_cap=2)
+            controls = Controls(threshold=0, policy=policy, chooser=Chooser(policy % 3), chain_cap=2)
             case = Case.random(TINY, self.options["rows"], [controls] * 2, self.sim.limits, 7 + policy)
             for position in range(20, 20 + self.options["steps"]):
                 await self.step(case, position)

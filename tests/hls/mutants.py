@@ -22,11 +22,22 @@ BUGS = {
         "    return (line + shape.position % shape.frame_tokens) * width_words;",
         "    return (line + (shape.position + (planted == 2)) % shape.frame_tokens) * width_words;",
     ),
+    # the value cache is read one token off
+    "value of another frame": (
+        "kernels/tas.hpp",
+        "? value_cache[base + word]",
+        "? value_cache[base + word + (planted == 3) * head_words]",
+    ),
+    "sign of the distance": (
+        "kernels/tas.hpp",
+        "distance ? -1 :",
+        "distance ? (planted == 4 ? 1 : -1) :",
+    ),
     # one write does not wait for a free place
     "back-pressure": (
         "shim/hls_stream.h",
         "        while (full()) scheduler.wait(channel_, fibers::State::NeedsSpace);\n        put(value);",
-        "        if (planted == 3 && full()) { planted = 0; return; }\n"
+        "        if (planted == 5 && full()) { planted = 0; return; }\n"
         "        while (full()) scheduler.wait(channel_, fibers::State::NeedsSpace);\n        put(value);",
     ),
 }
@@ -40,7 +51,7 @@ def mutant(hls: Path, to: Path) -> tuple[Path, Callable[[ctypes.CDLL, str], None
         text = path.read_text()
         assert text.count(right) == 1, f"{name} has changed: plant the bug anew"
         path.write_text(text.replace(right, wrong))
-    for name in ("kernels/drs.hpp", "kernels/replay_ring.hpp", "shim/hls_stream.h"):
+    for name in sorted({name for name, _, _ in BUGS.values()}):
         path = to / name
         path.write_text(path.read_text().replace("#pragma once", '#pragma once\nextern "C" int planted;', 1))
     path = to / "fastcar.cpp"

@@ -77,8 +77,8 @@ def differences(case: Case, traces: list[StepTrace], result: StepResult, lanes: 
             found.append(f"layer {number}: index register {int(decision['index']):#x}, not {trace.index:#x}")
         if decision["mapping"].tolist() != wanted:
             found.append(f"layer {number}: mapping table {decision['mapping'].tolist()}, not {wanted}")
-        if decision["tas"][:rows].tolist() != trace.tas.tolist():
-            found.append(f"layer {number}: TAS")
+        if decision["score"][:rows].tolist() != trace.score.tolist():
+            found.append(f"layer {number}: score")
     if bad := case.device.mismatches(case.states):
         found.append(f"DRAM: {bad} elements")
     return found

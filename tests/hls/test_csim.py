@@ -12,7 +12,7 @@ from tests.hls.drs_case import drs_differences
 from tests.hls.mutants import mutant
 from tests.hls.reference import Case, differences
 from triptych.golden.fastcar import integer
-from triptych.golden.fastcar.config import LLAMA_7B, SMALL, TINY, Controls, LayerConfig, Policy, TasVariant
+from triptych.golden.fastcar.config import LLAMA_7B, SMALL, TINY, Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.silu import silu
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.sim.errors import TriptychError
@@ -29,7 +29,7 @@ def sim() -> CSim:
 
 
 def random_case(sim: CSim, seed: int) -> tuple[Case, int, bool]:
-    """Any shape, batch 1-8, policy, variant, cap and window; the position, and whether DRS is on."""
+    """Any shape, batch 1-8, policy, chooser, cap and window; the position, and whether DRS is on."""
     rng = np.random.default_rng([seed, 0xCA5E])
     kv_heads = int(rng.integers(1, 4))
     config = LayerConfig(
@@ -39,7 +39,7 @@ def random_case(sim: CSim, seed: int) -> tuple[Case, int, bool]:
     controls = [
         Controls(
             threshold=int(rng.normal(0, 3000)), policy=Policy(int(rng.integers(4))),
-            variant=TasVariant(int(rng.integers(2))), chain_cap=int(rng.integers(0, 4)),
+            chooser=Chooser(int(rng.integers(5))), chain_cap=int(rng.integers(0, 4)),
             window=int(rng.integers(0, 12)), sink=int(rng.integers(0, 4)),
         )
         for _ in range(int(rng.integers(1, 4)))

@@ -9,11 +9,11 @@ import pytest
 
 from tests.hls.lane_case import LaneCase
 from triptych.golden.fastcar import integer
-from triptych.golden.fastcar.config import LayerConfig
+from triptych.golden.fastcar.config import Chooser, LayerConfig
 from triptych.golden.fastcar.integer import LayerState
 from triptych.golden.fastcar.random_layer import random_layer, random_state
 from triptych.sim.fastcar.csim import LANE_COUNTERS, STREAM_COUNTERS, CSim, Deadlock, Shape, simulator
-from triptych.sim.fastcar.image import BYTES, REGISTERS, SHORTS, DeviceState
+from triptych.sim.fastcar.image import BYTES, REGISTERS, SHORTS, DeviceState, pack_head_weights
 
 LANES = 4
 SEEDS = range(20)
@@ -132,20 +132,37 @@ def test_attention(sim: CSim) -> None:
         assert device.mismatches([state]) == 0
 
 
-def test_tas(sim: CSim) -> None:
-    for seed in SEEDS:
+@pytest.mark.parametrize("chooser", Chooser)
+def test_scores(sim: CSim, chooser: Chooser) -> None:
+    """Two layers, whose registers differ in the weights of heads."""
+    for seed in range(8):
         rng = np.random.default_rng([seed, 3])
         config, rows = random_config(rng), int(rng.integers(1, 9))
         position = int(rng.integers(config.frame_tokens, config.context))
-        state = random_state(config, rows, seed)
-        q = rng.integers(-128, 128, (rows, config.heads, config.head_dim), dtype=np.int8)
-        words, shape = head_words(q), shape_of(config, 1, rows, position)
-        scores, keys = np.zeros(rows, np.int32), DeviceState.of(config, [state]).keys
-        sim.call(
-            "tas", ctypes.byref(shape), keys, words, len(words) * (words.shape[1] // BYTES), scores, len(scores)
-        )  # fmt: skip
-        before = state.keys[:, :, position - config.frame_tokens]
-        assert scores.tolist() == integer.temporal_score(q, before).tolist(), f"seed {seed}"
+        states = [random_state(config, rows, 10 * seed + i) for i in range(2)]
+        registers = np.zeros(2, REGISTERS)
+        registers["chooser"] = chooser
+        before, sent, expected = position - config.frame_tokens, [], []
+        for state, record in zip(states, registers, strict=True):
+            heads = config.kv_heads if chooser.is_distance else config.heads
+            now = rng.integers(-128, 128, (rows, heads, config.head_dim), dtype=np.int8)
+            weights = rng.integers(-7, 8, config.heads, dtype=np.int8)
+            record["head_weights"] = pack_head_weights(weights)
+            sent.append(head_words(now))
+            if chooser.is_distance:
+                old = state.values if chooser is Chooser.VALUE else state.keys
+                expected += integer.distance_score(now, old[:, :, before]).tolist()
+            else:
+                chosen = weights if chooser is Chooser.HEADS else None
+                expected += integer.temporal_score(now, state.keys[:, :, before], chosen).tolist()
+        words, shape = np.concatenate(sent), shape_of(config, 2, rows, position)
+        scores, device = np.zeros(2 * rows, np.int32), DeviceState.of(config, states)
+        with sim.shaken(seed, 64 * (seed % 2)):
+            sim.call(
+                "tas", ctypes.byref(shape), registers, device.keys, device.values, words,
+                len(words) * (words.shape[1] // BYTES), scores, len(scores),
+            )  # fmt: skip
+        assert scores.tolist() == expected, f"seed {seed}"
 
 
 def test_replay_ring(sim: CSim) -> None:

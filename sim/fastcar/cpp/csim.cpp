@@ -115,11 +115,12 @@ int csim_attention(const Shape* shape, const LayerRegisters* registers, Int8Word
     return run(error);
 }
 
-int csim_tas(const Shape* shape, const Int8Word* keys, const Int8Word* queries, std::size_t query_count,
-             std::int32_t* scores, std::size_t score_count, char* error) {
+int csim_tas(const Shape* shape, const LayerRegisters* registers, const Int8Word* keys, const Int8Word* values,
+             const Int8Word* queries, std::size_t query_count, std::int32_t* scores, std::size_t score_count,
+             char* error) {
     hls::stream<Int8Word> query_stream("queries", QUERIES_DEPTH);
     hls::stream<std::int32_t> score_stream("scores", SCORES_DEPTH);
-    fibers::Scheduler::get().spawn("tas", [&] { tas(keys, *shape, query_stream, score_stream); });
+    fibers::Scheduler::get().spawn("tas", [&] { tas(registers, keys, values, *shape, query_stream, score_stream); });
     feed("queries", queries, query_count, query_stream);
     drain("scores", score_stream, scores, score_count);
     return run(error);

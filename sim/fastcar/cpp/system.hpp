@@ -13,7 +13,7 @@ void weight_streamer(const Word*, const Word*, Shape, hls::stream<bool>&, hls::s
                      hls::stream<Word>&, StreamCounters*, StreamCounters*);
 void lane_array(hls::stream<Job>&, hls::stream<Pass>&, hls::stream<Word>&, hls::stream<Word>&, hls::stream<Int8Word>&,
                 hls::stream<TileWord>&, LaneCounters*);
-void tas(const Int8Word*, Shape, hls::stream<Int8Word>&, hls::stream<std::int32_t>&);
+void tas(const LayerRegisters*, const Int8Word*, const Int8Word*, Shape, hls::stream<Int8Word>&, hls::stream<std::int32_t>&);
 void drs(const LayerRegisters*, std::uint8_t*, Decision*, Shape, hls::stream<RowCommand>&, hls::stream<std::int32_t>&,
          hls::stream<Job>&, hls::stream<Pass>&, hls::stream<std::uint32_t>&, hls::stream<std::uint32_t>&,
          hls::stream<bool>&, hls::stream<bool>&, DrsCounters*);
@@ -83,7 +83,7 @@ struct System {
         scheduler.spawn("lane_array", [this] {
             lane_array(jobs, passes, weights, scales, activations, results, &counters.lanes);
         });
-        scheduler.spawn("tas", [this] { tas(memory.keys, shape, queries, scores); });
+        scheduler.spawn("tas", [this] { tas(memory.registers, memory.keys, memory.values, shape, queries, scores); });
         scheduler.spawn("drs", [this] {
             drs(memory.registers, memory.chains, memory.decisions, shape, commands, scores, jobs, passes, decoder_index,
                 ring_index, weights_wanted, scales_wanted, &counters.drs);

@@ -17,11 +17,12 @@ struct Header {
   int32_t seed, stall, latency, interval_num, interval_den, policy, threshold, rows, may, limit;
   int32_t regions, jobs, loads, scores, memory;
   int32_t error, response;  // a byte whose beat gets another response, -1: none
+  int32_t distance;         // scores are distances
 };
 struct Region { int32_t addr, beats, mlp, last; };
 struct Job { int32_t segments, pairs, mlp, last; };
 struct Load { int32_t row, segment, last; uint8_t data[WIDTH]; };
-struct Score { int32_t last, wait; uint8_t q[WIDTH], k[WIDTH]; };
+struct Score { int32_t last, wait, weight; uint8_t q[WIDTH], k[WIDTH]; };
 
 template <class T>
 std::vector<T> read(FILE* in, size_t count) {
@@ -85,6 +86,7 @@ int main(int argc, char** argv) {
   int32_t idle_before = 0;
 
   top.policy_i = h.policy;
+  top.tas_distance_i = h.distance;
   top.threshold_i = h.threshold;
   top.rows_i = h.rows;
   top.may_replay_i = h.may;
@@ -124,6 +126,7 @@ int main(int argc, char** argv) {
     if (score.offered) {
       const Score& s = scores[score.next];
       top.tas_last_i = s.last;
+      top.tas_weight_i = s.weight & 15;
       for (int i = 0; i < WIDTH; i++) { top.tas_q_i[i] = s.q[i]; top.tas_k_i[i] = s.k[i]; }
     }
     top.arready_i = memory.ar_ready() && !pause();

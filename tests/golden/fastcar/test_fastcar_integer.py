@@ -16,10 +16,10 @@ from triptych.golden.fastcar.config import (
     LLAMA_7B,
     NEVER_REPLAY,
     TINY,
+    Chooser,
     Controls,
     LayerConfig,
     Policy,
-    TasVariant,
 )
 from triptych.golden.fastcar.integer import LayerState, Linear, StepTrace, layer_step, rope_tables
 from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
@@ -140,9 +140,9 @@ def test_swiglu_is_within_its_bound(seed: int, shift: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(configs(), SEEDS, st.sampled_from(TasVariant))
-def test_a_row_does_not_depend_on_its_neighbours(config: LayerConfig, seed: int, variant: TasVariant) -> None:
-    controls = Controls(threshold=0, variant=variant)
+@given(configs(), SEEDS, st.sampled_from(Chooser))
+def test_a_row_does_not_depend_on_its_neighbours(config: LayerConfig, seed: int, chooser: Chooser) -> None:
+    controls = Controls(threshold=-40000 if chooser.is_distance else 0, chooser=chooser)
     layer, turns, x = random_layer(config, seed), rope_tables(config), random_rows(config, 3, seed)
     whole = random_state(config, 3, seed)
     alone = LayerState(*(a[1:2].copy() for a in (whole.keys, whole.values, whole.ring, whole.chain)))
@@ -175,35 +175,59 @@ def test_the_ring_gives_back_the_same_place_of_the_last_frame(config: LayerConfi
 
 
 @settings(max_examples=25, deadline=None)
-@given(configs(), SEEDS, st.sampled_from(TasVariant))
-def test_the_threshold_is_strict(config: LayerConfig, seed: int, variant: TasVariant) -> None:
+@given(configs(), SEEDS, st.sampled_from(Chooser))
+def test_the_threshold_is_strict(config: LayerConfig, seed: int, chooser: Chooser) -> None:
     position = config.frame_tokens + 3
-    tas = int(run(config, seed, 1, range(position, position + 1), [Controls(variant=variant)])[0].tas[0])
-    for threshold, computes in ((tas, 1), (tas - 1, 0), (tas + 1, 1)):
-        controls = Controls(threshold=threshold, variant=variant)
+    score = int(run(config, seed, 1, range(position, position + 1), [Controls(chooser=chooser)])[0].score[0])
+    for threshold, computes in ((score, 1), (score - 1, 0), (score + 1, 1)):
+        controls = Controls(threshold=threshold, chooser=chooser)
         assert run(config, seed, 1, range(position, position + 1), [controls])[0].index == computes
 
 
 @settings(max_examples=25, deadline=None)
-@given(configs(), SEEDS)
-def test_tas_by_hand(config: LayerConfig, seed: int) -> None:
-    position = config.frame_tokens + 5
-    state = random_state(config, 2, seed)
-    trace = run(config, seed, 2, range(position, position + 1), [Controls(variant=TasVariant.CONSISTENT)])[0]
+@given(configs(), SEEDS, st.sampled_from(Chooser))
+def test_scores_by_hand(config: LayerConfig, seed: int, chooser: Chooser) -> None:
+    position, before = config.frame_tokens + 5, 5
+    layer, state = random_layer(config, seed), random_state(config, 2, seed)
+    trace = run(config, seed, 2, range(position, position + 1), [Controls(chooser=chooser)])[0]
     group = config.heads // config.kv_heads
+    k = integer.project(trace.normed, layer.k).clip(-32768, 32767).astype(np.int16)
+    turns = rope_tables(config)
+    turned = integer.rope(k.reshape(2, config.kv_heads, -1), turns[0][before], turns[1][before])
     for row in range(2):
-        score = sum(
-            int(trace.q_after[row, head, e]) * int(state.keys[row, head // group, 5, e])
-            for head in range(config.heads)
-            for e in range(config.head_dim)
-        )
-        assert trace.tas[row] == score
+        score = 0
+        for head in range(config.kv_heads if chooser.is_distance else config.heads):
+            for e in range(config.head_dim):
+                if chooser is Chooser.VALUE:
+                    score -= (int(trace.v[row, head, e]) - int(state.values[row, head, before, e])) ** 2
+                elif chooser is Chooser.KEY:
+                    score -= (int(turned[row, head, e]) - int(state.keys[row, head, before, e])) ** 2
+                else:
+                    query = trace.q_before if chooser is Chooser.PUBLISHED else trace.q_after
+                    weight = int(layer.head_weights[head]) if chooser is Chooser.HEADS else 1
+                    score += weight * int(query[row, head, e]) * int(state.keys[row, head // group, before, e])
+        assert trace.score[row] == score
 
 
-def test_the_variants_ask_with_different_queries() -> None:
-    pair = [run(TINY, 5, 4, range(20, 21), [Controls(variant=variant)])[0] for variant in TasVariant]
-    np.testing.assert_array_equal(pair[0].q_after, pair[1].q_after)
-    assert (pair[0].tas != pair[1].tas).any()
+def test_choosers_ask_differently() -> None:
+    traces = [run(TINY, 5, 4, range(20, 21), [Controls(chooser=chooser)])[0] for chooser in Chooser]
+    assert len({tuple(t.score.tolist()) for t in traces}) == len(Chooser)
+    np.testing.assert_array_equal(traces[0].q_after, traces[1].q_after)
+
+
+def test_distances_of_what_did_not_change_are_zero() -> None:
+    """The same token again, a frame later: its value is the cached one; its key too, turned to the old place."""
+    for chooser in (Chooser.VALUE, Chooser.KEY):
+        layer, state, turns = random_layer(TINY, 3), LayerState.empty(TINY, 2), rope_tables(TINY)
+        x = random_rows(TINY, 2, 9)
+        traces = [layer_step(TINY, layer, turns, state, x, p, Controls(chooser=chooser)) for p in (4, 12)]
+        assert traces[1].score.tolist() == [0, 0]
+
+
+def test_the_largest_scores_fit_in_their_registers() -> None:
+    full = np.full((1, 128, 128), -128, np.int8)
+    assert int(integer.temporal_score(full, full, np.full(128, 7, np.int8))[0]) == 7 << 28
+    assert int(integer.distance_score(full, np.full_like(full, 127))[0]) == -(255**2 << 14) > -(1 << 30)
 
 
 @pytest.mark.parametrize("cap", [1, 2, 5])
@@ -243,7 +267,7 @@ def test_replayed_rows_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_policies_in_the_layer(policy: Policy) -> None:
     for trace in run(TINY, 11, 5, range(16, 40), [Controls(threshold=0, policy=policy)]):
         computes = [bool(trace.index >> row & 1) for row in range(5)]
-        tas = [int(t) for t in trace.tas]
+        tas = [int(t) for t in trace.score]
         replays = {
             Policy.PER_SAMPLE: [t > 0 for t in tas],
             Policy.PAIR: [sum(tas[b & ~1 : (b & ~1) + 2]) > 0 for b in range(5)],

@@ -12,13 +12,16 @@ import torch
 
 from triptych.golden.fastcar import train
 from triptych.golden.fastcar.checkpoint import load_checkpoint
-from triptych.golden.fastcar.clips import FRAMES, Clips, photo, prepare
-from triptych.golden.fastcar.config import ALWAYS_REPLAY, VIDEO, Controls, LayerConfig, ModelConfig
+from triptych.golden.fastcar.clips import FRAMES, Clips, Condition, photo, prepare
+from triptych.golden.fastcar.config import ALWAYS_REPLAY, VIDEO, Chooser, Controls, LayerConfig, ModelConfig
+from triptych.golden.fastcar.decoder import Cache, Decoder, Replay, layer_step
 from triptych.golden.fastcar.generation import Sampling, decode, guided, gumbel
 from triptych.golden.fastcar.integer import LayerWeights, Linear
 from triptych.golden.fastcar.model import WEIGHTS, IntegerModel, Session
 from triptych.golden.fastcar.random_layer import random_layer
+from triptych.golden.fastcar.scenes import Scenes
 from triptych.golden.fastcar.tokenizer import Tokenizer, load_tokenizer
+from triptych.golden.fastcar.tune import Runner, training_score
 from triptych.golden.paths import shared_dir
 
 SMALL = ModelConfig(LayerConfig(16, 24, 2, 1, 8, frame_tokens=4, context=20), layers=2, tokens=30, conditions=3)
@@ -33,14 +36,13 @@ def small() -> IntegerModel:
     return IntegerModel(
         SMALL,
         rng.integers(-3000, 3000, (33, 16)).astype(np.int16),
-        rng.integers(-1000, 1000, (4, 16)).astype(np.int16),
         tuple(random_layer(SMALL.layer, i) for i in range(2)),
         rng.integers(6000, 16000, 16).astype(np.int16),
         6,
         head,
         1.0,
-        np.ones(2),
-        np.zeros((2, 2, 0), dtype=np.int64),
+        np.ones((5, 2)),
+        np.zeros((4, 5, 2, 0), dtype=np.int64),
     )
 
 
@@ -155,9 +157,14 @@ def test_tokens_and_pictures() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
-    np.save(folder / "video.npy", rng.integers(0, 256, (30, 128, 171, 3), dtype=np.uint8))
-    np.save(folder / "photos.npy", rng.integers(0, 256, (2, 256, 256, 3), dtype=np.uint8))
-    (folder / "segments.json").write_text("[[0, 8, 1], [8, 30, 2]]")
+    for split in ("train", "test"):
+        squares = rng.integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
+        np.save(folder / f"video_{split}.npy", rng.integers(0, 256, (30, 128, 171, 3), dtype=np.uint8))
+        np.save(folder / f"photos_{split}.npy", squares)
+        np.savez(folder / f"squares_{split}.npz", photos=squares, frames=squares)
+    (folder / "segments.json").write_text(
+        json.dumps({"train": [[0, 8, 1], [8, 30, 2]], "test": [[0, 8, 1], [8, 30, 2]]})
+    )
     return folder
 
 
@@ -173,17 +180,63 @@ def test_clips_are_seeded_and_in_range(folder: Path) -> None:
         Clips.load(folder / "nothing", "cpu", 0)
 
 
+def test_scenes_are_seeded_and_move_where_they_should(folder: Path) -> None:
+    one, two = (Scenes.load(folder, "test", "cpu", 5).sample(4) for _ in range(2))
+    torch.testing.assert_close(one, two)
+    assert 0 <= one[0].min() <= one[0].max() <= 1
+    assert set(one[1].tolist()) <= {Condition.STILL, Condition.DRIFT}
+    scenes = Scenes.load(folder, "train", "cpu", 6)
+    still, drift = (scenes.sample(4, share)[0] for share in (0.0, 1.0))
+    change = [(c[:, 1:] - c[:, :-1]).abs().mean((2, 3, 4)).min() for c in (still, drift)]
+    assert change[0] < change[1]
+    half, kinds = scenes.half_still(3)
+    moved = (half[:, 1:] - half[:, :-1]).abs()
+    assert moved[..., 64:].mean() < 0.02 < moved[..., :64].mean()
+    assert not kinds.any()
+    with pytest.raises(ValueError, match="holds no squares"):
+        Scenes.load(folder / "nothing", "test", "cpu", 0)
+
+
 def test_training_in_miniature(folder: Path, tmp_path: Path) -> None:
-    arguments = "--tokenizer-steps 1 --decoder-steps 2 --batch 3 --device cpu --eager --smoke"
+    arguments = (
+        "--tokenizer-steps 1 --decoder-steps 2 --tuning-steps 2 --store 2 --batch 2 --device cpu --eager --smoke"
+    )
+    arguments += " --tunings consistent,value-key"
     assert train.main([*arguments.split(), "--clips", str(folder), "--out", str(tmp_path)]) == 0
-    model = load_checkpoint(tmp_path / "decoder.npz", train.SMOKE)
-    assert model.layers[0].q.codes().abs().max() == 7
-    ranges = json.loads((tmp_path / "ranges.json").read_text())
-    assert {"0.hidden", "0.hidden.most", "2.final_norm"} <= set(ranges)
+    for name in ("consistent", "value-key"):
+        model = load_checkpoint(tmp_path / f"decoder_{name}.npz", train.SMOKE)
+        assert model.layers[0].q.codes().abs().max() == 7
+        ranges = json.loads((tmp_path / f"ranges_{name}.json").read_text())
+        assert {"0.hidden", "0.hidden.most", "2.final_norm"} <= set(ranges)
     assert (tmp_path / "samples.png").stat().st_size > 0
     load_tokenizer(tmp_path / "tokenizer.npz")
     with pytest.raises(ValueError, match="no checkpoint"):
-        load_checkpoint(tmp_path / "decoder.npz", VIDEO)
+        load_checkpoint(tmp_path / "decoder_consistent.npz", VIDEO)
+    with pytest.raises(ValueError, match="no tuning 'sometimes'"):
+        train.choosers_of("sometimes")
+
+
+@torch.no_grad()
+def test_training_replays_as_decoding_does() -> None:
+    """A pass with replay in the loop against token-by-token decoding at the levels that gave its share."""
+    config = ModelConfig(LayerConfig(32, 40, 4, 2, 8, frame_tokens=8, context=32), layers=1, tokens=50, conditions=3)
+    torch.manual_seed(2)
+    model, tokens, kinds = Decoder(config), torch.randint(50, (2, 32)), torch.tensor([0, 1])
+    runner = Runner(model, compiled=False)
+    logits, _ = runner.replayed(kinds, tokens, Chooser.CONSISTENT, 0.4)
+    assert torch.equal(runner.replayed(kinds, tokens, Chooser.CONSISTENT, 0.0)[0], runner.dense(kinds, tokens))
+    rows = model.inputs(kinds, tokens)
+    front = model.layers[0].front(model.table()[rows], model.cos, model.sin)
+    flat = training_score(Chooser.CONSISTENT, front, 8).flatten()
+    level = float(flat.sort().values[int(len(flat) * 0.6)])
+    cache, made = Cache.empty(config.layer, 2), []
+    for position in range(32):
+        replay = Replay(level, chooser=Chooser.CONSISTENT)
+        y, _, _ = layer_step(
+            model.layers[0], model.cos, model.sin, cache, model.table()[rows[:, position]], position, replay
+        )
+        made.append(model.logits(y))
+    torch.testing.assert_close(torch.stack(made, 1), logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 
 from triptych.golden.fastcar import drs
 from triptych.golden.fastcar.config import Policy
-from triptych.golden.fastcar.integer import Linear, accumulate, temporal_score
+from triptych.golden.fastcar.integer import Ints, Linear, accumulate, distance_score, temporal_score
 from triptych.sim.fastcar.twin import CYCLES, STREAM, Product, Scenario, Seen, Size, execute
 from triptych.sim.fastcar.weight_layout import pack_weights
+
+
+def scores_of(scenario: Scenario) -> list[Ints]:
+    """Golden's, int64[rows] a decision."""
+    if scenario.distance:
+        return [distance_score(q, k) for q, k, _ in scenario.scores]
+    return [temporal_score(q, k, weights) for q, k, weights in scenario.scores]
 
 
 def expected(scenario: Scenario, size: Size) -> Seen:
     """Golden's decisions and sums, the sums in the order in which tiles leave; and what the counters must add up to."""
     decisions, replays = [], []
-    for q, k in scenario.scores:
-        replay = drs.replay_bits(temporal_score(q, k), scenario.threshold, scenario.may, scenario.policy)
+    for score in scores_of(scenario):
+        replay = drs.replay_bits(score, scenario.threshold, scenario.may, scenario.policy)
         replays.append(replay)
         decisions.append(drs.index_register(replay))
     taken = 0
@@ -76,6 +83,7 @@ def integers(rng: Generator, low: int, high: int, *shape: int) -> NDArray[np.int
 
 def random_scenario(rng: Generator, size: Size, layers: int = 2) -> Scenario:
     """Layers of a dense product and a decision's two MLP products, any shape, any batch, any policy."""
+    distance, ones = bool(rng.integers(3) == 0), bool(rng.integers(2))
     rows = int(rng.integers(1, 33 if rng.random() < 0.5 else min(32, 2 * size.lanes + 1) + 1))
     policy = Policy(int(rng.integers(4)))
     passes = -(-rows // size.lanes)
@@ -88,13 +96,18 @@ def random_scenario(rng: Generator, size: Size, layers: int = 2) -> Scenario:
             x = integers(rng, -128, 127, rows, inputs)
             products.append(Product(integers(rng, -8, 7, outputs, inputs), x, mlp, last))
         heads, kv = ((4, 2), (3, 1), (2, 2))[int(rng.integers(3))]
+        heads = kv if distance else heads
+        weights = np.full(heads, -1 if distance else 1, np.int8)
+        if not (distance or ones):
+            weights = integers(rng, -7, 7, heads)
         shape = (rows, heads, size.width * int(rng.integers(1, 3)))
-        scores.append((integers(rng, -128, 127, *shape), integers(rng, -128, 127, rows, kv, shape[2])))
-    tas = np.concatenate([temporal_score(q, k) for q, k in scores])
+        scores.append((integers(rng, -128, 127, *shape), integers(rng, -128, 127, rows, kv, shape[2]), weights))
+    blank = Scenario(rows, policy, 0, np.ones(rows, bool), [], scores, distance)
+    tas = np.concatenate(scores_of(blank))
     # A threshold that is met exactly now and then: the comparison is strict.
     threshold = int(rng.choice(tas)) if rng.random() < 0.6 else int(np.quantile(tas, rng.random()))
     return Scenario(
-        rows, policy, threshold, rng.random(rows) < rng.choice((0.8, 1.0)), products, scores,
+        rows, policy, threshold, rng.random(rows) < rng.choice((0.8, 1.0)), products, scores, distance,
         stall=int(rng.choice((0, 40, 128, 200))), latency=int(rng.integers(1, 60)),
         interval=(int(rng.integers(1, 4)), int(rng.integers(1, 4))), seed=int(rng.integers(1 << 30)),
         late=int(rng.choice((0, 3000))),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.golden.fastcar.config import LLAMA_7B, Policy
+from triptych.golden.fastcar.config import LLAMA_7B, Chooser, Policy
 from triptych.sim.fastcar import boards, performance
 from triptych.sim.fastcar.calibration import measure
 from triptych.sim.fastcar.dram import efficiency
@@ -64,6 +64,19 @@ def test_steps_are_averaged_rightly() -> None:
             LLAMA_7B, board, rows=rows, skip=skip, policy=policy, position=900, schedule=schedule
         )
         assert got.cycles == pytest.approx(total, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", boards.BOARDS)
+def test_every_chooser_decides_in_time(name: str) -> None:
+    """A distance is known behind V only; what is left of attention still hides the decision, at any batch."""
+    board = boards.BOARDS[name]
+    for rows in (1, 2, 4, 8, 16, 32):
+        mlp = performance.work(1, rows, board.lanes)
+        steps = [
+            performance.layer_cycles(LLAMA_7B, board, rows=rows, mlp=mlp, position=256, chooser=chooser)
+            for chooser in (Chooser.CONSISTENT, Chooser.VALUE)
+        ]
+        assert steps[0].exposed == steps[1].exposed
 
 
 def test_policies_at_their_ends() -> None:

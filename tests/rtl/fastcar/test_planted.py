@@ -26,6 +26,11 @@ BUGS = {
     ),
     "the MLP's weights do not wait": ("weight_streamer.sv", "&& !waits && sound;", "|| waits;"),
     "a score under back-pressure is lost": ("tas_unit.sv", "assign ready_o = advance;", "assign ready_o = 1'b1;"),
+    "a distance has the wrong sign": (
+        "tas_unit.sv", "weighted_d = sum_q * 32'($signed(weight_q[1]));",
+        "weighted_d = sum_q * (distance_i ? 32'sd1 : 32'($signed(weight_q[1])));",
+    ),
+    "a head has the weight of the next": ("tas_unit.sv", "$signed(weight_q[1])", "$signed(weight_q[0])"),
     "two segments begin a sum": ("matvec_engine.sv", "(segment == '0)", "(segment <= 10'd1)"),
 }  # fmt: skip
 
