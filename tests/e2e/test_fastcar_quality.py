@@ -57,7 +57,7 @@ def study() -> Study:
         rng.integers(6000, 16000, 16).astype(np.int16), 6, head, 1.0, np.ones((5, 1)), levels,
     )  # fmt: skip
     kinds = {}
-    for name, content in (("still", Content.STILL), ("half still", Content.ANY)):
+    for name, content in (("still", Content.STILL), ("drift", Content.DRIFT)):
         tokens = torch.randint(1024, (2, 768))
         kinds[name] = Kind(torch.rand(2, 3, 3, 128, 128), torch.zeros(2, dtype=torch.int64), tokens, content)
     return Study(model, Tokenizer().eval(), kinds, "cpu")
@@ -81,9 +81,9 @@ def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(quality, "FREE_CHOOSERS", (Chooser.VALUE,))
     seen: list[str] = []
     found = quality.measure(study, 1, seen.append) | {"machine": "CPU", "seconds": 1.0}
-    assert seen == ["still", "half still"]
+    assert seen == ["still", "drift"]
     cells = [c for c in found["context"] if c["share"]]
-    assert len(cells) == 2 * 5 + 2
+    assert len(cells) == 2 * 5 + 2 * 2
     assert any(0.1 < c["skipped"] < 0.9 for c in cells)
     for c in cells:
         assert c["db"] - c["gain"] == pytest.approx(c["random_db"], abs=1e-4)
