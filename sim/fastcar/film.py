@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     with replacing(args.out) as part, part.open("wb") as file:
         Image.fromarray(np.vstack(rows)).save(file, format="PNG", optimize=True)
     replayed = float(skips[:, 1, frame:].float().mean())
-    error = (made[0][1:].clamp(0, 1) - made[1][1:].clamp(0, 1)).pow(2).mean((1, 2, 3)).clamp(min=1e-6)
-    print(f"{replayed:.0%} replayed, {float(-10 * error.log10().mean()):.1f} dB to dense -> {args.out}")
+    gap = (made[0][1:].clamp(0, 1) - made[1][1:].clamp(0, 1)).pow(2).mean((1, 2, 3)).clamp(min=1e-6)
+    print(f"{replayed:.0%} replayed, {float(-10 * gap.log10().mean()):.1f} dB to dense -> {args.out}")
     return 0
 
 
