@@ -71,8 +71,12 @@ def chip_page(run: ChipRun, folder: Path, problems: list[str]) -> Page:
 
 
 def split(layer: LayerRun) -> dict[str, float]:
-    """Cycles of a layer by cause; `active` is split into what the arithmetic needs and the rest. Sums to `cycles`."""
-    parts = {"ideal": layer.ideal_cycles, "padding": layer.classes["active"] - layer.ideal_cycles}
+    """Cycles of a layer by cause; `active` is split into what the arithmetic needs and the rest. Sums to `cycles`.
+
+    Where layers overlap one may have a few active cycles less than its products took: the next one has them.
+    """
+    ideal = min(layer.ideal_cycles, float(layer.classes["active"]))
+    parts = {"ideal": ideal, "padding": layer.classes["active"] - ideal}
     return parts | {k: float(v) for k, v in layer.classes.items() if k != "active"}
 
 

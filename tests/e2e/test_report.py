@@ -62,8 +62,10 @@ def test_bars_sum_to_the_runs_cycles(widths: Widths) -> None:
     bars = figure(page_of(run), "layers").drawn
     assert isinstance(bars, Bars)
     assert sum(sum(s.values) for s in bars.series) * 1e3 == pytest.approx(run.cycles)
-    for layer in run.layers:
+    early = replace(run.layers[0], ideal_cycles=run.layers[0].classes["active"] + 5.0)  # the next layer has its last
+    for layer in (*run.layers, early):
         assert sum(split(layer).values()) == pytest.approx(layer.cycles)
+        assert min(split(layer).values()) >= 0
     engines = figure(page_of(run), "engines").drawn
     assert isinstance(engines, Bars)
     assert [sum(s.values[n] for s in engines.series) * 1e3 for n in range(4)] == pytest.approx([run.cycles] * 4)
