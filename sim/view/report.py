@@ -146,7 +146,7 @@ def _files(
     for each, page, stem, compared in zip(loaded, pages, stems, comparisons, strict=True):
         files[f"runs/{stem}run.json"] = each.path.read_bytes()
         timeline = trace(each.run) if isinstance(each.run, ChipRun) else None
-        traces.append(fitting_name(f"{stem}{_plain(page.title)}", ".trace.json") if timeline is not None else "")
+        traces.append(fitting_name(stem[:-1] or _plain(page.title), ".trace.json") if timeline is not None else "")
         if timeline is not None:
             files[traces[-1]] = timeline
         for figure in page.figures:
