@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,6 +24,7 @@ from tests.kit.runs import chip_run
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build.sources import ROOT
 from triptych.sim.view import report
+from triptych.sim.view.page import TEMPLATES
 from triptych.sim.view.report import write_report
 from triptych.sim.view.runfile import ChipRun, Program, Samples, save
 
@@ -193,6 +196,15 @@ def test_the_timeline_opens_in_the_viewer(page: Path, chrome: Browser) -> None:
     if not viewer.exists():
         pytest.skip("no vizviewer: pip install 'triptych[hardware]'")
     (timeline,) = page.parent.glob("*first.trace.json")
+    document, run = json.loads(timeline.read_text()), busy_run()
+    jsonschema.validate(document, json.loads((TEMPLATES / "trace.schema.json").read_text()))
+    assert run.program is not None
+    told = [
+        (e["args"]["pc"], round(1000 * e["ts"]), round(1000 * (e["ts"] + e["dur"])))
+        for e in document["traceEvents"]
+        if e["ph"] == "X" and e["cat"] != "token"
+    ]
+    assert told == [span for spans in run.program.spans.values() for span in spans]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
