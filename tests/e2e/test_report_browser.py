@@ -184,9 +184,12 @@ def test_themes_phones_and_paper(page: Path, chrome: Browser) -> None:
         assert (corner < 60) is dark
     chrome.click("#theme")
     assert chrome.js("document.documentElement.dataset.theme") == "light"
-    chrome.call("Emulation.setEmulatedMedia", media="print", features=[])
+    chrome.js("delete document.documentElement.dataset.theme")
+    dark_print = [{"name": "prefers-color-scheme", "value": "dark"}]
+    chrome.call("Emulation.setEmulatedMedia", media="print", features=dark_print)
     assert chrome.js("[...document.querySelectorAll('.run')].every(r => r.offsetParent)")
     assert chrome.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    chrome.wait("[...document.querySelectorAll('.figure')].every(f => f.dataset.drawn)")
     chrome.call("Emulation.setEmulatedMedia", media="", features=[])
     assert chrome.errors == []
 
