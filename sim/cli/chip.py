@@ -6,7 +6,7 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -121,7 +121,69 @@ def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("o
             print(path)
 
 
+def _list(text: str, option: str, kind: type = int) -> list[Any]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise TriptychError(f"{option} takes numbers with commas between, not '{text}'") from None
+
+
+def sweep(
+    model: Annotated[str, typer.Option(help="vit (ViT-S + DPT, 196x252) or meter (192x256): shapes, W4A4.")] = "meter",
+    arrays: Annotated[str, typer.Option(help="Arrays, DEPTHxCOLS with commas.")] = "16x8,16x16,32x16,32x32,64x32,64x64",
+    scratchpads: Annotated[str, typer.Option(help="Scratchpads in KiB.")] = "128,256,512,1024",
+    rows: Annotated[str, typer.Option(help="Rows of an accumulator bank.")] = "64",
+    lanes: Annotated[str, typer.Option(help="Lanes of the VPU; 0: as many as columns.")] = "0",
+    bandwidths: Annotated[str, typer.Option(help="GB/s of the memory.")] = "19.2",
+    latencies: Annotated[str, typer.Option(help="ns to the memory's first beat.")] = "40",
+    clocks: Annotated[str, typer.Option(help="MHz of the chip.")] = "1000",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler; without: a local cluster.")
+    ] = None,
+    rtl: Annotated[int, typer.Option(min=0, help="So many points of the Pareto front run on RTL too.")] = 0,
+    publish: Annotated[bool, typer.Option("--publish", help="Write the section of docs/results.md.")] = False,
+    out: Out = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Chips for a network by time and area, on Dask: every combination by the compiler's clock (JSON, SVG, PNG)."""
+    from triptych.golden.files import write
+    from triptych.sim.bench import sweep as bench
+    from triptych.sim.model import sweep as model_of
+    from triptych.sim.view.report import save_figure
+
+    shapes = [part.split("x") for part in arrays.split(",")]
+    if any(len(shape) != 2 or not all(n.isdigit() for n in shape) for shape in shapes):
+        raise TriptychError(f"--arrays takes DEPTHxCOLS with commas between, not '{arrays}'")
+    points = [
+        point
+        for depth, cols in shapes
+        for point in model_of.grid(
+            depth=[int(depth)], cols=[int(cols)], rows=_list(rows, "--rows"),
+            spad_kib=_list(scratchpads, "--scratchpads"), lanes=_list(lanes, "--lanes"),
+            gb_s=_list(bandwidths, "--bandwidths", float), latency_ns=_list(latencies, "--latencies", float),
+            clock_mhz=_list(clocks, "--clocks"),
+        )
+    ]  # fmt: skip
+    mapper = model_of.on_dask(scheduler)
+    with shown() as show:
+        show("making the network", 0, 0)
+        network = bench.network(model)
+        found = model_of.sweep(network, points, mapper, show)
+        found = bench.with_rtl(network, found, rtl, show)
+    figure = model_of.plot_sweep(found)
+    written = save_figure(figure, out / "sweep")
+    write(out / "sweep.json", json.dumps([row.told() for row in found], indent=1))
+    if publish:
+        bench.publish(model, network, found, figure)
+    if as_json:
+        print(json.dumps([row.told() for row in found]))
+        return
+    print(bench.text_table(found))
+    for path in (*written, out / "sweep.json"):
+        print(path)
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (cycles, area, timing):
+    for command in (cycles, area, timing, sweep):
         app.command()(command)

@@ -1,7 +1,7 @@
 """Buffers into nets with many loads, and into long ones: what a flow does between placement and routing.
 
 Loads are split by place until no group has more than `MOST` of them or reaches further than `REACH`; every group gets a
-buffer in its middle, and so on up to the driver. Clock and reset are left alone: they are ideal.
+buffer in its middle, and so on up to the driver, twice as far each time. The clock is left alone: it is ideal.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def repair(flat: Flat, placement: Placement, library: Library, ideal: Iterable[i
         return [g for part in (order[:half], order[half:]) for g in grouped([group[i] for i in part], far)]
 
     for net, found in loads.items():
-        here = found
+        here, far = found, reach
         from_cell = driver.get(net)
-        while len(groups := grouped(here, reach)) > 1:
+        while len(groups := grouped(here, far)) > 1:
             above: list[Load] = []
             for group in groups:
                 new = flat.nets
@@ -87,9 +87,7 @@ def repair(flat: Flat, placement: Placement, library: Library, ideal: Iterable[i
                 flat.cells.append(Instance(f"buffer{count}", kind, part, {source: net, sink: new}))
                 above.append((len(flat.cells) - 1, source))
                 count += 1
-            if len(above) >= len(here):
-                break
-            here = above
+            here, far = above, 2 * far
         # one group that is far from its driver: a buffer each `reach`
         if from_cell is not None:
             x, y = float(np.mean([xs[n] for n, _ in here])), float(np.mean([ys[n] for n, _ in here]))
