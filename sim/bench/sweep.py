@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-
-from matplotlib.figure import Figure
+from pathlib import Path
 
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.widths import Widths
@@ -63,14 +63,14 @@ def text_table(rows: Sequence[Row]) -> str:
     return table(HEADER, [_cells(row) for row in rows])
 
 
-def publish(model: str, net: Network, rows: Sequence[Row], figure: Figure) -> None:
+def publish(model: str, net: Network, rows: Sequence[Row], picture: Path) -> None:
     """Writes the section and its picture."""
-    figure.savefig(ROOT / "docs" / "img" / "sweep.png", dpi=110)
+    shutil.copyfile(picture, ROOT / "docs" / "img" / "sweep.png")
     name = {"vit": "ViT-S + DPT at 196x252", "meter": "METER-XXS at 192x256"}[model]
     text = (
         f"{name}, W4A4 with uniform codes, {net.macs / 1e9:.2f} GMAC; cycles by the compiler's clock, areas by a line "
         f"through `small` and `paper`: `{Label.ESTIMATED.value}`; RTL: `{Label.RTL_SIMULATED.value}`. By "
         f"`triptych sweep --model {model}`. A point that cannot be made keeps its row."
     )
-    picture = "![time over area](img/sweep.png)"
-    replace_section("quartdepth-sweep", f"## Which chip\n{text}\n\n{picture}\n\n{text_table(rows)}")
+    shown = "![time over area](img/sweep.png)"
+    replace_section("quartdepth-sweep", f"## Which chip\n{text}\n\n{shown}\n\n{text_table(rows)}")

@@ -149,7 +149,7 @@ def sweep(
     from triptych.golden.files import write
     from triptych.sim.bench import sweep as bench
     from triptych.sim.model import sweep as model_of
-    from triptych.sim.view.report import save_figure
+    from triptych.sim.view.plot import save_figure
 
     shapes = [part.split("x") for part in arrays.split(",")]
     if any(len(shape) != 2 or not all(n.isdigit() for n in shape) for shape in shapes):
@@ -174,7 +174,7 @@ def sweep(
     written = save_figure(figure, out / "sweep")
     write(out / "sweep.json", json.dumps([row.told() for row in found], indent=1))
     if publish:
-        bench.publish(model, network, found, figure)
+        bench.publish(model, network, found, out / "sweep.png")
     if as_json:
         print(json.dumps([row.told() for row in found]))
         return
