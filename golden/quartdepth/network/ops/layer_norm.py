@@ -179,7 +179,7 @@ def _behind_others(graph: FloatGraph) -> FloatGraph:
     """What anything but linear layers reads is the result of a depthwise convolution of one tap, gamma and beta."""
     others = set(graph.outputs)
     for layer in graph.layers:
-        linear = isinstance(layer, Conv2d) and layer.pointwise and layer.regrid is None
+        linear = isinstance(layer, Conv2d) and layer.pointwise
         others |= {s for s in layer.sources if not linear or layer.residual == s}  # type: ignore[attr-defined]
     layers: list[FloatLayer] = []
     shapes = dict(graph.shapes)
