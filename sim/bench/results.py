@@ -18,6 +18,7 @@ from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
+from triptych.sim.bench.cost_model import cost_model_rows
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
 from triptych.sim.build.sources import ROOT
@@ -192,13 +193,15 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
 
 
 def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress) -> None:
-    """Measures the named sections (depth, speed, functions, area, load) and writes them. Raises TriptychError."""
+    """Measures the named sections (depth, speed, functions, area, load, cost-model) and writes them. Raises
+    TriptychError."""
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),
         "functions": function_rows,
         "area": lambda: area_rows(library, out, progress),
         "load": lambda: load_rows(progress),
+        "cost-model": lambda: cost_model_rows(out, PICTURES, progress),
     }
     for name in sections or tuple(makers):
         if name not in makers:

@@ -59,8 +59,8 @@ class Effects:
             {m: (int(s[0, 0]), int(s[-1, 1])) for m, s in spans.items()} for spans in (self.reads, self.writes)
         )
 
-    def conflicts(self, later: Effects) -> bool:
-        """True when `later` must not move ahead of this."""
+    def conflicts(self, later: Effects, rows: bool = True) -> bool:
+        """True when `later` must not move ahead of this. rows: row scalars count."""
         (reads, writes), (their_reads, their_writes) = self.bounds, later.bounds
         pairs = (
             (writes, their_reads, self.writes, later.reads),
@@ -69,6 +69,8 @@ class Effects:
         )
         for mine, theirs, spans, their_spans in pairs:
             for memory, (first, last) in mine.items():
+                if memory is Memory.ROWS and not rows:
+                    continue
                 other = theirs.get(memory)
                 if other is not None and first < other[1] and other[0] < last:  # noqa: SIM102 - most end here
                     if _meet(spans[memory], their_spans[memory]):
@@ -235,17 +237,17 @@ def _vector(i: Instruction, program: Sequence[Microword], config: ChipConfig) ->
         length = -(-elements * bits // 8)
         return _grid(i[which], y, i[f"{which}_row"], x, i[f"{which}_pix"], length, config.depth)
 
-    scalars_read: set[int] = set()
+    scalars_read: set[int] = set()  # not written by a microword before
     scalars_written: set[int] = set()
     for word in program:
         if word["kind"] == Kind.SCALAR:
-            scalars_read.add(word["rs_a"])
+            scalars_read |= {word["rs_a"]} - scalars_written
             scalars_written.add(word["rs_d"])
             continue
         if word["addend"] == Addend.ROW:
-            scalars_read.add(word["rs_a"])
+            scalars_read |= {word["rs_a"]} - scalars_written
         if word["mul"] == Multiply.ROW:
-            scalars_read.add(word["rs_m"])
+            scalars_read |= {word["rs_m"]} - scalars_written
         if word["reduce"] != Reduce.NONE:
             scalars_written.add(word["rs_d"])
         if word["src_a"] == SourceA.SPAD:

@@ -37,6 +37,7 @@ Program = tuple[bytes, ...]
 
 FIRST = 8  # cycles from the start to the first instruction's request
 DECODE = 4  # from an instruction's arrival to its engine's queue
+BURST = 32  # beats of one of LOAD's bursts
 PREFETCH = 8  # instructions that are fetched ahead
 SETUP_MXU = 5  # from a MATMUL's issue to its first step
 TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
@@ -56,12 +57,10 @@ _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
 @dataclass(frozen=True)
 class Memory:
-    """latency: cycles from an address to the first beat. bandwidth: bytes a cycle, reads and writes together. flight:
-    beats that LOAD has asked for at most."""
+    """latency: cycles from an address to the first beat. bandwidth: bytes a cycle, reads and writes together."""
 
     latency: int = 40
     bandwidth: float = 19.2
-    flight: int = 256
 
 
 class Listed(NamedTuple):
@@ -103,8 +102,8 @@ def estimate(
     return _Clock(config, memory, lanes, first.array).run(listing)
 
 
-class _Word(NamedTuple):
-    """A microword. reads: operands from the scratchpad."""
+class Timed(NamedTuple):
+    """What a microword's time depends on. vector: of that kind. reads: operands from the scratchpad."""
 
     vector: bool
     reads: int
@@ -112,7 +111,8 @@ class _Word(NamedTuple):
 
 
 @cache
-def _words(program: Program) -> tuple[_Word, ...]:
+def timed(program: Program) -> tuple[Timed, ...]:
+    """Microwords of a VECTOR."""
     out = []
     for data in program:
         word = Microword.decode(data)
@@ -120,7 +120,7 @@ def _words(program: Program) -> tuple[_Word, ...]:
         first = word["src_a"] == SourceA.SPAD
         second = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
         parameters = word["addend"] == Addend.BIAS or word["mul"] == Multiply.PARAM or bool(word["zp_param"])
-        out.append(_Word(vector, vector * (first + second), vector and parameters))
+        out.append(Timed(vector, vector * (first + second), vector and parameters))
     return tuple(out)
 
 
@@ -154,7 +154,8 @@ class _Clock:
         self.config, self.memory, self.known = config, memory, array
         self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
-        self.rate = min(self.beat, memory.flight * config.depth / (memory.latency + SETUP_COPY))
+        self.flight = config.load_bursts * BURST * config.depth
+        self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
         self.each = -(-config.cols // lanes)  # cycles of a group of columns
         self.array = _Stretches()
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
@@ -195,9 +196,9 @@ class _Clock:
             elif engine is Engine.VPU:
                 start = max(ready, self.vpu)
                 if matmul is None:
-                    end = self._alone(i, _words(program), start)
+                    end = self._alone(i, timed(program), start)
                 else:
-                    ends[-1], end = self._pair(matmul, starts[-1], i, _words(program), start)
+                    ends[-1], end = self._pair(matmul, starts[-1], i, timed(program), start)
                     self.retired[Engine.MXU][-1] = ends[-1]
                     matmul = None
             else:
@@ -209,7 +210,7 @@ class _Clock:
         return Estimate(round(max([fetched, *ends]) + END), starts, ends, self.busy)
 
     def _pair(
-        self, i: Instruction, issue: float, v: Instruction, words: tuple[_Word, ...], start: float
+        self, i: Instruction, issue: float, v: Instruction, words: tuple[Timed, ...], start: float
     ) -> tuple[float, float]:
         """When a MATMUL and its VECTOR retire. The array may be two groups of accumulator rows ahead."""
         depth, cols = self.config.depth, self.config.cols
@@ -230,7 +231,7 @@ class _Clock:
             for left in range(n, 0, -lane):
                 columns = min(left, lane)
                 if depthwise:
-                    beats = _window_beats(i, rows)
+                    beats = _window_beats(i, first, rows)
                     length = beats
                 else:
                     beats = rows * passes
@@ -255,7 +256,7 @@ class _Clock:
         self.vpu += RETIRE_VPU
         return stream + RETIRE_MXU, self.vpu
 
-    def _alone(self, v: Instruction, words: tuple[_Word, ...], start: float) -> float:
+    def _alone(self, v: Instruction, words: tuple[Timed, ...], start: float) -> float:
         """When a VECTOR without products retires."""
         self.vpu = start + START_VPU
         pixels, block, n = v["h"] * v["w"], v["block"], v["n"]
@@ -270,7 +271,7 @@ class _Clock:
         self.vpu += RETIRE_VPU
         return self.vpu
 
-    def _rest(self, words: tuple[_Word, ...], rows: int, n: int, done: bool) -> None:
+    def _rest(self, words: tuple[Timed, ...], rows: int, n: int, done: bool) -> None:
         """A block's microwords behind the first, and the turn to the next block's."""
         if len(words) == 1:
             return
@@ -280,7 +281,7 @@ class _Clock:
             self._elements(word, self.vpu, rows * groups if word.vector else rows)
         self.vpu += 0 if done else TURN_VPU
 
-    def _elements(self, word: _Word, start: float, count: int) -> None:
+    def _elements(self, word: Timed, start: float, count: int) -> None:
         """Elements of a microword, in groups of columns."""
         cycles = float(count * self.each)
         if word.reads and self.known.starts:
@@ -292,7 +293,7 @@ class _Clock:
         """When a LOAD or STORE is issued and retires."""
         size, ends = i["rows"] * i["row_bytes"], self.retired[engine]
         if len(ends) > 2:  # one copy asks the memory, one waits
-            ready = max(ready, min(ends[-2] - self.memory.flight * self.config.depth / self.rate, ends[-2]))
+            ready = max(ready, ends[-2] - self.flight / self.rate)
         lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
         begin = max(self.bus, ready + lead)
         self.bus = begin + size / (self.rate if engine is Engine.LOAD else self.beat)
@@ -300,8 +301,9 @@ class _Clock:
         return ready, self.bus + RETIRE_COPY + (self.memory.latency if engine is Engine.STORE else 0)
 
 
-def _window_beats(i: Instruction, pixels: int) -> int:
-    """Words that a depthwise MATMUL reads for pixels of one row: columns of the window that the one before did not
-    have."""
-    fresh = min(i["stride_x"], 3)
-    return 3 * (fresh * pixels + 3 - fresh)
+def _window_beats(i: Instruction, first: int, pixels: int) -> int:
+    """Words that a depthwise MATMUL reads for a group of channels of `pixels` pixels from the `first` on: the columns
+    of each window that the one before did not have; all three where a row or a block begins."""
+    width, fresh = i["out_w"], min(i["stride_x"], 3)
+    rows = (first + pixels - 1) // width - first // width  # that begin behind the first pixel
+    return 3 * (fresh * (pixels - 1 - rows) + 3 * (rows + 1))

@@ -78,7 +78,9 @@ def best_fold(
         taps, inputs = plain.weight.shape[2] * option.reach, option.per_cell * option.pitch
         return tile_bytes(taps, inputs, fmt, weights, config) <= tile_room(config)
 
-    best = min((o for o in options if o is not None and fits(o)), key=lambda o: o.reach / o.count, default=None)
+    # as few steps a pixel, then as few cells: each costs the VPU a cycle and is stored whole
+    fitting = [o for o in options if o is not None and fits(o)]
+    best = min(fitting, key=lambda o: (o.reach / o.count, -o.count), default=None)
     cell_words = max(pitch // word, 1)
     return best if best is not None and best.reach * cell_words < unfolded * best.count else None
 

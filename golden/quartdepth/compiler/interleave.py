@@ -7,21 +7,19 @@ MXU would still not run out of accumulators while the VPU is busy with it.
 
 from __future__ import annotations
 
-from collections import deque
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
-from triptych.golden.quartdepth.chip.codec import Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Kind, Opcode, WeightFormat
-from triptych.golden.quartdepth.compiler.effects import Effects
+from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Opcode, WeightFormat
+from triptych.golden.quartdepth.compiler.effects import Effects, Memory
 from triptych.golden.quartdepth.compiler.emitter import Op
-from triptych.golden.quartdepth.compiler.microcode import Program
+from triptych.golden.quartdepth.compiler.estimate import CONFLICT, RETIRE_VPU, START_VPU, TURN_VPU, timed
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU
-BRIDGED = 0.5  # part of an elementwise VECTOR that the MXU must be able to bridge
-TURN = 12  # cycles from one microword of a program to the next
+BRIDGED = 1.0  # part of an elementwise VECTOR that the MXU must be able to bridge
+LOOK = 64  # elementwise ones that wait, of which the most urgent goes first
 REACH = 600  # instructions that an elementwise one may move
 
 
@@ -49,21 +47,16 @@ def mxu_cycles(op: Op, config: ChipConfig) -> int:
     return pixels * steps * -(-i["n"] // config.cols)
 
 
-@cache
-def _kinds(program: Program) -> tuple[Kind, ...]:
-    return tuple(Kind(Microword.decode(word)["kind"]) for word in program)
-
-
 def vpu_cycles(op: Op, config: ChipConfig) -> int:
-    """Cycles that the VPU takes for a VECTOR whose accumulator rows are there."""
+    """Cycles that the VPU takes for a VECTOR whose accumulator rows are there, while the MXU reads the scratchpad."""
     i = op.instruction
     if i.opcode is not Opcode.VECTOR:
         return 0
-    pixels = i["h"] * i["w"]
-    kinds = _kinds(op.program)
-    each = sum(-(-i["n"] // config.cols) if kind is Kind.VECTOR else 1 for kind in kinds)
-    turns = -(-pixels // i["block"]) * len(op.program) if len(op.program) > 1 else 1
-    return pixels * each + turns * TURN
+    pixels, groups = i["h"] * i["w"], -(-i["n"] // config.cols)
+    words = timed(op.program)
+    each = sum((groups if word.vector else 1) * (1 + CONFLICT * word.reads) for word in words)
+    turns = -(-pixels // i["block"]) * len(words) - 1 if len(words) > 1 else 0
+    return round(pixels * each) + turns * TURN_VPU + START_VPU + RETIRE_VPU
 
 
 @dataclass
@@ -134,37 +127,76 @@ def _bounds(fixed: list[Scheduled], free: list[_Free]) -> dict[int, list[int]]:
     return needs
 
 
+class _Waiting:
+    """Elementwise VECTORs that are not put in yet, in order. Of these the most urgent goes first, but for what it must
+    follow. Row scalars count only if they are handed on from one to another."""
+
+    def __init__(self, free: list[_Free]) -> None:
+        self.free = free
+        self.first = 0  # all before it are put in
+        self.put = [False] * len(free)
+        self.chosen: list[int] | None = None
+        self.beyond = [item.before for item in free] + [sys.maxsize] * (LOOK + 1)  # the first bound from each one on
+        for k in range(len(free) - 1, -1, -1):
+            self.beyond[k] = min(self.beyond[k], self.beyond[k + 1])
+        self.rows = any(Memory.ROWS in item.entry.effects.reads for item in free)
+
+    def __bool__(self) -> bool:
+        return self.first < len(self.free)
+
+    def urgent(self) -> list[int]:
+        """The one that must be in place first, of the next few, behind all that it must follow."""
+        if self.chosen is None:
+            near = range(self.first, min(self.first + LOOK, len(self.free)))
+            last = min((k for k in near if not self.put[k]), key=lambda k: self.free[k].before)
+            chosen = [last]
+            for j in range(last - 1, self.first - 1, -1):
+                effects = self.free[j].entry.effects
+                if not self.put[j] and any(effects.conflicts(self.free[k].entry.effects, self.rows) for k in chosen):
+                    chosen.append(j)
+            self.chosen = chosen[::-1]
+        return self.chosen
+
+    def due(self) -> int:
+        """Before which of the others one of them must be in place."""
+        return min(self.free[self.urgent()[-1]].before, self.beyond[self.first + LOOK])
+
+    def take(self, k: int) -> None:
+        """It is put in: one that follows no other that waits."""
+        self.put[k], self.chosen = True, None
+        while self and self.put[self.first]:
+            self.first += 1
+
+
 def _merge(
     fixed: list[Scheduled], free: list[_Free], needs: dict[int, list[int]], config: ChipConfig
 ) -> list[Scheduled]:
     clock = _Clock(config)
-    waiting = deque(enumerate(free))
+    waiting = _Waiting(free)
     out: list[Scheduled] = []
 
-    def put() -> None:
-        k, item = waiting.popleft()
-        out.append(item.entry)
-        clock.vpu += item.cycles
+    def put(k: int) -> None:
+        waiting.take(k)
+        out.append(free[k].entry)
+        clock.vpu += free[k].cycles
         clock.done[k] = clock.vpu
 
-    deadline = [len(fixed)] * (len(free) + 1)  # the first fixed one that needs this free one or one behind it
-    for k in range(len(free) - 1, -1, -1):
-        deadline[k] = min(deadline[k + 1], free[k].before)
     for n, entry in enumerate(fixed):
         matmul = entry.op.instruction.opcode is Opcode.MATMUL
         fed = bool(n) and fixed[n - 1].op.instruction.opcode is Opcode.MATMUL
         while waiting and not fed:
-            k, item = waiting[0]
+            k = waiting.urgent()[0]
             # later it would cost all its cycles, now only those that the MXU cannot bridge
-            bridged = clock.mxu + BANKS * clock.bank(entry.op) - clock.vpu if matmul else 0
-            early = matmul and item.after < n and bridged >= item.cycles * BRIDGED
-            if deadline[k] > n and not early:
+            bridge = BANKS * clock.bank(entry.op) if matmul else 0
+            wanted = min(free[k].cycles, bridge - config.rows) * BRIDGED  # it can bridge no more
+            early = matmul and free[k].after < n and clock.mxu + bridge - clock.vpu >= wanted
+            if waiting.due() > n and not early:
                 break
-            put()
+            put(k)
         out.append(entry)
         if fed:
             ready = max((clock.done[k] for k in needs.get(n - 1, []) if k in clock.done), default=0)
             clock.pair(fixed[n - 1].op, entry.op, ready)
     while waiting:
-        put()
+        put(waiting.urgent()[0])
     return out

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Format
+from triptych.golden.quartdepth.compiler.beside import with_neighbours
 from triptych.golden.quartdepth.compiler.fold import Fold, Plain, best_fold
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable, Wish
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, Storage, round_up
@@ -82,6 +83,7 @@ def lay_out(network: Network, config: ChipConfig, apart: frozenset[str], dense: 
     layers = [_lowerable(layer).fitted() for layer in network.layers]
     network, layers, windows = with_input_windows(replace(network, layers=layers), layers, config)
     fold = find_fold(network, layers, config, dense) if folding else None
+    network, layers = with_neighbours(network, layers, config, apart, fold)
     wishes: dict[str, Wish] = {}
     while True:
         places = _Layouter(network, layers, config, apart, fold, wishes).run()

@@ -29,7 +29,7 @@ from triptych.golden.quartdepth.network.network import Network
 STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog
 FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
-VECTOR_PORTION = 512  # about what the MXU can go on for before it needs the VPU
+VECTOR_PORTION = 384  # about what the MXU can go on for before it needs the VPU
 GROUP_PARTS = (4, 8)  # a group of weights takes such a part of the scratchpad at most
 AHEAD = 2  # clusters by which an elementwise layer may run ahead
 

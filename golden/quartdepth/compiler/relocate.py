@@ -85,12 +85,12 @@ def with_copies(
                 maps[copy.name] = maps[source]
                 wishes[copy.name] = Wish(np.arange(copy.channels) if layer.dense else own.positions)
                 out.append(copy)
-                layer = _reading(layer, source, copy.name)
+                layer = reading(layer, source, copy.name)
         out.append(layer)
     return replace(network, maps=maps, layers=list(out)), out, wishes
 
 
-def _reading(layer: Lowerable, old: str, new: str) -> Lowerable:
+def reading(layer: Lowerable, old: str, new: str) -> Lowerable:
     """The layer with one of its sources renamed."""
     changes: dict[str, Any] = {}
     for field in layer.reads:
