@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.cost_model import cost_model_rows
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
+from triptych.sim.bench.vit_layers import vit_layers_rows
 from triptych.sim.build.sources import ROOT
 from triptych.sim.depth.run import DepthResult, Options, Progress, prepare, run_photo
 from triptych.sim.errors import TriptychError
@@ -193,7 +194,8 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
 
 
 def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress) -> None:
-    """Measures the named sections (depth, speed, functions, area, load, cost-model) and writes them. Raises
+    """Measures the named sections (depth, speed, functions, area, load, vit-layers, cost-model) and writes them. Raises
+    TriptychError."""
     TriptychError."""
     makers = {
         "depth": lambda: depth_rows(out, progress),
@@ -201,6 +203,7 @@ def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, pro
         "functions": function_rows,
         "area": lambda: area_rows(library, out, progress),
         "load": lambda: load_rows(progress),
+        "vit-layers": lambda: vit_layers_rows(progress),
         "cost-model": lambda: cost_model_rows(out, PICTURES, progress),
     }
     for name in sections or tuple(makers):

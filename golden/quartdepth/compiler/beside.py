@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
+from triptych.golden.quartdepth.compiler.pack import elements_per_step
 from triptych.golden.quartdepth.compiler.places import round_up
 from triptych.golden.quartdepth.compiler.relocate import reading
 from triptych.golden.quartdepth.network.layer import QMaps
@@ -115,7 +116,7 @@ def _fits(
     own = fold is None or layer.name != fold.layer
     made = any(other.name == name and not other.joins for other in layers)
     alone = network.readers(name) == [layer] and layer.sources.count(name) == 1 and name not in network.outputs
-    few = 2 * round_up(fmap.shape.channels, config.cols) * fmap.qparams.bits <= config.depth * 8
+    few = 2 * round_up(fmap.shape.channels, config.cols) <= elements_per_step(fmap.qparams.format, config)
     taps = kernel > 2 and plain.stride[1] == 1 and plain.padding[1] <= kernel - 2
     return own and made and alone and few and taps and name not in taken and fmap.qparams.format is not Format.INT16
 

@@ -50,7 +50,7 @@ TURN_VPU = 14  # from a microword's last element to the first of the next one
 RETIRE_VPU = 14  # from the last element to retirement
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
-CONFLICT = 0.45  # cycles that an operand waits for the scratchpad where the array reads too
+CONFLICT = 0.9  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -97,9 +97,9 @@ def estimate(
 ) -> Estimate:
     """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: as many as columns."""
     memory, lanes = memory or Memory(), lanes or config.cols
-    first = _Clock(config, memory, lanes, _Stretches())
+    first = _Clock(config, memory, lanes, _Loads())
     first.run(listing)
-    return _Clock(config, memory, lanes, first.array).run(listing)
+    return _Clock(config, memory, lanes, first.loads).run(listing)
 
 
 class Timed(NamedTuple):
@@ -124,40 +124,43 @@ def timed(program: Program) -> tuple[Timed, ...]:
     return tuple(out)
 
 
-class _Stretches:
-    """Stretches of time in order, and how much of them lies in any other."""
+class _Loads:
+    """Words of weights that the MXU reads over time: so many in each of some stretches, in order."""
 
     def __init__(self) -> None:
         self.starts: list[float] = []
         self.ends: list[float] = []
-        self.before: list[float] = [0.0]  # length of all before each
+        self.before: list[float] = [0.0]  # words of all before each
 
-    def add(self, start: float, end: float) -> None:
-        """One more, behind the others."""
+    def add(self, start: float, end: float, words: float) -> None:
+        """One more stretch, behind the others."""
         self.starts.append(start)
         self.ends.append(end)
-        self.before.append(self.before[-1] + end - start)
+        self.before.append(self.before[-1] + words)
 
-    def share(self, start: float, end: float) -> float:
-        """The part of a time that they cover."""
+    def rate(self, start: float, end: float) -> float:
+        """Words a cycle."""
         return (self._until(end) - self._until(start)) / (end - start)
 
     def _until(self, time: float) -> float:
         n = bisect_right(self.starts, time)
-        return self.before[n] - max(self.ends[n - 1] - time, 0.0) if n else 0.0
+        if not n:
+            return 0.0
+        left = max(self.ends[n - 1] - time, 0.0) / (self.ends[n - 1] - self.starts[n - 1])
+        return self.before[n] - left * (self.before[n] - self.before[n - 1])
 
 
 class _Clock:
-    """array: when the MXU reads, of a first pass; where nothing is known, never."""
+    """loads: what the MXU reads, of a first pass; where nothing is known, nothing."""
 
-    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, array: _Stretches) -> None:
-        self.config, self.memory, self.known = config, memory, array
+    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, loads: _Loads) -> None:
+        self.config, self.memory, self.known = config, memory, loads
         self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
         self.each = -(-config.cols // lanes)  # cycles of a group of columns
-        self.array = _Stretches()
+        self.loads = _Loads()
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
         self.issued: dict[Engine, list[float]] = {engine: [] for engine in Engine}
         self.bus = 0.0  # when the memory has moved what it was asked for
@@ -242,7 +245,7 @@ class _Clock:
                 last = begin + (tiles - 1) * period
                 requested = load + (loaded if tiles == 1 else last - period + TILE)
                 end = max(last + length - (tiles - 1) * beats, self.drained[0] + 1 + length - rows)
-                self.array.add(begin, end)
+                self.loads.add(begin, end, tiles * (load - TILE))
                 self.busy[Engine.MXU] += length
                 stream, loaded = end, last + TILE
                 groups = -(-columns // cols)
@@ -285,7 +288,7 @@ class _Clock:
         """Elements of a microword, in groups of columns."""
         cycles = float(count * self.each)
         if word.reads and self.known.starts:
-            cycles += count * CONFLICT * self.known.share(start, start + cycles)
+            cycles += count * word.reads * CONFLICT * self.known.rate(start, start + cycles)
         self.busy[Engine.VPU] += count * self.each
         self.vpu = start + cycles
 

@@ -54,7 +54,8 @@ def vpu_cycles(op: Op, config: ChipConfig) -> int:
         return 0
     pixels, groups = i["h"] * i["w"], -(-i["n"] // config.cols)
     words = timed(op.program)
-    each = sum((groups if word.vector else 1) * (1 + CONFLICT * word.reads) for word in words)
+    wait = CONFLICT * config.cols / config.rows  # for the scratchpad
+    each = sum((groups if word.vector else 1) * (1 + wait * word.reads) for word in words)
     turns = -(-pixels // i["block"]) * len(words) - 1 if len(words) > 1 else 0
     return round(pixels * each) + turns * TURN_VPU + START_VPU + RETIRE_VPU
 

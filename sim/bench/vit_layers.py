@@ -1,0 +1,103 @@
+"""`triptych results vit-layers`: where the cycles of a vision transformer go, layer by layer, on RTL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from triptych.golden.photo import fit_photo, shipped_photo
+from triptych.golden.quartdepth.chip.config import chip_config
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
+from triptych.golden.quartdepth.compiler.estimate import Memory, estimate
+from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.quantize import image_codes, quantize
+from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.zoo.vit import DepthVit
+from triptych.sim.bench.ledger import Label, table
+from triptych.sim.depth.run import Options, run_file, to_tensor
+from triptych.sim.errors import TriptychError
+from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
+
+SIZE = (196, 252)
+LATENCIES = (40, 100, 200)
+KINDS = {
+    "queries, keys, values, projection": r"blocks\.\d+\.attn\.(qkv|proj)",
+    "attention": r"attn\.scaled_dot_product_attention",
+    "MLP": r"blocks\.\d+\.mlp",
+    "convolutions of the head": r"depth_head\.scratch\.(layer|refinenet|output_conv[12]\b(?!\.2))",
+    "1x1 and transposed convolutions of the head": r"depth_head\.(projects|resize_layers)|output_conv2\.2",
+    "patches": r"patch_embed",
+}
+
+
+def network_and_codes() -> tuple[Network, np.ndarray]:
+    """ViT-S/14 + DPT of random weights in W4A4, min-max, and a photo."""
+    torch.manual_seed(1)
+    model = DepthVit().eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
+                p.copy_(torch.randn_like(p) * 0.5)
+            if name.endswith("output_conv2.2.bias"):
+                p.fill_(0.5)
+    graph = capture(model, torch.zeros(1, 3, *SIZE))
+    assert graph.patches is not None
+    rgb = fit_photo(shipped_photo("motorcycle_left.png"), SIZE).rgb
+    network = quantize(graph, [graph.patches.arrange(to_tensor(rgb))], Widths.W4A4)
+    return network, image_codes(network, rgb)
+
+
+def vit_layers_rows(progress: Callable[[str, int, int], None]) -> str:
+    """The section of docs/results.md. Raises TriptychError where the chip's result is wrong."""
+    network, codes = network_and_codes()
+    compiled = compile_network(network, chip_config("paper"))
+    image, wanted = np.frombuffer(compiled.memory(codes), np.uint8), network.run_integer(codes)
+    frames, first = [], None
+    for latency in LATENCIES:
+        progress(f"ViT-S + DPT on paper, latency {latency}", 0, 0)
+        timing = MemoryTiming(latency)
+        run = run_program(compiled.config, image, compiled.prog_base, len(compiled.instructions), timing=timing)
+        if not np.array_equal(compiled.read_output(run.memory), wanted):
+            raise TriptychError("the chip's result is wrong; its cycles say nothing")
+        first = first or run
+        clock = estimate(compiled.listing, compiled.config, Memory(latency)).cycles
+        rate = network.macs / run.cycles
+        frames.append([
+            str(latency), f"{run.cycles:,}", f"{rate:,.0f}", f"{rate / compiled.config.macs_w4a4:.1%}",
+            f"{clock / run.cycles - 1:+.2%}", Label.RTL_SIMULATED.value,
+        ])  # fmt: skip
+    assert first is not None
+    header = ["latency", "cycles", "MAC/cycle", "of the W4A4 peak", "error of the compiler's clock", "label"]
+    text = (
+        f"ViT-S/14 + DPT, {SIZE[0]}x{SIZE[1]}, {network.macs / 1e9:.2f} GMAC, W4A4 with uniform codes (min-max), "
+        "random weights, on which cycles do not depend. Memory of 19.2 bytes a cycle. By `triptych results vit-layers`."
+    )
+    parts = [f"## Where a vision transformer's cycles go\n{text}", table(header, frames), _layers(compiled, first)]
+    return "\n\n".join(parts)
+
+
+def _layers(compiled: Compiled, run: RtlRun) -> str:
+    """Cycles of the MXU by kind of layer."""
+    sums: dict[str, list[float]] = {}
+    classes: dict[str, dict[str, int]] = {}
+    for layer in run_file("", compiled, run, Options(compiled.config)).layers:
+        kind = next((k for k, pattern in KINDS.items() if re.search(pattern, layer.name)), "the rest")
+        row = sums.setdefault(kind, [0.0, 0.0])
+        row[0] += layer.cycles
+        row[1] += layer.macs / compiled.config.macs_w4a4
+        for name, cycles in layer.classes.items():
+            held = classes.setdefault(kind, {})
+            held[name] = held.get(name, 0) + cycles
+    names = ("weights", "acc", "token", "empty", "fill")
+    body = [
+        [kind, f"{cycles:,.0f}", f"{cycles / run.cycles:.1%}", f"{ideal / cycles:.1%}" if ideal else "",
+         *(f"{classes[kind][n] / cycles:.1%}" for n in names)]
+        for kind, (cycles, ideal) in sums.items() if cycles
+    ]  # fmt: skip
+    header = ["layers", "cycles", "share", "of the W4A4 peak", *(f"waits: {n}" for n in names)]
+    note = f"Latency {LATENCIES[0]}; cycles of the MXU, busy or not, until a layer's last product."
+    return f"{note}\n\n{table(header, body)}"
