@@ -196,7 +196,6 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
 def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress) -> None:
     """Measures the named sections (depth, speed, functions, area, load, vit-layers, cost-model) and writes them. Raises
     TriptychError."""
-    TriptychError."""
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),

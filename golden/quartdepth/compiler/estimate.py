@@ -42,6 +42,7 @@ PREFETCH = 8  # instructions that are fetched ahead
 SETUP_MXU = 5  # from a MATMUL's issue to its first step
 TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
 LOADER = 4  # from a MATMUL's issue to the first word of its first tile
+LOADING = 1.14  # cycles for a word of weights, beside the stream
 TILE = 1  # from one tile's last word to the next one's first
 HAND = 6  # from a group's last step to its first row at the VPU
 RETIRE_MXU = 4  # from the last step to retirement
@@ -239,13 +240,14 @@ class _Clock:
                 else:
                     beats = rows * passes
                     length = steps * rows * (2 if wide else 1)
-                load = (depth if i["transpose"] else min(columns, cols)) + TILE
+                words_of_tile = depth if i["transpose"] else min(columns, cols)
+                load = words_of_tile * LOADING + TILE
                 begin = max(stream, loaded + load - TILE, self.begun[0] + 1)
                 period = max(beats, load)
                 last = begin + (tiles - 1) * period
                 requested = load + (loaded if tiles == 1 else last - period + TILE)
                 end = max(last + length - (tiles - 1) * beats, self.drained[0] + 1 + length - rows)
-                self.loads.add(begin, end, tiles * (load - TILE))
+                self.loads.add(begin, end, tiles * words_of_tile)
                 self.busy[Engine.MXU] += length
                 stream, loaded = end, last + TILE
                 groups = -(-columns // cols)

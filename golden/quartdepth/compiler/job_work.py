@@ -14,6 +14,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import PARAM_BYTES, ActFormat, Format, WeightFormat
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.emitter import Emitter, View
+from triptych.golden.quartdepth.compiler.estimate import LOADING, TILE
 from triptych.golden.quartdepth.compiler.geometry import Piece, PieceKey, Rect, Tile, even_block
 from triptych.golden.quartdepth.compiler.groups import make_groups
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
@@ -23,6 +24,7 @@ from triptych.golden.quartdepth.compiler.pack import elements_of_words, elements
 from triptych.golden.quartdepth.compiler.places import Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Group, Pair, PieceTable, Work
 
+STRETCH = 2.25  # of what a portion should take where its blocks then are longer
 ACT_FORMATS = {Format.INT8: ActFormat.INT8, Format.UINT4: ActFormat.UINT4, Format.TABLE4: ActFormat.TABLE4}
 
 
@@ -125,6 +127,42 @@ def _cost(job: Job, config: ChipConfig) -> Pair:
     return config.cols, cycles * -(-place.elements // width)
 
 
+def _load_time(job: Job, config: ChipConfig) -> float:
+    """Pixels that a block should have at least: the cycles that the next tile of weights takes, over those that a pixel
+    takes of this one."""
+    weights = job.weights
+    if weights is None or weights.depthwise:
+        return 0.0
+    fmt = job.source.place.qparams.format
+    passes = 2 if weights.format is WeightFormat.INT8 or paired(fmt, weights.format) else 1
+    return (config.cols * LOADING + TILE) / passes
+
+
+def _best_cut(height: int, width: int, most: int, load: float, config: ChipConfig) -> Pair:
+    """Rows and columns of portions of about `most` pixels, or up to twice as many, of which the blocks take the least
+    time."""
+
+    def time(pixels: int) -> float:
+        block = even_block(pixels, config.rows)
+        full, rest = divmod(pixels, block)
+        return full * max(block, load) + (max(rest, load) if rest else 0)
+
+    def total(rows: int, cols: int) -> float:
+        (down, below), (across, beside) = divmod(height, rows), divmod(width, cols)
+        return sum(
+            count * time(points)
+            for count, points in (
+                (down * across, rows * cols), (across, below * cols), (down, rows * beside), (1, below * beside)
+            ) if count and points
+        )  # fmt: skip
+
+    limit = int(STRETCH * most)
+    cuts = [(rows, width) for rows in range(1, max(min(limit // width, height), 1) + 1)]
+    cuts += [(1, even_block(width, parts)) for parts in range(config.rows, min(width, limit), config.rows)]
+    fitting = [cut for cut in cuts if cut[0] * cut[1] <= limit] or [(1, even_block(width, most))]
+    return min(fitting, key=lambda cut: (total(*cut), abs(cut[0] * cut[1] - most)))
+
+
 def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
     """Parts of a tile that take about `cycles` cycles of an engine, whole blocks of pixels where there are so many."""
     heavy = max(jobs, key=lambda j: j.kernel[0] * j.kernel[1])
@@ -133,11 +171,13 @@ def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, conf
     units = -(-(last - first) // lanes)
     height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
     most = max(cycles // (pixel * units), 1)  # pixels
-    if group is not None:  # whole blocks: accumulators must last while the VPU does something else
+    if group is None:
+        rows = even_block(height, min(height, max(most // width, 1)))
+        width = even_block(width, most)
+    else:
+        # whole blocks: accumulators must last while the VPU does something else
         most = max(most // config.rows, 1) * config.rows
-    rows = min(height, max(most // width, 1))
-    rows, width = even_block(height, rows), even_block(width, most)
-    if group is not None:
+        rows, width = _best_cut(height, width, most, _load_time(heavy, config), config)
         units = min(units, max(cycles // (pixel * width * rows), 1))
     if heavy.weights is not None and heavy.weights.banded:
         units = 1  # what one step reads
