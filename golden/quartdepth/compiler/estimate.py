@@ -47,8 +47,8 @@ TILE = 1  # from one tile's last word to the next one's first
 HAND = 6  # from a group's last step to its first row at the VPU
 RETIRE_MXU = 4  # from the last step to retirement
 START_VPU = 4  # from a VECTOR's issue to its first element
-TURN_VPU = 14  # from a microword's last element to the first of the next one
-RETIRE_VPU = 14  # from the last element to retirement
+TURN_VPU = 10.5  # from a microword's last element to the first of the next one
+RETIRE_VPU = 10  # from the last element to retirement
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
 CONFLICT = 0.9  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
@@ -98,9 +98,9 @@ def estimate(
 ) -> Estimate:
     """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: as many as columns."""
     memory, lanes = memory or Memory(), lanes or config.cols
-    first = _Clock(config, memory, lanes, _Loads())
+    first = _Clock(config, memory, lanes, None)
     first.run(listing)
-    return _Clock(config, memory, lanes, first.loads).run(listing)
+    return _Clock(config, memory, lanes, first).run(listing)
 
 
 class Timed(NamedTuple):
@@ -125,46 +125,47 @@ def timed(program: Program) -> tuple[Timed, ...]:
     return tuple(out)
 
 
-class _Loads:
-    """Words of weights that the MXU reads over time: so many in each of some stretches, in order."""
+class _Traffic:
+    """Words or bytes over time: so many in each of some stretches, in order."""
 
     def __init__(self) -> None:
         self.starts: list[float] = []
         self.ends: list[float] = []
-        self.before: list[float] = [0.0]  # words of all before each
+        self.before: list[float] = [0.0]  # amounts of all before each
 
-    def add(self, start: float, end: float, words: float) -> None:
+    def add(self, start: float, end: float, amount: float) -> None:
         """One more stretch, behind the others."""
         self.starts.append(start)
         self.ends.append(end)
-        self.before.append(self.before[-1] + words)
+        self.before.append(self.before[-1] + amount)
 
-    def rate(self, start: float, end: float) -> float:
-        """Words a cycle."""
-        return (self._until(end) - self._until(start)) / (end - start)
+    def within(self, start: float, end: float) -> float:
+        """What moves in a stretch."""
+        return self._until(end) - self._until(start)
 
     def _until(self, time: float) -> float:
         n = bisect_right(self.starts, time)
         if not n:
             return 0.0
-        left = max(self.ends[n - 1] - time, 0.0) / (self.ends[n - 1] - self.starts[n - 1])
+        left = max(self.ends[n - 1] - time, 0.0) / max(self.ends[n - 1] - self.starts[n - 1], 1.0)
         return self.before[n] - left * (self.before[n] - self.before[n - 1])
 
 
 class _Clock:
-    """loads: what the MXU reads, of a first pass; where nothing is known, nothing."""
+    """known: a first pass, which says what moves beside what is followed; None in that pass, when nothing does."""
 
-    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, loads: _Loads) -> None:
-        self.config, self.memory, self.known = config, memory, loads
+    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, known: _Clock | None) -> None:
+        self.config, self.memory, self.known = config, memory, known
         self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
         self.each = -(-config.cols // lanes)  # cycles of a group of columns
-        self.loads = _Loads()
+        self.weights = _Traffic()  # words that the MXU reads
+        self.moved = {engine: _Traffic() for engine in (Engine.LOAD, Engine.STORE)}  # bytes
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
         self.issued: dict[Engine, list[float]] = {engine: [] for engine in Engine}
-        self.bus = 0.0  # when the memory has moved what it was asked for
+        self.bus = {engine: 0.0 for engine in self.moved}  # when the memory has moved what it was asked for
         self.stream = 0.0  # when the MXU's last step so far has gone
         self.taken = 0.0  # when its setup can take an instruction
         self.loaded = 0.0  # when its loader can begin with another tile
@@ -247,7 +248,7 @@ class _Clock:
                 last = begin + (tiles - 1) * period
                 requested = load + (loaded if tiles == 1 else last - period + TILE)
                 end = max(last + length - (tiles - 1) * beats, self.drained[0] + 1 + length - rows)
-                self.loads.add(begin, end, tiles * words_of_tile)
+                self.weights.add(begin, end, tiles * words_of_tile)
                 self.busy[Engine.MXU] += length
                 stream, loaded = end, last + TILE
                 groups = -(-columns // cols)
@@ -289,8 +290,9 @@ class _Clock:
     def _elements(self, word: Timed, start: float, count: int) -> None:
         """Elements of a microword, in groups of columns."""
         cycles = float(count * self.each)
-        if word.reads and self.known.starts:
-            cycles += count * word.reads * CONFLICT * self.known.rate(start, start + cycles)
+        if word.reads and self.known is not None:
+            words = self.known.weights.within(start, start + cycles) / self.each
+            cycles += word.reads * CONFLICT * words
         self.busy[Engine.VPU] += count * self.each
         self.vpu = start + cycles
 
@@ -300,10 +302,17 @@ class _Clock:
         if len(ends) > 2:  # one copy asks the memory, one waits
             ready = max(ready, ends[-2] - self.flight / self.rate)
         lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
-        begin = max(self.bus, ready + lead)
-        self.bus = begin + size / (self.rate if engine is Engine.LOAD else self.beat)
+        begin = max(self.bus[engine], ready + lead)
+        alone = size / (self.rate if engine is Engine.LOAD else self.beat)
+        end = begin + alone
+        if self.known is not None:  # the other one's bytes take their time too, as many as its own at most
+            other = Engine.STORE if engine is Engine.LOAD else Engine.LOAD
+            for _ in range(2):
+                end = begin + alone + min(self.known.moved[other].within(begin, end), size) / self.beat
+        self.bus[engine] = end
+        self.moved[engine].add(begin, end, size)
         self.busy[engine] += size / self.config.depth
-        return ready, self.bus + RETIRE_COPY + (self.memory.latency if engine is Engine.STORE else 0)
+        return ready, end + RETIRE_COPY + (self.memory.latency if engine is Engine.STORE else 0)
 
 
 def _window_beats(i: Instruction, first: int, pixels: int) -> int:

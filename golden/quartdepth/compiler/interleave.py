@@ -57,7 +57,7 @@ def vpu_cycles(op: Op, config: ChipConfig) -> int:
     wait = CONFLICT * config.cols / config.rows  # for the scratchpad
     each = sum((groups if word.vector else 1) * (1 + wait * word.reads) for word in words)
     turns = -(-pixels // i["block"]) * len(words) - 1 if len(words) > 1 else 0
-    return round(pixels * each) + turns * TURN_VPU + START_VPU + RETIRE_VPU
+    return round(pixels * each + turns * TURN_VPU) + START_VPU + RETIRE_VPU
 
 
 @dataclass
