@@ -23,7 +23,7 @@ from triptych.sim.view.report import save_figure
 
 CHIPS = ("paper", "small")
 LATENCIES = (40, 100, 200)
-LAYERS = 120
+LAYERS = 112
 BOUND = 0.03
 """Error that a layer may have."""
 MACS = {"paper": 40e6, "small": 5e6}

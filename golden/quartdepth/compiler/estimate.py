@@ -38,6 +38,7 @@ Program = tuple[bytes, ...]
 FIRST = 8  # cycles from the start to the first instruction's request
 DECODE = 4  # from an instruction's arrival to its engine's queue
 BURST = 32  # beats of one of LOAD's bursts
+PASSES = 3  # each knows from the one before what moves beside an instruction
 PREFETCH = 8  # instructions that are fetched ahead
 SETUP_MXU = 5  # from a MATMUL's issue to its first step
 TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
@@ -52,6 +53,7 @@ RETIRE_VPU = 10  # from the last element to retirement
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
 CONFLICT = 0.9  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
+MEET = 0.11  # part of elements whose two operands want the same bank, but are not the same
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -98,9 +100,11 @@ def estimate(
 ) -> Estimate:
     """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: as many as columns."""
     memory, lanes = memory or Memory(), lanes or config.cols
-    first = _Clock(config, memory, lanes, None)
-    first.run(listing)
-    return _Clock(config, memory, lanes, first).run(listing)
+    beside = [0.0] * len(listing)
+    for _ in range(PASSES - 1):
+        clock = _Clock(config, memory, lanes, beside)
+        beside = clock.beside(listing, clock.run(listing))
+    return _Clock(config, memory, lanes, beside).run(listing)
 
 
 class Timed(NamedTuple):
@@ -152,10 +156,12 @@ class _Traffic:
 
 
 class _Clock:
-    """known: a first pass, which says what moves beside what is followed; None in that pass, when nothing does."""
+    """moving: by instruction, what moves beside it: of a VECTOR words of weights a cycle, of a copy bytes of the other
+    direction."""
 
-    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, known: _Clock | None) -> None:
-        self.config, self.memory, self.known = config, memory, known
+    def __init__(self, config: ChipConfig, memory: Memory, lanes: int, moving: list[float]) -> None:
+        self.config, self.memory, self.moving = config, memory, moving
+        self.now = 0  # the instruction in hand
         self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
@@ -183,6 +189,7 @@ class _Clock:
         ends: list[float] = []
         matmul: Instruction | None = None
         for n, (i, program) in enumerate(listing):
+            self.now = n
             if n:
                 fetched = max(fetched + beats, dispatched[n] + self.memory.latency + DECODE)
             if i.opcode is Opcode.HALT:
@@ -213,6 +220,19 @@ class _Clock:
             starts.append(start)
             ends.append(end)
         return Estimate(round(max([fetched, *ends]) + END), starts, ends, self.busy)
+
+    def beside(self, listing: Sequence[Listed], found: Estimate) -> list[float]:
+        """What moved beside each instruction, after all have been followed."""
+        out = [0.0] * len(listing)
+        copies = {engine: iter(zip(moved.starts, moved.ends, strict=True)) for engine, moved in self.moved.items()}
+        for n, ((i, _), start, end) in enumerate(zip(listing, found.starts, found.ends, strict=False)):
+            engine = ENGINE_OF[i.opcode]
+            if engine is Engine.VPU:
+                out[n] = self.weights.within(start, end) / (end - start)
+            elif engine in copies:
+                other = Engine.STORE if engine is Engine.LOAD else Engine.LOAD
+                out[n] = self.moved[other].within(*next(copies[engine]))
+        return out
 
     def _pair(
         self, i: Instruction, issue: float, v: Instruction, words: tuple[Timed, ...], start: float
@@ -269,6 +289,9 @@ class _Clock:
         groups = -(-n // self.config.cols)
         if len(words) == 1:
             self._elements(words[0], self.vpu, pixels * (groups if words[0].vector else 1))
+            if words[0].reads > 1:
+                same = all(v[f"a{field}"] == v[f"b{field}"] for field in ("", "_row", "_pix"))
+                self.vpu += pixels * groups * (1.0 if same else MEET)
         else:
             for first in range(0, pixels, block):
                 rows = min(block, pixels - first)
@@ -290,9 +313,7 @@ class _Clock:
     def _elements(self, word: Timed, start: float, count: int) -> None:
         """Elements of a microword, in groups of columns."""
         cycles = float(count * self.each)
-        if word.reads and self.known is not None:
-            words = self.known.weights.within(start, start + cycles) / self.each
-            cycles += word.reads * CONFLICT * words
+        cycles += count * word.reads * CONFLICT * self.moving[self.now]
         self.busy[Engine.VPU] += count * self.each
         self.vpu = start + cycles
 
@@ -304,11 +325,7 @@ class _Clock:
         lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
         begin = max(self.bus[engine], ready + lead)
         alone = size / (self.rate if engine is Engine.LOAD else self.beat)
-        end = begin + alone
-        if self.known is not None:  # the other one's bytes take their time too, as many as its own at most
-            other = Engine.STORE if engine is Engine.LOAD else Engine.LOAD
-            for _ in range(2):
-                end = begin + alone + min(self.known.moved[other].within(begin, end), size) / self.beat
+        end = begin + alone + min(self.moving[self.now], size) / self.beat  # they take turns
         self.bus[engine] = end
         self.moved[engine].add(begin, end, size)
         self.busy[engine] += size / self.config.depth
