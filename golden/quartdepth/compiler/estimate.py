@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
-from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.golden.quartdepth.chip.config import SPAD_BANKS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import (
     ENGINE_OF,
     INSTRUCTION_BYTES,
     ActFormat,
     Addend,
     Engine,
+    Format,
     Kind,
     Multiply,
     Opcode,
@@ -39,21 +42,23 @@ FIRST = 8  # cycles from the start to the first instruction's request
 DECODE = 4  # from an instruction's arrival to its engine's queue
 BURST = 32  # beats of one of LOAD's bursts
 PASSES = 3  # each knows from the one before what moves beside an instruction
-PREFETCH = 8  # instructions that are fetched ahead
+PREFETCH = 4  # instructions that are fetched ahead
 SETUP_MXU = 5  # from a MATMUL's issue to its first step
 TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
 LOADER = 4  # from a MATMUL's issue to the first word of its first tile
-LOADING = 1.14  # cycles for a word of weights, beside the stream
+LOADING = 1.2  # cycles for a word of weights, beside the stream
 TILE = 1  # from one tile's last word to the next one's first
 HAND = 6  # from a group's last step to its first row at the VPU
 RETIRE_MXU = 4  # from the last step to retirement
 START_VPU = 4  # from a VECTOR's issue to its first element
 TURN_VPU = 10.5  # from a microword's last element to the first of the next one
 RETIRE_VPU = 10  # from the last element to retirement
+SAMPLE = 4  # rows of a picture of which banks are counted
+HELD = 4  # copies that an engine holds; all but the youngest of them have asked the memory
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
-CONFLICT = 0.9  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
-MEET = 0.11  # part of elements whose two operands want the same bank, but are not the same
+CONFLICT = 1.2  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
+USED = 0.985  # part of the memory's bandwidth that copies get: the program is fetched, too
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -113,6 +118,7 @@ class Timed(NamedTuple):
     vector: bool
     reads: int
     parameters: bool
+    bits: tuple[int, int]  # of an element of each operand
 
 
 @cache
@@ -125,7 +131,8 @@ def timed(program: Program) -> tuple[Timed, ...]:
         first = word["src_a"] == SourceA.SPAD
         second = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
         parameters = word["addend"] == Addend.BIAS or word["mul"] == Multiply.PARAM or bool(word["zp_param"])
-        out.append(Timed(vector, vector * (first + second), vector and parameters))
+        bits = tuple(8 if word[f"fmt_{operand}"] == Format.INT8 else 4 for operand in "ab")
+        out.append(Timed(vector, vector * (first + second), vector and parameters, (bits[0], bits[1])))
     return tuple(out)
 
 
@@ -162,7 +169,7 @@ class _Clock:
     def __init__(self, config: ChipConfig, memory: Memory, lanes: int, moving: list[float]) -> None:
         self.config, self.memory, self.moving = config, memory, moving
         self.now = 0  # the instruction in hand
-        self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
+        self.beat = USED * min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
@@ -172,6 +179,7 @@ class _Clock:
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
         self.issued: dict[Engine, list[float]] = {engine: [] for engine in Engine}
         self.bus = {engine: 0.0 for engine in self.moved}  # when the memory has moved what it was asked for
+        self.asked = 0.0  # when LOAD has asked for the first byte of its last copy so far
         self.stream = 0.0  # when the MXU's last step so far has gone
         self.taken = 0.0  # when its setup can take an instruction
         self.loaded = 0.0  # when its loader can begin with another tile
@@ -191,7 +199,7 @@ class _Clock:
         for n, (i, program) in enumerate(listing):
             self.now = n
             if n:
-                fetched = max(fetched + beats, dispatched[n] + self.memory.latency + DECODE)
+                fetched = max(fetched + beats, self._answered(dispatched[n]) + DECODE)
             if i.opcode is Opcode.HALT:
                 break
             engine, fields = ENGINE_OF[i.opcode], i.fields
@@ -220,6 +228,13 @@ class _Clock:
             starts.append(start)
             ends.append(end)
         return Estimate(round(max([fetched, *ends]) + END), starts, ends, self.busy)
+
+    def _answered(self, time: float) -> float:
+        """When an instruction that is asked for arrives: behind all that LOAD has asked for before."""
+        answer = time + self.memory.latency
+        if time >= self.asked:
+            answer = max(answer, min(self.bus[Engine.LOAD], answer + self.flight / self.beat))
+        return answer
 
     def beside(self, listing: Sequence[Listed], found: Estimate) -> list[float]:
         """What moved beside each instruction, after all have been followed."""
@@ -290,8 +305,7 @@ class _Clock:
         if len(words) == 1:
             self._elements(words[0], self.vpu, pixels * (groups if words[0].vector else 1))
             if words[0].reads > 1:
-                same = all(v[f"a{field}"] == v[f"b{field}"] for field in ("", "_row", "_pix"))
-                self.vpu += pixels * groups * (1.0 if same else MEET)
+                self.vpu += pixels * groups * _meeting(v, words[0], self.config)
         else:
             for first in range(0, pixels, block):
                 rows = min(block, pixels - first)
@@ -320,10 +334,12 @@ class _Clock:
     def _copy(self, i: Instruction, engine: Engine, ready: float) -> tuple[float, float]:
         """When a LOAD or STORE is issued and retires."""
         size, ends = i["rows"] * i["row_bytes"], self.retired[engine]
-        if len(ends) > 2:  # one copy asks the memory, one waits
-            ready = max(ready, ends[-2] - self.flight / self.rate)
+        ready = max(ready, ends[-HELD] + 1 if len(ends) > HELD else 0.0)
+        asks = max(ready, ends[1 - HELD] + 1 if len(ends) >= HELD else 0.0)
         lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
-        begin = max(self.bus[engine], ready + lead)
+        begin = max(self.bus[engine], asks + lead)
+        if engine is Engine.LOAD:
+            self.asked = asks + SETUP_COPY
         alone = size / (self.rate if engine is Engine.LOAD else self.beat)
         end = begin + alone + min(self.moving[self.now], size) / self.beat  # they take turns
         self.bus[engine] = end
@@ -338,3 +354,17 @@ def _window_beats(i: Instruction, first: int, pixels: int) -> int:
     width, fresh = i["out_w"], min(i["stride_x"], 3)
     rows = (first + pixels - 1) // width - first // width  # that begin behind the first pixel
     return 3 * (fresh * (pixels - 1 - rows) + 3 * (rows + 1))
+
+
+def _meeting(v: Instruction, word: Timed, config: ChipConfig) -> float:
+    """The part of a VECTOR's elements whose two operands lie in one bank of the scratchpad: they come one by one."""
+    x, group = np.arange(v["w"]), np.arange(-(-v["n"] // config.cols))[:, None]
+    same = 0
+    for y in range(min(v["h"], SAMPLE)):
+        banks = []
+        for operand, bits in zip("ab", word.bits, strict=True):
+            at = v[operand] + y * v[f"{operand}_row"] + x * v[f"{operand}_pix"] + group * (config.cols * bits // 8)
+            at = at // config.depth
+            banks.append((at ^ at >> 2 ^ at >> 4) & (SPAD_BANKS - 1))
+        same += int((banks[0] == banks[1]).sum())
+    return same / (x.size * group.size * min(v["h"], SAMPLE))
