@@ -19,7 +19,7 @@ from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench.ledger import Label, table
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import MemoryTiming, run_program
-from triptych.sim.view.report import save_figure
+from triptych.sim.view.plot import save_figure
 
 CHIPS = ("paper", "small")
 LATENCIES = (40, 100, 200)

@@ -21,9 +21,10 @@ from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.vit import DepthVit
 from triptych.sim.bench.ledger import Label, table
-from triptych.sim.depth.run import Options, run_file, to_tensor
+from triptych.sim.depth.run import to_tensor
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
+from triptych.sim.view.chip_record import layer_runs
 
 SIZE = (196, 252)
 LATENCIES = (40, 100, 200)
@@ -114,7 +115,7 @@ def _layers(compiled: Compiled, run: RtlRun) -> str:
     """Cycles of the MXU by kind of layer."""
     sums: dict[str, list[float]] = {}
     classes: dict[str, dict[str, int]] = {}
-    for layer in run_file("", compiled, run, Options(compiled.config)).layers:
+    for layer in layer_runs(compiled, run):
         kind = next((k for k, pattern in KINDS.items() if re.search(pattern, layer.name)), "the rest")
         row = sums.setdefault(kind, [0.0, 0.0])
         row[0] += layer.cycles
