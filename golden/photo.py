@@ -105,12 +105,16 @@ def fit_inside(photo: tuple[int, int], target: tuple[int, int], fit: Fit) -> tup
 
 
 def fit_photo(path: str | Path, target: tuple[int, int], fit: Fit = Fit.LETTERBOX) -> Photo:
-    """Reads a photo (`read_photo`) and fits it to `target` (height, width).
+    """Reads a photo (`read_photo`) and fits it to `target` (height, width). Raises PhotoError in one line."""
+    return fit_image(read_photo(path), target, fit)
 
-    Scaling is Pillow's antialiased bilinear filter, in both directions; a photo that has the target's size already
-    keeps its pixels. Raises PhotoError in one line.
+
+def fit_image(image: Image.Image, target: tuple[int, int], fit: Fit = Fit.LETTERBOX) -> Photo:
+    """An upright RGB picture fitted to `target` (height, width).
+
+    Scaling is Pillow's antialiased bilinear filter, in both directions; a picture that has the target's size already
+    keeps its pixels.
     """
-    image = read_photo(path)
     box, inside = fit_box(image.size, target, fit), fit_inside(image.size, target, fit)
     left, top, right, bottom = inside
     fitted = np.array(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=box), dtype=np.uint8)

@@ -24,6 +24,7 @@ from triptych.sim.errors import TriptychError
 
 if TYPE_CHECKING:
     from triptych.sim.depth.run import DepthResult, Options
+    from triptych.sim.depth.series import SeriesResult
 
 # Commands import what they need themselves: `--help` and errors of use answer without loading PyTorch.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -99,7 +100,7 @@ def check_device(name: str) -> None:
 
 @app.command()
 def depth(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    images: Annotated[list[Path], typer.Argument(help="Photos, folders of them, videos.")],
     config: Config = SMALL,
     bits: Annotated[Widths | None, typer.Option(help="Weights and activations; without: w4a8 or the file's.")] = None,
     weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
@@ -111,6 +112,7 @@ def depth(
     memory_error: Annotated[str | None, typer.Option(help="Byte range that answers with errors.")] = None,
     memory_hang: Annotated[str | None, typer.Option(help="Byte range that never answers.")] = None,
     golden_only: Annotated[bool, typer.Option(help="The golden machine alone, without RTL.")] = False,
+    rtl_every: Annotated[int, typer.Option(min=0, help="Of folders and videos, which frames also run on RTL.")] = 10,
     tuned: Annotated[bool, typer.Option(help="Profile-guided build: a faster simulation, a longer build.")] = False,
     fit: Annotated[Fit, typer.Option(help="How photos of other proportions fill the input.")] = Fit.LETTERBOX,
     out: Out = Path("out"),
@@ -118,6 +120,7 @@ def depth(
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
     from triptych.sim.depth import run
+    from triptych.sim.depth.frames import is_clip
     from triptych.sim.rtl.run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
@@ -135,20 +138,28 @@ def depth(
         chip_config(config.value), widths, weights, pixels,
         tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned, fit,
     )  # fmt: skip
-    results = _run_photos(images, options)
+    photos, clips = [p for p in images if not is_clip(p)], [p for p in images if is_clip(p)]
+    if clips and photos:
+        raise TriptychError(f"{clips[0]} is taken frame by frame, {photos[0]} is a photo: one command for each kind")
+    results, series = _run_images(photos, clips, rtl_every, options)
     if as_json:
-        print(json.dumps(run.summary(results)))
+        print(json.dumps({"clips": [vars(s) for s in series]} if clips else run.summary(results)))
     else:
         _print_results(results)
-    if not all(r.bit_exact for r in results):
-        first = next(r for r in results if not r.bit_exact)
-        raise TriptychError(f"{first.photo}: {first.difference}")
+        _print_series(series)
+    wrong = [(r.photo, r.difference) for r in results if not r.bit_exact]
+    wrong += [(s.source, s.difference) for s in series if not s.bit_exact]
+    if wrong:
+        raise TriptychError(f"{wrong[0][0]}: {wrong[0][1]}")
 
 
-def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
+def _run_images(
+    images: list[Path], clips: list[Path], every: int, options: Options
+) -> tuple[list[DepthResult], list[SeriesResult]]:
     from triptych.golden.files import check_writable
     from triptych.golden.photo import fit_photo
     from triptych.sim.depth import run
+    from triptych.sim.depth.series import run_series
     from triptych.sim.rtl.run import chip_build
 
     for image in images:
@@ -160,10 +171,11 @@ def _run_photos(images: list[Path], options: Options) -> list[DepthResult]:
         prepared = run.prepare(options, show)
         if prepared.model is None:
             print(f"{options.model} was made of other weights than those here: no FP32 panel", file=sys.stderr)
-        if not options.golden_only:
+        if not options.golden_only and (images or every):
             show(f"building the {options.config.name} chip (once)", 0, 0)
             chip_build(options.config, options.tuned).executable()
-        return [run.run_photo(image, prepared, options, show) for image in images]
+        results = [run.run_photo(image, prepared, options, show) for image in images]
+        return results, [run_series(clip, prepared, options, every, show) for clip in clips]
 
 
 def _print_results(results: list[DepthResult]) -> None:
@@ -173,6 +185,13 @@ def _print_results(results: list[DepthResult]) -> None:
         if r.cycles is not None and r.mxu_utilization is not None and r.sim_cycles_per_second is not None:
             line += f", {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}, {r.sim_cycles_per_second / 1e3:.0f} kcycles/s"
         print(f"{line} -> {r.output}")
+
+
+def _print_series(series: list[SeriesResult]) -> None:
+    for s in series:
+        verdict = "bit-exact" if s.bit_exact else f"{s.mismatches} mismatches"
+        line = f"{s.source}: {s.frames} frames, {s.on_rtl} of them on RTL, {s.kept} kept from before: {verdict}"
+        print(f"{line} -> {s.output}")
 
 
 @app.command()

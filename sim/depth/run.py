@@ -223,33 +223,43 @@ def notice(photo: Path, fitted: Photo) -> str | None:
     return None
 
 
-def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progress) -> DepthResult:
-    """One photo through FP32, integer network, golden machine and chip; its results go into `out` (`sim.view.outputs`).
+@dataclass(frozen=True)
+class Frame:
+    """What the chip made of one picture, and what the judges say: depth [h,w] in the network's unit; rtl: None where
+    the golden machine ran alone."""
 
-    Raises TriptychError when the chip traps, ValueError for a photo that cannot be read.
+    depth: NDArray[np.float64]
+    mismatches: int
+    difference: str | None
+    rtl: RtlRun | None
+
+    @property
+    def compared(self) -> list[str]:
+        """The judges that were asked."""
+        return ["RTL"] * (self.rtl is not None) + ["golden machine", "integer network"]
+
+
+def run_frame(name: str, codes: NDArray[np.uint8], prepared: Prepared, options: Options, progress: Progress) -> Frame:
+    """One picture's codes through integer network, golden machine and, unless `golden_only`, the chip.
+
+    Raises TriptychError when the chip or the machine traps.
     """
     compiled, network = prepared.compiled, prepared.compiled.network
-    fitted = fit_photo(photo, options.size, options.fit)
-    codes = image_codes(network, fitted.rgb)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
     total = len(compiled.instructions)
     memory = _memory(compiled, image, options.timing)
     with ThreadPoolExecutor(1) as pool:
         chip = None
         if not options.golden_only:
-            progress(f"{photo.name}: chip", 0, total)
+            progress(f"{name}: chip", 0, total)
             chip = pool.submit(
                 run_program, options.config, image, compiled.prog_base, total, timing=options.timing,
                 tuned=options.tuned,
-                progress=lambda cycles, retired: progress(f"{photo.name}: chip, cycle {cycles:,}", retired, total),
+                progress=lambda cycles, retired: progress(f"{name}: chip, cycle {cycles:,}", retired, total),
             )  # fmt: skip
         else:
-            progress(f"{photo.name}: golden machine", 0, 0)
+            progress(f"{name}: golden machine", 0, 0)
         golden = Machine(options.config).run(StoredProgram(memory, compiled.prog_base, total), memory)
-        float_depth = None
-        if prepared.model is not None:
-            with torch.no_grad():
-                float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
         integers = network.run_integer(codes)
         rtl = chip.result() if chip is not None else None
     if rtl is not None and rtl.trap is not Trap.NONE:
@@ -261,32 +271,48 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
         )
     mismatches, difference = judge(compiled, golden, memory.data, integers, rtl)
     output = compiled.read_output(memory.data if rtl is None else rtl.memory)
-    chip_depth = network.maps[network.output].qparams.decode(output)[..., 0]
-    told = repr((options.timing, rtl is None, fitted.size, fitted.box))
+    return Frame(network.maps[network.output].qparams.decode(output)[..., 0], mismatches, difference, rtl)
+
+
+def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progress) -> DepthResult:
+    """One photo through FP32 and `run_frame`; its results go into `out` (`sim.view.outputs`).
+
+    Raises TriptychError when the chip traps, ValueError for a photo that cannot be read.
+    """
+    compiled, network = prepared.compiled, prepared.compiled.network
+    fitted = fit_photo(photo, options.size, options.fit)
+    codes = image_codes(network, fitted.rgb)
+    found = run_frame(photo.name, codes, prepared, options, progress)
+    float_depth = None
+    if prepared.model is not None:
+        with torch.no_grad():
+            float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
+    told = repr((options.timing, found.rtl is None, fitted.size, fitted.box))
     identity = provenance.digest(prepared.key.encode(), codes.tobytes(), told.encode())
     stem = f"{photo.stem}.{options.widths.value}-{options.config.name}"
     with claimed(options.out, stem, identity) as path:
         panels = path(PANELS)
-        save_image(triptych(fitted, float_depth, chip_depth), panels, {IDENTITY: identity})
-        save_image(depth_png(chip_depth, prepared.metres), path(DEPTH))
-        save_image(depth_png(over_photo(chip_depth, fitted), prepared.metres), path(FULL))
+        save_image(triptych(fitted, float_depth, found.depth), panels, {IDENTITY: identity})
+        save_image(depth_png(found.depth, prepared.metres), path(DEPTH))
+        save_image(depth_png(over_photo(found.depth, fitted), prepared.metres), path(FULL))
         run = None
-        if rtl is not None:
+        if found.rtl is not None:
             shown = Picture(
                 panels.name, "photo, network in floating point, chip" if float_depth is not None else "photo, chip"
             )
             run = chip_run(
-                panels.name.removesuffix(PANELS), prepared.name, options.widths, compiled, rtl, options.timing,
-                not mismatches, prepared.errors, [shown],
+                panels.name.removesuffix(PANELS), prepared.name, options.widths, compiled, found.rtl, options.timing,
+                not found.mismatches, prepared.errors, [shown],
             )  # fmt: skip
             save(run, path(RUN))
-    judges = ["golden machine", "integer network"]
-    found = DepthResult(photo.name, not mismatches, mismatches, network.macs, str(panels), judges, difference)
-    if rtl is None or run is None:
-        return found
+    result = DepthResult(
+        photo.name, not found.mismatches, found.mismatches, network.macs, str(panels), found.compared, found.difference
+    )
+    if found.rtl is None or run is None:
+        return result
+    rtl = found.rtl
     return replace(
-        found, compared=["RTL", *judges], run=str(path(RUN)), cycles=rtl.cycles,
-        mxu_utilization=round(run.utilization, 4),
+        result, run=str(path(RUN)), cycles=rtl.cycles, mxu_utilization=round(run.utilization, 4),
         sim_seconds=round(rtl.seconds, 3), sim_cycles_per_second=round(rtl.cycles / max(rtl.seconds, 1e-9)),
     )  # fmt: skip
 
