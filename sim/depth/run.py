@@ -239,7 +239,7 @@ class Frame:
         return ["RTL"] * (self.rtl is not None) + ["golden machine", "integer network"]
 
 
-def run_frame(name: str, codes: NDArray[np.uint8], prepared: Prepared, options: Options, progress: Progress) -> Frame:
+def run_frame(name: str, codes: NDArray[np.int64], prepared: Prepared, options: Options, progress: Progress) -> Frame:
     """One picture's codes through integer network, golden machine and, unless `golden_only`, the chip.
 
     Raises TriptychError when the chip or the machine traps.
