@@ -14,11 +14,11 @@ _ROW = re.compile(r"^\| `([^`]+)` \| (.+?) \|(?: (.+?) \|)?$")
 
 @cache
 def explanations() -> dict[str, str]:
-    """Text by name; a name may hold `*`."""
+    """Text by name; a name may hold `*`. Of two lines for a name the first counts."""
     found: dict[str, str] = {}
     for line in PAGE.read_text().splitlines() if PAGE.is_file() else ():
         if match := _ROW.match(line):
-            found[match[1]] = match[2].replace("`", "")
+            found.setdefault(match[1], match[2].replace("`", ""))  # the page's fields of files come behind
     return found
 
 
