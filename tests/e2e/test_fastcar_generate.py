@@ -15,6 +15,7 @@ from tests.kit.command import triptych
 from triptych.golden.photo import PhotoError, shipped_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar import generate
+from triptych.sim.view.report import read
 
 
 def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
@@ -35,6 +36,10 @@ def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
     assert result["mlp_rows_dense"] - result["mlp_rows_computed"] == replayed > 0
     assert result["skip_ratio"] == pytest.approx(replayed / (6 * 256))
     assert all(Path(path).is_file() for path in result["files"])
+    page = read(Path(result["files"][-1])).page
+    assert page.problems == []
+    assert {f.name for f in page.figures} == {"skip_shares", "skip_maps"}
+    assert {q.name: q.value for q in page.quantities}["psnr_db"] == pytest.approx(result["psnr_db"])
     assert not list(tmp_path.glob("*.part*"))
 
 

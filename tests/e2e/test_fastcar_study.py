@@ -15,6 +15,7 @@ from triptych.golden.fastcar.config import Policy
 from triptych.sim.fastcar import study
 from triptych.sim.fastcar.performance import Schedule
 from triptych.sim.fastcar.study import Case, evaluate
+from triptych.sim.view.report import read
 
 
 def test_aims() -> None:
@@ -55,6 +56,15 @@ def test_command(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == json.loads((tmp_path / "study.json").read_text())
     assert len((tmp_path / "study.csv").read_text().splitlines()) == 1 + len(list(study.cases()))
+    page = read(tmp_path / "study.run.json").page
+    assert page.problems == []
+    assert {f.name for f in page.figures} == {
+        "speedup_KV260", "speedup_ZCU102", "speedup_U50", "speedup_U280", "lanes_drs", "lanes_static-drop",
+        "lanes_static", "drs_gain", "bandwidth", "token_bytes", "resources",
+    }  # fmt: skip
+    told = {q.name: q.value for q in page.quantities}
+    assert told["speedup:U280:32:0.8"] == pytest.approx(evaluate(Case("U280", 32, 0.8)).speedup)
+    assert told["used:KV260:dsps"] == pytest.approx(100 * 1024 / 1248)
     for name in ("speedup", "drs", "policies", "ridge"):
         assert (tmp_path / f"{name}.svg").stat().st_size > 10_000
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000

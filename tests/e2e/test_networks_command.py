@@ -15,7 +15,8 @@ from torch import nn
 
 from tests.kit.command import triptych
 from triptych.golden.photo import shipped_photo
-from triptych.sim.view.runfile import load_chip
+from triptych.sim.view.report import read
+from triptych.sim.view.runfile import ChipRun, load_chip
 
 CODE = """
 import torch
@@ -81,6 +82,17 @@ def test_a_file_of_torch_export_goes_through(folder: Path) -> None:
     assert found["cycles"] > 0
     assert 0 < found["mxu_utilization"] < 1
     assert (folder / found["output"]).exists()
+    run = read(folder / found["run"])  # its page, with all its parts
+    assert run.page.problems == []
+    parts = {f.name for f in run.page.figures}
+    assert parts == {"layers", "engines", "gantt", "roofline", "traffic", "dram", "scratchpad", "errors"}
+    assert isinstance(run.run, ChipRun)
+    assert run.run.cycles == found["cycles"]
+    assert run.run.network.widths == "w4a8"
+    assert run.run.dram is not None
+    assert sum(run.run.dram.values) == run.run.bytes_read + run.run.bytes_written
+    assert run.run.scratchpad is not None
+    assert 0 < max(run.run.scratchpad.values) <= run.run.chip.spad_bytes
     photo = str(shipped_photo("coffee.png"))
     both = triptych(folder, "run", "good.triptych", photo, "ones.npy", "--on", "machine", "--config", "small")
     assert both.stdout.count("bit-exact on machine") == 2
