@@ -46,29 +46,25 @@ inline std::int64_t cache_word(const AttentionPlan& plan, int row, int kv_head, 
     return ((std::int64_t(row) * plan.kv_heads + kv_head) * plan.context + position) * plan.head_words;
 }
 
-// Keys or values of all rows, once for each group of query heads.
+// Keys or values of all rows, once for each group of query heads: one loop, so that a word leaves every cycle. `at` is the
+// word of the keys seen, behind the sink's words the window's; `base` the head's first word in the cache.
 inline void stream_cache(const Int8Word* cache, const AttentionPlan& plan, hls::stream<Int8Word>& out) {
-rows:
-    for (int row = 0; row < plan.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-    kv_heads:
-        for (int kv_head = 0; kv_head < plan.kv_heads; ++kv_head) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        rounds:
-            for (int round = 0; round < plan.rounds; ++round) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=8
-            keys:
-                for (int key = 0; key < plan.seen.count; ++key) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-                    const int position = key < plan.seen.old ? key : key - plan.seen.old + plan.seen.first;
-                    const std::int64_t base = cache_word(plan, row, kv_head, position);
-                words:
-                    for (int word = 0; word < plan.head_words; ++word) {
+    const int seen_words = plan.seen.count * plan.head_words;
+    const int sink_words = plan.seen.old * plan.head_words;
+    const int gap = (plan.seen.first - plan.seen.old) * plan.head_words;
+    const std::int64_t count = std::int64_t(plan.rows) * plan.kv_heads * plan.rounds * seen_words;
+    std::int64_t base = 0;
+    int at = 0, round = 0;
+words:
+    for (std::int64_t i = 0; i < count; ++i) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                        out.write(cache[base + word]);
-                    }
-                }
+#pragma HLS LOOP_TRIPCOUNT min=1 max=8388608
+        out.write(cache[base + at + (at < sink_words ? 0 : gap)]);
+        if (++at == seen_words) {
+            at = 0;
+            if (++round == plan.rounds) {
+                round = 0;
+                base += std::int64_t(plan.context) * plan.head_words;
             }
         }
     }
@@ -102,27 +98,24 @@ groups:
             query[i / plan.head_words][i % plan.head_words] = queries.read();
         }
         ScoreWord top(INT32_MIN);
-    keys:
-        for (int key = 0; key < plan.seen.count; ++key) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-            ScoreWord score(0);
-        words:
-            for (int word = 0; word < plan.head_words; ++word) {
+        ScoreWord score(0);
+        int word = 0;
+    keys:  // and their words: `word` counts within a key
+        for (int i = 0; i < plan.seen.count * plan.head_words; ++i) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                const Int8Word elements = keys.read();
-            heads:
-                for (int head = 0; head < HEAD_GROUP; ++head) {
-#pragma HLS UNROLL
-                    if (head < here) score[head] += dot(query[head][word], elements);
-                }
-            }
-        tops:
+#pragma HLS LOOP_TRIPCOUNT min=1 max=8192
+            const Int8Word elements = keys.read();
+            const bool first = word == 0;
+            const bool last = word == plan.head_words - 1;
+        heads:
             for (int head = 0; head < HEAD_GROUP; ++head) {
 #pragma HLS UNROLL
-                top[head] = score[head] > top[head] ? score[head] : top[head];
+                const std::int32_t before_word = first ? 0 : score[head];
+                score[head] = head < here ? before_word + dot(query[head][word], elements) : 0;
+                if (last && score[head] > top[head]) top[head] = score[head];
             }
-            scores.write(score);
+            if (last) scores.write(score);
+            word = last ? 0 : word + 1;
         }
         largest.write(top);
     }
@@ -140,8 +133,7 @@ groups:
 inline void sum_values(const AttentionPlan& plan, hls::stream<ProbabilityWord>& probabilities,
                        hls::stream<Int8Word>& values, hls::stream<Int8Word>& attended) {
     std::int32_t sums[HEAD_GROUP][MAX_HEAD_WORDS][BYTES];
-#pragma HLS ARRAY_PARTITION variable=sums complete dim=1
-#pragma HLS ARRAY_PARTITION variable=sums complete dim=3
+#pragma HLS ARRAY_PARTITION variable=sums complete dim=0
 groups:
     for (int group = 0; group < plan.rows * plan.kv_heads * plan.rounds; ++group) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
@@ -161,32 +153,28 @@ groups:
                 }
             }
         }
-    keys:
-        for (int key = 0; key < plan.seen.count; ++key) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-            const ProbabilityWord p = probabilities.read();
-        words:
-            for (int word = 0; word < plan.head_words; ++word) {
+        ProbabilityWord p(0);
+        int word = 0;
+    keys:  // and their words: `word` counts within a key
+        for (int i = 0; i < plan.seen.count * plan.head_words; ++i) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                const Int8Word value = values.read();
-            heads:
-                for (int head = 0; head < HEAD_GROUP; ++head) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=8192
+            const bool first = word == 0;
+            if (first) p = probabilities.read();
+            const Int8Word value = values.read();
+        heads:
+            for (int head = 0; head < HEAD_GROUP; ++head) {
 #pragma HLS UNROLL
-                    if (head < here) {
-                    elements:
-                        for (int i = 0; i < BYTES; ++i) {
+                if (first) total[head] += p[head];
+                if (head < here) {
+                elements:
+                    for (int j = 0; j < BYTES; ++j) {
 #pragma HLS UNROLL
-                            sums[head][word][i] += p[head] * value[i];
-                        }
+                        sums[head][word][j] += p[head] * value[j];
                     }
                 }
             }
-        totals:
-            for (int head = 0; head < HEAD_GROUP; ++head) {
-#pragma HLS UNROLL
-                total[head] += p[head];
-            }
+            word = word == plan.head_words - 1 ? 0 : word + 1;
         }
     heads_out:
         for (int head = 0; head < here; ++head) {
@@ -238,18 +226,16 @@ inline void attend(const AttentionPlan& plan, const Int8Word (&buffer)[MAX_ROWS 
 
 // The heads of one token of every row, to their place in the cache.
 inline void store_heads(const AttentionPlan& plan, int position, hls::stream<Int8Word>& heads, Int8Word* cache) {
-rows:
-    for (int row = 0; row < plan.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-    kv_heads:
-        for (int kv_head = 0; kv_head < plan.kv_heads; ++kv_head) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        words:
-            for (int word = 0; word < plan.head_words; ++word) {
+    std::int64_t base = std::int64_t(position) * plan.head_words;
+    int word = 0;
+words:
+    for (int i = 0; i < plan.rows * plan.kv_heads * plan.head_words; ++i) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                cache[cache_word(plan, row, kv_head, position) + word] = heads.read();
-            }
+#pragma HLS LOOP_TRIPCOUNT min=1 max=2048
+        cache[base + word] = heads.read();
+        if (++word == plan.head_words) {
+            word = 0;
+            base += std::int64_t(plan.context) * plan.head_words;
         }
     }
 }

@@ -107,7 +107,9 @@ words:
 inline void send_queries(const Shape& shape, int chooser, const std::int16_t (&turns)[MAX_HEAD_DIM], const Residual& q,
                          hls::stream<Int8Word>& attention, hls::stream<Int8Word>& tas) {
     std::int8_t before[MAX_HEAD_DIM];
+#pragma HLS ARRAY_PARTITION variable=before complete dim=1
     std::int8_t after[MAX_HEAD_DIM];
+#pragma HLS ARRAY_PARTITION variable=after complete dim=1
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -130,7 +132,9 @@ inline void send_keys(const Shape& shape, int chooser, const std::int16_t (&turn
                       const std::int16_t (&old_turns)[MAX_HEAD_DIM], const Residual& k,
                       hls::stream<Int8Word>& attention, hls::stream<Int8Word>& tas) {
     std::int8_t after[MAX_HEAD_DIM];
+#pragma HLS ARRAY_PARTITION variable=after complete dim=1
     std::int8_t old_place[MAX_HEAD_DIM];
+#pragma HLS ARRAY_PARTITION variable=old_place complete dim=1
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -150,6 +154,7 @@ rows:
 inline void send_values(const Shape& shape, int chooser, const Residual& v, hls::stream<Int8Word>& attention,
                         hls::stream<Int8Word>& tas) {
     std::int8_t value[MAX_HEAD_DIM];
+#pragma HLS ARRAY_PARTITION variable=value complete dim=1
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -168,24 +173,26 @@ rows:
     }
 }
 
+// One loop over the words of all heads of all rows.
 inline void receive_heads(const Shape& shape, hls::stream<Int8Word>& attended, Activations& out) {
-rows:
-    for (int row = 0; row < shape.rows; ++row) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-    heads:
-        for (int head = 0; head < shape.heads; ++head) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        words:
-            for (int word = 0; word < words(shape.head_dim, BYTES); ++word) {
+    const int head_words = words(shape.head_dim, BYTES);
+    int row = 0, head = 0, word = 0;
+words:
+    for (int n = 0; n < shape.rows * shape.heads * head_words; ++n) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2
-                const Int8Word elements = attended.read();
-            elements:
-                for (int i = 0; i < BYTES; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=2048
+        const Int8Word elements = attended.read();
+    elements:
+        for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-                    const int at = word * BYTES + i;
-                    if (at < shape.head_dim) out[row][head * shape.head_dim + at] = elements[i];
-                }
+            const int at = word * BYTES + i;
+            if (at < shape.head_dim) out[row][head * shape.head_dim + at] = elements[i];
+        }
+        if (++word == head_words) {
+            word = 0;
+            if (++head == shape.heads) {
+                head = 0;
+                ++row;
             }
         }
     }

@@ -51,18 +51,27 @@ rows:
     return count;
 }
 
-// What lane k does in the pass over rows first..first+taken-1 of the compaction table.
-inline Entry split(int k, int first, int taken, const std::uint8_t (&row_of)[MAX_ROWS]) {
-#pragma HLS INLINE
-    const int i = k % taken;
-    const int parts = (LANES - 1 - i) / taken + 1;
-    const int length = (WINDOW + parts - 1) / parts;
-    const int begin = k / taken * length;
-    const int end = begin + length;
-    return {row_of[first + i], std::uint8_t(begin < WINDOW ? begin : WINDOW), std::uint8_t(end < WINDOW ? end : WINDOW),
-            false};
+// Shares of a pass with `taken` rows: row i has LANES / taken lanes, one more when i < LANES % taken; a row of `parts`
+// lanes gives each ceil(WINDOW / parts) words. By table: no divider.
+struct Shares {
+    std::uint8_t quotient[LANES + 1];
+    std::uint8_t remainder[LANES + 1];
+    std::uint8_t length[LANES + 1];
+};
+
+constexpr Shares make_shares() {
+    Shares shares = {};
+    for (int n = 1; n <= LANES; ++n) {
+        shares.quotient[n] = std::uint8_t(LANES / n);
+        shares.remainder[n] = std::uint8_t(LANES % n);
+        shares.length[n] = std::uint8_t((WINDOW + n - 1) / n);
+    }
+    return shares;
 }
 
+constexpr Shares SHARES = make_shares();
+
+// Lane k works for row k % taken of a pass, as part k / taken: both count up with k.
 inline int plan_passes(std::uint32_t index, Pass (&plan)[MAX_ROWS]) {
     std::uint8_t row_of[MAX_ROWS];
     const int count = compact(index, row_of);
@@ -71,12 +80,26 @@ passes:
     for (int first = 0; first < count; first += LANES) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         const int taken = count - first < LANES ? count - first : LANES;
+        Pass pass;
+#pragma HLS AGGREGATE variable=pass
+        int i = 0, begin = 0, longer = 0;  // the row; where its part begins, for rows with a lane less and a lane more
     lanes:
         for (int k = 0; k < LANES; ++k) {
-#pragma HLS UNROLL
-            plan[passes].lane[k] = split(k, first, taken, row_of);
+#pragma HLS PIPELINE II=1
+            const bool more = i < SHARES.remainder[taken];
+            const int length = SHARES.length[SHARES.quotient[taken] + (more ? 1 : 0)];
+            const int from = more ? longer : begin;
+            const int to = from + length;
+            const Entry entry = {row_of[first + i], std::uint8_t(from < WINDOW ? from : WINDOW),
+                                 std::uint8_t(to < WINDOW ? to : WINDOW), false};
+            pass.lane[k] = entry;
+            if (++i == taken) {
+                i = 0;
+                begin += SHARES.length[SHARES.quotient[taken]];
+                longer += SHARES.length[SHARES.quotient[taken] + (SHARES.remainder[taken] ? 1 : 0)];
+            }
         }
-        ++passes;
+        plan[passes++] = pass;
     }
     return passes;
 }
@@ -88,6 +111,7 @@ passes:
     for (int first = 0; first < rows; first += LANES) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         Pass pass;
+#pragma HLS AGGREGATE variable=pass
         bool any = false;
     lanes:
         for (int k = 0; k < LANES; ++k) {
@@ -109,6 +133,7 @@ passes:
 inline void dispatch(const Shape& shape, std::uint32_t index, hls::stream<RowCommand>& commands, hls::stream<Job>& jobs,
                      hls::stream<Pass>& passes, DrsCounters& counters) {
     Pass plan[MAX_ROWS];
+#pragma HLS AGGREGATE variable=plan
     Job job = {0, 0, 0, 0, false, false};
 rows:
     for (int row = 0; row < shape.rows; ++row) {
@@ -156,8 +181,9 @@ rows:
 }
 
 // One decision: the score of every row, the chain counts of this place of the frame.
-inline std::uint32_t decide_layer(const LayerRegisters& registers, const Shape& shape, std::uint8_t* chains,
-                                  hls::stream<std::int32_t>& scores, Decision& decision) {
+inline std::uint32_t decide_layer(const LayerRegisters& registers, const Shape& shape, const std::uint8_t* chains,
+                                  hls::stream<std::int32_t>& scores, std::uint8_t (&counts)[MAX_ROWS],
+                                  Decision& decision) {
     const int slot = shape.position % shape.frame_tokens;
     const bool has_frame = shape.position >= shape.frame_tokens;
     std::uint32_t may = 0;
@@ -166,22 +192,27 @@ scores:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         decision.score[row] = has_frame ? scores.read() : 0;
-        const int chain = chains[row * shape.frame_tokens + slot];
-        const bool free = registers.chain_cap == 0 || chain < registers.chain_cap;
+        counts[row] = chains[row * shape.frame_tokens + slot];
+        const bool free = registers.chain_cap == 0 || counts[row] < registers.chain_cap;
         if (has_frame && free) may |= std::uint32_t(1) << row;
     }
     const std::uint32_t index = decide(decision.score, may, shape.rows, registers.policy, registers.threshold);
+    decision.index = index;
+    map_rows(index, decision.mapping);
+    return index;
+}
+
+// What the decision makes of the chain counts, back to DRAM.
+inline void store_chains(const Shape& shape, std::uint32_t index, const std::uint8_t (&counts)[MAX_ROWS],
+                         std::uint8_t* chains) {
+    const int slot = shape.position % shape.frame_tokens;
 chains:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        const int chain = chains[row * shape.frame_tokens + slot];
-        const int longer = chain < 255 ? chain + 1 : 255;
+        const int longer = counts[row] < 255 ? counts[row] + 1 : 255;
         chains[row * shape.frame_tokens + slot] = std::uint8_t(bit(index, row) ? 0 : longer);
     }
-    decision.index = index;
-    map_rows(index, decision.mapping);
-    return index;
 }
 
 inline void run_drs(const LayerRegisters* registers, std::uint8_t* chains, Decision* decisions, const Shape& shape,
@@ -197,13 +228,15 @@ layers:
         dispatch(shape, 0, commands, jobs, passes, total);  // K
         dispatch(shape, 0, commands, jobs, passes, total);  // V
         Decision decision = {};
-        const std::uint32_t index = decide_layer(registers[layer], shape, chains + layer * shape.rows * shape.frame_tokens,
-                                                 scores, decision);
-        decisions[layer] = decision;
+        std::uint8_t counts[MAX_ROWS];
+        const int first = layer * shape.rows * shape.frame_tokens;
+        const std::uint32_t index = decide_layer(registers[layer], shape, chains + first, scores, counts, decision);
         decoder_index.write(index);
         ring_index.write(index);
         weights_wanted.write(index != 0);
         scales_wanted.write(index != 0);
+        store_chains(shape, index, counts, chains + first);
+        decisions[layer] = decision;
     rows:
         for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1

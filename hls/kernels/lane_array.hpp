@@ -9,13 +9,14 @@
 
 namespace fastcar {
 
-struct WeightPair {
-    weight_t even[BYTES];
-    weight_t odd[BYTES];
-};
+// Vectors, not arrays: a struct in an array is taken apart by its members, and an array among them would be a memory of
+// 64 words on two ports.
+using Weights = hls::vector<weight_t, BYTES>;
+using Segment = hls::vector<activation_t, BYTES>;
 
-struct Segment {
-    activation_t input[BYTES];
+struct WeightPair {
+    Weights even;
+    Weights odd;
 };
 
 struct SumPair {
@@ -33,13 +34,13 @@ inputs:
     }
 }
 
-inline acc_t dot(const weight_t (&weights)[BYTES], const Segment& segment) {
+inline acc_t lane_dot(const Weights& weights, const Segment& segment) {
 #pragma HLS INLINE
     acc_t sum = 0;
 inputs:
     for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-        sum += product(weights[i], segment.input[i]);
+        sum += product(weights[i], segment[i]);
     }
     return sum;
 }
@@ -59,76 +60,110 @@ rows:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=172
             const Int8Word word = activations.read();
+            Segment taken;
         inputs:
             for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-                buffer[row][segment].input[i] = word[i];
+                taken[i] = word[i];
             }
+            buffer[row][segment] = taken;
         }
     }
 }
 
-inline void read_window(hls::stream<Word>& stream, WeightPair (&weights)[WINDOW]) {
-window:
-    for (int word = 0; word < WINDOW; ++word) {
-#pragma HLS PIPELINE II=1
-        unpack(stream.read(), weights[word]);
-    }
-}
+// A job's plan as the loops below walk it. cycles: of all passes over a window, each as long as its longest part
+// (`longest`); busy, replayed: lane-cycles in them that work, or idle because a row replays. order: pass and lane of each
+// computing row's first part; taken: rows of a pass, so that a row's next part is `taken` lanes on.
+struct Plan {
+    int cycles;
+    int busy;
+    int replayed;
+    int rows;
+    std::uint8_t longest[MAX_ROWS];
+    std::uint8_t taken[MAX_ROWS];
+    std::uint8_t order_pass[MAX_ROWS];
+    std::uint8_t order_lane[MAX_ROWS];
+};
 
-// One segment of one tile: all passes.
-inline void run_passes(int passes, int segment, const Pass (&table)[MAX_ROWS], const WeightPair (&weights)[WINDOW],
-                       const Segment (&activations)[MAX_ROWS][MAX_SEGMENTS], SumPair (&sums)[MAX_ROWS][WINDOW]) {
+inline void make_plan(int passes, const Pass (&table)[MAX_ROWS], Plan& plan) {
+    plan.cycles = plan.busy = plan.replayed = plan.rows = 0;
 passes:
     for (int pass = 0; pass < passes; ++pass) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-    steps:
-        for (int step = 0; step < WINDOW; ++step) {
+        int longest = 0;
+        int replayed = 0;
+        int taken = 0;
+    lanes:
+        for (int k = 0; k < LANES; ++k) {
 #pragma HLS PIPELINE II=1
-            bool any = false;
+            const Entry entry = table[pass].lane[k];
+            const int length = entry.end - entry.begin;
+            plan.busy += length;
+            replayed += entry.replayed ? 1 : 0;
+            longest = length > longest ? length : longest;
+            if (entry.begin == 0 && length > 0) {
+                plan.order_pass[plan.rows] = std::uint8_t(pass);
+                plan.order_lane[plan.rows] = std::uint8_t(k);
+                ++plan.rows;
+                ++taken;
+            }
+        }
+        plan.longest[pass] = std::uint8_t(longest);
+        plan.taken[pass] = std::uint8_t(taken);
+        plan.cycles += longest;
+        plan.replayed += replayed * longest;
+    }
+}
+
+// Lanes own their sums: entry `pass * WINDOW + word` of lane k is the word's sum for the row that k has in the pass.
+constexpr int ENTRIES = (MAX_ROWS / LANES + 1) * WINDOW;
+using Sums = SumPair[LANES][ENTRIES];
+using Windows = WeightPair[2][WINDOW];
+
+// All segments of one tile in one loop: while the passes run over a window, the next one comes in. Invariant: before
+// iteration (segment, n) the bank `segment % 2` holds the segment's window whole, the other the first min(n, WINDOW) words
+// of the next; the sums hold all segments before, and of this one the first n steps of the passes.
+inline void run_tile(int segments, const Plan& plan, const Pass (&table)[MAX_ROWS], hls::stream<Word>& stream,
+                     const Segment (&activations)[MAX_ROWS][MAX_SEGMENTS], Windows& weights, Sums& sums) {
+    const int paced = plan.cycles > WINDOW ? plan.cycles : WINDOW;
+first:
+    for (int word = 0; word < WINDOW; ++word) {
+#pragma HLS PIPELINE II=1
+        unpack(stream.read(), weights[0][word]);
+    }
+    int segment = 0, n = 0, pass = 0, step = 0;
+steps:
+    for (int i = 0; i < segments * paced; ++i) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=88064
+#pragma HLS DEPENDENCE variable=weights inter false
+        const int bank = segment & 1;
+        if (n < WINDOW && segment + 1 < segments) unpack(stream.read(), weights[1 - bank][n]);
+        if (n < plan.cycles) {
         lanes:
             for (int k = 0; k < LANES; ++k) {
 #pragma HLS UNROLL
                 const Entry entry = table[pass].lane[k];
                 const int word = entry.begin + step;
                 if (word < entry.end) {
-                    sums[entry.row][word].even += dot(weights[word].even, activations[entry.row][segment]);
-                    sums[entry.row][word].odd += dot(weights[word].odd, activations[entry.row][segment]);
-                    any = true;
+                    const int at = pass * WINDOW + word;
+                    const Segment& input = activations[entry.row][segment];
+                    const acc_t even = lane_dot(weights[bank][word].even, input);
+                    const acc_t odd = lane_dot(weights[bank][word].odd, input);
+                    sums[k][at].even = segment == 0 ? even : acc_t(sums[k][at].even + even);
+                    sums[k][at].odd = segment == 0 ? odd : acc_t(sums[k][at].odd + odd);
                 }
             }
-            if (!any) break;  // every part is done: the next pass
+            if (++step == plan.longest[pass]) {
+                step = 0;
+                ++pass;
+            }
+        }
+        if (++n == paced) {
+            n = step = pass = 0;
+            ++segment;
         }
     }
-}
-
-// Cycles of all passes over a window, and the lane-cycles in them that work or idle because a row replays.
-struct PassCost {
-    int cycles;
-    int busy;
-    int replayed;
-};
-
-inline PassCost cost(int passes, const Pass (&table)[MAX_ROWS]) {
-    PassCost total = {0, 0, 0};
-passes:
-    for (int pass = 0; pass < passes; ++pass) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        int longest = 0;
-        int replayed = 0;
-    lanes:
-        for (int k = 0; k < LANES; ++k) {
-#pragma HLS UNROLL
-            const Entry entry = table[pass].lane[k];
-            const int length = entry.end - entry.begin;
-            total.busy += length;
-            replayed += entry.replayed ? 1 : 0;
-            longest = length > longest ? length : longest;
-        }
-        total.cycles += longest;
-        total.replayed += replayed * longest;
-    }
-    return total;
 }
 
 inline std::int16_t scaled(acc_t sum, const Word (&scale)[SCALE_WORDS], int output) {
@@ -141,33 +176,28 @@ inline std::int16_t scaled(acc_t sum, const Word (&scale)[SCALE_WORDS], int outp
     return sat16(rs(std::int64_t(sum) * multiplier, scale[count / BYTES][count % BYTES]));
 }
 
-inline void requantise(std::uint32_t index, const Word (&scale)[SCALE_WORDS], const SumPair (&sums)[MAX_ROWS][WINDOW],
-                       hls::stream<TileWord>& results) {
-rows:
-    for (int row = 0; row < MAX_ROWS; ++row) {
+// The tile's outputs leave row by row, a pair a cycle: two requantisers serve all lanes.
+inline void requantise(const Plan& plan, const Pass (&table)[MAX_ROWS], const Word (&scale)[SCALE_WORDS],
+                       const Sums& sums, hls::stream<TileWord>& results) {
+    TileWord result;
+    int row = 0, word = 0, lane = 0, pass = 0;
+pairs:
+    for (int i = 0; i < plan.rows * WINDOW; ++i) {
 #pragma HLS PIPELINE II=1
-        if (!bit(index, row)) continue;
-        TileWord result;
-    window:
-        for (int word = 0; word < WINDOW; ++word) {
-#pragma HLS UNROLL
-            result[2 * word] = scaled(sums[row][word].even, scale, 2 * word);
-            result[2 * word + 1] = scaled(sums[row][word].odd, scale, 2 * word + 1);
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+        if (word == 0) {
+            pass = plan.order_pass[row];
+            lane = plan.order_lane[row];
+        } else if (word == table[pass].lane[lane].end) {
+            lane += plan.taken[pass];
         }
-        results.write(result);
-    }
-}
-
-inline void clear(std::uint32_t index, SumPair (&sums)[MAX_ROWS][WINDOW]) {
-rows:
-    for (int row = 0; row < MAX_ROWS; ++row) {
-#pragma HLS PIPELINE II=1
-        if (!bit(index, row)) continue;
-    window:
-        for (int word = 0; word < WINDOW; ++word) {
-#pragma HLS UNROLL
-            sums[row][word].even = 0;
-            sums[row][word].odd = 0;
+        const SumPair sum = sums[lane][pass * WINDOW + word];
+        result[2 * word] = scaled(sum.even, scale, 2 * word);
+        result[2 * word + 1] = scaled(sum.odd, scale, 2 * word + 1);
+        if (++word == WINDOW) {
+            word = 0;
+            ++row;
+            results.write(result);
         }
     }
 }
@@ -175,13 +205,14 @@ rows:
 inline void run_job(const Job& job, const Pass (&table)[MAX_ROWS], hls::stream<Word>& weight_stream,
                     hls::stream<Word>& scale_stream, const Segment (&activations)[MAX_ROWS][MAX_SEGMENTS],
                     hls::stream<TileWord>& results, LaneCounters& counters) {
-    WeightPair weights[WINDOW];
-#pragma HLS ARRAY_PARTITION variable=weights complete dim=1
-    SumPair sums[MAX_ROWS][WINDOW];
-#pragma HLS ARRAY_PARTITION variable=sums complete dim=2
+    Windows weights;
+#pragma HLS ARRAY_PARTITION variable=weights complete dim=0
+    Sums sums;
+#pragma HLS ARRAY_PARTITION variable=sums complete dim=1
     Word scale[SCALE_WORDS];
 #pragma HLS ARRAY_PARTITION variable=scale complete dim=1
-    const PassCost passes = cost(job.passes, table);
+    Plan plan;
+    make_plan(job.passes, table, plan);
 tiles:
     for (int tile = 0; tile < job.tiles; ++tile) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1376
@@ -190,23 +221,16 @@ tiles:
 #pragma HLS PIPELINE II=1
             scale[word] = scale_stream.read();
         }
-        clear(job.index, sums);
-    segments:
-        for (int segment = 0; segment < job.segments; ++segment) {
-#pragma HLS LOOP_TRIPCOUNT min=1 max=172
-#pragma HLS DEPENDENCE variable=sums inter false
-            read_window(weight_stream, weights);
-            run_passes(job.passes, segment, table, weights, activations, sums);
-        }
-        requantise(job.index, scale, sums, results);
+        run_tile(job.segments, plan, table, weight_stream, activations, weights, sums);
+        requantise(plan, table, scale, sums, results);
     }
     const std::uint64_t windows = std::uint64_t(job.tiles) * job.segments;
-    const int paced = passes.cycles > WINDOW ? passes.cycles : WINDOW;
+    const int paced = plan.cycles > WINDOW ? plan.cycles : WINDOW;
     counters.cycles += windows * paced;
-    counters.busy += windows * passes.busy;
-    counters.replayed += windows * passes.replayed;
-    counters.unfilled += windows * (std::uint64_t(passes.cycles) * LANES - passes.busy - passes.replayed);
-    counters.starved += windows * (paced - passes.cycles) * LANES;
+    counters.busy += windows * plan.busy;
+    counters.replayed += windows * plan.replayed;
+    counters.unfilled += windows * (std::uint64_t(plan.cycles) * LANES - plan.busy - plan.replayed);
+    counters.starved += windows * (paced - plan.cycles) * LANES;
 }
 
 inline void run_lanes(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<Word>& weights,
@@ -216,6 +240,7 @@ inline void run_lanes(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::st
 #pragma HLS BIND_STORAGE variable=buffer type=ram_t2p impl=uram
 #pragma HLS ARRAY_PARTITION variable=buffer complete dim=1
     Pass table[MAX_ROWS];
+#pragma HLS AGGREGATE variable=table
 #pragma HLS ARRAY_PARTITION variable=table complete dim=1
     LaneCounters total = {0, 0, 0, 0, 0};
     bool running = true;

@@ -11,14 +11,16 @@
 
 namespace fastcar {
 
-inline std::int32_t squared_distance(const Int8Word& a, const Int8Word& b) {
+// Of a word: sum of a * b, or in a distance of (a - b)^2, by the same multipliers.
+inline std::int32_t compare(const Int8Word& a, const Int8Word& b, bool distance) {
 #pragma HLS INLINE
     std::int32_t sum = 0;
 elements:
     for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-        const std::int16_t difference = std::int16_t(a[i]) - std::int16_t(b[i]);
-        sum += difference * difference;
+        const std::int16_t left = distance ? std::int16_t(a[i] - b[i]) : std::int16_t(a[i]);
+        const std::int16_t right = distance ? left : std::int16_t(b[i]);
+        sum += left * right;
     }
     return sum;
 }
@@ -53,7 +55,7 @@ words:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=2048
         const Int8Word now = queries.read();
         const Int8Word before = registers.chooser == VALUE ? value_cache[base + word] : key_cache[base + word];
-        const std::int32_t part = distance ? squared_distance(now, before) : dot(now, before);
+        const std::int32_t part = compare(now, before, distance);
         const int weight = distance ? -1 : registers.chooser == HEADS ? head_weight(registers, head) : 1;
         sum += weight * part;
         const bool head_ends = ++word == head_words;

@@ -1,4 +1,4 @@
-"""`triptych fastcar`: generate, layer, study."""
+"""`triptych fastcar`: generate, layer, study, audit."""
 
 from __future__ import annotations
 
@@ -110,3 +110,29 @@ def study(
         aim = f", aim {t.aim:.3g} {'met' if t.met else 'not met'}" if t.aim else ""
         print(f"{t.name}: {t.value:.3g}{aim} ({t.board}, B {t.rows}, s {t.skip:.2g}, {t.policy}, {t.scope})")
     print(f"{out}; its page: triptych report {out / 'study.run.json'}")
+
+
+@app.command()
+def audit(
+    lanes: Annotated[int, typer.Option(help="Lanes of the build, 1..32.")] = 16,
+    results: Annotated[bool, typer.Option(help="Also write docs/results.md.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Which initiation intervals the memories of the HLS kernels allow, beside those that they state."""
+    from triptych.sim.bench.ledger import replace_section
+    from triptych.sim.fastcar import audit as run
+
+    with shown() as show:
+        show("the kernels, instrumented, in C simulation", 0, 0)
+        found = run.audit(lanes)
+    if results:
+        replace_section("fastcar-audit", run.body(found))
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        for f in found.over:
+            by = f", {f.res} by {f.res_by}" if f.res > 1 else f", {f.rec} by {f.rec_by}" if f.rec > 1 else ""
+            print(f"{f.loop.place}: {f.loop.function} {f.loop.label}: II={f.loop.interval} cannot be{by}")
+        print(f"{len(found.loops) - len(found.over)} of {len(found.loops)} pipelined loops can reach their II")
+    if found.over:
+        raise typer.Exit(1)

@@ -52,6 +52,7 @@ OPTIONS = {
         {"variable", "dim", "complete", "cyclic", "block", "factor"},
     ),
     "BIND_STORAGE": ({"variable", "type", "impl"}, {"variable", "type", "impl", "latency"}),
+    "AGGREGATE": ({"variable"}, {"variable", "compact"}),
     "STREAM": ({"variable", "depth"}, {"variable", "depth", "type"}),
     "DEPENDENCE": ({"variable"}, {"variable", "inter", "intra", "false", "true", "RAW", "WAR", "WAW", "distance"}),
     "DATAFLOW": (set(), {"disable_start_propagation"}),

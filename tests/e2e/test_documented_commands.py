@@ -53,6 +53,7 @@ NOT_RUN = {
     r"triptych (check|compile|run|census)( |$)": "test_networks_command.py and test_census.py run them",
     r"triptych report( |$)": "test_report.py runs it on runs of its own",
     r"triptych fastcar study": "tests/e2e/test_fastcar_study.py runs it",
+    r"triptych fastcar audit": "tests/hls/test_audit.py runs it",
     r"triptych fastcar generate": "tests/e2e/test_fastcar_generate.py runs it, of two frames",
     r"make demo": "minutes; the interruption script runs it, and the parts of it are run here",
     r"make test|make test-full": "it runs this test",

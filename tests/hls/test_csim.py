@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.hls.drs_case import drs_differences
-from tests.hls.mutants import mutant
+from tests.hls.mutants import BUGS, mutant
 from tests.hls.reference import Case, differences
 from triptych.golden.fastcar import integer
 from triptych.golden.fastcar.config import LLAMA_7B, SMALL, TINY, Chooser, Controls, LayerConfig, Policy
@@ -191,12 +191,13 @@ def test_shapes_beyond_the_maxima_are_refused(sim: CSim) -> None:
 
 
 def test_planted_bugs_are_caught(tmp_path: Path) -> None:
-    """One build of the kernels with three bugs in it, each switched on in turn; all off, it is right."""
+    """One build of the kernels with all bugs in it, each switched on in turn; all off, it is right."""
     hls, arm = mutant(HLS, tmp_path / "hls")
     sim = CSim(library(LANES, hls=hls, optimise="-O1"), LANES)
     seen = {}
-    for bug in ("", "mapping", "ring", "back-pressure"):
-        case = Case.random(TINY, 3, [Controls(threshold=0)] * 2, sim.limits, 2)
+    controls = [Controls(threshold=0), Controls(threshold=-50_000, chooser=Chooser.VALUE)]
+    for bug in ("", *BUGS):
+        case = Case.random(TINY, 3, controls, sim.limits, 2)
         arm(sim.lib, bug)
         try:
             found = run_steps(sim, case, 20, 2)

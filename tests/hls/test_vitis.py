@@ -54,3 +54,13 @@ def test_every_memory_port_has_a_place(name: str) -> None:
 def test_the_script_builds_every_kernel() -> None:
     text = (HLS / "vitis" / "synthesize.tcl").read_text()
     assert re.search(r"foreach top \{([\w ]+)\}", text)[1].split() == list(kernels())  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["u280", "kv260"])
+def test_the_current_front_end_builds_the_same(name: str) -> None:
+    """Kernels, clock and lanes of hls/vitis/compile.sh are those of the kernels and the boards."""
+    text = (HLS / "vitis" / "compile.sh").read_text()
+    assert re.search(r"for top in ([\w ]+);", text)[1].split() == list(kernels())  # type: ignore[index]
+    clock, lanes = re.search(rf"^{name}\) .*clock=([\d.]+)ns lanes=(\d+)", text, re.M).groups()  # type: ignore[union-attr]
+    assert abs(float(clock) * board(name).clock_mhz / 1000 - 1) < 1e-3
+    assert int(lanes) == board(name).lanes

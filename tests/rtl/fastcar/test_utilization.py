@@ -31,7 +31,7 @@ def test_unmapped_cells_are_refused() -> None:
 
 @pytest.mark.slow
 def test_estimates_of_what_is_known() -> None:
-    """16 lanes of two dot products over 64 inputs; a score of 64 products and a little addressing."""
+    """16 lanes of two dot products over 64 inputs and a trip count; a score of 64 products, a weight, addresses."""
     estimator = Estimator()
-    assert estimator.dsps("run_passes") == 16 * 2 * 64
-    assert 64 <= estimator.dsps("run_tas") < 96
+    assert estimator.dsps("run_tile") == 16 * 2 * 64 + 4
+    assert 64 <= estimator.dsps("run_tas") < 110

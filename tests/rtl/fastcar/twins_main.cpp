@@ -94,7 +94,7 @@ void compare_sums() {
     Segment input;
     for (int i = 0; i < BYTES; i++) {
       const int x = rng() % 8 ? int(rng() % 256) - 128 : -128;
-      input.input[i] = x;
+      input[i] = x;
       if (i % 4 == 0) top->input_i[i / 4] = 0;
       top->input_i[i / 4] |= std::uint32_t(x & 255) << 8 * (i % 4);
     }
@@ -111,8 +111,8 @@ void compare_sums() {
         top->word_i[i / 4] |= std::uint32_t(word[i]) << 8 * (i % 4);
       }
       unpack(word, pair);
-      sums[w].even += dot(pair.even, input);
-      sums[w].odd += dot(pair.odd, input);
+      sums[w].even += lane_dot(pair.even, input);
+      sums[w].odd += lane_dot(pair.odd, input);
       top->word_we_i = 1;
       top->word_addr_i = w;
       tick();
