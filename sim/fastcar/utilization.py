@@ -131,7 +131,7 @@ def utilization_rows(name: str) -> str:
         f"`synth_xilinx -family xcup`, no place and route. {lane_dsps:,} DSP48E2 for {macs:,} W4A8 products a cycle: "
         f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The kernels without a twin would take "
         f"{sum(d for _, d, _ in rest):,} more as their loops are unrolled now, for which a larger device has room: on "
-        f"{target.name} SwiGLU, requantisation and attention need smaller unroll factors. "
+        f"{target.name} SwiGLU and attention need smaller unroll factors. "
         "By `python -m triptych.sim.fastcar.utilization`."
     )
     return f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
