@@ -158,7 +158,7 @@ def test_int8_weights(shape: tuple[int, int, int], out: int, kind: str, output: 
     network = with_int8_weights(network, seed)
     check(network, chip, seed)
     modes = [row.mode for row in compile_network(network, chip_config(chip)).layers]
-    assert set(modes) == {"w8a8"}
+    assert set(modes) - {"vector"} == {"w8a8"}  # pixels side by side in a cell are copied
 
 
 @pytest.mark.parametrize("source", [Format.UINT4, Format.TABLE4])
