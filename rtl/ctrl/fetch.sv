@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fetches the program in order, ahead of decode by up to `Prefetch` instructions, one AXI burst each. Offers every
-// instruction with the question whether its read failed. When stopped, it drops what it has and what still comes.
+// instruction with the question whether its read failed. When stopped, it drops what it has and what still comes. Beats go
+// to a memory as they come; an instruction that is whole is read from it, and offered while the memory holds it.
 
 `default_nettype none
 `include "assertions.svh"
@@ -12,6 +13,8 @@ module fetch #(
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  sram_pkg::pins_t           sram_pins_i,
+    output sram_pkg::status_t         sram_status_o,
     input  logic                      stop_i,        // also before the start
     input  logic                      accept_i,      // a start is taken: of this program
     input  logic          [     31:6] prog_base_i,
@@ -33,14 +36,18 @@ module fetch #(
   localparam int unsigned Beats = 64 / Depth;
   localparam int unsigned BeatW = (Beats > 1) ? $clog2(Beats) : 1;
   localparam int unsigned CountW = $clog2(Prefetch + 1);
+  localparam int unsigned IndexW = $clog2(Prefetch);
 
   logic [31:6] base_q;
   pc_t count_q, next_d, next_q;
-  logic [CountW-1:0] reserved_d, reserved_q;  // instructions in the buffer and on their way to it
+  logic [CountW-1:0] reserved_d, reserved_q;  // instructions in the memory and on their way to it
   logic [CountW-1:0] outstanding_d, outstanding_q;  // instructions on their way
   logic [BeatW-1:0] beat_d, beat_q;
-  logic issue, arrive, complete, buffer_ready;
+  logic issue, arrive, complete, read, valid_d;
   logic failed_q, failed;
+  logic [IndexW-1:0] write_q, read_q;  // instruction that arrives, that is read next
+  logic [CountW-1:0] whole_d, whole_q;  // instructions that have arrived and were not read
+  logic [Prefetch-1:0] errors_q;
 
   `FFL(base_q, prog_base_i, accept_i, '0)
   `FFL(count_q, prog_count_i, accept_i, '0)
@@ -64,7 +71,7 @@ module fetch #(
       reserved_d    = reserved_d + 1'b1;
       outstanding_d = outstanding_d + 1'b1;
     end
-    if (valid_o && ready_i) reserved_d = reserved_d - 1'b1;
+    if (read) reserved_d = reserved_d - 1'b1;
     if (arrive) beat_d = complete ? '0 : beat_q + 1'b1;
     if (complete) outstanding_d = outstanding_d - 1'b1;
     if (stop_i) begin
@@ -79,41 +86,47 @@ module fetch #(
   `FF(beat_q, beat_d, '0)
   `FFLNR(failed_q, failed, arrive)
 
-  // Beats of the instruction that arrives, the first one lowest.
-  logic [511:0] whole;
-  if (Beats > 1) begin : gen_gather
-    logic [511-8*Depth:0] partial_q;
-    if (Beats > 2) begin : gen_shift
-      `FFLNR(partial_q, whole[511:8*Depth], arrive)
-    end else begin : gen_hold
-      `FFLNR(partial_q, r_data_i, arrive)
-    end
-    assign whole = {r_data_i, partial_q};
-  end else begin : gen_direct
-    assign whole = r_data_i;
+  // An instruction is read when nothing is offered, or when what is offered goes.
+  assign read = !stop_i && whole_q != '0 && (!valid_o || ready_i);
+
+  always_comb begin
+    whole_d = whole_q;
+    if (complete) whole_d = whole_d + 1'b1;
+    if (read) whole_d = whole_d - 1'b1;
+    if (stop_i) whole_d = '0;
+    valid_d = !stop_i && (read || (valid_o && !ready_i));
   end
 
-  fifo #(
-      .Width(513),
-      .Depth(Prefetch)
-  ) u_buffer (
+  `FF(valid_o, valid_d, 1'b0)
+  `FF(whole_q, whole_d, '0)
+  `FFL(write_q, stop_i ? '0 : write_q + 1'b1, complete || stop_i, '0)
+  `FFL(read_q, stop_i ? '0 : read_q + 1'b1, read || stop_i, '0)
+  `FFLNR(errors_q[write_q], failed, complete)
+  `FFLNR(error_o, errors_q[read_q], read)
+
+  ram_1r1w #(
+      .Words(Prefetch),
+      .Bytes(64)
+  ) u_ram (
       .clk_i,
-      .rst_ni,
-      .flush_i(stop_i),
-      .valid_i(complete),
-      .ready_o(buffer_ready),
-      .data_i ({failed, whole}),
-      .valid_o(valid_o),
-      .ready_i(ready_i),
-      .data_o ({error_o, instr_o})
+      .pins_i  (sram_pins_i),
+      .status_o(sram_status_o),
+      .re_i    (read),
+      .raddr_i (read_q),
+      .rdata_o (instr_o),
+      .we_i    (arrive && !stop_i),
+      .waddr_i (write_q),
+      .wbe_i   (64'({Depth{1'b1}}) << (Depth * 32'(beat_q))),
+      .wdata_i ({Beats{r_data_i}})
   );
 
   assign idle_o      = outstanding_q == '0;
-  assign exhausted_o = next_q == count_q && reserved_q == '0;
+  assign exhausted_o = next_q == count_q && reserved_q == '0 && !valid_o;
 
-  `ASSERT_ALWAYS(BufferRoom, !complete || buffer_ready || stop_i)
+  `ASSERT_ALWAYS(BufferRoom, !complete || 32'(whole_q) < Prefetch || stop_i)
   `ASSERT_ALWAYS(Expected, !r_i.valid || outstanding_q != '0)
 
+  `CHECK_PARAMETER(PrefetchInRange, Prefetch >= 2 && Prefetch == 1 << IndexW)
   `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
 endmodule
 

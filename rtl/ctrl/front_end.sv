@@ -19,6 +19,8 @@ module front_end
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  sram_pkg::pins_t           sram_pins_i,
+    output sram_pkg::status_t         sram_status_o,
     // registers
     input  command_t                  command_i,
     output status_t                   status_o,
@@ -54,7 +56,10 @@ module front_end
   pc_t [Engines-1:0] issue_pc, oldest_pc;
   trap_e [Engines-1:0] fault_cause;
 
+  sram_pkg::status_t fetch_sram, queue_sram;
+
   assign stop = !status_o.running;
+  assign sram_status_o = fetch_sram | queue_sram;
 
   always_comb begin
     for (int unsigned e = 0; e < Engines; e++) begin
@@ -100,6 +105,8 @@ module front_end
   ) u_fetch (
       .clk_i,
       .rst_ni,
+      .sram_pins_i,
+      .sram_status_o(fetch_sram),
       .stop_i      (stop),
       .accept_i    (accept),
       .prog_base_i (command_i.prog_base),
@@ -140,30 +147,38 @@ module front_end
       .cause_o     (decode_cause)
   );
 
-  for (genvar e = 0; e < Engines; e++) begin : gen_queue
-    assign engine_o[e].stop = stop;
+  logic [Engines-1:0] instr_valid, instr_ready, token_wait;
+  header_t offered;
+  token_t [Engines-1:0] tokens_next;
 
-    engine_queue #(
-        .Queue(Queue)
-    ) u_queue (
-        .clk_i,
-        .rst_ni,
-        .stop_i       (stop),
-        .push_valid_i (push_valid[e]),
-        .push_ready_o (push_ready[e]),
-        .push_instr_i (instr),
-        .push_pc_i    (decode_pc),
-        .tokens_i     (tokens_o),
-        .instr_valid_o(engine_o[e].valid),
-        .instr_ready_i(engine_i[e].ready),
-        .instr_o      (instr_o[e]),
-        .token_wait_o (engine_o[e].token_wait),
-        .retire_i     (retire[e]),
-        .issue_o      (issue[e]),
-        .issue_pc_o   (issue_pc[e]),
-        .busy_o       (queue_busy[e]),
-        .oldest_pc_o  (oldest_pc[e])
-    );
+  engine_queues #(
+      .Queue(Queue)
+  ) u_queues (
+      .clk_i,
+      .rst_ni,
+      .sram_pins_i,
+      .sram_status_o(queue_sram),
+      .stop_i       (stop),
+      .push_valid_i (push_valid),
+      .push_ready_o (push_ready),
+      .push_instr_i (instr),
+      .push_pc_i    (decode_pc),
+      .tokens_i     (tokens_next),
+      .instr_valid_o(instr_valid),
+      .instr_ready_i(instr_ready),
+      .instr_o      (offered),
+      .token_wait_o (token_wait),
+      .retire_i     (retire),
+      .issue_o      (issue),
+      .issue_pc_o   (issue_pc),
+      .busy_o       (queue_busy),
+      .oldest_pc_o  (oldest_pc)
+  );
+
+  for (genvar e = 0; e < Engines; e++) begin : gen_engine
+    assign engine_o[e]    = '{stop: stop, valid: instr_valid[e], token_wait: token_wait[e]};
+    assign instr_o[e]     = offered;
+    assign instr_ready[e] = engine_i[e].ready;
 
     assign trace_issue_pc_o[e]   = 32'(issue_pc[e]);
     assign trace_retire_pc_o[e]  = 32'(oldest_pc[e]);
@@ -177,7 +192,8 @@ module front_end
       .rst_ni,
       .begin_i (begin_o),
       .retire_i(retire),
-      .tokens_o
+      .tokens_o,
+      .next_o  (tokens_next)
   );
 
   signatures_t [Engines-1:0] signatures_d;

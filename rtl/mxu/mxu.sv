@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrix engine: executes MATMUL as docs/numerics.md defines it and hands rows of C accumulators to the VPU.
+// The matrix engine: executes MATMUL as docs/numerics.md defines it and hands rows of C accumulators to the VPU, in parts.
 //
 // Pipeline of a beat: issue (scratchpad grant) | word arrives, edge | products, column sums | accumulate | signature.
 // A second instruction is taken while the first still streams, so that its first tile is loaded early; a fault is
@@ -14,6 +14,7 @@ module mxu
 #(
     parameter int unsigned Depth = 16,  // bytes of a scratchpad word, length of a dot product: 16, 32 or 64
     parameter int unsigned Cols = 8,  // columns: Depth or half of it
+    parameter int unsigned Lanes = 8,  // columns of a row that leave in a cycle: those of the VPU
     parameter int unsigned Rows = 64,  // rows of an accumulator bank, 2 to 255
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     parameter int unsigned Tables = 8  // code tables, 1 to 8
@@ -34,7 +35,7 @@ module mxu
     input  logic            [8*Depth-1:0] weight_data_i,
     // accumulator rows
     output logic                          acc_valid_o,
-    output logic       [Cols-1:0][  31:0] acc_data_o,
+    output logic      [Lanes-1:0][  31:0] acc_data_o,
     input  logic                          acc_ready_i,
     // code tables
     input  logic signed     [        4:0] decode_i[Tables][16]
@@ -228,6 +229,7 @@ module mxu
 
   mxu_acc #(
       .Cols(Cols),
+      .Lanes(Lanes),
       .Rows(Rows)
   ) u_acc (
       .clk_i,
@@ -242,6 +244,7 @@ module mxu
       .free_o(row_free),
       .valid_i(step_valid_q),
       .target_i(step_target),
+      .two_i(run_q.more),
       .sum_i(sum),
       .row_valid_o(row_valid),
       .row_o(row),
@@ -301,6 +304,7 @@ module mxu
   `ASSERT_STABLE(StreamRequestStable, stream_o.valid, stream_gnt_i || stop, stream_o.addr)
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
   `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))

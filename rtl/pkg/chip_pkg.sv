@@ -44,8 +44,12 @@ package chip_pkg;
     return legal_depth(depth) && (cols == depth || 2 * cols == depth);
   endfunction
 
-  function automatic bit legal_lanes(input int unsigned cols);  // of what does not know the depth
-    return cols == 8 || cols == 16 || cols == 32 || cols == 64;
+  function automatic bit legal_lanes(input int unsigned lanes);  // also columns, without the depth
+    return lanes == 8 || lanes == 16 || lanes == 32 || lanes == 64;
+  endfunction
+
+  function automatic bit legal_share(input int unsigned lanes, input int unsigned cols);
+    return legal_lanes(lanes) && legal_lanes(cols) && lanes <= cols;
   endfunction
 
   function automatic bit legal_rows(input int unsigned rows);  // of an accumulator bank

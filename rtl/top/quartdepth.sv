@@ -3,13 +3,13 @@
 // One AXI4 master with beats of a scratchpad word, an AXI4-Lite slave for the registers (docs/registers.md), a level
 // interrupt, and a trace port that shows every instruction as its engine takes and retires it.
 // It is wiring alone; docs/architecture.md names the ports between the blocks.
-
 `default_nettype none
 `include "assertions.svh"
 
 module quartdepth #(
     parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D): 16, 32 or 64
-    parameter int unsigned Cols      = 8,      // columns of the MXU, lanes of the VPU (C): D or half of it
+    parameter int unsigned Cols      = 8,      // columns of the MXU (C): D or half of it
+    parameter int unsigned Lanes     = 8,      // lanes of the VPU: 8, 16, 32 or 64, C at most
     parameter int unsigned Rows      = 64,     // rows of an accumulator bank (R), 2 to 255
     parameter int unsigned SpadWords = 16384,  // scratchpad: 64 or more, in fours, 2^24 bytes at most
     parameter int unsigned ProgWords = 64,     // microwords in the program store: 4 to 256, even
@@ -95,8 +95,7 @@ module quartdepth #(
   localparam int unsigned ReadPorts = 6;
   localparam int unsigned WritePorts = 2;
 
-  // Short bursts, and no more under way than hide the memory's latency: a fetch waits behind all of them.
-  localparam int unsigned LoadBurst = 32;
+  localparam int unsigned LoadBurst = 32;  // short, and few under way: a fetch waits behind all of them
   localparam int unsigned StoreBurst = 64;
   localparam int unsigned StoreBursts = 8;
   localparam int unsigned ReadStream = 0;  // ports of the scratchpad, by priority
@@ -126,9 +125,10 @@ module quartdepth #(
   engine_rsp_t from_engine[Engines];
   header_t instr[Engines];
   logic [ClassW-1:0] cycle_class[Engines];
+  sram_pkg::status_t queue_sram, mxu_sram, vpu_sram, spad_sram;
   ar_t fetch_ar, load_ar, bus_ar;
   r_t fetch_r, load_r;
-  for (genvar e = 0; e < Engines; e++) begin : gen_engine
+  for (genvar e = 0; e < Engines; e++) begin : gen_class
     assign cycle_class[e] = from_engine[e].cycle_class;
   end
   assign trace_mxu_class_o = cycle_class[EngineMxu];
@@ -167,6 +167,8 @@ module quartdepth #(
   ) u_front_end (
       .clk_i,
       .rst_ni        (rst_n),
+      .sram_pins_i,
+      .sram_status_o (queue_sram),
       .command_i     (command),
       .status_o      (status),
       .tokens_o      (tokens),
@@ -198,10 +200,8 @@ module quartdepth #(
   logic [TabAddrW-1:0] tab_addr;
   logic signed [4:0] decode_entries[Tables][16];
   logic signed [15:0] thresholds[Tables][15];
-  logic [Cols-1:0][31:0] acc_data;
-  sram_pkg::status_t mxu_sram, vpu_sram, spad_sram;
-
-  assign sram_status_o = mxu_sram | vpu_sram | spad_sram;
+  logic [Lanes-1:0][31:0] acc_data;
+  assign sram_status_o = queue_sram | mxu_sram | vpu_sram | spad_sram;
 
   dma_load #(
       .Depth    (Depth),
@@ -234,6 +234,7 @@ module quartdepth #(
   mxu #(
       .Depth    (Depth),
       .Cols     (Cols),
+      .Lanes    (Lanes),
       .Rows     (Rows),
       .SpadWords(SpadWords),
       .Tables   (Tables)
@@ -260,6 +261,7 @@ module quartdepth #(
   vpu #(
       .Depth    (Depth),
       .Cols     (Cols),
+      .Lanes    (Lanes),
       .Rows     (Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),
@@ -371,8 +373,8 @@ module quartdepth #(
       .r_resp_i        (m_axi_rresp_i)
   );
 
-  // Whole beats, incrementing; writes have identifier 0. Normal memory, which may be buffered but is not looked up in
-  // caches; data accesses of an unprivileged, non-secure master.
+  // Whole beats, incrementing; writes have identifier 0. Normal memory, bufferable, not looked up in caches; data accesses
+  // of an unprivileged, non-secure master.
   assign {m_axi_arvalid_o, m_axi_araddr_o, m_axi_arlen_o} = bus_ar;
   assign m_axi_arsize_o  = 3'($clog2(Depth));
   assign m_axi_arburst_o = 2'b01;
@@ -386,7 +388,6 @@ module quartdepth #(
 
   logic unused_ok;
   assign unused_ok = ^{m_axi_rlast_i, m_axi_bid_i, m_axi_bresp_i[0]};
-
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))

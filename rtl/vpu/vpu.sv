@@ -13,7 +13,8 @@ module vpu
   import vpu_pkg::*;
 #(
     parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D): 16, 32 or 64
-    parameter int unsigned Cols      = 8,      // lanes (C): D or half of it
+    parameter int unsigned Cols      = 8,      // columns of the MXU (C): D or half of it
+    parameter int unsigned Lanes     = 8,      // lanes: 8, 16, 32 or 64, C at most
     parameter int unsigned Rows      = 64,     // most pixels of a block (R), 2 to 255
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     parameter int unsigned ProgWords = 64,     // microwords of the program store: 4 to 256, even
@@ -37,7 +38,7 @@ module vpu
     input  logic                          wgnt_i,
     // accumulator rows
     input  logic                          acc_valid_i,
-    input  logic        [Cols-1:0][31:0] acc_data_i,
+    input  logic        [Lanes-1:0][31:0] acc_data_i,
     output logic                          acc_ready_o,
     // code tables
     input  logic signed [            4:0] decode_i[Tables][16],
@@ -51,7 +52,7 @@ module vpu
   localparam int unsigned RowW = $clog2(Rows);
   localparam int unsigned ProgW = $clog2(ProgWords);
   localparam int unsigned WordShift = $clog2(Depth);
-  localparam int unsigned LaneW = $clog2(Cols);
+  localparam int unsigned LaneW = $clog2(Lanes);
 
   // -- Sequencer -----------------------------------------------------------------------------------
 
@@ -62,14 +63,16 @@ module vpu
   assign stop    = engine_i.stop;
   logic start, waiting, stopped, setup, prog_read, drained, issue;
   logic [ProgW-1:0] prog_index;
+  sram_pkg::status_t program_sram, scalars_sram;
   logic [7:0] row;
   logic [13:0] group, next_group;
-  logic bank, ahead, first_group, last_group, row_end, block_end, next_block;
+  logic bank, ahead, first_group, last_group, ends, none, row_end, block_end, next_block;
   logic element_fault;
   trap_e element_cause;
 
   vpu_sequencer #(
       .Cols(Cols),
+      .Lanes(Lanes),
       .ProgWords(ProgWords),
       .Tables(Tables)
   ) u_sequencer (
@@ -95,13 +98,12 @@ module vpu
       .issue_i(issue),
       .element_fault_i(element_fault),
       .element_cause_i(element_cause),
-      .row_o(row),
-      .group_o(group),
+      .row_o(row), .group_o(group),
       .bank_o(bank),
       .ahead_o(ahead),
       .next_group_o(next_group),
       .first_group_o(first_group),
-      .last_group_o(last_group),
+      .last_group_o(last_group), .ends_o(ends), .void_o(none),
       .row_end_o(row_end),
       .block_end_o(block_end),
       .advance_o(next_block)
@@ -113,7 +115,7 @@ module vpu
   ) u_program_store (
       .clk_i,
       .sram_pins_i,
-      .sram_status_o,
+      .sram_status_o(program_sram),
       .prog_we_i,
       .prog_addr_i,
       .prog_wdata_i,
@@ -127,7 +129,7 @@ module vpu
   logic vector_kind, use_acc, use_a, use_b, use_d, use_param;
   logic signed [4:0] decode_a[16], decode_b[16], decode_e[16];
   logic signed [15:0] threshold[15];
-  logic [Cols-1:0] tail;
+  logic [Lanes-1:0] tail;
 
   assign vector_kind = word.kind == KindVector;
   assign use_acc     = vector_kind && word.src_a == SourceAAcc;
@@ -151,8 +153,8 @@ module vpu
       .threshold_o(threshold)
   );
 
-  // Lanes of the last group that count.
-  assign tail = instr.n[LaneW-1:0] == '0 ? '1 : ~({Cols{1'b1}} << instr.n[LaneW-1:0]);
+  // Lanes that count of the group with channel n - 1.
+  assign tail = instr.n[LaneW-1:0] == '0 ? '1 : ~({Lanes{1'b1}} << instr.n[LaneW-1:0]);
 
   // -- Addresses -----------------------------------------------------------------------------------
 
@@ -161,6 +163,7 @@ module vpu
 
   vpu_addresses #(
       .Cols(Cols),
+      .Lanes(Lanes),
       .Depth(Depth),
       .SpadWords(SpadWords)
   ) u_addresses (
@@ -187,7 +190,7 @@ module vpu
   logic [1:0] bank_busy, port_ready;
   logic [2:0] used;
   logic [8*Depth-1:0] source[2];
-  parameter_t parameters[2][Cols];
+  parameter_t parameters[2][Lanes];
   logic [AddrW-1:0] raddr[3], waddr;
 
   for (genvar p = 0; p < 3; p++) begin : gen_read
@@ -225,6 +228,7 @@ module vpu
   vpu_parameters #(
       .Depth(Depth),
       .Cols(Cols),
+      .Lanes(Lanes),
       .SpadWords(SpadWords)
   ) u_parameters (
       .clk_i,
@@ -250,7 +254,7 @@ module vpu
   // -- Issue ---------------------------------------------------------------------------------------
 
   element_t element;
-  assign element = '{row: row, first: first_group, last: last_group, bank: bank, dest: addr[2],
+  assign element = '{row: row, first: first_group, ends: ends, none: none, bank: bank, dest: addr[2],
                      a_offset: 8'(addr[0][WordShift-1:0]), b_offset: 8'(addr[1][WordShift-1:0])};
 
   assign operands = waiting && sound && !stop && enable && port_ready == '1;
@@ -276,15 +280,16 @@ module vpu
   // -- Lanes ---------------------------------------------------------------------------------------
 
   logic lanes_idle, scalar_valid, result_valid;
+  logic add_read, mul_read;
   logic [RowW-1:0] add_row, mul_row, scalar_row;
   logic signed [31:0] add_value, mul_value, scalar_value, reduced;
   element_t result_element;
-  logic signed [15:0] result[Cols];
-  logic [Cols-1:0] result_lanes;
+  logic signed [15:0] result[Lanes];
+  logic [Lanes-1:0] result_lanes;
 
   vpu_lanes #(
       .Depth(Depth),
-      .Cols(Cols),
+      .Lanes(Lanes),
       .Rows(Rows)
   ) u_lanes (
       .clk_i,
@@ -300,10 +305,8 @@ module vpu
       .a_word_i(source[0]),
       .b_word_i(source[1]),
       .parameter_i(parameters),
-      .add_row_o(add_row),
-      .add_value_i(add_value),
-      .mul_row_o(mul_row),
-      .mul_value_i(mul_value),
+      .add_read_o(add_read), .add_row_o(add_row), .add_value_i(add_value),
+      .mul_read_o(mul_read), .mul_row_o(mul_row), .mul_value_i(mul_value),
       .scalar_valid_o(scalar_valid),
       .scalar_row_o(scalar_row),
       .scalar_value_o(scalar_value),
@@ -314,16 +317,17 @@ module vpu
       .idle_o(lanes_idle)
   );
 
-  assign result_lanes = result_element.last ? tail : '1;
+  assign result_lanes = result_element.none ? '0 : result_element.ends ? tail : '1;
 
   // -- Results -------------------------------------------------------------------------------------
 
   logic scalars_idle, write_idle, reduce_valid;
+  assign sram_status_o = program_sram | scalars_sram;
 
   assign reduce_valid = result_valid && word.reduce != ReduceNone;
 
   vpu_reduce #(
-      .Cols(Cols)
+      .Lanes(Lanes)
   ) u_reduce (
       .enable_i(reduce_valid),
       .reduce_i(reduce_e'(word.reduce)),
@@ -339,12 +343,11 @@ module vpu
   ) u_row_scalars (
       .clk_i,
       .rst_ni,
-      .add_select_i(word.rs_a),
-      .add_row_i(add_row),
-      .add_value_o(add_value),
-      .mul_select_i(word.rs_m),
-      .mul_row_i(mul_row),
-      .mul_value_o(mul_value),
+      .sram_pins_i,
+      .sram_status_o(scalars_sram),
+      .add_read_i(add_read), .add_select_i(word.rs_a), .add_row_i(add_row), .add_value_o(add_value),
+      .mul_read_i(mul_read), .mul_select_i(word.rs_m), .mul_row_i(mul_row), .mul_value_o(mul_value),
+      .both_i(word.addend == AddendRow && word.rs_m == word.rs_a),
       .write_i(reduce_valid || scalar_valid),
       .set_i(scalar_valid || result_element.first),
       .reduce_i(reduce_e'(word.reduce)),
@@ -356,13 +359,13 @@ module vpu
 
   vpu_write #(
       .Depth(Depth),
-      .Cols(Cols),
+      .Lanes(Lanes),
       .SpadWords(SpadWords)
   ) u_write (
       .clk_i,
       .rst_ni,
       .clear_i(start),
-      .valid_i(result_valid && use_d),
+      .valid_i(result_valid && use_d && !result_element.none),
       .ready_o(enable),
       .destination_i(destination_e'(word.dst)),
       .dest_i(result_element.dest),
@@ -382,14 +385,12 @@ module vpu
 
   `ASSERT_STABLE(WriteStable, write_o.valid, wgnt_i, {write_o.addr, wbe_o, wdata_o})
   `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
-
   logic unused_instr;
-  assign unused_instr = ^{
-    instr, word.unused, addr[0][ByteW-1:WordShift+AddrW], addr[1][ByteW-1:WordShift+AddrW],
-    result_element.bank, result_element.a_offset, result_element.b_offset, result_element.row
-  };
+  assign unused_instr = ^{instr, word.unused, result_element, addr[0][ByteW-1:WordShift+AddrW],
+                          addr[1][ByteW-1:WordShift+AddrW]};
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))

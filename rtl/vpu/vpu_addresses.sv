@@ -9,7 +9,8 @@ module vpu_addresses
   import isa_pkg::*;
   import vpu_pkg::*;
 #(
-    parameter int unsigned Cols      = 8,     // lanes
+    parameter int unsigned Cols      = 8,     // columns of the MXU (C), a multiple of the lanes
+    parameter int unsigned Lanes     = 8,     // lanes
     parameter int unsigned Depth     = 16,    // bytes of a word
     parameter int unsigned SpadWords = 16384  // words of the scratchpad
 ) (
@@ -44,6 +45,7 @@ module vpu_addresses
   for (genvar s = 0; s < 3; s++) begin : gen_stream
     vpu_stream_address #(
         .Cols     (Cols),
+        .Lanes    (Lanes),
         .Depth    (Depth),
         .SpadWords(SpadWords)
     ) u_address (
@@ -71,6 +73,7 @@ module vpu_addresses
   assign unused_fields = ^{begins_i, instr_i, word_i};
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
 

@@ -15,7 +15,7 @@ module vpu_lanes
   import vpu_pkg::*;
 #(
     parameter int unsigned Depth = 16,  // bytes of a word
-    parameter int unsigned Cols  = 8,   // lanes
+    parameter int unsigned Lanes  = 8,   // lanes
     parameter int unsigned Rows  = 64,  // pixels of a block
     localparam int unsigned RowW = $clog2(Rows)
 ) (
@@ -28,12 +28,14 @@ module vpu_lanes
     input  logic signed [           15:0] threshold_i[15],
     input  logic                          issue_i,             // a group enters
     input  element_t                      element_i,
-    input  logic        [Cols-1:0][31:0] acc_i,               // its accumulators, with src_a ACC
+    input  logic        [Lanes-1:0][31:0] acc_i,               // its accumulators, with src_a ACC
     input  logic [Depth/4-1:0][     31:0] a_word_i,            // words of the group in the decode stage
     input  logic [Depth/4-1:0][     31:0] b_word_i,
-    input  parameter_t                    parameter_i[2][Cols],
-    output logic        [       RowW-1:0] add_row_o,      // row scalars: the add and the multiply stage
-    input  logic signed [           31:0] add_value_i,
+    input  parameter_t                    parameter_i[2][Lanes],
+    output logic                          add_read_o,     // row scalars: of what comes to the add stage,
+    output logic        [       RowW-1:0] add_row_o,
+    input  logic signed [           31:0] add_value_i,         // of the one that is there
+    output logic                          mul_read_o,          // the same of the multiply stage
     output logic        [       RowW-1:0] mul_row_o,
     input  logic signed [           31:0] mul_value_i,
     output logic                          scalar_valid_o,      // result of a SCALAR microword
@@ -41,21 +43,21 @@ module vpu_lanes
     output logic signed [           31:0] scalar_value_o,
     output logic                          result_valid_o,      // result of a VECTOR microword
     output element_t                      result_element_o,
-    output logic signed [           15:0] result_o[Cols],
+    output logic signed [           15:0] result_o[Lanes],
     output logic        [            1:0] bank_busy_o,         // the parameter buffer is in use
     output logic                          idle_o
 );
   localparam int unsigned ChunkW = $clog2(Depth / 4);  // index of a 32-bit part of a word
 
-  typedef logic signed [7:0] bytes_t[Cols];
-  typedef logic signed [15:0] int16_t[Cols];
-  typedef logic signed [16:0] int17_t[Cols];
-  typedef logic signed [31:0] int32_t[Cols];
-  typedef logic signed [32:0] int33_t[Cols];
-  typedef logic signed [47:0] int48_t[Cols];
-  typedef coefficients_t coefficients_a[Cols];
-  typedef place_t places_a[Cols];
-  typedef value_t values_a[Cols];
+  typedef logic signed [7:0] bytes_t[Lanes];
+  typedef logic signed [15:0] int16_t[Lanes];
+  typedef logic signed [16:0] int17_t[Lanes];
+  typedef logic signed [31:0] int32_t[Lanes];
+  typedef logic signed [32:0] int33_t[Lanes];
+  typedef logic signed [47:0] int48_t[Lanes];
+  typedef coefficients_t coefficients_a[Lanes];
+  typedef place_t places_a[Lanes];
+  typedef value_t values_a[Lanes];
 
   // -- Control: which stages hold something, and what ----------------------------------------------
 
@@ -125,9 +127,9 @@ module vpu_lanes
 
   // -- Decode: bytes, codes or accumulators to integers --------------------------------------------
 
-  logic [Cols-1:0][31:0] acc_q;
-  logic signed [31:0] x0_q[Cols];
-  logic signed [7:0] b_q[Cols];
+  logic [Lanes-1:0][31:0] acc_q;
+  logic signed [31:0] x0_q[Lanes];
+  logic signed [7:0] b_q[Lanes];
   logic [ChunkW-1:0] a_first, b_first;  // where the granules lie in the words
   logic a_codes, b_codes;
 
@@ -141,24 +143,24 @@ module vpu_lanes
   function automatic int32_t next_x0();
     logic [7:0] code;
     if (word_i.src_a == SourceAAcc) begin
-      for (int unsigned c = 0; c < Cols; c++) next_x0[c] = acc_q[c];
+      for (int unsigned c = 0; c < Lanes; c++) next_x0[c] = acc_q[c];
     end else if (a_codes) begin
-      for (int unsigned c = 0; c < Cols; c++) begin
+      for (int unsigned c = 0; c < Lanes; c++) begin
         code = 8'(a_word_i[a_first+ChunkW'(c/8)] >> (4 * (c % 8)));
         next_x0[c] = 32'(decode_a_i[code[3:0]]);
       end
     end else begin
-      for (int unsigned c = 0; c < Cols; c++) begin
+      for (int unsigned c = 0; c < Lanes; c++) begin
         code = 8'(a_word_i[a_first+ChunkW'(c/4)] >> (8 * (c % 4)));
         next_x0[c] = 32'($signed(code));
       end
     end
-    for (int unsigned c = 0; c < Cols; c++) next_x0[c] = next_x0[c] << word_i.a_shl;
+    for (int unsigned c = 0; c < Lanes; c++) next_x0[c] = next_x0[c] << word_i.a_shl;
   endfunction
 
   function automatic bytes_t next_b();
     logic [7:0] code;
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       code = 8'(b_word_i[b_first+ChunkW'(b_codes?c/8 : c/4)] >> (b_codes ? 4 * (c % 8) : 8 * (c % 4)));
       next_b[c] = b_codes ? 8'(decode_b_i[code[3:0]]) : code;
     end
@@ -169,28 +171,29 @@ module vpu_lanes
 
   // -- Add -----------------------------------------------------------------------------------------
 
-  coefficients_t coefficients_q[Cols];
-  place_t place_q[Cols];
-  value_t value_q[Cols];
-  logic signed [31:0] x_q[Cols];
-  logic signed [16:0] operand_q[Cols];  // of the second multiplication: B + b_add, or F
+  coefficients_t coefficients_q[Lanes];
+  place_t place_q[Lanes];
+  value_t value_q[Lanes];
+  logic signed [31:0] x_q[Lanes];
+  logic signed [16:0] operand_q[Lanes];  // of the second multiplication: B + b_add, or F
 
-  assign add_row_o = element_q[StageAdd].row[RowW-1:0];
+  assign add_read_o = advance[StageDecode] && (scalar || word_i.addend == AddendRow);
+  assign add_row_o  = element_q[StageDecode].row[RowW-1:0];
 
   function automatic int32_t next_x();
     logic signed [31:0] addend, a;
     addend = '0;
     if (word_i.addend == AddendRow) addend = -add_value_i;
     if (word_i.addend == AddendImm) addend = word_i.imm_add;
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       a = (scalar && c == 0) ? add_value_i : x0_q[c];
       next_x[c] = a + (biased ? parameter_i[element_q[StageAdd].bank][c].bias : addend);
     end
   endfunction
 
   function automatic int17_t next_operand();
-    if (use_b) for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
-    else for (int unsigned c = 0; c < Cols; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
+    if (use_b) for (int unsigned c = 0; c < Lanes; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
+    else for (int unsigned c = 0; c < Lanes; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
   endfunction
 
   `FFLNR(x_q, next_x(), advance[StageAdd])
@@ -198,10 +201,11 @@ module vpu_lanes
 
   // -- Multiply ------------------------------------------------------------------------------------
 
-  logic signed [47:0] product_q[Cols];
+  logic signed [47:0] product_q[Lanes];
   logic signed [9:0] count_d, count_q;  // shift, unless every lane has its own
 
-  assign mul_row_o = element_q[StageMultiply].row[RowW-1:0];
+  assign mul_read_o = advance[StageAdd] && word_i.mul == MultiplyRow;
+  assign mul_row_o  = element_q[StageAdd].row[RowW-1:0];
 
   function automatic int48_t next_product();
     logic signed [15:0] common, narrow, factor;
@@ -209,7 +213,7 @@ module vpu_lanes
     common = 16'sd1;
     if (word_i.mul == MultiplyImm) common = word_i.imm_m;
     if (word_i.mul == MultiplyRow) common = mul_value_i[15:0];
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       narrow = sat16(48'(x_q[c]));
       x = square ? 32'(narrow) : x_q[c];
       factor = square ? narrow : times_b ? sat16(48'(operand_q[c])) : common;
@@ -231,12 +235,12 @@ module vpu_lanes
 
   // -- Round and saturate --------------------------------------------------------------------------
 
-  logic signed [31:0] y_q[Cols];  // with side SCALE_F: saturated to 16 bits
+  logic signed [31:0] y_q[Lanes];  // with side SCALE_F: saturated to 16 bits
 
   function automatic int32_t next_y();
     logic signed [9:0] count;
     logic signed [47:0] rounded;
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       count = param ? $signed({2'b00, parameter_i[element_q[StageRound].bank][c].shift}) : count_q;
       rounded = rshift(product_q[c], count);
       next_y[c] = scaled ? 32'(sat16(rounded)) : sat32(rounded);
@@ -250,15 +254,15 @@ module vpu_lanes
   logic [31:0] packed_scalar;
 
   function automatic coefficients_a next_coefficients();
-    for (int unsigned c = 0; c < Cols; c++) next_coefficients[c] = lane_coefficients(exp2n, y_q[c][15:0]);
+    for (int unsigned c = 0; c < Lanes; c++) next_coefficients[c] = lane_coefficients(exp2n, y_q[c][15:0]);
   endfunction
 
   function automatic places_a next_place();
-    for (int unsigned c = 0; c < Cols; c++) next_place[c] = lane_place(exp2n, y_q[c][15:0]);
+    for (int unsigned c = 0; c < Lanes; c++) next_place[c] = lane_place(exp2n, y_q[c][15:0]);
   endfunction
 
   function automatic values_a next_value();
-    for (int unsigned c = 0; c < Cols; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
+    for (int unsigned c = 0; c < Lanes; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
   endfunction
 
   `FFLNR(coefficients_q, next_coefficients(), advance[StageLookup] && !scalar)
@@ -276,19 +280,19 @@ module vpu_lanes
 
   // -- Second multiplication: of B beside the first one, with SCALE_F behind the function ----------
 
-  logic signed [32:0] product2_q[Cols];
-  logic signed [31:0] side_q[Cols];
+  logic signed [32:0] product2_q[Lanes];
+  logic signed [31:0] side_q[Lanes];
 
   function automatic int33_t next_product2();
     logic signed [16:0] operand;
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       operand = (scaled && !function_used) ? 17'(y_q[c]) : operand_q[c];
       next_product2[c] = operand * word_i.b_m;
     end
   endfunction
 
   function automatic int32_t next_side();
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       next_side[c] = sat32(rshift(48'(product2_q[c]), $signed({4'd0, word_i.b_s})));
     end
   endfunction
@@ -298,12 +302,12 @@ module vpu_lanes
 
   // -- Add, round and clamp ------------------------------------------------------------------------
 
-  logic signed [15:0] v_q[Cols];
+  logic signed [15:0] v_q[Lanes];
 
   function automatic int16_t next_v();
     logic signed [31:0] z;
     logic signed [32:0] sum;
-    for (int unsigned c = 0; c < Cols; c++) begin
+    for (int unsigned c = 0; c < Lanes; c++) begin
       z = y_q[c];
       if (scaled || (largest && side_q[c] > y_q[c])) z = side_q[c];
       else if (summed) z = sat32(48'(y_q[c]) + 48'(side_q[c]));
@@ -323,14 +327,14 @@ module vpu_lanes
 
   // -- Encode --------------------------------------------------------------------------------------
 
-  logic signed [15:0] e_q[Cols];
+  logic signed [15:0] e_q[Lanes];
 
   function automatic int16_t next_e();
     next_e = v_q;
     if (word_i.encode) begin
-      for (int unsigned c = 0; c < Cols; c++) next_e[c] = '0;
+      for (int unsigned c = 0; c < Lanes; c++) next_e[c] = '0;
       for (int unsigned i = 0; i < 15; i++) begin
-        for (int unsigned c = 0; c < Cols; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
+        for (int unsigned c = 0; c < Lanes; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
       end
     end
   endfunction
@@ -341,7 +345,8 @@ module vpu_lanes
   assign result_element_o = element_q[StagePack];
   assign result_o         = e_q;
 
-  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_lanes(Lanes) && Lanes <= Depth)
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
 endmodule
 

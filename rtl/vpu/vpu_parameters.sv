@@ -10,7 +10,8 @@ module vpu_parameters
   import vpu_pkg::*;
 #(
     parameter int unsigned Depth     = 16,     // bytes of a word
-    parameter int unsigned Cols      = 8,      // lanes
+    parameter int unsigned Cols      = 8,      // columns of the MXU (C), a multiple of the lanes
+    parameter int unsigned Lanes     = 8,      // lanes
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     localparam int unsigned AddrW    = $clog2(SpadWords)
 ) (
@@ -27,24 +28,26 @@ module vpu_parameters
     output logic                      ready_o,      // the group's are there, or known to be out of range
     output logic                      outside_o,
     output logic                      idle_o,
-    output parameter_t                parameter_o[2][Cols],
+    output parameter_t                parameter_o[2][Lanes],
     output logic                      rreq_o,
     output logic         [ AddrW-1:0] raddr_o,
     input  logic                      rgnt_i,
     input  logic       [8*Depth-1:0] rdata_i
 );
   localparam int unsigned PerWord = Depth / ParamBytes;
-  localparam int unsigned Words = Cols / PerWord;
+  localparam int unsigned Words = Lanes / PerWord;
   localparam int unsigned CountW = $clog2(Words + 1);
   localparam int unsigned SpadBytes = SpadWords * Depth;
+  localparam int unsigned ShareW = $clog2(Cols / Lanes);  // bits of a group's place among C channels
   localparam int unsigned WordShift = $clog2(Depth);
-  localparam int unsigned LaneW = $clog2(Cols);
+  localparam int unsigned LaneW = $clog2(Lanes);
 
   logic [1:0] valid_d, valid_q, outside_d, outside_q;
   logic [13:0] tag_q[2];
   logic hit_now, hit_next, start, target_d, target_q, beyond;
   logic [13:0] wanted;
-  logic [ByteW-1:0] first;
+  logic [AddrW-1:0] first;  // word of the group
+  logic [ByteW-1:0] whole;  // byte of the C channels that it belongs to
   logic busy_d, busy_q, landing_d, landing_q, done;
   logic [AddrW-1:0] addr_d, addr_q;
   logic [CountW-1:0] asked_d, asked_q, landed_d, landed_q;
@@ -54,8 +57,9 @@ module vpu_parameters
   assign wanted   = hit_now ? next_group_i : group_i;
   assign start    = use_i && !busy_q && !clear_i && !bank_busy_i[target_d] &&
                     (!hit_now || (ahead_i && !hit_next));
-  assign first    = ByteW'(base_i) + (ByteW'(wanted) << $clog2(ParamBytes * Cols));
-  assign beyond   = first + ByteW'(ParamBytes * Cols) > ByteW'(SpadBytes);
+  assign first    = AddrW'((ByteW'(base_i) + (ByteW'(wanted) << $clog2(ParamBytes * Lanes))) >> WordShift);
+  assign whole    = ByteW'(base_i) + (ByteW'(wanted >> ShareW) << $clog2(ParamBytes * Cols));
+  assign beyond   = whole + ByteW'(ParamBytes * Cols) > ByteW'(SpadBytes);
 
   assign ready_o   = hit_now;
   assign outside_o = hit_now && outside_q[bank_i];
@@ -88,7 +92,7 @@ module vpu_parameters
       valid_d[target_d] = beyond;
       outside_d[target_d] = beyond;
       busy_d   = !beyond;
-      addr_d   = first[WordShift+:AddrW];
+      addr_d   = first;
       asked_d  = '0;
       landed_d = '0;
     end
@@ -115,6 +119,7 @@ module vpu_parameters
   end
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
 

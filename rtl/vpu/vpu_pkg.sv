@@ -34,7 +34,8 @@ package vpu_pkg;
   typedef struct packed {
     logic [7:0] row;       // pixel in the block: entry of the row scalars
     logic       first;     // group 0: a reduction starts
-    logic       last;      // last group: its lanes end at n
+    logic       ends;      // its lanes end at n
+    logic       none;      // its lanes lie behind n
     logic       bank;      // parameter buffer
     logic [7:0] a_offset;  // byte in the word of A
     logic [7:0] b_offset;  // byte in the word of B

@@ -11,7 +11,8 @@ module vpu_sequencer
   import isa_pkg::*;
   import vpu_pkg::*;
 #(
-    parameter int unsigned Cols      = 8,   // lanes
+    parameter int unsigned Cols      = 8,   // columns of the MXU (C), a multiple of the lanes
+    parameter int unsigned Lanes     = 8,   // lanes
     parameter int unsigned ProgWords = 64,  // microwords in the store
     parameter int unsigned Tables    = 8,   // code tables, 1 to 8
     localparam int unsigned ProgW    = $clog2(ProgWords)
@@ -45,11 +46,14 @@ module vpu_sequencer
     output logic       [     13:0] next_group_o,
     output logic                   first_group_o,
     output logic                   last_group_o,
+    output logic                   ends_o,         // it has the last channel that counts
+    output logic                   void_o,         // it has none that counts
     output logic                   row_end_o,      // last pixel of a picture row
     output logic                   block_end_o,    // last pixel of the block
     output logic                   advance_o       // behind this microword comes the next block
 );
-  localparam int unsigned GroupShift = $clog2(Cols);
+  localparam int unsigned GroupShift = $clog2(Lanes);
+  localparam int unsigned ShareW = $clog2(Cols / Lanes);
 
   typedef enum logic [2:0] {
     Idle,    // no instruction
@@ -69,14 +73,20 @@ module vpu_sequencer
   logic [15:0] x_d, x_q, y_d, y_q, next_x, next_y;
   logic [15:0] block_x_q, block_y_q, follow_x_q, follow_y_q, follow_x, follow_y;
   logic [7:0] row_d, row_q;
-  logic [13:0] group_d, group_q, groups;
+  logic [13:0] group_d, group_q, groups, covering, filled;
   logic bank_d, bank_q;
   logic picture_end;  // this is the picture's last pixel
   logic final_d, final_q;  // this is its last block (known from group 1 on)
-  logic load, last_word, group_end, word_end, single;
+  logic load, last_word, group_end, word_end, single, whole_rows;
   logic illegal;
 
-  assign groups      = (14'(instr_o.n) + 14'(Cols - 1)) >> GroupShift;
+  // Accumulator rows come whole, C channels: also the groups of the last one in which no channel counts.
+  assign whole_rows  = word_o.src_a == SourceAAcc;
+  assign covering    = 14'(instr_o.n) + (whole_rows ? 14'(Cols - 1) : 14'(Lanes - 1));
+  assign groups      = whole_rows ? (covering >> (GroupShift + ShareW)) << ShareW : covering >> GroupShift;
+  assign filled      = 14'((instr_o.n - 13'd1) >> GroupShift);
+  assign ends_o      = group_q == filled;
+  assign void_o      = group_q > filled;
   // A SCALAR microword may read the row scalar that it writes: its blocks must not overlap.
   assign single      = instr_o.prog_len == 4'd1 && word_o.kind == KindVector;
   assign last_word   = step_q == instr_o.prog_len - 4'd1;
@@ -225,7 +235,7 @@ module vpu_sequencer
   assign group_o       = group_q;
   assign bank_o        = bank_q;
 
-  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_lanes(Cols))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
   `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule

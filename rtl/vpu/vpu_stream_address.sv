@@ -8,7 +8,8 @@
 module vpu_stream_address
   import vpu_pkg::*;
 #(
-    parameter int unsigned Cols      = 8,     // lanes
+    parameter int unsigned Cols      = 8,     // columns of the MXU (C), a multiple of the lanes
+    parameter int unsigned Lanes     = 8,     // lanes
     parameter int unsigned Depth     = 16,    // bytes of a word
     parameter int unsigned SpadWords = 16384  // words of the scratchpad
 ) (
@@ -18,8 +19,8 @@ module vpu_stream_address
     input  logic [     23:0] base_i,
     input  logic [     23:0] row_stride_i,
     input  logic [     19:0] pix_stride_i,
-    input  logic             half_i,        // granule C/2 bytes
-    input  logic             double_i,      // granule 2 C bytes (neither: C)
+    input  logic             half_i,        // half a byte a channel
+    input  logic             double_i,      // two bytes a channel (neither: one)
     input  logic             step_i,        // the element at `addr_o` is taken
     input  logic             row_end_i,     // it is the last pixel of its row
     input  logic             block_end_i,   // of its block (in this group)
@@ -41,8 +42,9 @@ module vpu_stream_address
 
   place_t at_d, at_q, block_d, block_q, next_d, next_q, stepped, follower;
   logic [ByteW-1:0] group_d, group_q, granule;
+  logic [GranuleW-1:0] mask;
 
-  assign granule = half_i ? ByteW'(Cols / 2) : double_i ? ByteW'(2 * Cols) : ByteW'(Cols);
+  assign granule = half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes);
 
   always_comb begin
     stepped.row   = row_end_i ? at_q.row + ByteW'(row_stride_i) : at_q.row;
@@ -74,11 +76,14 @@ module vpu_stream_address
   `FFL(next_q, next_d, step_i, '0)
   `FFL(group_q, group_d, start_i || step_i, '0)
 
+  // C channels lie together at a multiple of their bytes, the groups of lanes one behind the other in them.
+  assign mask = half_i ? GranuleW'(Cols / 2 - 1) : double_i ? GranuleW'(2 * Cols - 1) : GranuleW'(Cols - 1);
   assign addr_o = at_q.pixel;
-  assign misaligned_o = (addr_o[GranuleW-1:0] & GranuleW'(granule - 1'b1)) != '0;
+  assign misaligned_o = ((addr_o[GranuleW-1:0] ^ group_q[GranuleW-1:0]) & mask) != '0;
   assign outside_o = addr_o >= ByteW'(SpadBytes);
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
 

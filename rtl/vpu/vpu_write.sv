@@ -12,7 +12,7 @@ module vpu_write
   import vpu_pkg::*;
 #(
     parameter int unsigned Depth     = 16,     // bytes of a word
-    parameter int unsigned Cols      = 8,      // lanes
+    parameter int unsigned Lanes      = 8,      // lanes
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     localparam int unsigned AddrW    = $clog2(SpadWords)
 ) (
@@ -23,8 +23,8 @@ module vpu_write
     output logic                      ready_o,
     input  destination_e              destination_i,
     input  logic          [ByteW-1:0] dest_i,         // byte address of the granule
-    input  logic          [ Cols-1:0] lanes_valid_i,
-    input  logic signed   [     15:0] lanes_i[Cols],
+    input  logic          [ Lanes-1:0] lanes_valid_i,
+    input  logic signed   [     15:0] lanes_i[Lanes],
     output logic                      idle_o,
     output logic          [     31:0] signature_o,
     output logic                      wreq_o,
@@ -33,10 +33,10 @@ module vpu_write
     output logic        [8*Depth-1:0] wdata_o,
     input  logic                      wgnt_i
 );
-  localparam int unsigned Beats = (2 * Cols > Depth) ? 2 : 1;  // words of an INT16 granule
+  localparam int unsigned Beats = (2 * Lanes > Depth) ? 2 : 1;  // words of an INT16 granule
   localparam int unsigned Chunks = Depth / 4;  // 32-bit words of a word
   localparam int unsigned WordShift = $clog2(Depth);
-  localparam int unsigned HalfShift = $clog2(Cols / 2);
+  localparam int unsigned HalfShift = $clog2(Lanes / 2);
 
   typedef logic [31:0] words_t[Beats*Chunks];
   typedef logic [31:0] chunks_t[Chunks];
@@ -55,21 +55,21 @@ module vpu_write
       unique case (destination_i)
         DestinationInt8: begin
           next_words[i] = {
-            lanes_i[(4*i+3)%Cols][7:0],
-            lanes_i[(4*i+2)%Cols][7:0],
-            lanes_i[(4*i+1)%Cols][7:0],
-            lanes_i[(4*i)%Cols][7:0]
+            lanes_i[(4*i+3)%Lanes][7:0],
+            lanes_i[(4*i+2)%Lanes][7:0],
+            lanes_i[(4*i+1)%Lanes][7:0],
+            lanes_i[(4*i)%Lanes][7:0]
           };
         end
         DestinationNibble: begin
           next_words[i] = '0;
           for (int unsigned k = 0; k < 8; k++) begin
-            if (lanes_valid_i[(8*i+k)%Cols]) begin
-              next_words[i] = next_words[i] | (32'(lanes_i[(8*i+k)%Cols][3:0]) << (4 * k));
+            if (lanes_valid_i[(8*i+k)%Lanes]) begin
+              next_words[i] = next_words[i] | (32'(lanes_i[(8*i+k)%Lanes][3:0]) << (4 * k));
             end
           end
         end
-        default: next_words[i] = {lanes_i[(2*i+1)%Cols], lanes_i[(2*i)%Cols]};
+        default: next_words[i] = {lanes_i[(2*i+1)%Lanes], lanes_i[(2*i)%Lanes]};
       endcase
     end
   endfunction
@@ -82,16 +82,19 @@ module vpu_write
       unique case (destination_i)
         DestinationInt8: begin
           for (int unsigned b = 0; b < Depth; b++) begin
-            be_d[b] = lanes_valid_i[b%Cols] && 32'(offset >> (HalfShift + 1)) == b / Cols;
+            be_d[b] = lanes_valid_i[b%Lanes] && 32'(offset >> (HalfShift + 1)) == b / Lanes;
           end
         end
         DestinationNibble: begin
           for (int unsigned b = 0; b < Depth; b++) begin
-            be_d[b] = lanes_valid_i[(2*b)%Cols] && 32'(offset >> HalfShift) == b / (Cols / 2);
+            be_d[b] = lanes_valid_i[(2*b)%Lanes] && 32'(offset >> HalfShift) == b / (Lanes / 2);
           end
         end
         default: begin
-          for (int unsigned b = 0; b < 2 * Cols; b++) be_d[b] = lanes_valid_i[b/2];
+          for (int unsigned b = 0; b < Beats * Depth; b++) begin
+            be_d[b] = lanes_valid_i[(b/2)%Lanes] &&
+                      (2 * Lanes >= Depth || 32'(offset >> (HalfShift + 2)) == b / (2 * Lanes));
+          end
         end
       endcase
     end
@@ -162,7 +165,8 @@ module vpu_write
   logic unused_dest;
   assign unused_dest = ^dest_i[ByteW-1:WordShift+AddrW];
 
-  `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
+  `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
+  `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_lanes(Lanes) && Lanes <= Depth)
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
 endmodule
 

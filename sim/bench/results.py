@@ -161,7 +161,20 @@ AREA_HISTORY = """\
 The table before this one (`small` alone, 707,335 µm²) was wrong in three ways. 6,654 µm² were missing: Yosys had
 resolved the drivers of the vector engine's parameter buffers to x and dropped 1,024 flip-flops (of `paper`, which did
 not synthesise at all, 4,096 and 26,528 µm²). The program store's 16,384 bits were flip-flops; they are a memory now.
-Memories had no area. Now the run ends at a driver conflict, a latch, a net without a driver or a loop."""
+Memories had no area. Now the run ends at a driver conflict, a latch, a net without a driver or a loop.
+
+Row scalars were flip-flops with three reads of 256:1 (of `paper` 96,871 µm²; now 1,949 and 8 kbit of memory), so were
+the four queues in front of the engines (71,104; 15,539 and 7 kbit) and what was fetched (19,484; 923 and 2 kbit). The
+vector engine may have fewer lanes than the array has columns: with 16 lanes, into which an accumulator row leaves in
+two parts, that of `paper` is 330,263 (before, with 32 and the flip-flops: 701,736), and the chip some 30 % smaller
+than the 1,475,919 of before. But half the lanes are not free: a ViT-S + DPT with uniform codes takes 5,064,083 cycles
+with 32 lanes, 5,504,039 with 16 and 6,676,953 with 8 by the compiler's clock of that day, 5,507,393 with 16 on RTL,
+for softmax and LayerNorms wait for them. So `paper` keeps 32. With 16 the engine is still 32 % of the logic: a lane
+is 16,000, of which the multiplier takes 3,774, the second one 2,188, the function 2,894, the clamp 1,294, the encoder
+941, two shifts 1,376, registers 2,870. Worked out and left: sixteen lanes without function and second operand come to
+149,000, with what stands around them (71,000) still 24 %; eight whole lanes reach 21 %; a multiplier of 25 x 16 bits
+(3,024) does not hold the values' product of an attention over more than 1,040 tokens of 8 bits, so that a picture of
+512 x 512 would be refused."""
 
 
 def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:

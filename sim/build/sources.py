@@ -44,6 +44,7 @@ def parameters(config: ChipConfig) -> dict[str, int]:
     return {
         "Depth": config.depth,
         "Cols": config.cols,
+        "Lanes": config.lanes,
         "Rows": config.rows,
         "SpadWords": config.spad_words,
         "ProgWords": config.prog_words,

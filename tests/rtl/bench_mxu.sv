@@ -6,6 +6,7 @@
 module bench_mxu #(
     parameter int unsigned Depth     = 16,     // as in mxu
     parameter int unsigned Cols      = 8,      // as in mxu
+    parameter int unsigned Lanes     = 8,      // as in mxu
     parameter int unsigned Rows      = 64,     // as in mxu
     parameter int unsigned SpadWords = 16384,  // as in mxu
     parameter int unsigned Tables    = 8,      // as in mxu
@@ -33,7 +34,7 @@ module bench_mxu #(
     input  logic             weight_rgnt_i,
     input  logic [8*Depth-1:0] weight_rdata_i,
     output logic             acc_valid_o,
-    output logic [Cols-1:0][31:0] acc_data_o,
+    output logic [Lanes-1:0][31:0] acc_data_o,
     input  logic             acc_ready_i,
     input  logic signed [4:0] decode_i[Tables][16]
 );
@@ -63,6 +64,7 @@ module bench_mxu #(
   mxu #(
       .Depth(Depth),
       .Cols(Cols),
+      .Lanes(Lanes),
       .Rows(Rows),
       .SpadWords(SpadWords),
       .Tables(Tables)

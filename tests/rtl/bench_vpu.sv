@@ -6,6 +6,7 @@
 module bench_vpu #(
     parameter int unsigned Depth     = 16,     // as in vpu
     parameter int unsigned Cols      = 8,      // as in vpu
+    parameter int unsigned Lanes     = 8,      // as in vpu
     parameter int unsigned Rows      = 64,     // as in vpu
     parameter int unsigned SpadWords = 16384,  // as in vpu
     parameter int unsigned ProgWords = 64,     // as in vpu
@@ -44,7 +45,7 @@ module bench_vpu #(
     output logic [8*Depth-1:0] wdata_o,
     input  logic             wgnt_i,
     input  logic             acc_valid_i,
-    input  logic [Cols-1:0][31:0] acc_data_i,
+    input  logic [Lanes-1:0][31:0] acc_data_i,
     output logic             acc_ready_o,
     input  logic signed [4:0] decode_i[Tables][16],
     input  logic signed [15:0] threshold_i[Tables][15],
@@ -86,6 +87,7 @@ module bench_vpu #(
   vpu #(
       .Depth(Depth),
       .Cols(Cols),
+      .Lanes(Lanes),
       .Rows(Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

@@ -143,7 +143,7 @@ def _compare(bench: Bench, job: Job) -> None:
     want = vpu_jobs.golden(job, CONFIG)
     assert bench.fault is want.trap
     assert bench.signatures == want.signatures
-    assert bench.rows_taken == want.rows_taken
+    assert bench.rows_taken == want.parts_taken
     assert bytes(bench.spad) == want.spad.tobytes()
 
 

@@ -20,7 +20,7 @@ from triptych.golden.quartdepth.arithmetic.numerics import signature
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, TABLE_BYTES, Opcode, Space, Trap
 
-IN_FLIGHT = 4  # engine_queue's
+IN_FLIGHT = 4  # engine_queues'
 LOW = 1 << 16  # where half of the copies lie, so that they meet
 
 

@@ -1,5 +1,5 @@
 // Runs jobs on the matrix engine: a scratchpad that grants at random, a taker of rows that is ready at random.
-// Usage: Vbench_mxu JOBS OUT. The files' layout is that of tests/rtl/mxu_jobs.py. DEPTH, COLS, SPAD_WORDS, TABLES are macros.
+// Usage: Vbench_mxu JOBS OUT. The files' layout is that of tests/rtl/mxu_jobs.py. DEPTH, LANES, SPAD_WORDS, TABLES are macros.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
         return 1;
       }
       if (top.acc_valid_o && top.acc_ready_i) {
-        for (int c = 0; c < COLS; c++) rows.push_back(top.acc_data_o[c]);
+        for (int c = 0; c < LANES; c++) rows.push_back(top.acc_data_o[c]);
         taken++;
         last = cycles;
       }

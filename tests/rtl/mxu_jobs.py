@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tests.rtl.parts import blocks, in_parts
 from triptych.golden.quartdepth.arithmetic.numerics import signature
 from triptych.golden.quartdepth.chip import machine_mxu
 from triptych.golden.quartdepth.chip.codec import Instruction
@@ -37,8 +38,8 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What must come out, or came out: rows (n, C) in the order of handing over, the retired instructions' signatures,
-    the trap (NONE: all retired). cycles and classes are zero and empty in the golden machine's."""
+    """What must come out, or came out: parts (n, lanes) of rows in the order of handing over, the signatures of what
+    retired, the trap (NONE: all retired). cycles and classes are zero and empty in the golden machine's."""
 
     trap: Trap
     rows: NDArray[np.int32]
@@ -52,14 +53,16 @@ def golden(job: Job, config: ChipConfig) -> Outcome:
     state = ChipState(config)
     state.spad[:] = job.spad
     state.tables[:] = job.tables
-    rows, signatures = [np.zeros((0, config.cols), np.int32)], []
+    rows, signatures = [np.zeros((0, config.lanes), np.int32)], []
     for fields in job.instructions:
         try:
             values = machine_mxu.matmul(state, named(Instruction(Opcode.MATMUL, fields))).in_order()
         except TrapError as error:
             return Outcome(error.cause, np.concatenate(rows), signatures)
         signatures.append(signature(values, np.arange(values.size).reshape(values.shape)))
-        rows.append(values)
+        tiles = -(-fields["n"] // config.cols)
+        counts = np.repeat(blocks(fields["out_h"] * fields["out_w"], fields["block"]), tiles)
+        rows.append(in_parts(values, counts.tolist(), config.lanes))
     return Outcome(Trap.NONE, np.concatenate(rows), signatures)
 
 
@@ -82,8 +85,8 @@ def unpack(path: Path, count: int, config: ChipConfig) -> list[Outcome]:
         at += 4 + CLASSES
         signatures = words[at : at + retired].tolist()
         at += retired
-        values = words[at : at + rows * config.cols].view(np.int32).reshape(rows, config.cols)
-        at += rows * config.cols
+        values = words[at : at + rows * config.lanes].view(np.int32).reshape(rows, config.lanes)
+        at += rows * config.lanes
         seen.append(Outcome(Trap(cause), values, signatures, cycles, classes))
     return seen
 

@@ -72,7 +72,7 @@ def test_units_are_shared_and_memories_counted() -> None:
     config = CONFIGS["tiny"]
     netlist = elaborate(config)
     modules = [unit.module for unit in netlist.units.values()]
-    assert modules.count("dma_walk") == modules.count("dma_setup") == modules.count("engine_queue") == 1
+    assert modules.count("dma_walk") == modules.count("dma_setup") == modules.count("engine_queues") == 1
     used = [name for unit in netlist.units.values() for _, name in unit.children]
     assert len(used) > len(set(used))
     spad = next(unit for unit in netlist.units.values() if unit.module == "spad")

@@ -19,15 +19,17 @@ from triptych.sim.build.verilate import POWER_ON, Build
 HERE = Path(__file__).parent
 FILES = (*sources("mxu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")
 TINY = CONFIGS["tiny"]
-SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1000)
-WIDE = ChipConfig("wide", depth=32, cols=32, rows=64, spad_words=4096)
-SIZES = {config.name: config for config in (TINY, SQUARE, WIDE)}
+SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1000, lanes=16)
+WIDE = ChipConfig("wide", depth=32, cols=32, rows=64, spad_words=4096, lanes=32)
+PARTS = ChipConfig("parts", depth=64, cols=32, rows=64, spad_words=2048, lanes=16)
+SIZES = {config.name: config for config in (TINY, SQUARE, WIDE, PARTS)}
 
 
 def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> tuple[list[Outcome], list[Outcome]]:
     """What the golden machine and the RTL make of the jobs."""
-    sizes = {"Depth": config.depth, "Cols": config.cols, "Rows": config.rows, "SpadWords": config.spad_words}
-    macros = {"DEPTH": config.depth, "COLS": config.cols, "SPAD_WORDS": config.spad_words, "TABLES": config.tables}
+    sizes = {"Depth": config.depth, "Cols": config.cols, "Lanes": config.lanes, "Rows": config.rows,
+             "SpadWords": config.spad_words}  # fmt: skip
+    macros = {"DEPTH": config.depth, "LANES": config.lanes, "SPAD_WORDS": config.spad_words, "TABLES": config.tables}
     build = Build(
         top="bench_mxu",
         sources=FILES,
@@ -53,7 +55,7 @@ def check(jobs: list[Job], config: ChipConfig, folder: Path) -> list[Outcome]:
     return seen
 
 
-@pytest.mark.parametrize(("name", "count"), [("tiny", 300), ("square", 100), ("wide", 40)])
+@pytest.mark.parametrize(("name", "count"), [("tiny", 300), ("square", 100), ("wide", 40), ("parts", 40)])
 def test_random_matmuls(name: str, count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(11)
     config = SIZES[name]
@@ -137,7 +139,18 @@ def test_a_step_in_every_cycle(name: str, tmp_path: Path) -> None:
         assert seen.classes[FILL] <= 14, f"{wave}: {seen.classes}"
 
 
-@pytest.mark.parametrize("name", ["tiny", "square", "wide"])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_rows_leave_in_parts(steps: int, tmp_path: Path) -> None:
+    """With half as many lanes as columns a row leaves in two cycles; from two steps on the array does not wait."""
+    fields = dense(PARTS, chunks=steps, act_format=ActFormat.UINT4, n=4 * PARTS.cols, out_h=8, in_h=8)
+    seen = check([job(PARTS, *[fields] * 4)], PARTS, tmp_path)[0]
+    rows = 4 * 4 * 64  # of four instructions, in four column tiles
+    assert seen.classes[ACTIVE] == steps * rows
+    assert seen.classes[ACC] <= (rows if steps == 1 else 0)
+    assert seen.cycles <= max(steps, 2) * rows + 2 * 64 + PARTS.cols + 40, seen.classes
+
+
+@pytest.mark.parametrize("name", ["tiny", "square", "wide", "parts"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_depthwise_rate(name: str, stride: int, tmp_path: Path) -> None:
     """Three words a pixel at stride 1, six at stride 2; nine where an output row or a block begins."""

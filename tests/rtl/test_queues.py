@@ -1,4 +1,4 @@
-"""engine_queue and tokens: property test with random programs."""
+"""engine_queues and tokens: property test with random programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from triptych.sim.build.sources import ROOT, RTL, packages
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_queues(seed: int) -> None:
-    files = [*packages(), RTL / "common" / "fifo.sv", RTL / "ctrl" / "tokens.sv", RTL / "ctrl" / "engine_queue.sv"]
+    files = [
+        *packages(),
+        RTL / "common" / "fifo.sv",
+        RTL / "mem" / "ram_1r1w.sv",
+        RTL / "ctrl" / "tokens.sv",
+        RTL / "ctrl" / "engine_queues.sv",
+    ]
     files.append(ROOT / "tests" / "rtl" / "bench_queues.sv")
-    run("bench_queues", files, "tests.rtl.cocotb_queues", {"InFlight": 2}, seed=seed)
+    run("bench_queues", files, "tests.rtl.cocotb_queues", {"InFlight": 2}, seed=seed, power_on=False)

@@ -73,7 +73,7 @@ def test_interrupt_is_a_flop(netlist: dict) -> None:
 def test_memories_have_the_pins(netlist: dict) -> None:
     """Power and self-test go to every macro straight from the chip's ports."""
     memories = [c for c in netlist["cells"].values() if c["type"].startswith("ram_1r1w")]
-    assert len(memories) == 4  # the scratchpad's banks; the stubs have none
+    assert len(memories) == 6  # the scratchpad's banks, the queues, what was fetched; the stubs have none
     pins = {bit for name, port in netlist["ports"].items() if name.startswith("sram_pins_i") for bit in port["bits"]}
     assert len(pins) == 7
     assert all(set(c["connections"]["pins_i"]) == pins for c in memories)

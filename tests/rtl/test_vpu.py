@@ -4,6 +4,7 @@ exhaustively, traps, rate. Runs in batches on C++ benches."""
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +32,18 @@ from triptych.sim.build import cocotb_run
 from triptych.sim.build.sources import sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
+HALF = replace(CONFIGS["paper"], name="half", lanes=16)
 
-@pytest.mark.parametrize(("name", "count"), [("tiny", 200), ("paper", 25)])
-def test_random_programs(name: str, count: int, tmp_path: Path) -> None:
-    config = CONFIGS[name]
+
+@pytest.mark.parametrize(("config", "count"), [(TINY, 200), (HALF, 25)], ids=["tiny", "half"])
+def test_random_programs(config: ChipConfig, count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     check([vpu_jobs.random_job(rng, config) for _ in range(count)], config, tmp_path)
 
 
 OTHER_SHAPES = [
-    ChipConfig("wide", depth=64, cols=32, rows=16, spad_words=2048, prog_words=32),
-    ChipConfig("square", depth=16, cols=16, rows=16, spad_words=2048, prog_words=32),
+    ChipConfig("wide", depth=64, cols=32, rows=16, spad_words=2048, prog_words=32, lanes=8),
+    ChipConfig("square", depth=16, cols=16, rows=16, spad_words=2048, prog_words=32, lanes=8),
 ]
 
 

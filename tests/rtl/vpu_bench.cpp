@@ -1,5 +1,5 @@
 // Runs jobs on the vector engine: a scratchpad with random grants, accumulator rows with random gaps.
-// Usage: Vbench_vpu JOBS OUT. The files' layout is that of tests/rtl/vpu_jobs.py. DEPTH, COLS, SPAD_WORDS, PROG_WORDS, TABLES
+// Usage: Vbench_vpu JOBS OUT. The files' layout is that of tests/rtl/vpu_jobs.py. DEPTH, LANES, SPAD_WORDS, PROG_WORDS, TABLES
 // come as macros.
 #include <cstdint>
 #include <cstdio>
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     const uint8_t* tables = in.take(TABLES * 64);
     memcpy(spad.data(), in.take(spad.size()), spad.size());
     const uint8_t* instr = in.take(instructions * 64);
-    const uint8_t* row = in.take(size_t{rows} * COLS * 4);
+    const uint8_t* row = in.take(size_t{rows} * LANES * 4);
 
     for (int t = 0; t < TABLES; t++) {
       for (int i = 0; i < 16; i++) top.decode_i[t][i] = tables[64 * t + i] & 31;
@@ -135,7 +135,7 @@ int main(int argc, char** argv) {
       }
       offered = taken < rows && (offered || !random.chance(stall[4]));
       top.acc_valid_i = offered;
-      if (offered) memcpy(&top.acc_data_i[0], row + size_t{taken} * COLS * 4, COLS * 4);
+      if (offered) memcpy(&top.acc_data_i[0], row + size_t{taken} * LANES * 4, LANES * 4);
       instr_offered = issued < instructions && (instr_offered || !random.chance(stall[4]));
       top.instr_valid_i = instr_offered;
       top.token_wait_i = issued < instructions && !instr_offered;

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tests.rtl.parts import blocks, in_parts
 from triptych.golden.quartdepth.chip import machine_vpu
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -58,7 +59,7 @@ class Outcome:
     trap: Trap
     spad: NDArray[np.uint8]
     signatures: list[int] = field(default_factory=list)
-    rows_taken: int = 0
+    parts_taken: int = 0
 
 
 def golden(job: Job, config: ChipConfig) -> Outcome:
@@ -79,7 +80,7 @@ def golden(job: Job, config: ChipConfig) -> Outcome:
             trap = error.cause
             break
         signatures.append(sum(w.signature() for w in writes) & 0xFFFFFFFF)
-    return Outcome(trap, state.spad, signatures, state.rows.taken)
+    return Outcome(trap, state.spad, signatures, state.rows.taken * config.cols // config.lanes)
 
 
 def program_image(job: Job, config: ChipConfig) -> bytes:
@@ -88,16 +89,30 @@ def program_image(job: Job, config: ChipConfig) -> bytes:
     return image.ljust(32 * config.prog_words, b"\0")
 
 
+def parts(job: Job, config: ChipConfig) -> NDArray[np.int32]:
+    """The job's accumulator rows as the engine takes them."""
+    counts = [
+        count
+        for i in job.instructions
+        for count in blocks(i["h"] * i["w"], i["block"])
+        for word in job.words[i["prog"] : i["prog"] + i["prog_len"]]
+        if word.get("kind", Kind.VECTOR) == Kind.VECTOR and word.get("src_a", SourceA.ACC) == SourceA.ACC
+        for _ in range(-(-i["n"] // config.cols))
+    ]
+    return in_parts(job.rows, counts if sum(counts) <= len(job.rows) else [], config.lanes)
+
+
 def pack(jobs: list[Job], config: ChipConfig) -> bytes:
     """The file that vpu_bench.cpp reads."""
     out = [struct.pack("<I", len(jobs))]
     for job in jobs:
-        out.append(struct.pack("<8I", job.seed, *job.stall, len(job.instructions), len(job.rows)))
+        rows = parts(job, config)
+        out.append(struct.pack("<8I", job.seed, *job.stall, len(job.instructions), len(rows)))
         out.append(program_image(job, config))
         out.append(job.tables.tobytes())
         out.append(job.spad.tobytes())
         out += [Instruction(Opcode.VECTOR, fields).encode() for fields in job.instructions]
-        out.append(job.rows.astype("<i4").tobytes())
+        out.append(rows.astype("<i4").tobytes())
     return b"".join(out)
 
 
@@ -107,7 +122,7 @@ class Seen:
 
     status: int  # 0 all retired, 1 fault, 2 out of time
     trap: Trap
-    rows_taken: int
+    parts_taken: int
     cycles: int
     classes: list[int]
     signatures: list[int]
@@ -147,8 +162,8 @@ def difference(want: Outcome, got: Seen) -> str:
         return f"{len(wrong)} bytes differ, first {at:#x}: {got.spad[at]:#x}, golden {want.spad[at]:#x}"
     if want.signatures != got.signatures:
         return f"signatures {got.signatures}, golden {want.signatures}"
-    if want.rows_taken != got.rows_taken:
-        return f"{got.rows_taken} rows taken, golden {want.rows_taken}"
+    if want.parts_taken != got.parts_taken:
+        return f"{got.parts_taken} parts of rows taken, golden {want.parts_taken}"
     return ""
 
 

@@ -23,10 +23,10 @@ ACTIVE, EMPTY, TOKEN, ACC, SPAD, PARAM, FILL = range(7)
 
 def bench(config: ChipConfig) -> Path:
     """The bench's executable."""
-    sizes = {"DEPTH": config.depth, "COLS": config.cols, "SPAD_WORDS": config.spad_words,
+    sizes = {"DEPTH": config.depth, "LANES": config.lanes, "SPAD_WORDS": config.spad_words,
              "PROG_WORDS": config.prog_words, "TABLES": config.tables}  # fmt: skip
-    parameters = {"Depth": config.depth, "Cols": config.cols, "Rows": config.rows, "SpadWords": config.spad_words,
-                  "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
+    parameters = {"Depth": config.depth, "Cols": config.cols, "Lanes": config.lanes, "Rows": config.rows,
+                  "SpadWords": config.spad_words, "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
     build = Build(
         top="bench_vpu",
         sources=FILES,

@@ -8,6 +8,7 @@
 module tb #(
     parameter int unsigned Depth     = 16,    // as in quartdepth
     parameter int unsigned Cols      = 8,     // as in quartdepth
+    parameter int unsigned Lanes     = 8,     // as in quartdepth
     parameter int unsigned Rows      = 16,    // as in quartdepth
     parameter int unsigned SpadWords = 1024,  // as in quartdepth
     parameter int unsigned ProgWords = 32,    // as in quartdepth
@@ -81,7 +82,7 @@ module tb #(
   logic [ 6:0]       unused_class;
   sram_pkg::status_t unused_status;
   logic [31:0] row_count, write_count;  // since reset
-  logic [Cols-1:0][31:0] row_log[LogSize];
+  logic [Lanes-1:0][31:0] row_log[LogSize];
   logic [8*Depth-1:0] write_log[LogSize];
   logic [Depth-1:0] write_log_be[LogSize];
   logic [31:0] write_log_addr[LogSize];
@@ -109,6 +110,7 @@ module tb #(
   quartdepth #(
       .Depth    (Depth),
       .Cols     (Cols),
+      .Lanes    (Lanes),
       .Rows     (Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

@@ -17,7 +17,8 @@ class ChipConfig:
 
     depth:      bytes in a scratchpad word = length of the MXU's dot products (D): 16, 32 or 64. 16 or more, so that
                 the nine taps of a depthwise kernel fit in one.
-    cols:       columns of the MXU = lanes of the VPU (C): depth or half of it.
+    cols:       columns of the MXU (C): depth or half of it.
+    lanes:      lanes of the VPU: 8, 16, 32 or 64, cols at most; 0 stands for as many as columns.
     rows:       rows in one accumulator bank (R), 2 to 255: the most output pixels that a block can have.
     spad_words: scratchpad size in words, 64 or more, a multiple of its banks' number, 16 MiB at most.
     prog_words: microwords in the VPU's program store: an even number, 4 to 256.
@@ -37,12 +38,17 @@ class ChipConfig:
     tables: int = 8
     queue: int = 4
     load_bursts: int = 8
+    lanes: int = 0
     clock_mhz: int = 1000
 
     def __post_init__(self) -> None:
+        if not self.lanes:
+            object.__setattr__(self, "lanes", self.cols)
         self._need("depth", "16, 32 or 64", self.depth in (16, 32, 64))
         self._need("cols", f"{self.depth // 2} or {self.depth} at depth {self.depth}",
                    self.cols in (self.depth // 2, self.depth))  # fmt: skip
+        self._need("lanes", f"8, 16, 32 or 64, {self.cols} at most", self.lanes in (8, 16, 32, 64)
+                   and self.lanes <= self.cols)  # fmt: skip
         self._need("rows", "2 to 255", 2 <= self.rows <= 255)
         most = SPAD_BYTES // self.depth
         self._need("spad_words", f"a multiple of {SPAD_BANKS} from 64 to {most}",

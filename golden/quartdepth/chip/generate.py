@@ -101,7 +101,7 @@ def manual() -> str:
         f"Instructions are {INSTRUCTION_BYTES} bytes, microwords of the VPU {MICROWORD_BYTES}; both little-endian,",
         "unused bits are ignored. What they compute: [numerics](numerics.md). How they are ordered:",
         "[architecture](architecture.md). A value outside an enumeration or below its minimum traps ILLEGAL_FIELD, a",
-        "wrong multiple traps ALIGNMENT (D: bytes in a scratchpad word, C: lanes). Text form, one a line:",
+        "wrong multiple traps ALIGNMENT (D: bytes in a scratchpad word, C: columns). Text form, one a line:",
         "`LOAD dram=0x1000 spad=0 rows=1 row_bytes=64 wait_mxu=3`.",
         "",
     ]

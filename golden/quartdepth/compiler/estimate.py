@@ -103,8 +103,8 @@ class Estimate:
 def estimate(
     listing: Sequence[Listed], config: ChipConfig, memory: Memory | None = None, lanes: int | None = None
 ) -> Estimate:
-    """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: as many as columns."""
-    memory, lanes = memory or Memory(), lanes or config.cols
+    """Cycles of a whole program, each MATMUL right before its VECTOR. lanes: of the VPU; None: the chip's."""
+    memory, lanes = memory or Memory(), lanes or config.lanes
     beside = [0.0] * len(listing)
     for _ in range(PASSES - 1):
         clock = _Clock(config, memory, lanes, beside)

@@ -27,7 +27,7 @@ become (`aten`), its layer in floats and how it is quantised (a `FloatLayer`), i
 `run_integer` follows and its lowering to jobs and microwords (a `QLayer` that is `Lowerable`), what it does to a
 captured graph (`rewrites`), what it refuses, and an example, from which tests are drawn. The contract:
 `network/layer.py`, `compiler/lowering.py`, `compiler/work.py`, `network/operation.py`. D: bytes of a scratchpad word,
-C: lanes and columns.
+C: columns.
 """
 
 FOOT = """

@@ -10,6 +10,7 @@ module mxu
 #(
     parameter int unsigned Depth = 16,
     parameter int unsigned Cols = 8,
+    parameter int unsigned Lanes = 8,
     parameter int unsigned Rows = 64,
     parameter int unsigned SpadWords = 1024,
     parameter int unsigned Tables = 8
@@ -28,7 +29,7 @@ module mxu
     input  logic                    weight_gnt_i,
     input  logic [     8*Depth-1:0] weight_data_i,
     output logic                    acc_valid_o,
-    output logic [  Cols-1:0][31:0] acc_data_o,
+    output logic [  Lanes-1:0][31:0] acc_data_o,
     input  logic                    acc_ready_i,
     input  logic signed [      4:0] decode_i[Tables][16]
 );

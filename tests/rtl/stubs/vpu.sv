@@ -10,6 +10,7 @@ module vpu
 #(
     parameter int unsigned Depth = 16,
     parameter int unsigned Cols = 8,
+    parameter int unsigned Lanes = 8,
     parameter int unsigned Rows = 64,
     parameter int unsigned SpadWords = 1024,
     parameter int unsigned ProgWords = 64,
@@ -31,7 +32,7 @@ module vpu
     output logic [      8*Depth-1:0] wdata_o,
     input  logic                     wgnt_i,
     input  logic                     acc_valid_i,
-    input  logic [   Cols-1:0][31:0] acc_data_i,
+    input  logic [   Lanes-1:0][31:0] acc_data_i,
     output logic                     acc_ready_o,
     input  logic signed [       4:0] decode_i[Tables][16],
     input  logic signed [      15:0] threshold_i[Tables][15],
