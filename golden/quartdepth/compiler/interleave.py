@@ -55,7 +55,8 @@ def vpu_cycles(op: Op, config: ChipConfig) -> int:
     pixels, groups = i["h"] * i["w"], -(-i["n"] // config.cols)
     words = timed(op.program)
     wait = CONFLICT * config.cols / config.rows  # for the scratchpad
-    each = sum((groups if word.vector else 1) * (1 + wait * word.reads) for word in words)
+    slices = config.cols // config.lanes  # of a group, one a cycle
+    each = sum((groups * slices if word.vector else 1) + groups * wait * word.reads for word in words)
     turns = -(-pixels // i["block"]) * len(words) - 1 if len(words) > 1 else 0
     return round(pixels * each + turns * TURN_VPU) + START_VPU + RETIRE_VPU
 
