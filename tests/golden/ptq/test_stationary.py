@@ -1,0 +1,63 @@
+"""Keys and values in four bits: what makes up for it is exact, and the cheapest come first."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from tests.kit.vit import captured, photo, tiny_vit
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.qparams import NARROW
+from triptych.golden.quartdepth.ptq.fisher import estimate
+from triptych.golden.quartdepth.ptq.polish import fold
+from triptych.golden.quartdepth.ptq.recipe import measure
+from triptych.golden.quartdepth.ptq.simulate import simulate
+from triptych.golden.quartdepth.ptq.stationary import Narrow, candidates, shifted, within
+
+
+@cache
+def found() -> tuple[FloatGraph, torch.Tensor, list[Narrow]]:
+    graph = captured(tiny_vit())
+    assert graph.patches is not None
+    batch = torch.cat([graph.patches.arrange(photo(seed)) for seed in range(3)])
+    stats = measure(graph, batch, 0, lambda: None)
+    fisher = estimate(graph, batch, 1, 0, lambda: None)
+    return graph, batch, candidates(graph, stats, fisher, {}, (0.5, 1.0), lambda: None)
+
+
+def test_keys_and_values_and_what_makes_up_for_four_bits() -> None:
+    graph, batch, narrow = found()
+    attentions = [layer for layer in graph.layers if layer.stationary]
+    assert {n.fmap for n in narrow} == {one.fmap for layer in attentions for one in layer.stationary}
+    assert [n.error for n in narrow] == sorted(n.error for n in narrow)
+    gains: dict[str, torch.Tensor] = {}
+    for n in narrow:
+        assert n.qparams.narrow
+        assert n.qparams.limits == NARROW
+        gains |= n.gains
+    assert len(gains) == 2 * len(attentions)  # keys, and queries inversely
+    assert sum(bool(n.shift.abs().max() > 0) for n in narrow) == len(attentions)
+    same = simulate(fold(shifted(graph, narrow), gains), batch)
+    assert torch.allclose(same, simulate(graph, batch), rtol=1e-3, atol=1e-4)
+
+
+def test_keys_keep_their_range() -> None:
+    graph, batch, narrow = found()
+    gains = {name: gain for n in narrow for name, gain in n.gains.items()}
+    largest: dict[str, float] = {}
+
+    def observe(name: str, fmap: torch.Tensor) -> None:
+        largest[name] = float(fmap.abs().max())
+
+    simulate(fold(shifted(graph, narrow), gains), batch, observe=observe)
+    for n in narrow:
+        if n.gains:
+            assert largest[n.fmap] <= n.qparams.scale * 7 * 1.001
+
+
+def test_a_budget_pays_for_the_cheapest() -> None:
+    _, _, narrow = found()
+    budget = narrow[0].error + narrow[1].error
+    assert within(narrow, budget) == narrow[:2]
+    assert within(narrow, 0.0) == []
