@@ -18,6 +18,7 @@ from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
+from triptych.sim.bench import cost
 from triptych.sim.bench.cost_model import cost_model_rows
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
@@ -206,9 +207,10 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
     return f"## Area\n{text}\n{AREA_HISTORY}\n\n" + "\n\n".join(parts)
 
 
-def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress) -> None:
-    """Measures the named sections (depth, speed, functions, area, load, vit-layers, cost-model) and writes them. Raises
-    TriptychError."""
+def run_results(
+    sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str] = ("small",)
+) -> None:
+    """Measures the named sections and writes them. configs: chips that `timing` measures. Raises TriptychError."""
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),
@@ -217,8 +219,12 @@ def run_results(sections: Sequence[str], library: Sequence[Path], out: Path, pro
         "load": lambda: load_rows(progress),
         "vit-layers": lambda: vit_layers_rows(progress),
         "cost-model": lambda: cost_model_rows(out, PICTURES, progress),
+        "timing": lambda: cost.timing_rows(library, configs, out, progress),
+        "energy": lambda: cost.energy_rows(library, configs, progress),
+        "paper": lambda: cost.paper_section(library, progress),
     }
-    for name in sections or tuple(makers):
+    priced = ("timing", "energy")  # of a cell library alone
+    for name in sections or [name for name in makers if library or name not in priced]:
         if name not in makers:
             raise TriptychError(f"no section '{name}': choose from {', '.join(makers)}")
         replace_section(f"quartdepth-{name}", makers[name]())

@@ -121,6 +121,26 @@ def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("o
             print(path)
 
 
+def energy(config: Config = SMALL, library: Libraries = None, as_json: Json = False) -> None:
+    """mJ of a METER frame by part, estimated: OpenSTA's power of the placed chip, weighted by RTL's counters."""
+    _needs_sta()
+    from triptych.sim.model.energy import measure_energy
+
+    with shown() as show:
+        result = measure_energy(chip_config(config.value), _libraries(library), show)
+    if as_json:
+        parts = [vars(part) for part in result.parts]
+        told = {"config": result.config, "library": result.library, "label": "estimated", "mj": result.mj,
+                "gmac_j": result.gmac_j, "parts": parts, "memories_mj": result.memories}  # fmt: skip
+        print(json.dumps(told))
+        return
+    for part in sorted(result.parts, key=lambda part: -part.mj):
+        print(f"{part.name}: {part.mj:.4f} mJ, at work {part.busy:.0%}")
+    for name, mj in result.memories.items():
+        print(f"{name}: {mj:.4f} mJ")
+    print(f"{result.mj:.3f} mJ a frame, {result.gmac_j:.0f} GMAC/J (estimated)")
+
+
 def _list(text: str, option: str, kind: type = int) -> list[Any]:
     try:
         return [kind(part) for part in text.split(",")]
@@ -185,5 +205,5 @@ def sweep(
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (cycles, area, timing, sweep):
+    for command in (cycles, area, timing, energy, sweep):
         app.command()(command)

@@ -279,11 +279,13 @@ def vectors(
 @app.command()
 def results(
     sections: Annotated[
-        list[str] | None, typer.Argument(help="depth, speed, functions, area, load; without: all.")
+        list[str] | None,
+        typer.Argument(help="depth, speed, functions, area, load, timing, energy, paper; without: all."),
     ] = None,
     library: Annotated[
         list[Path] | None, typer.Option(help="Liberty files for area, timing, energy; several for one library.")
     ] = None,
+    chips: Annotated[str, typer.Option(help="Chips of timing and energy, with commas between.")] = "small",
     out: Out = Path("out/results"),
 ) -> None:
     """Measures QuartDepth and writes its rows of docs/results.md."""
@@ -291,7 +293,7 @@ def results(
 
     with shown() as show:
         show("measuring", 0, 0)
-        run_results(sections or [], library or [], out, show)
+        run_results(sections or [], library or [], out, show, [chip_config(c).name for c in chips.split(",")])
 
 
 @app.command()

@@ -38,7 +38,9 @@ def write_cells(folder: Path) -> Path:
     """Puts the library into a folder, under the name of a process that is known."""
     head = """library (NangateOpenCellLibrary_test) { time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";
     pulling_resistance_unit : "1kohm"; leakage_power_unit : "1nW"; capacitive_load_unit (1, ff); nom_voltage : 1.1;
-    delay_model : table_lookup;"""
+    delay_model : table_lookup;
+    operating_conditions (typical) { process : 1; temperature : 25; voltage : 1.1; }
+    default_operating_conditions : typical;"""
     gates = [_gate(name, *facts) for name, facts in GATES.items()]
     path = folder / "test_cells.lib"
     path.write_text("\n".join([head, *gates, _flop("DFF_X1", 6.0, False), _flop("DFFR_X1", 7.0, True), "}"]))
