@@ -280,7 +280,9 @@ def vectors(
 def results(
     sections: Annotated[
         list[str] | None,
-        typer.Argument(help="depth, speed, functions, area, load, timing, energy, paper; without: all."),
+        typer.Argument(
+            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper; without: all."
+        ),
     ] = None,
     library: Annotated[
         list[Path] | None, typer.Option(help="Liberty files for area, timing, energy; several for one library.")
