@@ -121,13 +121,16 @@ def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("o
             print(path)
 
 
-def energy(config: Config = SMALL, library: Libraries = None, as_json: Json = False) -> None:
+def energy(config: Config = SMALL, library: Libraries = None, out: Out = Path("out"), as_json: Json = False) -> None:
     """mJ of a METER frame by part, estimated: OpenSTA's power of the placed chip, weighted by RTL's counters."""
     _needs_sta()
+    from triptych.golden.files import write
     from triptych.sim.model.energy import measure_energy
+    from triptych.sim.view.cost_files import ENERGY, energy_json
 
     with shown() as show:
         result = measure_energy(chip_config(config.value), _libraries(library), show)
+    write(out / ENERGY, energy_json(result))
     if as_json:
         parts = [vars(part) for part in result.parts]
         told = {"config": result.config, "library": result.library, "label": "estimated", "mj": result.mj,
@@ -139,6 +142,7 @@ def energy(config: Config = SMALL, library: Libraries = None, as_json: Json = Fa
     for name, mj in result.memories.items():
         print(f"{name}: {mj:.4f} mJ")
     print(f"{result.mj:.3f} mJ a frame, {result.gmac_j:.0f} GMAC/J (estimated)")
+    print(out / ENERGY)
 
 
 def _list(text: str, option: str, kind: type = int) -> list[Any]:

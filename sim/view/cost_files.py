@@ -1,4 +1,4 @@
-"""What `triptych area` and `triptych timing` leave for the report: area.json, timing.json."""
+"""What `triptych area`, `timing` and `energy` leave for the report: area.json, timing.json, energy.json."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from triptych.sim.view.records import Amount, Count, Name, Rate, to_json
 
 if TYPE_CHECKING:
     from triptych.sim.model.area import AreaReport
+    from triptych.sim.model.energy import EnergyReport
     from triptych.sim.model.timing import TimingReport
 
-AREA, TIMING = "area.json", "timing.json"
+AREA, TIMING, ENERGY = "area.json", "timing.json", "energy.json"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,29 @@ class TimingFile:
     memories: list[Place]
 
 
+@dataclass(frozen=True)
+class Part:
+    """As `sim.model.energy.PartEnergy`: busy a share of cycles, energies in pJ a cycle and mJ a frame."""
+
+    name: Name
+    busy: Amount
+    pj_busy: Amount
+    pj_idle: Amount
+    mj: Amount
+
+
+@dataclass(frozen=True)
+class EnergyFile:
+    """As `sim.model.energy.EnergyReport`: of one frame of METER-XXS, W4A4. memories: mJ by kind."""
+
+    config: Name
+    library: Name
+    macs: Count
+    cycles: Count
+    parts: list[Part]
+    memories: dict[str, float]
+
+
 def area_json(report: AreaReport) -> str:
     """The content of area.json."""
     label = Label.YOSYS_MAPPED if report.unit == "um^2" else Label.ESTIMATED
@@ -87,3 +111,11 @@ def timing_json(report: TimingReport) -> str:
     paths = [Path(**vars(p)) for p in report.paths]
     boxes, memories = ([Place(**vars(b)) for b in part] for part in (report.boxes, report.memories))
     return json.dumps(to_json(TimingFile(report.config, report.library, paths, boxes, memories)))
+
+
+def energy_json(report: EnergyReport) -> str:
+    """The content of energy.json."""
+    parts = [Part(**vars(p)) for p in report.parts]
+    return json.dumps(
+        to_json(EnergyFile(report.config, report.library, report.macs, report.cycles, parts, report.memories))
+    )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.kit.command import triptych
-from tests.kit.runs import AREA_FILE, RATES, TIMING_FILE, chip_run, without
+from tests.kit.runs import AREA_FILE, ENERGY_FILE, RATES, TIMING_FILE, chip_run, without
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.build.sources import ROOT
 from triptych.sim.fastcar import study
@@ -177,6 +177,20 @@ def test_the_clock_is_that_of_the_slowest_path(tmp_path: Path) -> None:
     assert isinstance(drawn, Boxes)
     assert sum(box.width * box.height for box in drawn.boxes) == pytest.approx(1.0)
     assert drawn.boxes[0].text == "mxu: 200 MHz"
+
+
+def test_energy_by_part_sums_to_the_frame(tmp_path: Path) -> None:
+    (tmp_path / "energy.json").write_text(json.dumps(ENERGY_FILE))
+    page = page_of(chip_run(), tmp_path)
+    (number,) = (q for q in page.quantities if q.name == "energy")
+    assert (number.value, number.unit, number.label) == (1.875, "mJ", Label.ESTIMATED)
+    drawn = figure(page, "energy_parts").drawn
+    assert isinstance(drawn, Bars)
+    assert drawn.rows == ["DRAM", "mxu", "vpu", "SRAM"]
+    assert sum(sum(series.values) for series in drawn.series) == pytest.approx(number.value)
+    assert all(len(explained(name)) > 10 for name in ("energy", "energy_parts"))
+    other = replace(chip_run(), chip=replace(chip_run().chip, name="paper"))
+    assert "energy_parts" not in {f.name for f in page_of(other, tmp_path).figures}
 
 
 # -- Explained numbers ---------------------------------------------------------------------------------------------

@@ -94,3 +94,11 @@ TIMING_FILE = {
     "memories": [{"what": "u_spad", "x": 0.0, "y": 50.0, "width": 100.0, "height": 30.0}],
 }  # fmt: skip
 """What `triptych timing` leaves."""
+
+ENERGY_FILE = {
+    "config": "small", "library": "osu018", "macs": 200_000_000, "cycles": 1_400_000,
+    "parts": [{"name": "u_mxu", "busy": 0.75, "pj_busy": 40.0, "pj_idle": 4.0, "mj": 0.5},
+              {"name": "u_vpu", "busy": 0.5, "pj_busy": 30.0, "pj_idle": 3.0, "mj": 0.25}],
+    "memories": {"SRAM": 0.125, "DRAM": 1.0},
+}  # fmt: skip
+"""What `triptych energy` leaves."""
