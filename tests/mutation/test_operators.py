@@ -21,8 +21,8 @@ def test_a_maximum_may_become_anything_else() -> None:
     assert "operator: `reduce_i == ReduceMax` -> `reduce_i != ReduceMax`" in said
     assert "condition turned: `enable_i` -> `!(enable_i)`" in said
     assert "not left out: `!maximum` -> `(maximum)`" in said
-    assert any(s.startswith("operator: `node[i] < node[i+(Cols>>level)]` -> `node[i] <= ") for s in said)
-    assert not any("Cols; c++" in s or "`level <= Levels`" in s for s in said), "loop bounds are the design's size"
+    assert any(s.startswith("operator: `node[i] < node[i+(Lanes>>level)]` -> `node[i] <= ") for s in said)
+    assert not any("Lanes; c++" in s or "`level <= Levels`" in s for s in said), "loop bounds are the design's size"
 
 
 def test_all_stand_in_one_file_each_behind_its_number() -> None:
