@@ -79,10 +79,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("bits", "kind"),
     [
-        ("w4a4", "portrait"),
+        pytest.param("w4a4", "portrait", marks=pytest.mark.slow),
         pytest.param("w4a8", "landscape", marks=pytest.mark.slow),
         pytest.param("w4a8", "portrait", marks=pytest.mark.slow),
-        pytest.param("w4a8", "small", marks=pytest.mark.slow),
+        ("w4a8", "small"),
         pytest.param("w4a4", "landscape", marks=pytest.mark.slow),
         pytest.param("w4a4", "small", marks=pytest.mark.slow),
     ],
@@ -121,6 +121,7 @@ def test_published_kitti_weights(tmp_path: Path) -> None:
     assert json.loads(run.stdout)["bit_exact"] is True
 
 
+@pytest.mark.slow
 def test_reports_of_two_runs_of_one_name_are_both_kept(tmp_path: Path) -> None:
     save(chip_run("../../x"), tmp_path / "t.run.json")
     for content in ("first", "second"):

@@ -78,6 +78,7 @@ def test_a_photo_with_a_long_name(depth: Depth, tmp_path: Path) -> None:
     assert output.name.endswith(".triptych.png")
 
 
+@pytest.mark.slow
 def test_a_damaged_cached_network_is_made_anew(depth: Depth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty flipped weight bytes gave a depth wrong by .63 m, called bit-exact."""
     good = depth(PHOTO, "--out", tmp_path / "good")

@@ -18,6 +18,7 @@ from triptych.sim.fastcar import generate
 from triptych.sim.view.report import read
 
 
+@pytest.mark.slow
 def test_a_video_dense_and_replayed(tmp_path: Path) -> None:
     photo = str(shipped_photo("coffee.png"))
     options = ("--frames", "2", "--skip", "0.5", "--out", tmp_path, "--json")

@@ -74,6 +74,7 @@ def test_a_dense_decode_is_equal_to_itself(study: Study) -> None:
     assert everyone.tokens < 1
 
 
+@pytest.mark.slow
 def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "SHARES", (0.5,))
     monkeypatch.setattr(quality, "FREE_SHARES", (0.5,))

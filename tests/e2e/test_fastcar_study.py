@@ -51,6 +51,7 @@ def test_table_is_complete() -> None:
     assert evaluate(replace(points[0].case, skip=0.0)).speedup < 1.0  # TAS and ring cost a little
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     run = triptych(tmp_path, "fastcar", "study", "--out", tmp_path, "--json")
     assert run.returncode == 0, run.stderr

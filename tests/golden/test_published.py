@@ -96,6 +96,7 @@ def transformers_model(size: Size, device: str) -> nn.Module:
         return transformers.DepthAnythingForDepthEstimation(config).eval()
 
 
+@pytest.mark.slow
 def test_transformers_network_and_ours_make_the_same_map(tmp_path: Path) -> None:
     """Its weights under its keys, in its file format."""
     theirs = transformers_model(Size.SMALL, "cpu")

@@ -82,6 +82,7 @@ def test_idle_gains_leave_no_layer(graph: FloatGraph) -> None:
     assert len(idle) == len(polished.layers) - len(graph.layers)
 
 
+@pytest.mark.slow
 def test_the_method_lessens_the_error(graph: FloatGraph) -> None:
     inputs = [_input(graph, pixels) for pixels in _pixels(range(4))]
     work = Work()  # the stages that both share are done once

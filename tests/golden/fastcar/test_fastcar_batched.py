@@ -85,6 +85,7 @@ def test_rows_choose_each_in_their_way(model: IntegerModel) -> None:
     np.testing.assert_array_equal(made, local.made)
 
 
+@pytest.mark.slow
 def test_levels_reach_their_share_with_replay_running(model: IntegerModel) -> None:
     given = (KINDS, TOKENS)
     model = calibrated(model, dict.fromkeys(Content, given), "cpu")

@@ -197,6 +197,7 @@ def test_scenes_are_seeded_and_move_where_they_should(folder: Path) -> None:
         Scenes.load(folder / "nothing", "test", "cpu", 0)
 
 
+@pytest.mark.slow
 def test_training_in_miniature(folder: Path, tmp_path: Path) -> None:
     arguments = (
         "--tokenizer-steps 1 --decoder-steps 2 --tuning-steps 2 --store 2 --batch 2 --device cpu --eager --smoke"
