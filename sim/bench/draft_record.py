@@ -10,15 +10,14 @@ from typing import Any
 
 from triptych.sim.errors import TriptychError
 from triptych.sim.view.origin import origin
-from triptych.sim.view.runfile import (
-    ENDING,
+from triptych.sim.view.runfile import ENDING, save
+from triptych.sim.view.runs import (
     BlockMask,
     Crossover,
     GpuRun,
     KernelTime,
     MethodError,
     Stage,
-    save,
 )
 
 Rows = list[dict[str, Any]]

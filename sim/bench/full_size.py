@@ -30,6 +30,7 @@ from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.published import PUBLISHED
+from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.bench.resnet_unet import ResNetUNet
 from triptych.sim.build.sources import ROOT
@@ -53,15 +54,7 @@ class Case:
 
 
 def _random(name: str) -> nn.Module:
-    """A published network. What its initialisation leaves near zero, or below the last ReLU, is moved from there."""
-    model = PUBLISHED[name].build()
-    with torch.no_grad():
-        for key, p in model.named_parameters():
-            if "pos_embed" in key or "cls_token" in key or key.endswith("gamma"):
-                p.copy_(torch.randn_like(p) * 0.5)
-            if key.endswith(("output_conv2.2.bias", "output_conv.4.bias")):
-                p.fill_(0.5)
-    return model
+    return random_weights(PUBLISHED[name].build())
 
 
 CASES = {

@@ -31,7 +31,8 @@ from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
 from triptych.sim.view.chip_page import chip_page
 from triptych.sim.view.plot import pictures_of, plot, save_figure
-from triptych.sim.view.runfile import ChipRun, load_chip
+from triptych.sim.view.runfile import load_chip
+from triptych.sim.view.runs import ChipRun
 
 PICTURES = ROOT / "docs" / "img"
 PHOTO = "motorcycle_left.png"

@@ -19,6 +19,7 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.ops._attention_layers import Attention
 from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.golden.quartdepth.zoo.vit import DepthVit
 from triptych.sim.bench.ledger import Label, table
 from triptych.sim.depth.run import to_tensor
@@ -60,13 +61,7 @@ class _FourBits(Attention):
 def network_and_codes() -> tuple[Network, np.ndarray]:
     """ViT-S/14 + DPT of random weights in W4A4, min-max, keys and values of four bits, and a photo."""
     torch.manual_seed(1)
-    model = DepthVit().eval()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
-                p.copy_(torch.randn_like(p) * 0.5)
-            if name.endswith("output_conv2.2.bias"):
-                p.fill_(0.5)
+    model = random_weights(DepthVit())
     graph = capture(model, torch.zeros(1, 3, *SIZE))
     layers = [_FourBits(**vars(layer)) if isinstance(layer, Attention) else layer for layer in graph.layers]
     graph = replace(graph, layers=layers)

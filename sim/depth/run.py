@@ -38,7 +38,8 @@ from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.view.chip_record import chip_run
 from triptych.sim.view.outputs import DEPTH, FULL, IDENTITY, PANELS, RUN, claimed
 from triptych.sim.view.pictures import depth_png, over_photo, save_image, triptych
-from triptych.sim.view.runfile import Picture, save
+from triptych.sim.view.runfile import save
+from triptych.sim.view.runs import Picture
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how far it is and how far it goes (0: unknown)."""

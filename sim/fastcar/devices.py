@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triptych.sim.view.runfile import Resources
+from triptych.sim.view.runs import Resources
 
 DEVICES = {
     "KV260": Resources(luts=117_120, flops=234_240, dsps=1_248, blocks=144, urams=64),  # AMD DS987, K26: XCK26

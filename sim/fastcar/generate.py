@@ -24,7 +24,8 @@ from triptych.golden.photo import read_photo
 from triptych.sim.errors import TriptychError
 from triptych.sim.view.origin import origin
 from triptych.sim.view.plot import save_figure
-from triptych.sim.view.runfile import ENDING, FpgaRun, Picture, save
+from triptych.sim.view.runfile import ENDING, save
+from triptych.sim.view.runs import FpgaRun, Picture
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure

@@ -11,7 +11,14 @@ from triptych.sim.fastcar.devices import DEVICES
 from triptych.sim.fastcar.performance import Schedule, expected_cycles, weight_efficiency
 from triptych.sim.fastcar.utilization import core_parts
 from triptych.sim.label import Label
-from triptych.sim.view.runfile import BoardRun, LaneRun, LaneSpan, Part, Resources, TokenBytes
+from triptych.sim.view.runs import (
+    BoardRun,
+    LaneRun,
+    LaneSpan,
+    Part,
+    Resources,
+    TokenBytes,
+)
 
 ROWS, LANES, OUTPUTS = 16, 4, 16
 COMPUTING = (6, 13)  # of an example in which seven rows of eight replay

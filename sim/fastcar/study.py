@@ -35,7 +35,8 @@ from triptych.sim.fastcar.performance import (
 )
 from triptych.sim.fastcar.record import board_runs, lane_runs, token_bytes
 from triptych.sim.view.origin import origin
-from triptych.sim.view.runfile import ENDING, FpgaRun, SpeedPoint, save
+from triptych.sim.view.runfile import ENDING, save
+from triptych.sim.view.runs import FpgaRun, SpeedPoint
 
 PICTURES = ROOT / "docs" / "img"
 POSITION = 1151

@@ -27,8 +27,9 @@ from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.rtl.waves import Window, layer_window, write_waves
 from triptych.sim.view.chip_record import chip_run
 from triptych.sim.view.pictures import colour, save_image
-from triptych.sim.view.runfile import ENDING, Picture
+from triptych.sim.view.runfile import ENDING
 from triptych.sim.view.runfile import save as save_run
+from triptych.sim.view.runs import Picture
 
 Progress = Callable[[str, int, int], None]
 

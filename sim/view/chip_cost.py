@@ -12,7 +12,7 @@ from triptych.sim.view.cost_files import AREA, ENERGY, TIMING, AreaFile, EnergyF
 from triptych.sim.view.figure import Axis, Bars, Box, Boxes, Figure, Item, Quantity, Section, Series, Table, sections
 from triptych.sim.view.palette import nth
 from triptych.sim.view.records import FieldError, from_json
-from triptych.sim.view.runfile import ChipRun
+from triptych.sim.view.runs import ChipRun
 from triptych.sim.view.treemap import treemap
 
 GROUPS = (

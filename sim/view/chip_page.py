@@ -23,7 +23,7 @@ from triptych.sim.view.figure import (
     sections,
 )
 from triptych.sim.view.photos import photos_of
-from triptych.sim.view.runfile import ChipRun, LayerRun, Samples
+from triptych.sim.view.runs import ChipRun, LayerRun, Samples
 
 RTL, CPU = Label.RTL_SIMULATED, Label.CPU_MEASURED
 

@@ -16,7 +16,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.rtl.cycle_classes import CLASSES
 from triptych.sim.rtl.run import TRAFFIC_CYCLES, MemoryTiming, RtlRun
 from triptych.sim.view.origin import origin
-from triptych.sim.view.runfile import (
+from triptych.sim.view.runs import (
     ChipRun,
     ChipSizes,
     LayerRun,

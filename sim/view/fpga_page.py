@@ -24,7 +24,13 @@ from triptych.sim.view.figure import (
 )
 from triptych.sim.view.palette import nth
 from triptych.sim.view.photos import photos_of
-from triptych.sim.view.runfile import BoardRun, FpgaRun, Part, Resources, SpeedPoint
+from triptych.sim.view.runs import (
+    BoardRun,
+    FpgaRun,
+    Part,
+    Resources,
+    SpeedPoint,
+)
 
 MODEL, CPU = Label.ESTIMATED, Label.CPU_MEASURED
 NAMES = {"luts": "LUT", "flops": "FF", "dsps": "DSP48E2", "blocks": "RAMB36", "urams": "URAM"}

@@ -18,7 +18,7 @@ from triptych.sim.view.figure import (
     sections,
 )
 from triptych.sim.view.palette import nth
-from triptych.sim.view.runfile import GpuRun, KernelTime
+from triptych.sim.view.runs import GpuRun, KernelTime
 
 GPU, CPU = Label.GPU_MEASURED, Label.CPU_MEASURED
 DENSE = "cuDNN"

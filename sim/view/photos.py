@@ -7,7 +7,7 @@ from pathlib import Path
 
 from triptych.sim.label import Label
 from triptych.sim.view.figure import Photos
-from triptych.sim.view.runfile import Picture
+from triptych.sim.view.runs import Picture
 
 
 def photos_of(pictures: Sequence[Picture], folder: Path, label: Label) -> Photos | None:

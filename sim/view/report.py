@@ -21,7 +21,13 @@ from triptych.sim.view.fpga_page import fpga_page
 from triptych.sim.view.gpu_page import gpu_page
 from triptych.sim.view.page import page_html
 from triptych.sim.view.plot import pictures_of, plot
-from triptych.sim.view.runfile import ENDING, ChipRun, FpgaRun, GpuRun, Run, load
+from triptych.sim.view.runfile import ENDING, load
+from triptych.sim.view.runs import (
+    ChipRun,
+    FpgaRun,
+    GpuRun,
+    Run,
+)
 from triptych.sim.view.trace import trace
 
 INDEX, MANIFEST, ENDING_OF_FOLDER = "index.html", "report.json", ".report"

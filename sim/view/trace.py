@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from triptych.golden.quartdepth.chip.isa import Engine
-from triptych.sim.view.runfile import ChipRun, Program, Samples
+from triptych.sim.view.runs import ChipRun, Program, Samples
 
 Event = dict[str, Any]
 WAITS = 100  # number of the row of what an engine waited for

@@ -16,7 +16,8 @@ from torch import nn
 from tests.kit.command import triptych
 from triptych.golden.photo import shipped_photo
 from triptych.sim.view.report import read
-from triptych.sim.view.runfile import ChipRun, load_chip
+from triptych.sim.view.runfile import load_chip
+from triptych.sim.view.runs import ChipRun
 
 CODE = """
 import torch

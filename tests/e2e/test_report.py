@@ -7,45 +7,36 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 
 from tests.kit.command import triptych
-from tests.kit.runs import AREA_FILE, ENERGY_FILE, RATES, TIMING_FILE, chip_run, without
+from tests.kit.runs import (  # noqa: F401 - a fixture among them
+    AREA_FILE,
+    ENERGY_FILE,
+    MEASURED,
+    RATES,
+    TIMING_FILE,
+    blank_pictures,
+    chip_run,
+    without,
+)
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.sim.build.sources import ROOT
 from triptych.sim.fastcar import study
 from triptych.sim.fastcar.performance import Schedule
 from triptych.sim.label import Label
-from triptych.sim.view import compare, report
+from triptych.sim.view import compare
 from triptych.sim.view.chip_page import chip_page, roofline, split
 from triptych.sim.view.explain import explained
 from triptych.sim.view.figure import Bars, Boxes, Curves, Figure, Page, Spans
 from triptych.sim.view.page import TEMPLATES
-from triptych.sim.view.palette import DARK, LIGHT, ORDER
 from triptych.sim.view.plot import pictures_of, plot
 from triptych.sim.view.report import read, write_report
-from triptych.sim.view.runfile import ChipRun, FpgaRun, save
+from triptych.sim.view.runfile import save
+from triptych.sim.view.runs import ChipRun, FpgaRun
 from triptych.sim.view.trace import trace
-from triptych.sim.view.treemap import treemap
-
-MEASURED = ROOT / "tests" / "gpu" / "measured" / "draft.run.json"
-
-
-@pytest.fixture(autouse=True)
-def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Matplotlib's pictures take seconds: reports here have empty ones, and the tests of pictures draw their own."""
-
-    def blank(_: object, path: Path) -> dict[Path, bytes]:
-        return {path.with_name(f"{path.name}.{ending}"): b"" for ending in ("svg", "png")}
-
-    monkeypatch.setattr(report, "pictures_of", blank)
-    monkeypatch.setattr(report, "plot", lambda drawn: drawn)
 
 
 def figure(page: Page, name: str) -> Figure:
@@ -232,41 +223,6 @@ def test_axes_have_units_and_figures_labels(every: list[Page]) -> None:
                 assert axis is None or len(axis.label) > 1
 
 
-# -- Colours -------------------------------------------------------------------------------------------------------
-
-VISION = {  # Machado, Oliveira and Fernandes (2009), severity 1, linear RGB
-    "normal": np.eye(3),
-    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
-                        [-0.003882, -0.048116, 1.051998]]),
-    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
-                        [-0.011820, 0.042940, 0.968881]]),
-    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
-                        [0.004733, 0.691367, 0.303900]]),
-}  # fmt: skip
-XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-
-
-def lab(colour: str, vision: str) -> np.ndarray[Any, Any]:
-    rgb = np.array([int(colour[n : n + 2], 16) for n in (1, 3, 5)]) / 255
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    seen = np.clip(VISION[vision] @ linear, 0, 1)
-    f = np.cbrt(XYZ @ seen / np.array([0.9505, 1.0, 1.089]) + 1e-6)
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-def nearest(colours: list[str]) -> float:
-    """The least distance (CIE 1976) of any two, as anybody sees them."""
-    return min(
-        float(np.linalg.norm(lab(a, vision) - lab(b, vision))) for vision in VISION for a, b in combinations(colours, 2)
-    )
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_colours_are_told_apart_by_everybody(theme: dict[str, str]) -> None:
-    assert nearest([theme[name] for name in ORDER]) > 9
-    assert nearest(["#d62728", "#2ca02c", "#8c564b"]) < 9  # matplotlib's own red, green and brown are not
-
-
 # -- Timeline ------------------------------------------------------------------------------------------------------
 
 
@@ -403,78 +359,6 @@ def test_broken_files_cost_themselves_alone(tmp_path: Path) -> None:
     text = (tmp_path / "r" / "index.html").read_text()
     assert text.count('class="problem"') == 3
     assert Structure(text).named("figure", "figure").count("layers") == 2
-
-
-# -- Comparing -----------------------------------------------------------------------------------------------------
-
-
-def test_what_got_worse_comes_first(tmp_path: Path) -> None:
-    save(chip_run("before"), tmp_path / "a.run.json")
-    save(chip_run("after", longer=50), tmp_path / "b.run.json")
-    before, after = (read(tmp_path / f"{n}.run.json").page for n in "ab")
-    found = compare.changes(before, after)
-    assert found[0].worse == max(c.worse for c in found) > 0
-    assert [c.worse for c in found] == sorted((c.worse for c in found), reverse=True)
-    by_name = {c.after.name: c for c in found}
-    assert by_name["cycles"].share == pytest.approx(0.05)
-    assert by_name["fps"].worse == pytest.approx(1 - 1 / 1.05)  # less of it is worse
-    assert by_name["layer:encoder.1"].share == 0
-    assert {c.after.name for c in compare.regressions(found, 5.5)} == {"layer:encoder.0"}
-    words = ("report", tmp_path / "b.run.json", "--against", tmp_path / "a.run.json", "--fail-on-regression")
-    done = triptych(tmp_path, *words, "20")
-    assert done.returncode == 0, done.stderr
-    assert "worse: cycles: 1000 to 1050, +5 %" in done.stdout.splitlines()
-    failed = triptych(tmp_path, *words, "5.5")
-    assert failed.returncode == 1
-    assert "1 numbers are more than 5.5 % worse, the worst: layer encoder.0, 500 cycles to 550 cycles" in failed.stderr
-    back = triptych(tmp_path, "report", tmp_path / "a.run.json", "--against", tmp_path / "b.run.json",
-                    "--fail-on-regression", "0")  # fmt: skip
-    assert back.returncode == 0, back.stderr
-    assert "better: cycles: 1050 to 1000, -4.76 %" in back.stdout.splitlines()
-    table = json.loads((tmp_path / "b.report" / "tables" / "comparison.json").read_text())
-    assert table[0]["verdict"] == "worse"
-
-
-def test_runs_of_two_machines_are_not_compared(tmp_path: Path) -> None:
-    save(chip_run(), tmp_path / "a.run.json")
-    done = triptych(tmp_path, "report", tmp_path / "a.run.json", "--against", MEASURED, "--fail-on-regression", "1")
-    assert done.returncode == 1
-    assert "is of the gpu, photo.w4a8-small of the chip" in done.stderr
-
-
-def test_the_history_makes_a_trend(tmp_path: Path) -> None:
-    for n in range(3):
-        run = chip_run(longer=10 * n)
-        save(replace(run, origin=replace(run.origin, time=f"2026-01-0{n + 1}")), tmp_path / "t.run.json")
-        for _ in range(2):  # a run counts once
-            write_report([tmp_path / "t.run.json"], out=tmp_path / "r")
-        if n == 0:
-            with (tmp_path / "history.jsonl").open("a") as stream:
-                stream.write("half a li\n")
-    drawn = json.loads((tmp_path / "r" / "tables" / "trend.json").read_text())
-    assert [row["latency at 1000 MHz, ms"] for row in drawn if row["series"] == "runs"] == [0.001, 0.00101, 0.00102]
-
-
-def test_the_newest_run_is_found(tmp_path: Path) -> None:
-    refused = triptych(tmp_path, "report")
-    assert refused.returncode == 1
-    assert "there is no *.run.json under out" in refused.stderr
-    (tmp_path / "out" / "deep").mkdir(parents=True)
-    save(chip_run("first"), tmp_path / "out" / "a.run.json")
-    save(chip_run("second"), tmp_path / "out" / "deep" / "b.run.json")
-    done = triptych(tmp_path, "report")
-    assert done.stdout.splitlines()[-1] == "out/deep/b.report/index.html"
-    assert "vizviewer out/deep/b.report/second.trace.json" in done.stdout
-
-
-def test_treemap_fills_its_place_in_proportion() -> None:
-    sizes = [6.0, 6.0, 4.0, 3.0, 2.0, 2.0, 1.0]
-    places = treemap(sizes, (0.0, 0.0, 6.0, 4.0))
-    assert [w * h for _, _, w, h in places] == pytest.approx(sizes)
-    for (ax, ay, aw, ah), (bx, by, bw, bh) in combinations(places, 2):
-        across, down = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
-        assert across < 1e-9 or down < 1e-9
-    assert max(max(w / h, h / w) for _, _, w, h in places) < 3
 
 
 def test_gpu_speed_is_over_dense() -> None:

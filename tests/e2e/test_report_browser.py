@@ -20,16 +20,15 @@ import pytest
 from PIL import Image
 
 from tests.kit.browser import Browser, browser, chromium
-from tests.kit.runs import chip_run
+from tests.kit.runs import MEASURED, chip_run
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.sim.build.sources import ROOT
 from triptych.sim.view import report
 from triptych.sim.view.page import TEMPLATES
 from triptych.sim.view.report import write_report
-from triptych.sim.view.runfile import ChipRun, Program, Samples, save
+from triptych.sim.view.runfile import save
+from triptych.sim.view.runs import ChipRun, Program, Samples
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here: apt-get install chromium")
-MEASURED = ROOT / "tests" / "gpu" / "measured" / "draft.run.json"
 
 
 def busy_run() -> ChipRun:

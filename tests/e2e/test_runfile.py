@@ -14,7 +14,8 @@ from tests.kit.runs import chip_run
 from triptych.golden.paths import shared_dir
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.errors import TriptychError
-from triptych.sim.view.runfile import ChipRun, load, save
+from triptych.sim.view.runfile import load, save
+from triptych.sim.view.runs import ChipRun
 
 REMOVED = "removed"
 BAD = (REMOVED, "null", "true", '"text"', "NaN", "Infinity", "-1", "1" + 400 * "0", "[]", "{}", '[""]')

@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.network.quantize import image_codes, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.golden.quartdepth.zoo.depth_anything import Size
+from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 from triptych.sim.depth.run import compare, to_tensor
 from triptych.sim.rtl.run import run_program
@@ -64,13 +65,7 @@ NETWORKS = {
 def test_vit_s(head: DptConfig, size: tuple[int, int], bits: Widths) -> None:
     """A ViT-S/14 + DPT of full size with random weights, our head or the published one, one photo on `paper`."""
     torch.manual_seed(1)
-    model = DepthVit(VitConfig(), head).eval()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
-                p.copy_(torch.randn_like(p) * 0.5)
-            if name.endswith("output_conv2.2.bias"):
-                p.fill_(0.5)
+    model = random_weights(DepthVit(VitConfig(), head))
     graph = capture(model, torch.zeros(1, 3, *size))
     assert graph.patches is not None
     rgb = fit_photo(shipped_photo("motorcycle_left.png"), size).rgb

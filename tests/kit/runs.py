@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.sim.build.sources import ROOT
 from triptych.sim.rtl.cycle_classes import CLASSES
+from triptych.sim.view import report
 from triptych.sim.view.origin import Origin
-from triptych.sim.view.runfile import (
+from triptych.sim.view.runs import (
     ChipRun,
     ChipSizes,
     LayerRun,
@@ -18,6 +23,7 @@ from triptych.sim.view.runfile import (
     TensorRun,
 )
 
+MEASURED = ROOT / "tests" / "gpu" / "measured" / "draft.run.json"
 ORIGIN = Origin(
     "triptych depth photo.jpg", "0123456789abcdef", False, "a computer, 2 cores", "2026-01-01T00:00:00+00:00"
 )
@@ -67,6 +73,17 @@ def chip_run(title: str = "photo.w4a8-small", widths: Widths = Widths.W4A8, long
 def without(run: ChipRun, part: str) -> ChipRun:
     """The run without a part."""
     return replace(run, **{part: None if part in ("program", "dram", "scratchpad") else type(getattr(run, part))()})
+
+
+@pytest.fixture(autouse=True)
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matplotlib's pictures take seconds: reports here have empty ones, and the tests of pictures draw their own."""
+
+    def blank(_: object, path: Path) -> dict[Path, bytes]:
+        return {path.with_name(f"{path.name}.{ending}"): b"" for ending in ("svg", "png")}
+
+    monkeypatch.setattr(report, "pictures_of", blank)
+    monkeypatch.setattr(report, "plot", lambda drawn: drawn)
 
 
 AREA_FILE = {

@@ -4,6 +4,7 @@ import torch
 
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 
 ROWS, COLS = 4, 6
@@ -14,11 +15,9 @@ HEAD = DptConfig(features=16, channels=(8, 8, 16, 16))
 def tiny_vit(seed: int = 3) -> DepthVit:
     """A ViT of the real one's structure with random weights, its class token, positions and gains too."""
     torch.manual_seed(seed)
-    model = DepthVit(SMALL, HEAD).eval()
+    model = random_weights(DepthVit(SMALL, HEAD))
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if "pos_embed" in name or "cls_token" in name or name.endswith("gamma"):
-                p.copy_(torch.randn_like(p) * 0.5)
             if "output_conv2.2" in name:  # depths are positive and differ from pixel to pixel
                 p.copy_(torch.full_like(p, 1.5) if name.endswith("bias") else 20 * p)
     return model

@@ -19,6 +19,7 @@ from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.fold import Fold, Plain
 from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import Job, Walk
+from triptych.golden.quartdepth.compiler.joined import Joined
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.pack import elements_per_step
@@ -64,28 +65,6 @@ class Neighbours(Lowerable):
         return microcode.program(fields if job else {**fields, "mul": Multiply.IMM, "out_add": qparams.pad})
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs(Lowerable):
-    """Channels of both parts, in the cells of one storage."""
-
-    reads = ("parts",)
-
-    parts: tuple[str, str]
-
-    @property
-    def joins(self) -> tuple[str, ...]:
-        return self.parts
-
-    def run(self, maps: QMaps) -> Ints:
-        return np.concatenate([maps.codes(part) for part in self.parts], axis=2)
-
-    def mode(self, layout: Layout) -> str:
-        return "vector"
-
-    def work(self, layout: Layout, config: ChipConfig) -> None:
-        return None
-
-
 def with_neighbours(
     network: Network, layers: list[Lowerable], config: ChipConfig, apart: frozenset[str], fold: Fold | None
 ) -> tuple[Network, list[Lowerable]]:
@@ -100,7 +79,7 @@ def with_neighbours(
             fmap, right = maps[name], Neighbours(f"{name}@right", name)
             maps[right.name] = fmap
             maps[pairs] = FeatureMap(replace(fmap.shape, channels=2 * fmap.shape.channels), fmap.qparams)
-            out += [right, Pairs(pairs, (name, right.name))]
+            out += [right, Joined(pairs, (name, right.name))]
             layer = reading(layer.as_plain(_paired(plain)), name, pairs)
         out.append(layer)
     return replace(network, maps=maps, layers=list(out)), out

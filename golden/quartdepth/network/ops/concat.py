@@ -5,17 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from triptych.golden.quartdepth.arithmetic.numerics import Ints
-from triptych.golden.quartdepth.chip.config import ChipConfig
-from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
+from triptych.golden.quartdepth.compiler.joined import Joined
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._taps import Taps
 from triptych.golden.quartdepth.network.ops.gather import joined, numbered, whole_pixels
@@ -57,25 +54,8 @@ class Concat(FloatLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class QConcat(Lowerable):
+class QConcat(Joined):
     """Channels of all parts, one after the other; every part has the code of the result."""
-
-    reads = ("parts",)
-
-    parts: tuple[str, ...]
-
-    @property
-    def joins(self) -> tuple[str, ...]:
-        return self.parts
-
-    def run(self, maps: QMaps) -> Ints:
-        return np.concatenate([maps.codes(part) for part in self.parts], axis=2)
-
-    def mode(self, layout: Layout) -> str:
-        return "vector"
-
-    def work(self, layout: Layout, config: ChipConfig) -> None:
-        return None
 
 
 def capture(c: Capture, node: Node) -> View:
