@@ -40,6 +40,8 @@ ALONE = {
     "constant of a table": single.summed((1, 9, 8), Format.UINT4, Format.TABLE4, Format.UINT4, seed=11),
     "attention": single.attention(37, 2, 12, seed=12),
     "attention, four-bit keys": single.attention(19, 1, 16, narrow=True, output=Format.UINT4, seed=13),
+    "attention, coded queries": single.attention(37, 3, 20, narrow=True, packed=True, seed=14),
+    "attention, coded queries into a table": single.attention(19, 2, 16, True, Format.TABLE4, 15, packed=True),
 }
 
 

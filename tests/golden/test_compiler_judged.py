@@ -76,11 +76,12 @@ def test_heads_of_any_size(count: int, dim: int) -> None:
         check(quantized(module, 3, 5, 7, widths=widths), ["small", "paper"])
 
 
-@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("kind", ["wide", "narrow", "packed"])
 @pytest.mark.parametrize("dim", [1, 12, 17, 31])
-def test_heads_of_any_size_with_wide_and_narrow_keys(dim: int, narrow: bool) -> None:
+def test_heads_of_any_size_with_wide_and_narrow_keys(dim: int, kind: str) -> None:
+    """Packed: queries are codes of four bits, by table, and keys lie two a byte."""
     for count in (1, 3):
-        check(attention(21, count, dim, narrow, seed=dim + count))
+        check(attention(21, count, dim, kind != "wide", seed=dim + count, packed=kind == "packed"))
 
 
 # ---- what the network ends in

@@ -218,7 +218,7 @@ def _emit_job(
         vector |= _stream("b", source, job.neighbour, points, portion.first)
     if portion.clear:
         vector |= {f"a{field[1:]}": value for field, value in vector.items() if field in ("d", "d_row", "d_pix")}
-        emitter.compute(microcode.clear(), None, vector)
+        emitter.compute(microcode.clear(job.output.place.qparams), None, vector)
         return
     group = at_hand.group
     if group is not None:

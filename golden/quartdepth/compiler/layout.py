@@ -154,7 +154,7 @@ class _Layouter:
 
     def _alone(self, name: str, fmap: FeatureMap, wish: Wish) -> Place:
         px, shape = wish.patch[1], fmap.shape
-        span = max((int(wish.positions[-1]) + 1) * fmap.qparams.bits, wish.elements * 8)
+        span = max(int(wish.positions[-1]) + 1, wish.elements) * fmap.qparams.bits
         cell = round_up(-(-span // 8), self._unit(fmap.qparams))
         storage = Storage(name, shape.height * px, shape.width // px, cell)
         return Place(name, storage, fmap.qparams, wish.positions, 0, cell, wish.patch, clear=wish.elements > 0)

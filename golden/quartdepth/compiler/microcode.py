@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from triptych.golden.quartdepth.chip.codec import Microword
 from triptych.golden.quartdepth.chip.isa import Destination, Format, Multiply, Side, SourceA
-from triptych.golden.quartdepth.network.qparams import FeatureMap, Residual
+from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual
 
 Program = tuple[bytes, ...]
 FeatureMaps = Mapping[str, FeatureMap]
@@ -48,11 +48,11 @@ def add(residual: Residual | None, fraction: int, maps: FeatureMaps, slots: Slot
 def store(maps: FeatureMaps, name: str, slots: Slots, lo: int, hi: int) -> dict[str, int]:
     """Clamp, encoder and destination of a map."""
     qparams = maps[name].qparams
-    fields = {"lo": lo, "hi": hi, "dst": _DESTINATIONS[qparams.format]}
+    fields = {"lo": lo, "hi": hi, "dst": Destination.NIBBLE if qparams.packed else _DESTINATIONS[qparams.format]}
     return {**fields, "encode": 1, "table_e": slots.get(name, 0)} if qparams.format is Format.TABLE4 else fields
 
 
-def clear() -> Program:
-    """Zeros in INT8 elements."""
-    source = {"src_a": SourceA.SPAD, "fmt_a": Format.INT8, "mul": Multiply.IMM}
-    return program({**source, "dst": Destination.INT8})
+def clear(qparams: QParams) -> Program:
+    """Zeros in elements of eight or four bits."""
+    fmt = Format.UINT4 if qparams.bits == 4 else Format.INT8
+    return program({"src_a": SourceA.SPAD, "fmt_a": fmt, "mul": Multiply.IMM, "dst": _DESTINATIONS[fmt]})

@@ -63,6 +63,11 @@ class Place:
         """Elements from the first to the last channel."""
         return int(self.positions[-1]) + 1
 
+    @property
+    def bytes(self) -> int:
+        """From the first to the last channel."""
+        return -(-self.elements * self.qparams.bits // 8)
+
     def element_bytes(self, elements: int) -> int:
         """Bytes of so many elements (an even number of 4-bit ones)."""
         return elements * self.qparams.bits // 8

@@ -60,6 +60,17 @@ class Stationary:
 
 
 @dataclass(frozen=True)
+class Turns:
+    """Maps, its sources or its own, that one orthogonal matrix over their channels may turn together while the layer
+    computes the same. mean: only a matrix that keeps the vector of ones. block: only one of blocks of so many channels;
+    0: any."""
+
+    maps: tuple[str, ...]
+    mean: bool = False
+    block: int = 0
+
+
+@dataclass(frozen=True)
 class Rounded:
     """Weights of a layer as a method rounded them: `weight ~ codes * scale` by output channel. codes: the shape of the
     layer's weight, whole numbers in -top..top; scale [outputs], positive; bias [outputs]."""
@@ -218,6 +229,17 @@ class FloatLayer(Layer, ABC):
         y / `own`, factors by channel."""
         return self
 
+    # The method: orthogonal changes of the channels (Hadamard)
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """Which of its maps may be turned; those that are not named may not."""
+        return ()
+
+    def turned(self: F, matrices: Mapping[str, Tensor]) -> F:
+        """The same layer (exactly, in real numbers) when its maps of these names hold a matrix [C,C] times x."""
+        return self
+
     @property
     def adds(self) -> bool:
         """Its operands and its map must share one unit by channel."""
@@ -349,6 +371,21 @@ class Weighted(FloatLayer):
 
     def regained(self: W, source: Tensor, own: Tensor) -> W:
         return replace(self, weight=self.scaled(source) / self.by_output(own), bias=self.bias / own)
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        result = () if self.residual is None else (self.residual,)
+        made = (Turns((self.name, *result)),) if self.activation is Activation.NONE else ()
+        return (Turns((self.source,)), *made)
+
+    def turned(self: W, matrices: Mapping[str, Tensor]) -> W:
+        weight, bias = self.weight, self.bias
+        for name, axis in ((self.source, 1 - self.output_axis), (self.name, self.output_axis)):
+            if name in matrices:
+                weight = torch.tensordot(matrices[name], weight, ([1], [axis])).movedim(0, axis)
+        if self.name in matrices:
+            bias = matrices[self.name] @ bias
+        return replace(self, weight=weight.contiguous(), bias=bias)
 
     @property
     def adds(self) -> bool:

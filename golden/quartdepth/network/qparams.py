@@ -30,7 +30,8 @@ class QParams:
 
     unit: TABLE4 only: `table` encodes int16 values of `x / unit + zero`. A TABLE4 map's scale may be folded channel by
     channel into its neighbours (LogNP); `scale` is then what is left. narrow: INT8 only: the codes are in
-    -8..7 (keys and values of attention, which then take one pass of the array as int4 weights do).
+    -8..7 (keys and values of attention, which then take one pass of the array as int4 weights do). packed: narrow
+    only: two codes lie in a byte (keys that meet coded queries, as int4 weights meet coded maps).
     """
 
     format: Format
@@ -39,6 +40,7 @@ class QParams:
     table: CodeTable | None = None
     unit: float = 1.0
     narrow: bool = False
+    packed: bool = False
 
     def __post_init__(self) -> None:
         lo, hi = _ZEROS.get(self.format, self.limits)
@@ -47,6 +49,8 @@ class QParams:
             raise ValueError(f"the zero point {self.zero} is no {self.format.name} {kind}")
         if self.narrow and self.format is not Format.INT8:
             raise ValueError("only INT8 codes can be narrow")
+        if self.packed and not self.narrow:
+            raise ValueError("only narrow codes can be packed")
         if (self.table is None) == (self.format is Format.TABLE4):
             raise ValueError("a TABLE4 map, and no other, has a code table")
         if self.table is not None and self.zero not in self.table.entries:
@@ -81,7 +85,7 @@ class QParams:
     @property
     def bits(self) -> int:
         """Bits of a stored code."""
-        return {Format.INT8: 8, Format.UINT4: 4, Format.TABLE4: 4, Format.INT16: 16}[self.format]
+        return 4 if self.packed else {Format.INT8: 8, Format.UINT4: 4, Format.TABLE4: 4, Format.INT16: 16}[self.format]
 
     def store(self, values: Ints) -> Ints:
         """Codes of already clamped values."""

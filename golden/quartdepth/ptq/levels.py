@@ -91,9 +91,12 @@ class Samples:
         return sorted({int(np.clip(round(-self.low * share / scale), 0, GRID - 1)) + ENTRY_MIN for share in ZEROS})
 
 
-def best_tables(v: Tensor, weight: Tensor, count: int = 2) -> Iterator[QParams]:
+def best_tables(
+    v: Tensor, weight: Tensor, count: int = 2, zeros: tuple[int, ...] | None = None
+) -> Iterator[QParams]:  # fmt: skip
     """The codes by table that leave least weighted square error on samples v [C,S] whose channels count by weight [C],
-    best first: of `count` scales and zeros. None where all samples are zero."""
+    best first: of `count` scales and zeros. zeros: entries that may mean zero, if not any. None where all samples are
+    zero."""
     values = v.detach().flatten().double().cpu().numpy()
     samples = Samples(values, weight[:, None].expand_as(v).flatten().double().cpu().numpy())
     span = max(samples.high, -samples.low)
@@ -101,9 +104,9 @@ def best_tables(v: Tensor, weight: Tensor, count: int = 2) -> Iterator[QParams]:
         return
     low, high = NARROWEST * span / (GRID - 1), WIDEST * span / (GRID - 1)
     scales = np.geomspace(low, high, math.ceil(math.log(high / low) / math.log(RATIO)) + 1).tolist()
-    found = [samples.levels(scale, zero) for scale in scales for zero in samples.zeros(scale)]
+    found = [samples.levels(scale, zero) for scale in scales for zero in zeros or samples.zeros(scale)]
     centre = min(found, key=lambda f: f.error).scale
-    found += [samples.levels(centre * f, zero) for f in FINER for zero in samples.zeros(centre * f)]
+    found += [samples.levels(centre * f, zero) for f in FINER for zero in zeros or samples.zeros(centre * f)]
     for levels in sorted(found, key=lambda f: f.error)[:count]:
         yield table_code(levels, span)
 

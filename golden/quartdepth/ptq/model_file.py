@@ -79,6 +79,7 @@ class _Writer:
             "scale": qparams.scale,
             "zero": qparams.zero,
             "narrow": qparams.narrow,
+            "packed": qparams.packed,
         }
         if qparams.table is not None:
             out |= {"unit": qparams.unit, "entries": qparams.table.entries, "thresholds": qparams.table.thresholds}
@@ -168,8 +169,9 @@ def _read(header: dict[str, Any], data: bytes) -> ModelFile:
     for name, entry in header["maps"].items():
         table = CodeTable(tuple(entry["entries"]), tuple(entry["thresholds"])) if "entries" in entry else None
         qparams = QParams(
-            Format[entry["format"]], entry["scale"], entry["zero"], table, entry.get("unit", 1.0), entry["narrow"]
-        )
+            Format[entry["format"]], entry["scale"], entry["zero"], table, entry.get("unit", 1.0), entry["narrow"],
+            entry["packed"],
+        )  # fmt: skip
         maps[name] = FeatureMap(value(entry["shape"]), qparams)
     layers = []
     for entry in header["layers"]:

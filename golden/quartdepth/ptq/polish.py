@@ -12,7 +12,7 @@ weights that have to carry w.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -206,10 +206,10 @@ class Choice:
 
 def choose(
     graph: FloatGraph, stats: Stats, fisher: Fisher, narrow: set[str], kinds: set[Kind], alphas: tuple[float, ...],
-    tick: Callable[[], None],
+    tick: Callable[[], None], only: Collection[str] | None = None,
 ) -> tuple[Gains, dict[str, QParams], list[Choice]]:  # fmt: skip
     """w of every group, and codes of the maps `narrow` (4 bits), each followed by a `tick`: those that leave least
-    error."""
+    error. only: of the groups of these maps, and none for others."""
     readers: dict[str, list[Weighted]] = {name: [] for name in graph.shapes}
     whole: dict[str, list[str]] = {name: [] for name in graph.shapes}  # concatenations that a map is part of
     for layer in graph.layers:
@@ -221,6 +221,8 @@ def choose(
     codes: dict[str, QParams] = {}
     used: dict[str, float] = {}
     for members in groups(graph):
+        if only is not None and not narrow.intersection(members, only):
+            continue
         base = spread(torch.cat([stats.samples[m] for m in members], 1))
         best: tuple[float, float, Tensor, dict[str, QParams]] | None = None
         for alpha in alphas:
@@ -245,7 +247,7 @@ def choose(
         codes.update(best[3])
         used.update(dict.fromkeys(members, best[1]))
     for name in made(graph):  # concatenations, and maps without w
-        if name in narrow and name not in codes:
+        if name in narrow and name not in codes and (only is None or name in only):
             gain = input_gain(graph, gains, name)
             weight = fisher.maps[name] * gain.square()
             codes[name], _ = best_code(stats.samples[name] / gain[:, None], weight, kinds)

@@ -50,7 +50,8 @@ from triptych.golden.quartdepth.ptq.polish import (
 )
 from triptych.golden.quartdepth.ptq.reconstruct import Teaching, reconstruct
 from triptych.golden.quartdepth.ptq.simulate import simulate
-from triptych.golden.quartdepth.ptq.stationary import Narrow, shifted
+from triptych.golden.quartdepth.ptq.stationary import Narrow, codes_of, shifted
+from triptych.golden.quartdepth.ptq.turn import Turn, errors, merged, possible, turned
 
 SAMPLES = 2048  # places of each map that tables are chosen on,
 VALUES = 1 << 17  # and values, at most
@@ -278,9 +279,15 @@ def run(
     codes: dict[str, QParams] = {}
     choices: list[Choice] = []
     eight: set[str] = set()
+    evened: frozenset[str] = frozenset()
     if widths.narrow:
         narrow = {n for n, p in plain.maps.items() if p.qparams.format is Format.UINT4 and n in stats.samples}
         kinds = {Kind.UNIFORM} if recipe.method is Method.MINMAX else set(Kind)
+        if recipe.method is not Method.MINMAX:
+            kept, stats, fisher = _turned(graph, batch, (stats, fisher), narrow, recipe, progress, work, base)
+            evened = frozenset(name for turn in kept for name in turn.maps)
+            graph = turned(graph, kept)
+            base += f" turned {sorted(evened)}"
         ticks = _ticker(progress, "choosing tables", len(narrow))
 
         def polish() -> tuple[Gains, dict[str, QParams], list[Choice]]:
@@ -294,11 +301,11 @@ def run(
             base += " mixed"
             gains, codes, choices = work.stage(f"{base} polish", polish)
     if widths is Widths.W4A4 and recipe.method is not Method.MINMAX:
-        four = _four_bit_operands(graph, stats, fisher, gains, choices, recipe, progress)
+        four = _four_bit_operands(graph, stats, fisher, gains, choices, recipe, evened, progress)
         base += f" four {sorted(narrow.fmap for narrow in four)}"
         for each in four:
             gains |= each.gains
-            codes[each.fmap] = each.qparams
+        codes |= codes_of(four)
         graph = shifted(graph, four)
     folded, idle = without_idle_gains(fold(graph, gains), gains)
     codes = {idle.get(name, name): qparams for name, qparams in codes.items()}
@@ -327,14 +334,48 @@ def run(
     return Result(quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen), choices, records)
 
 
+def _turned(
+    graph: FloatGraph, batch: Tensor, known: tuple[Stats, Fisher], narrow: set[str], recipe: Recipe, progress: Progress,
+    work: Work, base: str,
+) -> tuple[list[Turn], Stats, Fisher]:  # fmt: skip
+    """The groups of maps whose Fisher error falls when they are turned, and what is then known of all maps."""
+    four = recipe.widths is Widths.W4A4
+    wanted = set(narrow)
+    for layer in graph.layers if four else []:
+        wanted.update(one.fmap for one in layer.stationary)
+    turns = [turn for turn in possible(graph) if not wanted.isdisjoint(turn.maps)]
+    if not turns:
+        return [], *known
+    other = turned(graph, turns)
+    ticks = _ticker(progress, "statistics, turned", len(batch))
+    stats: Stats = work.stage(f"{base} turned stats", lambda: measure(other, batch, recipe.seed, ticks))
+    draws = _ticker(progress, "Fisher information, turned", -(-len(batch) // BATCH))
+
+    def informed() -> Fisher:
+        return estimate(other, batch, recipe.draws, recipe.seed, draws, recipe.objective)
+
+    fisher: Fisher = work.stage(f"{base} turned Fisher", informed)
+    names = frozenset(name for turn in turns for name in turn.maps)
+    ticks = _ticker(progress, "what to turn", 2 * len(names & wanted))
+
+    def compared() -> list[bool]:
+        before = errors(graph, known, turns, narrow, four, recipe.alphas, (), ticks)
+        after = errors(other, (stats, fisher), turns, narrow, four, recipe.alphas, names, ticks)
+        return [b > a for b, a in zip(before, after, strict=True)]
+
+    falls = work.stage(f"{base} turned alphas {recipe.alphas} {four}", compared)
+    kept = [turn for turn, less in zip(turns, falls, strict=True) if less]
+    return kept, *merged(graph, {name for turn in kept for name in turn.maps}, known, (stats, fisher))
+
+
 def _four_bit_operands(
     graph: FloatGraph, stats: Stats, fisher: Fisher, gains: Gains, choices: list[Choice], recipe: Recipe,
-    progress: Progress,
+    evened: frozenset[str], progress: Progress,
 ) -> list[Narrow]:  # fmt: skip
-    """Attention's keys and values that take four bits."""
+    """Attention's keys, values and queries that take four bits. evened: maps that were turned."""
     total = sum(len(layer.stationary) for layer in graph.layers)
     ticks = _ticker(progress, "keys and values", total)
-    found = stationary.candidates(graph, stats, fisher, gains, recipe.alphas, ticks)
+    found = stationary.candidates(graph, stats, fisher, gains, recipe.alphas, evened, ticks)
     budget = stationary.SHARE * sum(choice.error * stats.places[choice.fmap] for choice in choices)
     return stationary.within(found, budget)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.golden.quartdepth.arithmetic.codetable import CodeTable, lognp_grid
+from triptych.golden.quartdepth.arithmetic.codetable import ENTRY_MAX, ENTRY_MIN, CodeTable, lognp_grid
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network.layer import QLayer
@@ -241,10 +241,10 @@ def summed(
 
 def attention(
     tokens: int, heads: int, head_dim: int, narrow: bool = False, output: Format = Format.INT8, seed: int = 0,
-    inner: int = 24,
+    inner: int = 24, packed: bool = False,
 ) -> Network:  # fmt: skip
     """Queries, keys and values by linear layers of `inner` channels, and their attention. narrow: four-bit keys and
-    values."""
+    values. packed: coded queries as well."""
     rng = np.random.default_rng(seed)
     shape = Shape(1, tokens, heads * head_dim)
     maps = {"x": FeatureMap(replace(shape, channels=inner), random_code(Format.INT8, rng))}
@@ -253,21 +253,31 @@ def attention(
     for name in ("q", "k", "v"):
         four = narrow and name != "q"
         lo, hi = NARROW if four else (-128, 127)
-        qparams = QParams(Format.INT8, 1.0, int(rng.integers(lo, hi + 1)) if name == "v" else 0, narrow=four)
+        zero = int(rng.integers(lo, hi + 1)) if name == "v" else 0
+        qparams = QParams(Format.INT8, 1.0, zero, narrow=four, packed=packed and name == "k")
+        if packed and name == "q":
+            qparams = _signed_table(rng)
         maps[name] = FeatureMap(shape, qparams)
         weight = rng.integers(-7, 8, (shape.channels, inner, 1, 1)).astype(np.int8)
         layers.append(_layer(name, "x", weight, maps, rng))
     lo, hi = maps["y"].qparams.clamp
-    spread = 64.0 * (4.0 if narrow else 64.0) * np.sqrt(head_dim)
+    spread = (9.0 if packed else 64.0) * (4.0 if narrow else 64.0) * np.sqrt(head_dim)
     out = _factor(_span(maps["y"].qparams) / (1500.0 if narrow else 24000.0))
     layers.append(
         QAttention(
             "y", "q", "k", "v", heads, head_dim, (1, 1), score=_factor(64.0 / spread), score_zero=-20,
             exponent=_factor(40.0), weight=Scale(127 << 7, 22), fraction=-7, out=out,
-            zero=int(rng.integers(-20, 21)), lo=lo, hi=hi,
+            zero=int(rng.integers(-20, 21)), lo=lo, hi=hi, packed=packed,
         )
     )  # fmt: skip
     return Network("x", "y", maps, layers)
+
+
+def _signed_table(rng: np.random.Generator) -> QParams:
+    """A random code table whose entry 0 means zero."""
+    entries = np.sort(np.append(rng.choice(np.setdiff1d(np.arange(ENTRY_MIN, ENTRY_MAX + 1), [0]), 15, False), 0))
+    thresholds = np.sort(rng.integers(-20000, 20001, 15))
+    return QParams(Format.TABLE4, 1.0, 0, CodeTable(tuple(entries.tolist()), tuple(thresholds.tolist())))
 
 
 def _span(qparams: QParams) -> float:

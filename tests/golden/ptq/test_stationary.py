@@ -1,7 +1,8 @@
-"""Keys and values in four bits: what makes up for it is exact, and the cheapest come first."""
+"""Keys, values and queries in four bits: what makes up for it is exact, and the cheapest come first."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -13,7 +14,7 @@ from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import fold
 from triptych.golden.quartdepth.ptq.recipe import measure
 from triptych.golden.quartdepth.ptq.simulate import simulate
-from triptych.golden.quartdepth.ptq.stationary import Narrow, candidates, shifted, within
+from triptych.golden.quartdepth.ptq.stationary import Narrow, candidates, codes_of, shifted, within
 
 
 @cache
@@ -23,18 +24,24 @@ def found() -> tuple[FloatGraph, torch.Tensor, list[Narrow]]:
     batch = torch.cat([graph.patches.arrange(photo(seed)) for seed in range(3)])
     stats = measure(graph, batch, 0, lambda: None)
     fisher = estimate(graph, batch, 1, 0, lambda: None)
-    return graph, batch, candidates(graph, stats, fisher, {}, (0.5, 1.0), lambda: None)
+    return graph, batch, candidates(graph, stats, fisher, {}, (0.5, 1.0), (), lambda: None)
 
 
 def test_keys_and_values_and_what_makes_up_for_four_bits() -> None:
     graph, batch, narrow = found()
     attentions = [layer for layer in graph.layers if layer.stationary]
-    assert {n.fmap for n in narrow} == {one.fmap for layer in attentions for one in layer.stationary}
+    queries = {n.fmap: n for n in narrow if n.behind}
+    assert {n.fmap for n in narrow} - queries.keys() == {o.fmap for layer in attentions for o in layer.stationary}
+    assert queries.keys() == {one.counter for layer in attentions for one in layer.stationary if one.counter}
     assert [n.error for n in narrow] == sorted(n.error for n in narrow)
     gains: dict[str, torch.Tensor] = {}
     for n in narrow:
-        assert n.qparams.narrow
-        assert n.qparams.limits == NARROW
+        if n.behind:
+            assert n.qparams.table is not None
+            assert n.qparams.zero == 0
+        else:
+            assert n.qparams.narrow
+            assert n.qparams.limits == NARROW
         gains |= n.gains
     assert len(gains) == 2 * len(attentions)  # keys, and queries inversely
     assert sum(bool(n.shift.abs().max() > 0) for n in narrow) == len(attentions)
@@ -57,7 +64,19 @@ def test_keys_keep_their_range() -> None:
 
 
 def test_a_budget_pays_for_the_cheapest() -> None:
-    _, _, narrow = found()
+    narrow = [n for n in found()[2] if not n.behind]
     budget = narrow[0].error + narrow[1].error
     assert within(narrow, budget) == narrow[:2]
     assert within(narrow, 0.0) == []
+
+
+def test_queries_wait_for_their_keys() -> None:
+    _, _, narrow = found()
+    query = next(n for n in narrow if n.behind)
+    key = next(n for n in narrow if n.fmap == query.behind)
+    free = [replace(query, error=0.0), replace(key, error=1.0)]
+    assert within(free, 0.5) == []
+    assert within(free, 1.0) == [free[1], free[0]]
+    codes = codes_of(free)
+    assert codes[key.fmap].packed
+    assert not codes_of([key])[key.fmap].packed

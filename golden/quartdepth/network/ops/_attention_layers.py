@@ -25,6 +25,7 @@ from triptych.golden.quartdepth.network.layer import (
     QMaps,
     Quantising,
     Stationary,
+    Turns,
     apply,
     read,
 )
@@ -106,9 +107,18 @@ class Attention(FloatLayer):
         return Need.NARROW if self.narrow and source == self.key else Need.SYMMETRIC
 
     @property
+    def _apart(self) -> bool:
+        return len({self.query, self.key, self.value}) == 3 and self.channels is None
+
+    @property
     def stationary(self) -> tuple[Stationary, ...]:
-        apart = len({self.query, self.key, self.value}) == 3 and self.channels is None
-        return (Stationary(self.key, self.query, shifts=True), Stationary(self.value)) if apart else ()
+        return (Stationary(self.key, self.query, shifts=True), Stationary(self.value)) if self._apart else ()
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """By head: q k^T stays, and a weighted mean of turned values is the turned mean."""
+        pairs = ((self.query, self.key), (self.value, self.name)) if self._apart else ()
+        return tuple(Turns(pair, block=self.head_dim) for pair in pairs)
 
     @property
     def shares_gain(self) -> tuple[str, ...]:
@@ -120,8 +130,10 @@ class Attention(FloatLayer):
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         query, key, value, out = (q.qparams(n) for n in (self.query, self.key, self.value, self.name))
-        if any(p.format is not Format.INT8 for p in (query, key, value)) or query.zero or key.zero:
-            raise QuantizeError(f"'{self.name}': queries, keys and values must be INT8, the first two symmetric")
+        if any(p.format is not Format.INT8 for p in (key, value)) or query.zero or key.zero or value.packed:
+            raise QuantizeError(f"'{self.name}': keys and values must be INT8, queries and keys symmetric")
+        if query.format is not (Format.TABLE4 if key.packed else Format.INT8):
+            raise QuantizeError(f"'{self.name}': queries must be TABLE4 where keys are packed, and INT8 elsewhere")
         low, high = q.ranges[f"{self.name}/scores"]
         lowest = low if self.bias is None else self._coded(q, low)
         step = max((high - lowest) / 255, 1e-6)
@@ -144,6 +156,7 @@ class Attention(FloatLayer):
                 bias=None if self.bias is None else q.residual(self.bias, self.name, step / 2**fraction),
                 score_fraction=fraction,
                 keys=0 if self.bias is None else q.maps[self.bias].shape.channels // self.heads,
+                packed=key.packed,
             )
         ]  # fmt: skip
 
@@ -160,7 +173,8 @@ class Attention(FloatLayer):
 
 @dataclass(frozen=True, eq=False)
 class QAttention(Lowerable):
-    """Attention by sequence (positions of `patch`) and head; query and key have zero point 0.
+    """Attention by sequence (positions of `patch`) and head; query and key have zero point 0. packed: queries come as
+    codes of four bits, by table, and keys two a byte.
 
     `x = clamp(rs(q.k * score) + score_zero)` int8, with a bias
     `x = clamp(rs(sat32(rs(q.k * score) + rs((B + add) * bias)), score_fraction) + score_zero)`;
@@ -189,6 +203,7 @@ class QAttention(Lowerable):
     bias: Residual | None = None
     score_fraction: int = 0
     keys: int = 0  # where there is a bias
+    packed: bool = False
 
     def run(self, maps: QMaps) -> Ints:
         py, px = self.patch
@@ -226,22 +241,24 @@ class QAttention(Lowerable):
         return "attention"
 
     def wishes(self, config: ChipConfig) -> dict[str, Wish]:
-        depth, cols, dim = config.depth, config.cols, self.head_dim
+        cols, dim = config.cols, self.head_dim
+        word = 2 * config.depth if self.packed else config.depth  # channels
         channel = np.arange(self.heads * dim)
         head, within = channel // dim, channel % dim
-        first_word = head * dim // depth
-        words = int(((head * dim + dim - 1) // depth - first_word).max()) + 1
-        keys = head * words * depth + head * dim - first_word * depth + within
+        first_word = head * dim // word
+        words = int(((head * dim + dim - 1) // word - first_word).max()) + 1
+        keys = head * words * word + head * dim - first_word * word + within
         slots = head * round_up(dim, cols) + within
         wishes = {
             self.query: Wish(channel, self.patch),
-            self.key: Wish(keys, self.patch, self.heads * words * depth),
+            self.key: Wish(keys, self.patch, self.heads * words * word),
             self.value: Wish(slots, self.patch),
             self.name: Wish(slots, self.patch),
         }
         if self.bias is not None:
             score = np.arange(self.heads * self.keys)
-            wishes[self.bias.source] = Wish(score // self.keys * round_up(self.keys, depth) + score % self.keys)
+            pitch = round_up(self.keys, config.depth)
+            wishes[self.bias.source] = Wish(score // self.keys * pitch + score % self.keys)
         return wishes
 
     def work(self, layout: Layout, config: ChipConfig) -> AttentionWork:

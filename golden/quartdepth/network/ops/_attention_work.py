@@ -110,16 +110,19 @@ class AttentionWork(Work):
         """queries x keys, then powers of two and their reciprocal sums in the row scalars of `bank`."""
         config, layer, query, key = emitter.config, self.layer, self.query, self.key
         start = block.head * layer.head_dim
-        words = (start + layer.head_dim - 1) // config.depth - start // config.depth + 1
-        slot = int(key.positions[start]) // config.depth * config.depth
+        word = 2 * config.depth if layer.packed else config.depth  # channels
+        words = (start + layer.head_dim - 1) // word - start // word + 1
+        slot = key.element_bytes(int(key.positions[start]) // word * word)
+        narrow = WeightFormat.LOW4 if key.qparams.narrow else WeightFormat.INT8
         matmul = dict(
-            act_format=ActFormat.INT8,
-            weight_format=WeightFormat.LOW4 if key.qparams.narrow else WeightFormat.INT8,
-            act=self._token(at_hand, "query", query, self._place(block)) + start // config.depth * config.depth,
+            act_format=ActFormat.TABLE4 if layer.packed else ActFormat.INT8,
+            code_table=at_hand.slots.get(layer.query, 0),
+            weight_format=WeightFormat.INT4 if layer.packed else narrow,
+            act=self._token(at_hand, "query", query, self._place(block)) + start // word * config.depth,
             act_pix=query.storage.cell,
             chunks=words,
             # behind the last head nothing is written: those lanes do not count
-            last_elems=min(config.depth, key.elements - slot - (words - 1) * config.depth),
+            last_elems=min(config.depth, key.bytes - slot - (words - 1) * config.depth),
             n=self.keys,
             wgt=self._token(at_hand, "key", key, block.sequence * self.keys) + slot,
             wgt_n=config.cols * key.storage.cell,

@@ -196,8 +196,8 @@ OPERATION = Operation(
     "shifted ones, tokens of a part); keys of another map, fewer or more; bias and masks that are constants, by head "
     "and sequence; values of another head size; queries, keys and values from linear layers, joint or apart, or from "
     "anything else",
-    widths="queries INT8; keys and values int4 (as INT8 in -8..7) where they are narrow, else INT8 in two passes; any "
-    "output",
+    widths="queries INT8; keys and values int4 (as INT8 in -8..7) where they are narrow, else INT8 in two passes; or "
+    "queries TABLE4 and keys int4, two a byte; any output",
     mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "
     "scratchpad): scores and row maxima, powers of two and row sums, reciprocals; "
     "then the values, drained times the reciprocal. Keys and values stay, queries may pass by in tiles. The "
@@ -205,8 +205,8 @@ OPERATION = Operation(
     "between two pairs of registers",
     limits="no mask, not causal; keys and values of one sequence and two blocks of scores in the scratchpad; what "
     "reads it is linear",
-    cost="(words of a key x passes + 2 ceil(tokens / D)) cycles a query and C keys; softmax 2 ceil(tokens / C) of "
-    "the VPU",
+    cost="(words of a key x passes + 2 ceil(tokens / D)) cycles a query and C keys (packed keys: half as many words); "
+    "softmax 2 ceil(tokens / C) of the VPU",
     example=example,
     aten={
         aten.scaled_dot_product_attention.default: sdpa,

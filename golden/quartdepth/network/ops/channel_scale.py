@@ -24,6 +24,7 @@ from triptych.golden.quartdepth.network.layer import (
     QLayer,
     QMaps,
     Quantising,
+    Turns,
     finish,
     read,
 )
@@ -43,6 +44,10 @@ class ChannelScale(FloatLayer):
 
     def regained(self, source: Tensor, own: Tensor) -> ChannelScale:
         return replace(self, gain=self.gain * (source / own))
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        return (Turns((self.source, self.name)),) if bool((self.gain == self.gain[0]).all()) else ()
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         qparams, out = q.qparams(self.source), q.qparams(self.name)

@@ -23,7 +23,7 @@ from triptych.golden.quartdepth.compiler.pack import elements_of_words, tile_byt
 from triptych.golden.quartdepth.compiler.places import CompileError, Place, Storage
 from triptych.golden.quartdepth.network.capture import Capture, View, pair
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
-from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, QLayer, Quantising, Weighted
+from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, QLayer, Quantising, Turns, Weighted
 from triptych.golden.quartdepth.network.operation import Operation, Stage
 from triptych.golden.quartdepth.network.ops._conv2d_example import example
 from triptych.golden.quartdepth.network.ops._kernels import larger_than_padding, with_dilation, with_groups
@@ -73,6 +73,10 @@ class Conv2d(Weighted):
             return None
         bias = self.bias + (self.weight.sum((2, 3)) @ offset)
         return replace(self, weight=self.weight * gain[None, :, None, None], bias=bias)
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        return () if self.depthwise else super().turns
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         return weight.flatten(1)[:, None] if self.depthwise else weight.flatten(1)[None]

@@ -30,6 +30,7 @@ from triptych.golden.quartdepth.network.layer import (
     QLayer,
     QMaps,
     Quantising,
+    Turns,
     Ungained,
     apply,
     finish,
@@ -62,6 +63,12 @@ class LayerNorm(Ungained):
     @property
     def wants_gain_behind(self) -> bool:
         return True
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """With the mean it keeps the centred values' squares."""
+        plain = bool((self.gamma == self.gamma[0]).all()) and not bool(self.beta.any())
+        return (Turns((self.source, self.name), mean=True),) if plain else ()
 
     def quantise(self, q: Quantising) -> list[QLayer]:
         source, out = q.qparams(self.source), q.qparams(self.name)
