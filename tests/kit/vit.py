@@ -1,9 +1,12 @@
 """A small vision transformer with random weights, for tests."""
 
+from dataclasses import replace
+
 import torch
 
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.attention import Attention
 from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 
@@ -30,3 +33,9 @@ def photo(seed: int = 1) -> torch.Tensor:
 def captured(model: DepthVit) -> FloatGraph:
     """Its layers for photos of ROWS x COLS patches."""
     return capture(model, torch.zeros(1, 3, 14 * ROWS, 14 * COLS))
+
+
+def wide(graph: FloatGraph) -> FloatGraph:
+    """The same network, its heads treated as larger ones are: eight bits, unless a method chooses others."""
+    layers = [replace(layer, narrow=False) if isinstance(layer, Attention) else layer for layer in graph.layers]
+    return replace(graph, layers=layers)

@@ -52,11 +52,13 @@ class Need(Enum):
 class Stationary:
     """A map that stands on the weights' side of the array: in four bits it takes one pass instead of two. counter: a
     map whose channels can take the inverse of its factors by channel; empty if its factors are those of the layer's own
-    map. shifts: what is added to all of its pixels alike changes nothing, and it has no zero point."""
+    map. shifts: what is added to all of its pixels alike changes nothing, and it has no zero point. streams: the
+    counter is what streams, and four bits of it save steps where the map has them."""
 
     fmap: str
     counter: str = ""
     shifts: bool = False
+    streams: bool = False
 
 
 @dataclass(frozen=True)

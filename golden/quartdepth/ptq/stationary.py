@@ -121,7 +121,7 @@ def _best(
         qparams, error = _code(x / gain[:, None], weight * gain.square(), cuts, one.shifts)
         v, by = counter * gain[:, None], more / gain.square()
         eight = _eight(v, by)
-        streamed = best_tables(v, by, 1, zeros=(0,))
+        streamed = best_tables(v, by, 1, zeros=(0,)) if one.streams else ()
         four, table = min(((code_error(v, t, by), t) for t in streamed), key=lambda t: t[0], default=(eight, None))
         both = {one.fmap: gain, one.counter: 1 / gain} if alpha else {}
         option = [Narrow(one.fmap, qparams, shift, both, (error + eight - plain) * places)]

@@ -7,8 +7,9 @@ from functools import cache
 
 import torch
 
-from tests.kit.vit import captured, photo, tiny_vit
+from tests.kit.vit import captured, photo, tiny_vit, wide
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
+from triptych.golden.quartdepth.network.ops.attention import Attention
 from triptych.golden.quartdepth.network.qparams import NARROW
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import fold
@@ -19,7 +20,7 @@ from triptych.golden.quartdepth.ptq.stationary import Narrow, candidates, codes_
 
 @cache
 def found() -> tuple[FloatGraph, torch.Tensor, list[Narrow]]:
-    graph = captured(tiny_vit())
+    graph = wide(captured(tiny_vit()))
     assert graph.patches is not None
     batch = torch.cat([graph.patches.arrange(photo(seed)) for seed in range(3)])
     stats = measure(graph, batch, 0, lambda: None)
@@ -80,3 +81,11 @@ def test_queries_wait_for_their_keys() -> None:
     codes = codes_of(free)
     assert codes[key.fmap].packed
     assert not codes_of([key])[key.fmap].packed
+
+
+def test_queries_of_heads_that_fill_no_word_keep_eight_bits() -> None:
+    graph, batch, _ = found()
+    layers = [replace(layer, narrow=True) if isinstance(layer, Attention) else layer for layer in graph.layers]
+    small = replace(graph, layers=layers)
+    stats, fisher = measure(small, batch, 0, lambda: None), estimate(small, batch, 1, 0, lambda: None)
+    assert not [n for n in candidates(small, stats, fisher, {}, (0.5,), (), lambda: None) if n.behind]

@@ -8,11 +8,13 @@ from functools import cache
 import pytest
 import torch
 
-from tests.kit.vit import captured, photo, tiny_vit
+from tests.kit.vit import captured, photo, tiny_vit, wide
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import Weighted
 from triptych.golden.quartdepth.network.ops.attention import Attention
+from triptych.golden.quartdepth.network.ops.channel_scale import ChannelScale
 from triptych.golden.quartdepth.network.ops.layer_norm import LayerNorm
+from triptych.golden.quartdepth.ptq import polish
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import with_gains
 from triptych.golden.quartdepth.ptq.recipe import Recipe, measure, run
@@ -25,7 +27,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 @cache
 def network() -> tuple[FloatGraph, torch.Tensor]:
-    graph = with_gains(captured(tiny_vit()))
+    graph = with_gains(wide(captured(tiny_vit())))
     assert graph.patches is not None
     return graph, torch.cat([graph.patches.arrange(photo(seed)) for seed in range(3)])
 
@@ -127,3 +129,22 @@ def test_the_method_turns_what_stands_out() -> None:
     weights = {layer.name: layer for layer in network_.layers}
     assert weights.keys() >= {x.query for x in of(Attention)}
     assert any(p.qparams.packed for p in network_.maps.values())
+
+
+def test_a_factor_of_its_own_has_to_be_worth_its_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a layer of its own takes away is weighed; what goes into a layer that is there anyway is not."""
+    graph, batch = network()
+    stats, fisher = measure(graph, batch, 0, lambda: None), estimate(graph, batch, 1, 0, lambda: None)
+    own = {layer.name for layer in of(ChannelScale)}
+    free = {layer.value for layer in of(Attention)}
+    narrow = own | free | {layer.name for layer in of(Attention)}
+
+    def used(worth: float) -> set[str]:
+        monkeypatch.setattr(polish, "WORTH", worth)
+        gains, _, _ = polish.choose(graph, stats, fisher, narrow, {polish.Kind.UNIFORM}, (0.0, 1.0), lambda: None)
+        return {name for name, gain in gains.items() if bool((gain != 1).any())}
+
+    least, most = used(0.0), used(0.999)
+    assert least & own
+    assert not most & own
+    assert most & free == least & free

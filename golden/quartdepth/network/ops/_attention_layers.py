@@ -112,7 +112,10 @@ class Attention(FloatLayer):
 
     @property
     def stationary(self) -> tuple[Stationary, ...]:
-        return (Stationary(self.key, self.query, shifts=True), Stationary(self.value)) if self._apart else ()
+        if not self._apart:
+            return ()
+        # a narrow head fills no word of queries, whatever their bits
+        return Stationary(self.key, self.query, shifts=True, streams=not self.narrow), Stationary(self.value)
 
     @property
     def turns(self) -> tuple[Turns, ...]:
