@@ -23,8 +23,8 @@ void weight_streamer(const Word* weight_memory, const Word* scale_memory, Shape 
 #pragma HLS INTERFACE axis port=scales_wanted
 #pragma HLS INTERFACE axis port=weights
 #pragma HLS INTERFACE axis port=scales
-#pragma HLS INTERFACE s_axilite port=weight_counters
-#pragma HLS INTERFACE s_axilite port=scale_counters
+#pragma HLS INTERFACE m_axi port=weight_counters bundle=weight_counters offset=slave
+#pragma HLS INTERFACE m_axi port=scale_counters bundle=scale_counters offset=slave
 #pragma HLS INTERFACE s_axilite port=return
     stream_weights(weight_memory, scale_memory, shape, weights_wanted, scales_wanted, weights, scales, *weight_counters,
                    *scale_counters);
@@ -39,7 +39,7 @@ void lane_array(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<W
 #pragma HLS INTERFACE axis port=scales
 #pragma HLS INTERFACE axis port=activations
 #pragma HLS INTERFACE axis port=results
-#pragma HLS INTERFACE s_axilite port=counters
+#pragma HLS INTERFACE m_axi port=counters bundle=counters offset=slave
 #pragma HLS INTERFACE s_axilite port=return
     run_lanes(jobs, passes, weights, scales, activations, results, *counters);
 }
@@ -72,7 +72,7 @@ void drs(const LayerRegisters* registers, std::uint8_t* chains, Decision* decisi
 #pragma HLS INTERFACE axis port=ring_index
 #pragma HLS INTERFACE axis port=weights_wanted
 #pragma HLS INTERFACE axis port=scales_wanted
-#pragma HLS INTERFACE s_axilite port=counters
+#pragma HLS INTERFACE m_axi port=counters bundle=counters offset=slave
 #pragma HLS INTERFACE s_axilite port=return
     run_drs(registers, chains, decisions, shape, commands, scores, jobs, passes, decoder_index, ring_index,
             weights_wanted, scales_wanted, *counters);

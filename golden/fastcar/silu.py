@@ -4,8 +4,8 @@
 
     v = c0 + (c1 + rs(c2 * t, h_shift)) * t,        d = rs(v, v_shift)
 
-`python -m triptych.golden.fastcar.silu --fit` makes `silu_table.py` anew from float64, `--check` fails when it is
-stale; without either it prints the worst error over all inputs.
+`python -m triptych.golden.fastcar.silu --fit` makes `silu_table.py` anew from float64 and with it the package of
+`rtl/fastcar`, `--check` fails when one of them is stale; without either it prints the worst error over all inputs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from triptych.golden.quartdepth.arithmetic.functions import Segment, Unit, fit_s
 from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs
 
 TABLE_FILE = Path(silu_table.__file__)
+PACKAGE_FILE = TABLE_FILE.parents[2] / "rtl" / "fastcar" / "silu_pkg.sv"
 SILU = Unit("Silu", t_bits=9, h_shift=9, v_shift=11, table=silu_table.SILU)
 SILU_FLAT = len(silu_table.SILU) << SILU.t_bits  # |y| >= 12 in Q4.11: silu(y) is y or 0 to within half a unit
 
@@ -64,6 +65,31 @@ def _text() -> str:
     return f"{head}SILU: tuple[tuple[int, int, int], ...] = (\n{rows})\n"
 
 
+def _package(table: tuple[Segment, ...]) -> str:
+    """SystemVerilog of the table."""
+    sizes = (("SiluSegments", len(table)), ("SiluTBits", SILU.t_bits), ("SiluHShift", SILU.h_shift),
+             ("SiluVShift", SILU.v_shift))  # fmt: skip
+    lines = [
+        "// SPDX-License-Identifier: Apache-2.0",
+        "// Coefficients of SILU (docs/fastcar.md, Numerics), made by `python -m triptych.golden.fastcar.silu --fit`:",
+        "// do not edit.",
+        "",
+        "package silu_pkg;",
+        "",
+        *(f"  localparam int unsigned {name} = {value};" for name, value in sizes),
+    ]
+    for place in range(3):
+        column = [segment[place] for segment in table]
+        width = max(max(c, -c - 1).bit_length() + 1 for c in column)
+        words = [f"{'-' if c < 0 else ''}{width}'sd{abs(c)}" for c in column]
+        rows = [", ".join(words[i : i + 4]) for i in range(0, len(words), 4)]
+        name = f"SiluC{place}"
+        lines += ["", f"  localparam int unsigned {name}W = {width};"]
+        lines += [f"  localparam logic signed [{name}W-1:0] {name}[SiluSegments] = '{{"]
+        lines += [f"    {row}{'' if i == len(rows) - 1 else ','}" for i, row in enumerate(rows)] + ["  };"]
+    return "\n".join([*lines, "", "endpackage", ""])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line: `--fit`, `--check`; without any, the worst error."""
     parser = argparse.ArgumentParser(prog="python -m triptych.golden.fastcar.silu", description=__doc__)
@@ -73,10 +99,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.fit:
         write(TABLE_FILE, _text())
+        write(PACKAGE_FILE, _package(fit()))
     elif args.check:
-        if TABLE_FILE.read_text() != _text():
-            print("silu_table.py is stale: run `python -m triptych.golden.fastcar.silu --fit`", file=sys.stderr)
-            return 1
+        for path, text in ((TABLE_FILE, _text()), (PACKAGE_FILE, _package(fit()))):
+            if not path.exists() or path.read_text() != text:
+                print(f"{path.name} is stale: run `python -m triptych.golden.fastcar.silu --fit`", file=sys.stderr)
+                return 1
     else:
         print(f"SILU   {worst_error():.3f} units of the last place")
     return 0

@@ -21,6 +21,11 @@
 #define FASTCAR_LANES 16
 #endif
 
+// Query heads that share one pass over their keys: 4 for models that group them, 1 where multipliers are few.
+#ifndef FASTCAR_HEAD_GROUP
+#define FASTCAR_HEAD_GROUP 4
+#endif
+
 namespace fastcar {
 
 constexpr int LANES = FASTCAR_LANES;
@@ -36,9 +41,10 @@ constexpr int SHORTS = 32;          // int16 of a word
 constexpr int WINDOW = LANES;       // weight words that are on chip together; each holds 64 inputs of two outputs
 constexpr int TILE = 2 * WINDOW;    // outputs of a window
 constexpr int SCALE_WORDS = (3 * TILE + BYTES - 1) / BYTES;  // a tile's int16 multipliers and uint8 shifts
-constexpr int HEAD_GROUP = 4;       // query heads that share one pass over their keys
+constexpr int HEAD_GROUP = FASTCAR_HEAD_GROUP;
 constexpr int MAX_SEGMENTS = (MAX_FFN + BYTES - 1) / BYTES;
 constexpr int MAX_HEAD_WORDS = MAX_HEAD_DIM / BYTES;
+constexpr int ROW_WORDS = (MAX_WIDTH + SHORTS - 1) / SHORTS;
 
 static_assert(LANES >= 1 && LANES <= MAX_LANES, "1 to 32 lanes");
 
@@ -46,6 +52,7 @@ using Word = hls::vector<std::uint8_t, BYTES>;
 using Int8Word = hls::vector<std::int8_t, BYTES>;
 using Int16Word = hls::vector<std::int16_t, SHORTS>;
 using TileWord = hls::vector<std::int16_t, TILE>;
+using HiddenWord = hls::vector<std::int8_t, TILE>;
 
 // |sum| <= 128 * 8 * MAX_FFN: the accumulator holds any legal dot product.
 constexpr int ACC_BITS = 25;

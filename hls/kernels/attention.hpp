@@ -182,7 +182,7 @@ groups:
             const Scale scale = recip(total[head]);
         words_out:
             for (int word = 0; word < plan.head_words; ++word) {
-#pragma HLS PIPELINE II=1
+#pragma HLS PIPELINE II=16
 #pragma HLS LOOP_TRIPCOUNT min=1 max=2
                 Int8Word out;
             elements_out:

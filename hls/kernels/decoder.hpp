@@ -12,8 +12,9 @@
 
 namespace fastcar {
 
-using Residual = std::int16_t[MAX_ROWS][MAX_WIDTH];
-using Activations = std::int8_t[MAX_ROWS][MAX_FFN];
+// Rows lie in words of 512 bits: a memory is as wide as what enters and leaves it.
+using Residual = Int16Word[MAX_ROWS][ROW_WORDS];
+using Activations = Int8Word[MAX_ROWS][MAX_SEGMENTS];
 
 inline void command_rows(const Shape& shape, Matrix matrix, int matrix_tiles, int inputs, bool loads, bool droppable,
                          hls::stream<RowCommand>& commands) {
@@ -29,7 +30,7 @@ rows:
 
 // The computing rows, in order, in words that end with zeros.
 template <class ELEMENT, std::size_t LANES, std::size_t LENGTH>
-void send_rows(std::uint32_t index, int count, const ELEMENT (&rows_in)[MAX_ROWS][LENGTH],
+void send_rows(std::uint32_t index, int count, const hls::vector<ELEMENT, LANES> (&rows_in)[MAX_ROWS][LENGTH],
                hls::stream<hls::vector<ELEMENT, LANES>>& out) {
 rows:
     for (int row = 0; row < MAX_ROWS; ++row) {
@@ -38,19 +39,60 @@ rows:
         for (int segment = 0; segment < words(count, int(LANES)); ++segment) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=172
+            const hls::vector<ELEMENT, LANES> stored = rows_in[row][segment];
             hls::vector<ELEMENT, LANES> word;
         elements:
             for (std::size_t i = 0; i < LANES; ++i) {
 #pragma HLS UNROLL
-                const int at = segment * int(LANES) + int(i);
-                word[i] = at < count ? rows_in[row][at] : ELEMENT(0);
+                word[i] = segment * int(LANES) + int(i) < count ? stored[i] : ELEMENT(0);
             }
             out.write(word);
         }
     }
 }
 
+// Puts a tile behind the `filled` elements that a row still holds, of `first`, its next word in memory: words that become
+// whole leave, up to the row's `count`, what is left is held.
+template <class ELEMENT, std::size_t LANES, std::size_t LENGTH>
+void append(const hls::vector<ELEMENT, TILE>& tile, int filled, int first, int count,
+            hls::vector<ELEMENT, LANES>& held, hls::vector<ELEMENT, LANES> (&out)[LENGTH]) {
+#pragma HLS INLINE
+    constexpr unsigned SPAN = TILE / LANES + 2;
+    hls::vector<ELEMENT, LANES> rest(0);
+spans:
+    for (unsigned span = 0; span < SPAN; ++span) {
+#pragma HLS UNROLL
+        const int begin = int(span * LANES);
+        hls::vector<ELEMENT, LANES> word;
+    elements:
+        for (std::size_t i = 0; i < LANES; ++i) {
+#pragma HLS UNROLL
+            const int at = begin + int(i);
+            word[i] = at < filled ? held[i] : at - filled < TILE ? tile[at - filled] : ELEMENT(0);
+        }
+        const int end = begin + int(LANES);
+        if (end <= filled + TILE && first + int(span) < count) out[first + int(span)] = word;
+        if (begin <= filled + TILE && filled + TILE < end) rest = word;
+    }
+    held = rest;
+}
+
+// The last words of rows that do not end with a word.
+template <class ELEMENT, std::size_t LANES, std::size_t LENGTH>
+void flush(std::uint32_t index, int first, int count, const hls::vector<ELEMENT, LANES> (&held)[MAX_ROWS],
+           hls::vector<ELEMENT, LANES> (&out)[MAX_ROWS][LENGTH]) {
+    if (first >= count) return;
+rows:
+    for (int row = 0; row < MAX_ROWS; ++row) {
+#pragma HLS PIPELINE II=1
+        if (bit(index, row)) out[row][first] = held[row];
+    }
+}
+
 inline void collect(std::uint32_t index, int outputs, hls::stream<TileWord>& results, Residual& out) {
+    Int16Word held[MAX_ROWS];
+#pragma HLS ARRAY_PARTITION variable=held complete dim=1
+    int filled = 0, first = 0;
 tiles:
     for (int tile = 0; tile < tiles(outputs); ++tile) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
@@ -58,15 +100,14 @@ tiles:
         for (int row = 0; row < MAX_ROWS; ++row) {
 #pragma HLS PIPELINE II=1
             if (!bit(index, row)) continue;
-            const TileWord word = results.read();
-        elements:
-            for (int i = 0; i < TILE; ++i) {
-#pragma HLS UNROLL
-                const int at = tile * TILE + i;
-                if (at < outputs) out[row][at] = word[i];
-            }
+            Int16Word mine = held[row];
+            append(results.read(), filled, first, words(outputs, SHORTS), mine, out[row]);
+            held[row] = mine;
         }
+        first += (filled + TILE) / SHORTS;
+        filled = (filled + TILE) % SHORTS;
     }
+    flush(index, first, words(outputs, SHORTS), held, out);
 }
 
 inline void norm_rows(std::uint32_t index, const Residual& x, const std::int16_t (&gain)[MAX_WIDTH], int width,
@@ -165,7 +206,8 @@ rows:
             for (int i = 0; i < shape.head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-                value[i] = sat8(v[row][head * shape.head_dim + i]);
+                const int at = head * shape.head_dim + i;
+                value[i] = sat8(v[row][at / SHORTS][at % SHORTS]);
             }
             if (shape.position >= shape.frame_tokens && chooser == VALUE) send_head(value, shape.head_dim, tas);
             send_head(value, shape.head_dim, attention);
@@ -173,41 +215,66 @@ rows:
     }
 }
 
-// One loop over the words of all heads of all rows.
+// One loop over the words of all heads of all rows, and an iteration a row for its last word. Invariant: the row's bytes
+// so far are its words before `next` and the first `filled` of `held`.
 inline void receive_heads(const Shape& shape, hls::stream<Int8Word>& attended, Activations& out) {
     const int head_words = words(shape.head_dim, BYTES);
-    int row = 0, head = 0, word = 0;
+    const int row_words = shape.heads * head_words;
+    Int8Word held(0);
+    int row = 0, at = 0, word = 0, filled = 0, next = 0;
 words:
-    for (int n = 0; n < shape.rows * shape.heads * head_words; ++n) {
+    for (int n = 0; n < shape.rows * (row_words + 1); ++n) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=2048
-        const Int8Word elements = attended.read();
+#pragma HLS LOOP_TRIPCOUNT min=1 max=2080
+        Int8Word elements(0);
+        int count = 0;
+        if (at < row_words) {
+            elements = attended.read();
+            const int left = shape.head_dim - word * BYTES;
+            count = left < BYTES ? left : BYTES;
+        }
+        Int8Word whole;
+        Int8Word rest;
     elements:
         for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-            const int at = word * BYTES + i;
-            if (at < shape.head_dim) out[row][head * shape.head_dim + at] = elements[i];
+            const int from = i - filled;
+            const int behind = BYTES - filled + i;
+            whole[i] = from < 0 ? held[i] : from < count ? elements[from] : std::int8_t(0);
+            rest[i] = behind < count ? elements[behind] : std::int8_t(0);
         }
-        if (++word == head_words) {
-            word = 0;
-            if (++head == shape.heads) {
-                head = 0;
-                ++row;
-            }
+        const bool leaves = filled + count >= BYTES || (at == row_words && filled > 0);
+        if (leaves) out[row][next] = whole;
+        const bool full = filled + count >= BYTES;
+        held = full ? rest : whole;
+        filled += full ? count - BYTES : count;
+        next += full ? 1 : 0;
+        word = word + 1 == head_words ? 0 : word + 1;
+        if (++at > row_words) {
+            at = word = filled = next = 0;
+            ++row;
         }
     }
 }
 
-// The residual takes a projection's output; `ring` gets a copy when it is the MLP's.
+// The residual takes a projection's output, a word a cycle.
 inline void add_rows(std::uint32_t index, int width, const Residual& delta, Residual& x) {
 rows:
     for (int row = 0; row < MAX_ROWS; ++row) {
         if (!bit(index, row)) continue;
-    elements:
-        for (int i = 0; i < width; ++i) {
+    words:
+        for (int word = 0; word < words(width, SHORTS); ++word) {
 #pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-            x[row][i] = sat16(std::int32_t(x[row][i]) + delta[row][i]);
+#pragma HLS LOOP_TRIPCOUNT min=1 max=128
+            const Int16Word before = x[row][word];
+            const Int16Word more = delta[row][word];
+            Int16Word after;
+        elements:
+            for (int i = 0; i < SHORTS; ++i) {
+#pragma HLS UNROLL
+                after[i] = sat16(std::int32_t(before[i]) + more[i]);
+            }
+            x[row][word] = after;
         }
     }
 }
@@ -220,23 +287,19 @@ rows:
         for (int word = 0; word < words(width, SHORTS); ++word) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=128
-            const Int16Word elements = in.read();
-        elements:
-            for (int i = 0; i < SHORTS; ++i) {
-#pragma HLS UNROLL
-                const int at = word * SHORTS + i;
-                if (at < width) rows_out[row][at] = elements[i];
-            }
+            rows_out[row][word] = in.read();
         }
     }
 }
 
-// Gate and up come as alternate tiles, each for all computing rows.
+// Gate and up come as alternate tiles, each for all computing rows. The lanes bring a row's tile every WINDOW cycles, so
+// eight cycles for one leave a few SwiGLU units where all at once would take TILE.
 inline void receive_hidden(std::uint32_t index, int ffn, int shift, hls::stream<TileWord>& results, Activations& hidden) {
     TileWord gate[MAX_ROWS];
 #pragma HLS ARRAY_PARTITION variable=gate complete dim=1
-    std::int8_t out[TILE];
-#pragma HLS ARRAY_PARTITION variable=out complete dim=1
+    Int8Word held[MAX_ROWS];
+#pragma HLS ARRAY_PARTITION variable=held complete dim=1
+    int filled = 0, first = 0;
 tiles:
     for (int tile = 0; tile < tiles(ffn); ++tile) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=344
@@ -247,17 +310,18 @@ tiles:
         }
     ups:
         for (int row = 0; row < MAX_ROWS; ++row) {
-#pragma HLS PIPELINE II=1
+#pragma HLS PIPELINE II=8
             if (!bit(index, row)) continue;
+            HiddenWord out;
             swiglu(gate[row], results.read(), shift, out);
-        elements:
-            for (int i = 0; i < TILE; ++i) {
-#pragma HLS UNROLL
-                const int at = tile * TILE + i;
-                if (at < ffn) hidden[row][at] = out[i];
-            }
+            Int8Word mine = held[row];
+            append(out, filled, first, words(ffn, BYTES), mine, hidden[row]);
+            held[row] = mine;
         }
+        first += (filled + TILE) / BYTES;
+        filled = (filled + TILE) % BYTES;
     }
+    flush(index, first, words(ffn, BYTES), held, hidden);
 }
 
 inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gains, const std::int16_t* turns,
@@ -269,16 +333,15 @@ inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gai
                         hls::stream<Int16Word>& replayed) {
     Residual x;
 #pragma HLS BIND_STORAGE variable=x type=ram_2p impl=uram
-#pragma HLS ARRAY_PARTITION variable=x cyclic factor=32 dim=2
     Residual delta;
 #pragma HLS BIND_STORAGE variable=delta type=ram_2p impl=uram
-#pragma HLS ARRAY_PARTITION variable=delta cyclic factor=32 dim=2
     Activations inputs;
 #pragma HLS BIND_STORAGE variable=inputs type=ram_2p impl=uram
-#pragma HLS ARRAY_PARTITION variable=inputs cyclic factor=64 dim=2
     std::int16_t gain[MAX_WIDTH];
     std::int16_t turn[MAX_HEAD_DIM];
     std::int16_t old_turn[MAX_HEAD_DIM];
+    const int turn_stride = words(shape.head_dim, SHORTS) * SHORTS;
+    const int gain_stride = words(shape.width, SHORTS) * SHORTS;
     const int q_width = shape.heads * shape.head_dim;
     const int kv_width = shape.kv_heads * shape.head_dim;
     const std::uint32_t all = shape.rows == MAX_ROWS ? 0xFFFFFFFFU : (std::uint32_t(1) << shape.rows) - 1;
@@ -287,14 +350,14 @@ turns:
     for (int i = 0; i < shape.head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-        turn[i] = turns[shape.position * shape.head_dim + i];
+        turn[i] = turns[shape.position * turn_stride + i];
     }
     const int before = shape.position < shape.frame_tokens ? 0 : shape.position - shape.frame_tokens;
 old_turns:
     for (int i = 0; i < shape.head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-        old_turn[i] = turns[before * shape.head_dim + i];
+        old_turn[i] = turns[before * turn_stride + i];
     }
 layers:
     for (int layer = 0; layer < shape.layers; ++layer) {
@@ -303,7 +366,7 @@ layers:
         command_rows(shape, Q, tiles(q_width), shape.width, true, false, commands);
         command_rows(shape, K, tiles(kv_width), shape.width, false, false, commands);
         command_rows(shape, V, tiles(kv_width), shape.width, false, false, commands);
-        load_gain(gains, std::int64_t(layer) * 2 * shape.width, shape.width, gain);
+        load_gain(gains, std::int64_t(layer) * 2 * gain_stride, shape.width, gain);
         norm_rows(all, x, gain, shape.width, scalars.attention_norm_shift, inputs);
         send_rows(all, shape.width, inputs, activations);
         collect(all, q_width, results, delta);
@@ -324,7 +387,7 @@ layers:
         const std::uint32_t index = index_in.read();
         receive_rows(all & ~index, shape.width, replayed, delta);
         if (index) {
-            load_gain(gains, (std::int64_t(layer) * 2 + 1) * shape.width, shape.width, gain);
+            load_gain(gains, (std::int64_t(layer) * 2 + 1) * gain_stride, shape.width, gain);
             norm_rows(index, x, gain, shape.width, scalars.mlp_norm_shift, inputs);
             send_rows(index, shape.width, inputs, activations);
             receive_hidden(index, shape.ffn, scalars.swiglu_shift, results, inputs);

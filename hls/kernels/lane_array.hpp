@@ -50,27 +50,6 @@ inline bool bit(std::uint32_t index, int row) {
     return (index >> row) & 1;
 }
 
-inline void load_activations(const Job& job, hls::stream<Int8Word>& activations,
-                             Segment (&buffer)[MAX_ROWS][MAX_SEGMENTS]) {
-rows:
-    for (int row = 0; row < MAX_ROWS; ++row) {
-        if (!bit(job.index, row)) continue;
-    segments:
-        for (int segment = 0; segment < job.segments; ++segment) {
-#pragma HLS PIPELINE II=1
-#pragma HLS LOOP_TRIPCOUNT min=1 max=172
-            const Int8Word word = activations.read();
-            Segment taken;
-        inputs:
-            for (int i = 0; i < BYTES; ++i) {
-#pragma HLS UNROLL
-                taken[i] = word[i];
-            }
-            buffer[row][segment] = taken;
-        }
-    }
-}
-
 // A job's plan as the loops below walk it. cycles: of all passes over a window, each as long as its longest part
 // (`longest`); busy, replayed: lane-cycles in them that work, or idle because a row replays. order: pass and lane of each
 // computing row's first part; taken: rows of a pass, so that a row's next part is `taken` lanes on.
@@ -115,6 +94,39 @@ passes:
     }
 }
 
+// Lanes own their inputs: segment s of the row that lane k has in a pass is word `pass * MAX_SEGMENTS + s` of its memory.
+constexpr int MAX_PASSES = (MAX_ROWS + LANES - 1) / LANES;
+using Inputs = Segment[LANES][MAX_PASSES * MAX_SEGMENTS];
+
+// A row's segments go to every lane that works for it. `order` counts the rows that compute: the plan knows their pass.
+inline void load_activations(const Job& job, const Plan& plan, const Pass (&table)[MAX_ROWS],
+                             hls::stream<Int8Word>& activations, Inputs& buffer) {
+    int order = 0;
+rows:
+    for (int row = 0; row < MAX_ROWS; ++row) {
+        if (!bit(job.index, row)) continue;
+        const int pass = plan.order_pass[order++];
+    segments:
+        for (int segment = 0; segment < job.segments; ++segment) {
+#pragma HLS PIPELINE II=1
+#pragma HLS LOOP_TRIPCOUNT min=1 max=172
+            const Int8Word word = activations.read();
+            Segment taken;
+        inputs:
+            for (int i = 0; i < BYTES; ++i) {
+#pragma HLS UNROLL
+                taken[i] = word[i];
+            }
+        lanes:
+            for (int k = 0; k < LANES; ++k) {
+#pragma HLS UNROLL
+                const Entry entry = table[pass].lane[k];
+                if (entry.row == row && entry.end > entry.begin) buffer[k][pass * MAX_SEGMENTS + segment] = taken;
+            }
+        }
+    }
+}
+
 // Lanes own their sums: entry `pass * WINDOW + word` of lane k is the word's sum for the row that k has in the pass.
 constexpr int ENTRIES = (MAX_ROWS / LANES + 1) * WINDOW;
 using Sums = SumPair[LANES][ENTRIES];
@@ -124,7 +136,7 @@ using Windows = WeightPair[2][WINDOW];
 // iteration (segment, n) the bank `segment % 2` holds the segment's window whole, the other the first min(n, WINDOW) words
 // of the next; the sums hold all segments before, and of this one the first n steps of the passes.
 inline void run_tile(int segments, const Plan& plan, const Pass (&table)[MAX_ROWS], hls::stream<Word>& stream,
-                     const Segment (&activations)[MAX_ROWS][MAX_SEGMENTS], Windows& weights, Sums& sums) {
+                     const Inputs& activations, Windows& weights, Sums& sums) {
     const int paced = plan.cycles > WINDOW ? plan.cycles : WINDOW;
 first:
     for (int word = 0; word < WINDOW; ++word) {
@@ -147,7 +159,7 @@ steps:
                 const int word = entry.begin + step;
                 if (word < entry.end) {
                     const int at = pass * WINDOW + word;
-                    const Segment& input = activations[entry.row][segment];
+                    const Segment input = activations[k][pass * MAX_SEGMENTS + segment];
                     const acc_t even = lane_dot(weights[bank][word].even, input);
                     const acc_t odd = lane_dot(weights[bank][word].odd, input);
                     sums[k][at].even = segment == 0 ? even : acc_t(sums[k][at].even + even);
@@ -203,7 +215,7 @@ pairs:
 }
 
 inline void run_job(const Job& job, const Pass (&table)[MAX_ROWS], hls::stream<Word>& weight_stream,
-                    hls::stream<Word>& scale_stream, const Segment (&activations)[MAX_ROWS][MAX_SEGMENTS],
+                    hls::stream<Word>& scale_stream, const Plan& plan, const Inputs& activations,
                     hls::stream<TileWord>& results, LaneCounters& counters) {
     Windows weights;
 #pragma HLS ARRAY_PARTITION variable=weights complete dim=0
@@ -211,8 +223,6 @@ inline void run_job(const Job& job, const Pass (&table)[MAX_ROWS], hls::stream<W
 #pragma HLS ARRAY_PARTITION variable=sums complete dim=1
     Word scale[SCALE_WORDS];
 #pragma HLS ARRAY_PARTITION variable=scale complete dim=1
-    Plan plan;
-    make_plan(job.passes, table, plan);
 tiles:
     for (int tile = 0; tile < job.tiles; ++tile) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1376
@@ -236,9 +246,10 @@ tiles:
 inline void run_lanes(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<Word>& weights,
                       hls::stream<Word>& scales, hls::stream<Int8Word>& activations, hls::stream<TileWord>& results,
                       LaneCounters& counters) {
-    Segment buffer[MAX_ROWS][MAX_SEGMENTS];
-#pragma HLS BIND_STORAGE variable=buffer type=ram_t2p impl=uram
+    Inputs buffer;
+#pragma HLS BIND_STORAGE variable=buffer type=ram_2p impl=bram
 #pragma HLS ARRAY_PARTITION variable=buffer complete dim=1
+    Plan plan;
     Pass table[MAX_ROWS];
 #pragma HLS AGGREGATE variable=table
 #pragma HLS ARRAY_PARTITION variable=table complete dim=1
@@ -256,8 +267,9 @@ jobs:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
                 table[pass] = passes.read();
             }
-            if (job.loads) load_activations(job, activations, buffer);
-            run_job(job, table, weights, scales, buffer, results, total);
+            make_plan(job.passes, table, plan);
+            if (job.loads) load_activations(job, plan, table, activations, buffer);
+            run_job(job, table, weights, scales, plan, buffer, results, total);
         }
     }
     counters = total;

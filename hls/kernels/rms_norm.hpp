@@ -5,23 +5,27 @@
 
 namespace fastcar {
 
-inline void rms_norm(const std::int16_t (&x)[MAX_WIDTH], const std::int16_t (&gain)[MAX_WIDTH], int width, int norm_shift,
-                     std::int8_t (&normed)[MAX_FFN]) {
+inline void rms_norm(const Int16Word (&x)[ROW_WORDS], const std::int16_t (&gain)[MAX_WIDTH], int width, int norm_shift,
+                     Int8Word (&normed)[MAX_SEGMENTS]) {
     std::int64_t squares = 0;
 sum:
     for (int i = 0; i < width; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-        squares += std::int32_t(x[i]) * x[i];
+        const std::int16_t value = x[i / SHORTS][i % SHORTS];
+        squares += std::int32_t(value) * value;
     }
     const int bits = squares ? log2_floor(squares) + 1 : 0;
     const int half = bits > 31 ? (bits - 30) / 2 : 0;  // pairs of bits that the sum loses to fit in 31
     const Scale scale = rsqrt(std::int32_t(squares >> (2 * half)));
+    Int8Word word(0);
 scale:
     for (int i = 0; i < width; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
-        normed[i] = sat8(rs(std::int64_t(x[i]) * scale.m * gain[i], scale.e + half + norm_shift));
+        const std::int16_t value = x[i / SHORTS][i % SHORTS];
+        word[i % BYTES] = sat8(rs(std::int64_t(value) * scale.m * gain[i], scale.e + half + norm_shift));
+        if (i % BYTES == BYTES - 1 || i == width - 1) normed[i / BYTES] = word;
     }
 }
 

@@ -9,14 +9,16 @@ constexpr int ROPE_FRACTION = 14;
 constexpr int ROPE_GUARD = 7;
 
 // turns: the cosines of all pairs, then the sines. head: where the head begins in `row`.
-inline void rope(const std::int16_t (&row)[MAX_WIDTH], int head, int head_dim, const std::int16_t (&turns)[MAX_HEAD_DIM],
+inline void rope(const Int16Word (&row)[ROW_WORDS], int head, int head_dim, const std::int16_t (&turns)[MAX_HEAD_DIM],
                  std::int8_t (&turned)[MAX_HEAD_DIM]) {
 pairs:
     for (int i = 0; i < head_dim / 2; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=64
-        const std::int32_t even = row[head + 2 * i];
-        const std::int32_t odd = row[head + 2 * i + 1];
+        const int at = head + 2 * i;
+        const Int16Word word = row[at / SHORTS];
+        const std::int32_t even = word[at % SHORTS];
+        const std::int32_t odd = word[at % SHORTS + 1];
         const std::int32_t cosine = turns[i];
         const std::int32_t sine = turns[head_dim / 2 + i];
         turned[2 * i] = sat8(rs(std::int64_t(even) * cosine - std::int64_t(odd) * sine, ROPE_FRACTION + ROPE_GUARD));
@@ -25,13 +27,15 @@ pairs:
 }
 
 // The same rounding without the turn: what the published variant of TAS takes.
-inline void round_head(const std::int16_t (&row)[MAX_WIDTH], int head, int head_dim,
+inline void round_head(const Int16Word (&row)[ROW_WORDS], int head, int head_dim,
                        std::int8_t (&rounded)[MAX_HEAD_DIM]) {
 elements:
     for (int i = 0; i < head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-        rounded[i] = sat8(rs(row[head + i], ROPE_GUARD));
+        const int at = head + i;
+        const std::int16_t value = row[at / SHORTS][at % SHORTS];
+        rounded[i] = sat8(rs(value, ROPE_GUARD));
     }
 }
 

@@ -5,7 +5,7 @@
 
 namespace fastcar {
 
-inline void swiglu(const TileWord& gate, const TileWord& up, int shift, std::int8_t (&hidden)[TILE]) {
+inline void swiglu(const TileWord& gate, const TileWord& up, int shift, HiddenWord& hidden) {
 outputs:
     for (int i = 0; i < TILE; ++i) {
 #pragma HLS UNROLL

@@ -17,13 +17,15 @@ module fastcar_core
     // segments of inputs that a lane stores: those of its rows in every pass
     parameter int unsigned Inputs   = ((MaxRows + Lanes - 1) / Lanes) * ((Longest + Width - 1) / Width),
     parameter int unsigned Depth    = 512,   // words of prefetch
-    parameter int unsigned MaxBurst = 64     // beats
+    parameter int unsigned MaxBurst = 64,    // beats
+    parameter bit          Fabric   = 1'b0   // the score's products of LUTs, not of DSPs
 ) (
     input  logic                     clk_i,
     input  logic                     rst_ni,
     input  policy_e                  policy_i,
     input  logic signed [      31:0] threshold_i,
     input  count_t                   rows_i,
+    input  logic                     scheduling_i,  // see matvec_engine
     // queries and keys a frame earlier, or values or keys of both frames: see tas_unit
     input  logic                     tas_distance_i,
     input  logic                     tas_valid_i,
@@ -82,7 +84,8 @@ module fastcar_core
   logic [MaxRows-1:0] index;
 
   tas_unit #(
-      .Width(Width)
+      .Width (Width),
+      .Fabric(Fabric)
   ) u_tas (
       .clk_i,
       .rst_ni,
@@ -201,6 +204,7 @@ module fastcar_core
       .clk_i,
       .rst_ni,
       .rows_i,
+      .scheduling_i,
       .job_valid_i,
       .job_ready_o,
       .job_i,

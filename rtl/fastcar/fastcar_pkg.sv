@@ -70,4 +70,13 @@ package fastcar_pkg;
     return sums_t'{odd: sum[35:18] + 18'(sum[17]), even: sum[17:0]};
   endfunction
 
+  // A product of two int9 without a multiplier, for devices whose DSPs are spoken for.
+  function automatic logic signed [17:0] fabric_product(input logic signed [8:0] a,
+                                                        input logic signed [8:0] b);
+    logic signed [17:0] sum;
+    sum = b[8] ? -(18'(a) <<< 8) : '0;
+    for (int unsigned i = 0; i < 8; i++) if (b[i]) sum += 18'(a) <<< i;
+    return sum;
+  endfunction
+
 endpackage

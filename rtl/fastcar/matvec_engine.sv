@@ -20,6 +20,7 @@ module matvec_engine
     input  logic                       clk_i,
     input  logic                       rst_ni,
     input  count_t                     rows_i,            // of the batch, 1..32
+    input  logic                       scheduling_i,      // 0: all rows compute, unless all replay
     input  logic                       job_valid_i,
     output logic                       job_ready_o,
     input  job_t                       job_i,
@@ -78,7 +79,8 @@ module matvec_engine
   assign job_ready_o      = state_q == Idle && !(job_valid_i && job_i.mlp && !decision_valid_i);
   assign take             = job_valid_i && job_ready_o;
   assign decision_ready_o = take && job_i.mlp && job_i.last;
-  assign index_d          = job_i.mlp ? decision_index_i : ~({MaxRows{1'b1}} << rows_i);
+  assign index_d          = (job_i.mlp && (scheduling_i || decision_index_i == '0)) ? decision_index_i :
+      ~({MaxRows{1'b1}} << rows_i);
   `FFLNR(segments_q, job_i.segments, take)
   `FFLNR(pairs_q, job_i.pairs, take)
   assign tiles = 16'((32'(pairs_q) + Words - 1) / Words);

@@ -7,7 +7,8 @@
 `include "registers.svh"
 
 module tas_unit #(
-    parameter int unsigned Width = 64  // products of a beat
+    parameter int unsigned Width  = 64,   // products of a beat
+    parameter bit          Fabric = 1'b0  // of LUTs, not of DSPs
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
@@ -48,7 +49,9 @@ module tas_unit #(
         left[i]  = left[i] - right[i];
         right[i] = left[i];
       end
-      if (valid_i && advance) product_d[i] = left[i] * right[i];
+      if (valid_i && advance) begin
+        product_d[i] = Fabric ? 17'(fastcar_pkg::fabric_product(left[i], right[i])) : left[i] * right[i];
+      end
     end
     if (busy_q[0]) begin
       for (int unsigned i = 0; i < Width; i++) sum_d += 32'(product_q[i]);

@@ -60,13 +60,15 @@ def transactions() -> list[Path]:
 
 
 def fastcar_sources() -> list[Path]:
-    """FastCar's twins (`rtl/fastcar`), their packages first, and the two cells that they share with the chip."""
-    found = sorted((RTL / "fastcar").glob("*.sv"), key=lambda p: not p.stem.endswith("_pkg"))
+    """FastCar's twins (`rtl/fastcar`), their packages first, and what they share with the chip."""
+    found = sorted((RTL / "fastcar").glob("*.sv"), key=lambda p: (not p.stem.endswith("_pkg"), p.name))
     if not found:
         raise TriptychError(f"{RTL / 'fastcar'} is missing: run from a checkout of the repository, which holds rtl/")
-    return [RTL / "pkg" / "sram_pkg.sv", *found, RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv"]
+    shared = [RTL / "pkg" / f"{name}_pkg.sv" for name in ("sram", "arith", "function")]
+    cells = [RTL / "common" / "fifo.sv", RTL / "mem" / "ram_1r1w.sv", RTL / "vpu" / "vpu_row_function.sv"]
+    return [*shared, *found, *cells]
 
 
 def checker(top: str = "quartdepth") -> list[Path]:
-    """The watch over the memory port of `top` (quartdepth or fastcar_core), a part of every simulation of it."""
+    """The watch over the memory ports of `top` (quartdepth, fastcar_core, fastcar_step), a part of all simulations."""
     return [SV / "axi_checker.sv", SV / f"bind_{top}.sv"]

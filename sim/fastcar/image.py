@@ -100,8 +100,8 @@ def _layer_scales(layer: LayerWeights, limits: Limits) -> NDArray[np.uint8]:
 class Program:
     """The constants of all layers, and the registers that steer them.
 
-    weights, scales: uint8[words, 64]. registers: REGISTERS[layers]. gains: int16[layers, 2, width]. turns:
-    int16[context, head_dim], cosines before sines.
+    weights, scales: uint8[words, 64]. registers: REGISTERS[layers]. gains: int16[layers, 2, words * 32]. turns:
+    int16[context, words * 32], cosines before sines. Both end with zeros.
     """
 
     config: LayerConfig
@@ -129,8 +129,8 @@ class Program:
             np.concatenate([weight_image(layer, limits) for layer in layers]),
             np.concatenate([_layer_scales(layer, limits) for layer in layers]),
             registers,
-            np.ascontiguousarray([[layer.attention_gain, layer.mlp_gain] for layer in layers], dtype=np.int16),
-            np.ascontiguousarray(np.concatenate([cos, sin], axis=1)),
+            np.array([pack_rows(np.stack([layer.attention_gain, layer.mlp_gain])) for layer in layers]),
+            pack_rows(np.concatenate([cos, sin], axis=1)),
         )  # fmt: skip
         program.steer([Controls()] * len(layers))
         return program

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyslang
 from rich.console import Console
 
+from triptych.golden.fastcar import silu
 from triptych.golden.quartdepth.arithmetic import functions
 from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
@@ -53,9 +54,15 @@ def verilator(config: str) -> str:
 
 def verilator_fastcar() -> str:
     """`verilator --lint-only -Wall` of FastCar's twins, also at sizes that are no powers of two."""
-    files = [*fastcar_sources(), *checker("fastcar_core")]
-    default = _verilator("fastcar_core", files, {})
-    return default or _verilator("fastcar_core", files, {"Width": 32, "Lanes": 3, "Words": 5})
+    core = [*fastcar_sources(), *checker("fastcar_core")]
+    step = [*fastcar_sources(), *checker("fastcar_step")]
+    found = (
+        _verilator("fastcar_core", core, {}),
+        _verilator("fastcar_core", core, {"Width": 32, "Lanes": 3, "Words": 5}),
+        _verilator("fastcar_step", step, {}),
+        _verilator("fastcar_step", step, {"Lanes": 3, "Words": 4, "Group": 4, "Vector": 32, "MaxHeadDim": 64}),
+    )
+    return "\n".join(filter(None, found))
 
 
 def verilator_benches() -> str:
@@ -80,7 +87,7 @@ def benches() -> dict[str, list[Path]]:
 
 def verible() -> str:
     """Verible's style rules (rules and reasons: `.rules.verible_lint`)."""
-    generated = {"isa_pkg.sv", "function_pkg.sv"}
+    generated = {"isa_pkg.sv", "function_pkg.sv", "silu_pkg.sv"}
     every = dict.fromkeys([*sources(), *fastcar_sources(), *sorted(SV.glob("*.sv")), *sorted(TESTS.rglob("*.sv"))])
     files = [p for p in every if p.name not in generated and p.parent.name != "regs"]
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
@@ -90,7 +97,8 @@ def verible() -> str:
 def slang() -> str:
     """Elaboration and analysis by slang, a second opinion on what is legal SystemVerilog: who drives what included."""
     chip = {"quartdepth_board": [*sources(), BOARD, *checker(), *transactions()]}
-    tops = chip | {"fastcar_core": [*fastcar_sources(), *checker("fastcar_core")]} | benches()
+    twins = {top: [*fastcar_sources(), *checker(top)] for top in ("fastcar_core", "fastcar_step")}
+    tops = chip | twins | benches()
     return "\n".join(filter(None, (slang_findings(top, files) for top, files in tops.items())))
 
 
@@ -125,6 +133,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "mypy": mypy,
     "instruction table drift": lambda: "drifted" if generate.main(["--check"]) else "",
     "function table drift": lambda: "drifted" if functions.main(["--check"]) else "",
+    "SILU table drift": lambda: "drifted" if silu.main(["--check"]) else "",
     "decode table drift": lambda: "drifted" if generate_decode.main(["--check"]) else "",
     "operations page drift": lambda: "drifted" if operations_page.main(["--check"]) else "",
     "census page drift": census_page.drift,

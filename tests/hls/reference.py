@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.fastcar import drs, integer
-from triptych.golden.fastcar.config import Controls, LayerConfig
+from triptych.golden.fastcar.config import Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.integer import LayerState, LayerWeights, StepTrace
 from triptych.golden.fastcar.random_layer import random_layer, random_rows, random_state
 from triptych.sim.fastcar.csim import StepResult
 from triptych.sim.fastcar.image import DeviceState, Limits, Program
+
+ODD = LayerConfig(width=90, ffn=131, heads=6, kv_heads=1, head_dim=10, frame_tokens=5, context=40)
+WIDE_HEADS = LayerConfig(width=65, ffn=40, heads=2, kv_heads=2, head_dim=128, frame_tokens=4, context=12)
 
 
 @dataclass
@@ -63,6 +66,26 @@ class Case:
             traces.append(integer.layer_step(self.config, layer, turns, state, x, position, controls))
             x = traces[-1].y
         return traces
+
+
+def random_case(limits: Limits, seed: int) -> tuple[Case, int, bool]:
+    """Any shape, batch 1-8, policy, chooser, cap and window; the position, and whether DRS is on."""
+    rng = np.random.default_rng([seed, 0xCA5E])
+    kv_heads = int(rng.integers(1, 4))
+    config = LayerConfig(
+        width=int(rng.integers(1, 150)), ffn=int(rng.integers(1, 200)), heads=kv_heads * int(rng.integers(1, 7)),
+        kv_heads=kv_heads, head_dim=2 * int(rng.integers(1, 65)), frame_tokens=int(rng.integers(1, 9)), context=32,
+    )  # fmt: skip
+    controls = [
+        Controls(
+            threshold=int(rng.normal(0, 3000)), policy=Policy(int(rng.integers(4))),
+            chooser=Chooser(int(rng.integers(5))), chain_cap=int(rng.integers(0, 4)),
+            window=int(rng.integers(0, 12)), sink=int(rng.integers(0, 4)),
+        )
+        for _ in range(int(rng.integers(1, 4)))
+    ]  # fmt: skip
+    case = Case.random(config, int(rng.integers(1, 9)), controls, limits, seed)
+    return case, int(rng.integers(0, 24)), bool(rng.integers(4))
 
 
 def differences(case: Case, traces: list[StepTrace], result: StepResult, lanes: int) -> list[str]:

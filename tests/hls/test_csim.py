@@ -10,7 +10,7 @@ import pytest
 
 from tests.hls.drs_case import drs_differences
 from tests.hls.mutants import BUGS, mutant
-from tests.hls.reference import Case, differences
+from tests.hls.reference import ODD, WIDE_HEADS, Case, differences, random_case
 from triptych.golden.fastcar import integer
 from triptych.golden.fastcar.config import LLAMA_7B, SMALL, TINY, Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.silu import silu
@@ -18,34 +18,12 @@ from triptych.golden.quartdepth.arithmetic import functions
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.csim import HLS, CSim, Deadlock, library, simulator
 
-ODD = LayerConfig(width=90, ffn=131, heads=6, kv_heads=1, head_dim=10, frame_tokens=5, context=40)
-WIDE_HEADS = LayerConfig(width=65, ffn=40, heads=2, kv_heads=2, head_dim=128, frame_tokens=4, context=12)
 LANES = 4
 
 
 @pytest.fixture(scope="module")
 def sim() -> CSim:
     return simulator(LANES)
-
-
-def random_case(sim: CSim, seed: int) -> tuple[Case, int, bool]:
-    """Any shape, batch 1-8, policy, chooser, cap and window; the position, and whether DRS is on."""
-    rng = np.random.default_rng([seed, 0xCA5E])
-    kv_heads = int(rng.integers(1, 4))
-    config = LayerConfig(
-        width=int(rng.integers(1, 150)), ffn=int(rng.integers(1, 200)), heads=kv_heads * int(rng.integers(1, 7)),
-        kv_heads=kv_heads, head_dim=2 * int(rng.integers(1, 65)), frame_tokens=int(rng.integers(1, 9)), context=32,
-    )  # fmt: skip
-    controls = [
-        Controls(
-            threshold=int(rng.normal(0, 3000)), policy=Policy(int(rng.integers(4))),
-            chooser=Chooser(int(rng.integers(5))), chain_cap=int(rng.integers(0, 4)),
-            window=int(rng.integers(0, 12)), sink=int(rng.integers(0, 4)),
-        )
-        for _ in range(int(rng.integers(1, 4)))
-    ]  # fmt: skip
-    case = Case.random(config, int(rng.integers(1, 9)), controls, sim.limits, seed)
-    return case, int(rng.integers(0, 24)), bool(rng.integers(4))
 
 
 def run_steps(sim: CSim, case: Case, first: int, steps: int, scheduling: bool = True) -> list[str]:
@@ -72,7 +50,7 @@ def run_steps(sim: CSim, case: Case, first: int, steps: int, scheduling: bool = 
 @pytest.mark.parametrize("seeds", [range(24), pytest.param(range(100, 500), marks=pytest.mark.slow)])
 def test_random_layers(sim: CSim, seeds: range) -> None:
     for seed in seeds:
-        case, position, scheduling = random_case(sim, seed)
+        case, position, scheduling = random_case(sim.limits, seed)
         with sim.shaken(seed, 48 if seed % 2 else 0):
             assert run_steps(sim, case, position, 3, scheduling) == [], f"seed {seed}"
 
@@ -98,7 +76,7 @@ def test_other_numbers_of_lanes(lanes: int) -> None:
 def test_synthesis_widths_give_the_same() -> None:
     sim = CSim.build(LANES, exact=True)
     for seed in range(3):
-        case, position, scheduling = random_case(sim, seed)
+        case, position, scheduling = random_case(sim.limits, seed)
         assert run_steps(sim, case, position, 1, scheduling) == []
 
 

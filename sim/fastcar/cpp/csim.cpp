@@ -179,9 +179,10 @@ void csim_functions(const std::int32_t* in, std::size_t count, std::int32_t* exp
 }
 
 void csim_rms_norm(const std::int16_t* x, const std::int16_t* gain, int width, int norm_shift, std::int8_t* out) {
-    std::int16_t row[MAX_WIDTH] = {}, gains[MAX_WIDTH] = {};
-    std::int8_t normed[MAX_FFN] = {};
-    std::memcpy(row, x, width * sizeof(*x));
+    static Int16Word row[ROW_WORDS];
+    static Int8Word normed[MAX_SEGMENTS];
+    std::int16_t gains[MAX_WIDTH] = {};
+    std::memcpy(static_cast<void*>(row), x, width * sizeof(*x));
     std::memcpy(gains, gain, width * sizeof(*gain));
     rms_norm(row, gains, width, norm_shift, normed);
     std::memcpy(out, normed, width);
@@ -189,9 +190,10 @@ void csim_rms_norm(const std::int16_t* x, const std::int16_t* gain, int width, i
 
 void csim_rope(const std::int16_t* head, const std::int16_t* turns, int head_dim, std::int8_t* before,
                std::int8_t* after) {
-    std::int16_t row[MAX_WIDTH] = {}, table[MAX_HEAD_DIM] = {};
+    static Int16Word row[ROW_WORDS];
+    std::int16_t table[MAX_HEAD_DIM] = {};
     std::int8_t rounded[MAX_HEAD_DIM] = {}, turned[MAX_HEAD_DIM] = {};
-    std::memcpy(row, head, head_dim * sizeof(*head));
+    std::memcpy(static_cast<void*>(row), head, head_dim * sizeof(*head));
     std::memcpy(table, turns, head_dim * sizeof(*turns));
     round_head(row, 0, head_dim, rounded);
     rope(row, 0, head_dim, table, turned);
@@ -201,9 +203,9 @@ void csim_rope(const std::int16_t* head, const std::int16_t* turns, int head_dim
 
 void csim_swiglu(const TileWord* gate, const TileWord* up, std::size_t tiles, int shift, std::int8_t* hidden) {
     for (std::size_t tile = 0; tile < tiles; ++tile) {
-        std::int8_t out[TILE];
+        HiddenWord out;
         swiglu(gate[tile], up[tile], shift, out);
-        std::memcpy(hidden + tile * TILE, out, TILE);
+        std::memcpy(hidden + tile * TILE, &out[0], TILE);
     }
 }
 

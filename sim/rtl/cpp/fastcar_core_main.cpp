@@ -89,6 +89,7 @@ int main(int argc, char** argv) {
   top.tas_distance_i = h.distance;
   top.threshold_i = h.threshold;
   top.rows_i = h.rows;
+  top.scheduling_i = 1;
   top.may_replay_i = h.may;
   top.rst_ni = 0;
   for (int i = 0; i < 8; i++) {

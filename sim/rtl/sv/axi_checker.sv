@@ -7,7 +7,8 @@ module axi_checker #(
     parameter int unsigned Bytes     = 16,    // of a beat
     parameter int unsigned IdW       = 1,     // bits of an identifier
     parameter int unsigned MaxReads  = 1024,  // bursts of an identifier without data at most: 2^n
-    parameter int unsigned MaxWrites = 64     // bursts without a response at most: 2^n
+    parameter int unsigned MaxWrites = 64,    // bursts without a response at most: 2^n
+    parameter bit          Strobes   = 1'b0   // strobes may differ within a word
 ) (
     input logic               clk_i,
     input logic               rst_ni,
@@ -140,7 +141,7 @@ module axi_checker #(
       `AXI_CHECK(within_page(aw_addr_i[11:0], aw_len_i), "AW: burst crosses 4 KiB")
     end
     if (rst_ni && w_valid_i) begin
-      `AXI_CHECK(w_strb_i == '0 || w_strb_i == '1, "W: strobes differ within a word")
+      `AXI_CHECK(Strobes || w_strb_i == '0 || w_strb_i == '1, "W: strobes differ within a word")
     end
   end
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stores rows of a memory: of every row `chunks` chunks of `words` words, each to its own place (a head's cache, a row of
+// the residual), `stride` words behind the one before. Bytes beyond `bytes` of a chunk are written as zeros.
+
+`default_nettype none
+`include "assertions.svh"
+`include "registers.svh"
+
+module store_walk
+  import fastcar_pkg::*;
+  import step_pkg::*;
+(
+    input  logic              clk_i,
+    input  logic              rst_ni,
+    input  logic              start_i,
+    output logic              done_o,        // for a cycle: all is with the writer
+    input  count_t            rows_i,
+    input  logic  [      7:0] chunks_i,
+    input  logic  [      9:0] words_i,
+    input  logic  [     14:0] bytes_i,
+    input  addr_t             base_i,
+    input  place_t            first_i,
+    input  place_t            stride_i,
+    output logic              re_o,
+    output row_t              row_o,         // what to read,
+    output logic  [     11:0] at_o,          // word of the row's part
+    input  word_t             data_i,
+    output logic              cmd_valid_o,
+    input  logic              cmd_ready_i,
+    output addr_t             cmd_addr_o,
+    output logic  [     15:0] cmd_words_o,
+    output logic              word_valid_o,
+    input  logic              word_ready_i,
+    output word_t             word_o
+);
+  typedef enum logic [1:0] {
+    Idle,
+    Command,
+    Read,
+    Send
+  } state_e;
+
+  state_e state_d, state_q;
+  row_t row_d, row_q;
+  logic [7:0] chunk_d, chunk_q;
+  logic [9:0] word_d, word_q;
+  logic [11:0] at_d, at_q;  // in the row's part
+  place_t place_d, place_q;
+  logic chunk_ends, row_ends;
+
+  assign cmd_valid_o  = state_q == Command;
+  assign cmd_addr_o   = base_i + {place_q, 6'd0};
+  assign cmd_words_o  = 16'(words_i);
+  assign re_o         = state_q == Read;
+  assign row_o        = row_q;
+  assign at_o         = at_q;
+  assign word_valid_o = state_q == Send;
+  assign word_o       = mask_word(data_i, tail_bytes(12'(word_q), {3'd0, bytes_i}));
+  assign chunk_ends   = word_q == words_i - 10'd1;
+  assign row_ends     = chunk_q == chunks_i - 8'd1;
+
+  always_comb begin
+    state_d = state_q;
+    row_d   = row_q;
+    chunk_d = chunk_q;
+    word_d  = word_q;
+    at_d    = at_q;
+    place_d = place_q;
+    done_o  = 1'b0;
+    unique case (state_q)
+      Idle:
+      if (start_i) begin
+        state_d = Command;
+        row_d   = '0;
+        chunk_d = '0;
+        at_d    = '0;
+        place_d = first_i;
+      end
+      Command:
+      if (cmd_ready_i) begin
+        state_d = Read;
+        word_d  = '0;
+      end
+      Read: state_d = Send;
+      default:
+      if (word_ready_i) begin
+        state_d = Read;
+        word_d  = word_q + 1'b1;
+        at_d    = at_q + 1'b1;
+        if (chunk_ends) begin
+          state_d = Command;
+          place_d = place_q + stride_i;
+          chunk_d = chunk_q + 1'b1;
+          if (row_ends) begin
+            chunk_d = '0;
+            at_d    = '0;
+            row_d   = row_q + 1'b1;
+            if (count_t'(row_q) == rows_i - 1'b1) begin
+              state_d = Idle;
+              done_o  = 1'b1;
+            end
+          end
+        end
+      end
+    endcase
+  end
+  `FF(state_q, state_d, Idle)
+  `FFLNR(row_q, row_d, start_i || state_q != Idle)
+  `FFLNR(chunk_q, chunk_d, start_i || state_q != Idle)
+  `FFLNR(word_q, word_d, state_q != Idle)
+  `FFLNR(at_q, at_d, start_i || state_q != Idle)
+  `FFLNR(place_q, place_d, start_i || state_q != Idle)
+
+  `ASSERT_STABLE(WordStable, word_valid_o, word_ready_i, word_o)
+endmodule
+
+`default_nettype wire

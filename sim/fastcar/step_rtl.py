@@ -1,0 +1,251 @@
+"""A whole step in RTL (`rtl/fastcar/fastcar_step.sv`): the images of `image.py` in one memory, tokens in, rows out.
+
+The same `Program` and `DeviceState` run in C simulation (`csim.py`) and here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.golden.fastcar.config import MAX_ROWS, LayerConfig
+from triptych.golden.files import scratch
+from triptych.sim.build import children
+from triptych.sim.build.sources import ROOT, checker, fastcar_sources
+from triptych.sim.build.verilate import Build
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.image import BYTES, DeviceState, Limits, Program, pack_rows
+
+MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_step_main.cpp"
+CHECKED = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
+FAST = ("-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast", "--unroll-count", "1")
+PHASES = (
+    "idle", "setup", "turns", "record", "chains", "gain", "rows", "heads", "score", "keys", "values", "stored",
+    "attend", "output", "add", "mlp_gain", "hidden", "down", "ring", "counts", "result", "flush", "done", "stopped",
+)  # fmt: skip
+REST = ("index", "computed", "replayed", "delivered", "skipped")
+ARRAYS = ("weights", "scales", "registers", "gains", "turns", "keys", "values", "ring", "chains", "x", "y")
+SHAPE_AT, ARRAYS_AT = 0x10, 0x40
+PAGE = 4096
+
+
+class Fault(IntEnum):
+    """Why a step stopped: `step_fault_e` of rtl/fastcar/step_pkg.sv."""
+
+    NONE = 0
+    WEIGHT_SLAVE = 1
+    WEIGHT_DECODE = 2
+    NO_ROOM = 3
+    SCALE_SLAVE = 4
+    SCALE_DECODE = 5
+    READ_SLAVE = 6
+    READ_DECODE = 7
+    WRITE_SLAVE = 8
+    WRITE_DECODE = 9
+    SHAPE = 10
+
+
+def _power(value: int) -> int:
+    return 1 << (value - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """Parameters of fastcar_step. words: pairs of outputs of a tile, a power of two. inputs: segments that a lane
+    stores, 0 for all rows of the longest product. fabric: scores without DSPs. checked: with assertions and random
+    power-on values."""
+
+    lanes: int = 4
+    words: int = 4
+    chain: int = 8
+    width: int = 128
+    ffn: int = 256
+    head_dim: int = 64
+    head_words: int = 8
+    tokens: int = 64
+    group: int = 1
+    vector: int = 8
+    depth: int = 128
+    burst: int = 64
+    inputs: int = 0
+    fabric: bool = False
+    checked: bool = True
+
+    @classmethod
+    def of(cls, config: LayerConfig, **rest: Any) -> StepSize:
+        """The least that holds a layer of this shape."""
+        head_words = config.heads * -(-config.head_dim // BYTES)
+        return cls(
+            width=max(64, _power(max(config.width, config.q_width))), ffn=config.ffn,
+            head_dim=max(2, config.head_dim), head_words=_power(head_words), tokens=_power(config.context), **rest,
+        )  # fmt: skip
+
+    @property
+    def limits(self) -> Limits:
+        """As the images want them."""
+        scale_words = -(-6 * self.words // BYTES)
+        return Limits(
+            self.lanes, self.words, scale_words, MAX_ROWS, self.width, max(self.ffn, self.width), self.head_dim,
+            self.tokens,
+        )  # fmt: skip
+
+    def parameters(self) -> dict[str, int]:
+        """By the names of the RTL."""
+        named = {
+            "Chain": self.chain, "Lanes": self.lanes, "Words": self.words, "MaxWidth": self.width, "MaxFfn": self.ffn,
+            "MaxHeadDim": self.head_dim, "HeadWords": self.head_words, "Tokens": self.tokens, "Group": self.group,
+            "Vector": self.vector, "Depth": self.depth, "MaxBurst": self.burst, "Fabric": int(self.fabric),
+        }  # fmt: skip
+        return named | ({"Inputs": self.inputs} if self.inputs else {})
+
+    def build(self, sources: Sequence[Path] | None = None) -> Build:
+        """The step with its bench. sources: instead of those of `rtl/fastcar`."""
+        return Build(
+            top="fastcar_step",
+            sources=tuple(sources or (*fastcar_sources(), *checker("fastcar_step"))),
+            cpp=(MAIN,),
+            parameters=self.parameters(),
+            flags=CHECKED if self.checked else FAST,
+            headers=(MAIN.with_name("memory_model.h"),),
+            cxxflags=("-std=c++20",),
+        )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is behind the ports: cycles from an address to its first beat, words a cycle (all ports together), bursts
+    taken at once, chances in 256 that a channel holds back."""
+
+    latency: int = 20
+    rate: float = 1.0
+    outstanding: int = 32
+    stall: int = 0
+    seed: int = 1
+
+
+PLAIN = Memory()
+
+
+@dataclass(frozen=True)
+class Token:
+    """A step's input: x int16[rows, width] at a position; scheduling: DRS. registers: instead of the program's."""
+
+    x: NDArray[np.int16]
+    position: int
+    scheduling: bool = True
+    registers: NDArray[np.void] | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step made. y: int16[rows, width]. cycles: from the start's write to the interrupt; phases: of them by
+    phase. counters: REST."""
+
+    y: NDArray[np.int16]
+    fault: Fault
+    cycles: int
+    phases: dict[str, int]
+    counters: dict[str, int]
+
+
+class _Layout:
+    """Where each array lies, at page boundaries with a gap that moves them against each other."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.at: dict[str, int] = {}
+        end = PAGE
+        for number, (name, array) in enumerate(arrays.items()):
+            self.at[name] = end + BYTES * (7 * number % 64)
+            end = -(-(self.at[name] + array.nbytes + BYTES) // PAGE) * PAGE
+        self.image = np.zeros(end, np.uint8)
+        for name, array in arrays.items():
+            text = np.ascontiguousarray(array).view(np.uint8).ravel()
+            self.image[self.at[name] : self.at[name] + len(text)] = text
+
+
+def run_steps(
+    size: StepSize,
+    program: Program,
+    state: DeviceState,
+    tokens: Sequence[Token],
+    memory: Memory = PLAIN,
+    *,
+    executable: Path | None = None,
+    error: tuple[str, int, int] | None = None,
+    limit: int = 20_000_000,
+) -> list[Made]:
+    """Token steps one after the other; `state` becomes what lies in memory behind the last.
+
+    error: (array, byte, response), a beat that answers 2 (SLVERR) or 3 (DECERR). limit: cycles of a step.
+    Raises TriptychError for shapes beyond the size, when a step hangs, or when an assertion fails.
+    """
+    c = program.config
+    rows = state.rows
+    size.limits.check(c, rows)
+    if replace(program.limits, lanes=size.lanes) != size.limits:
+        raise TriptychError("the program was packed for another size of the step")
+    packed = pack_rows(tokens[0].x)
+    arrays: dict[str, NDArray[Any]] = {
+        "weights": program.weights, "scales": program.scales, "registers": program.registers, "gains": program.gains,
+        "turns": program.turns, "keys": state.keys, "values": state.values, "ring": state.ring, "chains": state.chains,
+        "x": packed, "y": np.zeros_like(packed),
+    }  # fmt: skip
+    layout = _Layout(arrays)
+    parts: list[bytes] = []
+    bad, response = -1, 2
+    if error:
+        bad, response = layout.at[error[0]] + error[1], error[2]
+    header = [
+        memory.seed, memory.stall, memory.latency, round(64_000 * memory.rate), memory.outstanding, len(tokens),
+        len(layout.image), limit, bad, response,
+    ]  # fmt: skip
+    parts += [np.array(header, "<i4").tobytes(), layout.image.tobytes()]
+    kept = ("keys", "values", "ring", "chains")
+    for number, token in enumerate(tokens):
+        shape = (
+            program.layers, rows, token.position, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.frame_tokens,
+            c.context, int(token.scheduling),
+        )  # fmt: skip
+        writes = [(SHAPE_AT + 4 * i, value) for i, value in enumerate(shape)]
+        for i, name in enumerate(ARRAYS):
+            writes += [(ARRAYS_AT + 8 * i, layout.at[name]), (ARRAYS_AT + 8 * i + 4, 0)]
+        parts.append(np.array([len(writes), *(v for pair in writes for v in pair)], "<i4").tobytes())
+        pokes = [("x", pack_rows(token.x).tobytes())]
+        if token.registers is not None:
+            pokes.append(("registers", token.registers.tobytes()))
+        parts.append(np.array([len(pokes)], "<i4").tobytes())
+        for name, text in pokes:
+            parts += [np.array([layout.at[name], len(text)], "<i4").tobytes(), text]
+        wanted = ["y", *(kept if number == len(tokens) - 1 else ())]
+        peeks = [v for name in wanted for v in (layout.at[name], arrays[name].nbytes)]
+        parts.append(np.array([len(wanted), *peeks], "<i4").tobytes())
+    with scratch() as folder:
+        before, after = folder / "scenario.bin", folder / "seen.bin"
+        before.write_bytes(b"".join(parts))
+        run = children.run([executable or size.build().executable(), before, after])
+        if run.status:
+            raise TriptychError(f"the step did not run to its end: {run.text[-2000:]}")
+        data = after.read_bytes()
+    return _read(data, len(tokens), packed, c.width, {name: arrays[name] for name in kept})
+
+
+def _read(data: bytes, steps: int, packed: NDArray[np.int16], width: int, kept: dict[str, NDArray[Any]]) -> list[Made]:
+    made, at = [], 0
+    for _ in range(steps):
+        numbers = np.frombuffer(data, "<i4", 3 + len(PHASES) + len(REST), at)
+        at += numbers.nbytes
+        y = np.frombuffer(data, np.int16, packed.size, at).reshape(packed.shape)
+        at += y.nbytes
+        phases = dict(zip(PHASES, map(int, numbers[2 : 2 + len(PHASES)]), strict=True))
+        rest = dict(zip(REST, (int(v) & 0xFFFFFFFF for v in numbers[2 + len(PHASES) : -1]), strict=True))
+        made.append(Made(y[:, :width].copy(), Fault(int(numbers[0])), int(numbers[1]), phases, rest))
+    for array in kept.values():
+        array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
+        at += array.nbytes
+    return made

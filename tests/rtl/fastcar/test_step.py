@@ -1,0 +1,109 @@
+"""A whole step in RTL against golden, bit by bit: y, caches, ring, chain counts, index registers, with stalls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.hls.reference import ODD, WIDE_HEADS, Case
+from tests.rtl.fastcar.step_case import ANY, OTHER, any_case, chooser_controls, mixed_thresholds, run_case, tokens_of
+from triptych.golden.fastcar.config import ALWAYS_REPLAY, TINY, Chooser, Controls, LayerConfig, Policy
+from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.step_rtl import Fault, Memory, Token, run_steps
+
+STALLS = Memory(latency=13, rate=0.7, stall=60, seed=3)
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return ANY.build().executable()
+
+
+@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(100, 400), marks=pytest.mark.slow)])
+def test_random_layers(program: Path, seeds: range) -> None:
+    """Any shape, batch, policy, chooser, cap, window, DRS on or off; memory with and without stalls."""
+    for seed in seeds:
+        case, tokens, memory = any_case(ANY, seed)
+        assert run_case(case, ANY, tokens, memory, program) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("chooser", Chooser)
+@pytest.mark.parametrize("rows", [1, 5, 32])
+def test_choosers_and_batches(program: Path, chooser: Chooser, rows: int) -> None:
+    first, seed = 9, 10 * rows + chooser
+    case, scratch = (Case.random(TINY, rows, chooser_controls(chooser), ANY.limits, seed) for _ in range(2))
+    mixed_thresholds(case, first, scratch)
+    assert run_case(case, ANY, tokens_of(case, first, 3), STALLS, program) == []
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_policies_and_frames(program: Path, policy: Policy) -> None:
+    """Over the first frame's end, chains up to their cap, and a batch that replays whole in every layer."""
+    controls = [Controls(threshold=t, policy=policy, chain_cap=2) for t in (-400, ALWAYS_REPLAY, 500)]
+    case = Case.random(TINY, 7, controls, ANY.limits, 70 + policy)
+    assert run_case(case, ANY, tokens_of(case, 6, 4), program=program) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [ODD, WIDE_HEADS, replace(TINY, width=384, ffn=200)])
+@pytest.mark.parametrize("scheduling", [True, False])
+def test_another_size(config: LayerConfig, scheduling: bool) -> None:
+    program = OTHER.build().executable()
+    for rows in (1, 3, 7):
+        case = Case.random(config, rows, [Controls(threshold=0)] * 2, OTHER.limits, rows)
+        assert run_case(case, OTHER, tokens_of(case, 6, 2, scheduling), STALLS, program) == []
+
+
+FAULTS = [
+    ("weights", 2, Fault.WEIGHT_SLAVE), ("weights", 3, Fault.WEIGHT_DECODE), ("scales", 2, Fault.SCALE_SLAVE),
+    ("scales", 3, Fault.SCALE_DECODE), ("registers", 2, Fault.READ_SLAVE), ("gains", 3, Fault.READ_DECODE),
+    ("turns", 2, Fault.READ_SLAVE), ("chains", 2, Fault.READ_SLAVE), ("x", 3, Fault.READ_DECODE),
+    ("y", 2, Fault.WRITE_SLAVE), ("y", 3, Fault.WRITE_DECODE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("array", "response", "fault"), FAULTS)
+def test_an_error_response_ends_the_step(program: Path, array: str, response: int, fault: Fault) -> None:
+    """With its cause, done is signalled, nothing wrong leaves, and no other step starts before a reset."""
+    case = Case.random(TINY, 3, [Controls(threshold=0)], ANY.limits, 5)
+    before = np.full((3, TINY.width), 0, np.int16)
+    tokens = tokens_of(case, 8, 1)
+    bad = (array, 0, response)
+    made = run_steps(ANY, case.program, case.device, tokens, executable=program, error=bad, limit=50_000)
+    assert made[0].fault is fault
+    if fault not in (Fault.WRITE_SLAVE, Fault.WRITE_DECODE):
+        assert (made[0].y == before).all()
+    with pytest.raises(TriptychError, match="step 1 hangs"):
+        run_steps(
+            ANY,
+            case.program,
+            case.device,
+            tokens_of(case, 8, 2),
+            executable=program,
+            error=bad,
+            limit=9_000,
+        )
+
+
+@pytest.mark.parametrize("array", ["keys", "values", "ring"])
+def test_an_error_in_a_cache(program: Path, array: str) -> None:
+    """Row 0, key head 0, position 0: attention reads it; the ring's place 0 is replayed or written."""
+    for threshold in (ALWAYS_REPLAY, 1 << 30):
+        case = Case.random(TINY, 2, [Controls(threshold=threshold)], ANY.limits, 6)
+        case.states[0].chain[:] = case.device.chains[:] = 0
+        made = run_steps(
+            ANY, case.program, case.device, tokens_of(case, 8, 1), executable=program, error=(array, 0, 2), limit=50_000
+        )
+        wrote = array == "ring" and threshold != ALWAYS_REPLAY
+        assert made[0].fault is (Fault.WRITE_SLAVE if wrote else Fault.READ_SLAVE)
+
+
+def test_a_shape_beyond_what_was_built(program: Path) -> None:
+    """Is refused by the hardware, too, with its cause."""
+    case = Case.random(TINY, 2, [Controls()], ANY.limits, 7)
+    token = Token(case.rows(0), TINY.context)  # behind the context
+    made = run_steps(ANY, case.program, case.device, [token], executable=program, limit=5_000)
+    assert made[0].fault is Fault.SHAPE
