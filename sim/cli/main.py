@@ -261,11 +261,23 @@ def accuracy(
 def vectors(
     check: Annotated[bool, typer.Option("--check", help="Compare instead of writing.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; without: tests/vectors of the checkout.")] = None,
+    fastcar: Annotated[Path | None, typer.Option(help="Instead: a FastCar layer's token, for a board's host.")] = None,
 ) -> None:
     """Regenerates the golden vectors of the unit tests, byte-identical on every machine."""
     from triptych.golden.quartdepth.vectors import files as golden_vectors
     from triptych.sim.build.sources import ROOT
 
+    if fastcar is not None:
+        from triptych.sim.fastcar import vectors as fastcar_vectors
+
+        if not check:
+            for name in fastcar_vectors.write_vectors(fastcar):
+                print(fastcar / name)
+        elif different := fastcar_vectors.different(fastcar):
+            raise TriptychError(f"{len(different)} of the vectors in {fastcar} differ: {', '.join(different)}")
+        else:
+            print(f"{fastcar}: as computed")
+        return
     folder = out or ROOT / "tests" / "vectors"
     if check:
         if different := golden_vectors.check(folder):

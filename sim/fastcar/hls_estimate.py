@@ -39,7 +39,7 @@ class Estimator:
         self.lint = Lint(HLS / "fastcar.cpp", (HLS,))
         self.names = {f.cursor.spelling: f for f in self.lint.functions.values()}
         text = "".join(p.read_text() for p in sorted(HLS.rglob("*.hpp")))
-        self.constants: dict[str, int] = {"FASTCAR_LANES": 16}
+        self.constants: dict[str, int] = {"FASTCAR_LANES": 16, "FASTCAR_HEAD_GROUP": 1}
         for name, value in re.findall(r"constexpr \w+ ([A-Z][A-Z0-9_]*) = ([^;]+);", text):
             words = set(re.findall(r"[A-Za-z_]\w*", value))
             if words <= self.constants.keys():
@@ -59,7 +59,18 @@ class Estimator:
         return self._value(match[1])
 
     def _copies(self, function: Function, around: tuple[Cursor, ...]) -> int:
-        return prod(self._trips(n) for n in around if n.kind in LOOPS and function.within(n, "UNROLL"))
+        """Of an operator: as often as unrolled loops have it, shared over the cycles of a pipelined iteration."""
+        unrolled = prod(self._trips(n) for n in around if n.kind in LOOPS and function.within(n, "UNROLL"))
+        return ceil(unrolled / self._interval(function, around))
+
+    def _interval(self, function: Function, around: tuple[Cursor, ...]) -> int:
+        """The II that the innermost pipelined loop states, 1 without one."""
+        for node in reversed(around):
+            if node.kind in LOOPS and function.within(node, "PIPELINE"):
+                lines = range(node.extent.start.line, node.extent.end.line + 1)
+                pragmas = (p for p in function.pragmas if p.directive == "PIPELINE" and p.line in lines)
+                return max(int(p.options["II"]) for p in pragmas)
+        return 1
 
     @cache  # noqa: B019 - one estimator a process
     def dsps(self, name: str) -> int:
@@ -72,7 +83,8 @@ class Estimator:
             elif node.kind is K.CALL_EXPR and node.spelling == "operator*" and len(list(node.get_arguments())) == 2:
                 total += self._copies(function, around) * _product(*node.get_arguments())
             elif node.kind is K.CALL_EXPR and node.spelling in self.names and node.spelling != name:
-                total += self._copies(function, around) * self.dsps(node.spelling)
+                shared = ceil(self.dsps(node.spelling) / self._interval(function, around))
+                total += self._copies(function, around) * shared
         return total
 
 

@@ -127,24 +127,27 @@ def word_interval(board: Board, piece: int = 1 << 20) -> float:
 
 def engine_cycles(
     outputs: int, inputs: int, computing: int, window: int, *, words: int, width: int, interval: float,
-    prefetched: float = 0.0, chain: int = CHAIN,
+    prefetched: float = 0.0, chain: int = CHAIN, between: int = 0,
 ) -> float:  # fmt: skip
     """Cycles of one engine from its start to its last sum, for `outputs` x `inputs` weights.
 
     window: lane cycles of a window of `words` words, of `width` inputs of two outputs each. interval: cycles between
-    words. prefetched: words that lie ready at the start. Zero when no row computes.
+    words. prefetched: words that lie ready at the start. between: cycles that a tile's sums wait before they leave (for
+    their scales). Zero when no row computes.
     """
     if not computing:
         return 0.0
     pairs = ceil(outputs / 2)
     tiles, segments = ceil(pairs / words), ceil(inputs / width)
-    drain = computing * words
+    drain = computing * words + between
     tile = max(segments * window, drain)
     # Two sets of accumulators: from the third on, a tile begins when the tile before its predecessor has left.
     late = max(0.0, (segments * window + chain + SUM_LATENCY + drain) / 2 - tile) * max(0, tiles - 2)
     first = max(0.0, words - prefetched) * interval
-    stream = max(0.0, tiles * segments * words - prefetched) * interval + window
-    last = computing * (pairs - (tiles - 1) * words)
+    total = tiles * segments * words
+    # The windows take a word a cycle, however many lie ready; two windows may be full at the start.
+    stream = max((total - prefetched) * interval, total - 2.0 * words, 0.0) + window
+    last = computing * (pairs - (tiles - 1) * words) + between
     return max(stream, first + tiles * tile + late) + last + chain + ENGINE_FILL
 
 

@@ -31,17 +31,19 @@ BOX_PARAMETERS = (
 )  # fmt: skip
 FLOPS = ("FDCE", "FDPE", "FDRE", "FDSE")
 BLOCKS = {"RAMB36E2": 1.0, "RAMB18E2": 0.5}
+URAM = "URAM288"
 
 
 @dataclass(frozen=True)
 class Used:
-    """Cells of a part: LUTs (of them as memory or shift registers), flip-flops, RAMB36E2, DSP48E2."""
+    """Cells of a part: LUTs (of them as memory or shift registers), flip-flops, RAMB36E2, DSP48E2, URAM288."""
 
     luts: int
     memory_luts: int
     flops: int
     blocks: float
     dsps: int
+    urams: int = 0
 
     def times(self, count: int) -> Used:
         """That many of it."""
@@ -54,14 +56,15 @@ class Used:
 
 def count(cells: Mapping[str, int]) -> Used:
     """Device resources of Yosys' cell counts. Raises TriptychError on a memory or multiplier that was not mapped."""
-    unknown = [c for c in cells if c.startswith(("$", "RAM", "SRL", "URAM")) and c not in {**MEMORY_LUTS, **BLOCKS}]
+    known = {*MEMORY_LUTS, *BLOCKS, URAM}
+    unknown = [c for c in cells if c.startswith(("$", "RAM", "SRL", "URAM")) and c not in known]
     if unknown:
         raise TriptychError(f"Yosys left {', '.join(sorted(unknown))}: teach sim/fastcar/utilization.py what they take")
     memory = sum(MEMORY_LUTS[c] * n for c, n in cells.items() if c in MEMORY_LUTS)
     logic = sum(n for c, n in cells.items() if c in LUT_CELLS)
     blocks = sum(BLOCKS[c] * n for c, n in cells.items() if c in BLOCKS)
     flops = sum(n for c, n in cells.items() if c in FLOPS)
-    return Used(logic + memory, memory, flops, blocks, cells.get("DSP48E2", 0))
+    return Used(logic + memory, memory, flops, blocks, cells.get("DSP48E2", 0), cells.get(URAM, 0))
 
 
 def synthesise(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...] = ()) -> Used:
@@ -107,8 +110,52 @@ def core_parts(target: Board) -> list[tuple[str, int, Used]]:
     ]
 
 
+DEVICES = {"KV260": {"LUT": 117_120, "FF": 234_240, "RAMB36E2": 144, "URAM288": 64, "DSP48E2": 1_248}}
+"""What there is (AMD DS987)."""
+MOST = 0.9
+
+
+def step_parts(target: Board) -> list[tuple[str, int, Used]]:
+    """The whole step of a cluster as (part, how many, each)."""
+    lane = core_parts(target)[0]
+    step = synthesise("fastcar_step", {"Lanes": target.lanes, "Words": target.lanes}, ("lane",))
+    return [lane, ("step without lanes", target.clusters, step)]
+
+
+def step_rows(name: str) -> str:
+    """The whole step in RTL on a device, and what that is of it."""
+    header = ["part", "count", "LUT", "of them memory", "FF", "RAMB36E2", "URAM288", "DSP48E2", "label"]
+    total, rows = Used(0, 0, 0, 0.0, 0), []
+
+    def row(part: str, number: int, u: Used) -> list[str]:
+        figures = (u.luts, u.memory_luts, u.flops, u.blocks, u.urams, u.dsps)
+        return [part, str(number), *(f"{v:,g}" for v in figures), Label.YOSYS_MAPPED.value]
+
+    for part, number, each in step_parts(board(name)):
+        rows.append(row(f"{part} (each)", number, each))
+        total = total.plus(each.times(number))
+    rows.append(row("the step", 1, total))
+    there = DEVICES[name]
+    used = {
+        "LUT": total.luts,
+        "FF": total.flops,
+        "RAMB36E2": total.blocks,
+        "URAM288": total.urams,
+        "DSP48E2": total.dsps,
+    }
+    share = {k: used[k] / there[k] for k in there}
+    rows.append([
+        f"of the {name}", "", f"{share['LUT']:.0%}", "", f"{share['FF']:.0%}", f"{share['RAMB36E2']:.0%}",
+        f"{share['URAM288']:.0%}", f"{share['DSP48E2']:.0%}", Label.YOSYS_MAPPED.value,
+    ])  # fmt: skip
+    over = [f"{k} {v:.0%}" for k, v in share.items() if v > MOST]
+    verdict = f"Over {MOST:.0%}: {', '.join(over)}." if over else f"All at {MOST:.0%} or less."
+    head = f"The whole step (`fastcar_step`, {board(name).lanes} lanes, one query head a pass). {verdict}"
+    return f"{head}\n\n{table(header, rows)}"
+
+
 def utilization_rows(name: str) -> str:
-    """The section of docs/results.md for a board: its twins as mapped, its other kernels as estimated."""
+    """The section of docs/results.md for a board: its twins as mapped, its HLS kernels as estimated."""
     target = board(name)
     header = ["part", "count", "LUT", "of them memory", "FF", "RAMB36E2", "DSP48E2", "label"]
     rows = []
@@ -129,12 +176,12 @@ def utilization_rows(name: str) -> str:
     lane_dsps = target.clusters * target.lanes * core_parts(target)[0][2].dsps
     text = (
         f"`synth_xilinx -family xcup`, no place and route. {lane_dsps:,} DSP48E2 for {macs:,} W4A8 products a cycle: "
-        f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The kernels without a twin would take "
-        f"{sum(d for _, d, _ in rest):,} more as their loops are unrolled now, for which a larger device has room: on "
-        f"{target.name} SwiGLU and attention need smaller unroll factors. "
+        f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The HLS kernels beside the lanes "
+        f"would take {sum(d for _, d, _ in rest):,} more by this estimate, which counts products of addresses too. "
         "By `python -m triptych.sim.fastcar.utilization`."
     )
-    return f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
+    core = f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
+    return f"{core}\n\n{step_rows(name)}" if name in DEVICES else core
 
 
 def main() -> int:
