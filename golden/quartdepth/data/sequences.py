@@ -10,7 +10,11 @@ from PIL import Image
 
 from triptych.golden.photo import Fit, fit_box, fit_photo, shipped_photo
 
-TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT: the two that may be trained on
+TRAINED_PLACES = ("tum_fr1_rpy", "aims")  # CC BY 4.0 and MIT
+OTHER_PLACES = ("tum_fr3_cabinet", "felix_floor_robot", "tum_fr1_desk", "tum_fr1_360", "tum_fr3_office")
+"""A few frames each, CC BY 4.0 and MIT, that may be trained on too."""
+UNSEEN_PLACES = ("sevenscenes", "udacity", "metric3d_demo")
+"""Research use only: in no training, calibration or distillation, but for heads that are not shipped."""
 
 # Middlebury 2014 "Motorcycle" at a quarter of its size, as scikit-image ships it (skimage.data.stereo_motorcycle):
 # focal length and doffs in pixels, baseline in metres; depth = focal * baseline / (disparity + doffs).

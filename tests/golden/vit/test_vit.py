@@ -3,15 +3,16 @@
 import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from triptych.golden.quartdepth.train.vit import pack, read_packed
+from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
 from triptych.golden.quartdepth.zoo.vit_backbone import (
     HEAD_WEIGHTS,
     BackboneError,
+    read_head,
     read_onnx,
     wheel_backbone,
 )
@@ -79,9 +80,13 @@ def test_a_packed_backbone_is_the_bfloat16_one(tmp_path: Path) -> None:
 
 
 def test_the_shipped_head_fits() -> None:
-    with np.load(HEAD_WEIGHTS) as arrays:
-        state = {k: torch.from_numpy(arrays[k].astype(np.float32)) for k in arrays.files if k != "metadata"}
+    """It names a change of every linear layer of the backbone, and the head whole."""
+    changes, rest = split(read_head(HEAD_WEIGHTS))
     model = DepthVit()
-    model.depth_head.load_state_dict(state)
-    assert all(torch.isfinite(v).all() for v in state.values())
+    model.depth_head.load_state_dict(rest)
+    backbone = model.pretrained.state_dict()
+    tuned = merged(backbone, changes)
+    layers = [k for k, v in backbone.items() if v.ndim == 2 and k.endswith("weight")]
+    assert [k for k in backbone if not torch.equal(tuned[k], backbone[k])] == layers
+    assert all(torch.isfinite(v).all() for v in (*rest.values(), *tuned.values()))
     assert HEAD_WEIGHTS.stat().st_size <= 10 << 20

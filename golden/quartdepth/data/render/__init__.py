@@ -1,0 +1,1 @@
+"""Rendered training scenes: furnished rooms and streets, ray-cast in batches, with exact depth."""
