@@ -338,6 +338,7 @@ inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gai
     Activations inputs;
 #pragma HLS BIND_STORAGE variable=inputs type=ram_2p impl=uram
     std::int16_t gain[MAX_WIDTH];
+#pragma HLS BIND_STORAGE variable=gain type=ram_2p impl=uram
     std::int16_t turn[MAX_HEAD_DIM];
     std::int16_t old_turn[MAX_HEAD_DIM];
     const int turn_stride = words(shape.head_dim, SHORTS) * SHORTS;

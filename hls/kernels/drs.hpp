@@ -133,6 +133,7 @@ passes:
 inline void dispatch(const Shape& shape, std::uint32_t index, hls::stream<RowCommand>& commands, hls::stream<Job>& jobs,
                      hls::stream<Pass>& passes, DrsCounters& counters) {
     Pass plan[MAX_ROWS];
+#pragma HLS BIND_STORAGE variable=plan type=ram_2p impl=lutram
 #pragma HLS AGGREGATE variable=plan
     Job job = {0, 0, 0, 0, false, false};
 rows:

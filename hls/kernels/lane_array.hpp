@@ -128,7 +128,7 @@ rows:
 }
 
 // Lanes own their sums: entry `pass * WINDOW + word` of lane k is the word's sum for the row that k has in the pass.
-constexpr int ENTRIES = (MAX_ROWS / LANES + 1) * WINDOW;
+constexpr int ENTRIES = MAX_PASSES * WINDOW;
 using Sums = SumPair[LANES][ENTRIES];
 using Windows = WeightPair[2][WINDOW];
 

@@ -67,7 +67,7 @@ class ArrayInfo:
         """BRAM36 blocks."""
         depth = prod(self.sizes) / self.banks
         width = self.element_bits / self.fields
-        if self.registers or self.storage == "uram" or width * depth <= SMALL_BITS:
+        if self.registers or self.storage in ("uram", "lutram") or width * depth <= SMALL_BITS:
             return 0.0
         blocks = min(ceil(width / w) * ceil(depth / d) for w, d in BRAM)
         half = 0.5 if blocks == 1 and width <= 36 and width * depth <= 18 * 1024 else 1.0

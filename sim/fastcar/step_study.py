@@ -9,18 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import comb
 
 from triptych.golden.fastcar.config import ALWAYS_REPLAY, LLAMA_7B, Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.random_layer import random_layer, random_rows
 from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.build import cache
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.boards import Board, board
 from triptych.sim.fastcar.image import DeviceState, Program
 from triptych.sim.fastcar.performance import closed_form, kv_share, mlp_share, word_interval
 from triptych.sim.fastcar.step_model import StepMachine, StepWork, layer_cycles, step_cycles
-from triptych.sim.fastcar.step_rtl import Fault, Made, Memory, StepSize, Token, run_steps
+from triptych.sim.fastcar.step_rtl import Fault, Memory, StepSize, Token, run_steps
 
 LAYER = LayerConfig(width=512, ffn=1376, heads=4, kv_heads=4, head_dim=128, frame_tokens=64, context=4096)
 """An eighth of LLaMA-7B in every direction but the head's and the context's."""
@@ -30,8 +31,8 @@ KV260 = StepSize(
 )  # fmt: skip
 VOCABULARY = 32000
 LAYERS = 32
-PHASES = ("idle", "setup", "turns", "rows", "result", "flush", "done", "stopped")
-"""Of a step, not of a layer."""
+PHASES = ("idle", "setup", "turns", "rows", "result", "flush", "done", "stopped", "cycles")
+"""What is not a layer's."""
 
 
 def machine(size: StepSize, memory: Memory) -> StepMachine:
@@ -46,16 +47,22 @@ def board_memory(target: Board) -> Memory:
     return Memory(latency=round(target.latency * target.clock_mhz / 1e3), rate=1 / word_interval(target))
 
 
-@cache
+@lru_cache(maxsize=2)
 def _program(config: LayerConfig, size: StepSize) -> Program:
     return Program.pack(config, [random_layer(config, 1)], size.limits)
 
 
-def run_point(config: LayerConfig, size: StepSize, work: StepWork, memory: Memory, policy: Policy) -> Made:
-    """One layer's step on the RTL in which exactly `work.computing` rows compute: their chains are at the cap.
+def run_point(config: LayerConfig, size: StepSize, work: StepWork, memory: Memory, policy: Policy) -> dict[str, int]:
+    """Cycles by phase, and `cycles` in all, of a layer's step on the RTL (cached by content).
 
-    Policies that decide together must have whole groups of them. Raises TriptychError when it does not run.
+    Exactly `work.computing` rows compute: their chains are at the cap. Policies that decide together must have whole
+    groups of them. Raises TriptychError when it does not run.
     """
+    key = cache.fingerprint([], size.build().key(), repr((config, work, memory, policy)))
+    return cache.value("steps", key, lambda: _run_point(config, size, work, memory, policy))
+
+
+def _run_point(config: LayerConfig, size: StepSize, work: StepWork, memory: Memory, policy: Policy) -> dict[str, int]:
     program = _program(config, size)
     controls = Controls(
         threshold=ALWAYS_REPLAY, policy=policy, chooser=work.chooser, chain_cap=1, window=work.window, sink=work.sink
@@ -67,7 +74,7 @@ def run_point(config: LayerConfig, size: StepSize, work: StepWork, memory: Memor
     made = run_steps(size, program, state, [token], memory, executable=size.build().executable())[0]
     if made.fault is not Fault.NONE or made.counters["index"].bit_count() != work.computing:
         raise TriptychError(f"the step went wrong: {made.fault.name}, index {made.counters['index']:#x}")
-    return made
+    return {**made.phases, "cycles": made.cycles}
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,13 @@ def calibrate(chosen: Sequence[tuple[StepWork, Memory, Policy]]) -> list[Point]:
     for work, memory, policy in chosen:
         made = run_point(LAYER, SIZE, work, memory, policy)
         modelled = step_cycles(LAYER, machine(SIZE, memory), work)
-        points.append(Point(work, memory, policy, made.cycles, modelled))
+        points.append(Point(work, memory, policy, made["cycles"], modelled))
     return points
 
 
-def layer_of(made: Made) -> int:
+def layer_of(made: dict[str, int]) -> int:
     """Cycles of the layer alone."""
-    return sum(cycles for phase, cycles in made.phases.items() if phase not in PHASES)
+    return sum(cycles for phase, cycles in made.items() if phase not in PHASES)
 
 
 def head_cycles(target: Board) -> float:
@@ -153,7 +160,7 @@ def llama_rows(contexts: Sequence[tuple[int, float]]) -> list[list[str]]:
         work = StepWork(1, context - 1, 1)
         made = run_point(LLAMA_7B, KV260, work, memory, Policy.PER_SAMPLE)
         layer = layer_of(made)
-        rate = tokens_a_second(target, layer, made.cycles - layer)
+        rate = tokens_a_second(target, layer, made["cycles"] - layer)
         model = layer_cycles(LLAMA_7B, machine(KV260, memory), work)
         most = pin_rate(target, context)
         rows.append([
@@ -187,14 +194,14 @@ def replay_rows(skip: float = 0.8, position: int = 1151) -> list[list[str]]:
     return rows
 
 
-def scheduling_rows(skips: Sequence[float], rows: int = 32) -> list[list[str]]:
-    """DRS off over on: whole steps of the RTL, 32 rows on four lanes, every number of computing rows, binomially."""
+def scheduling_rows(skips: Sequence[float], rows: int = 16) -> list[list[str]]:
+    """DRS off over on: whole steps of the RTL, rows on four lanes, every number of computing rows, binomially."""
     memory = Memory(latency=40)
     position = 100
     on, off = [], []
     for n in range(rows + 1):
-        on.append(run_point(LAYER, SIZE, StepWork(rows, position, n), memory, Policy.PER_SAMPLE).phases)
-    bound = run_point(LAYER, SIZE, StepWork(rows, position, rows, scheduling=False), memory, Policy.PER_SAMPLE).phases
+        on.append(run_point(LAYER, SIZE, StepWork(rows, position, n), memory, Policy.PER_SAMPLE))
+    bound = run_point(LAYER, SIZE, StepWork(rows, position, rows, scheduling=False), memory, Policy.PER_SAMPLE)
     off = [on[0], *[bound] * rows]
 
     def mean(kinds: list[dict[str, int]], skip: float, phases: Sequence[str]) -> float:
@@ -254,7 +261,7 @@ def body(points: Sequence[Point], llama: list[list[str]], replayed: list[list[st
             ["attention", "s", "k", "computes", "replays", "speed-up", "closed form", "aim", "met", "label"], replayed
         ),
         "",
-        "DRS off over on, whole steps: 32 rows on four lanes at position 100, every number of computing rows on the "
+        "DRS off over on, whole steps: 16 rows on four lanes at position 100, every number of computing rows on the "
         "RTL, weighted binomially; off: all rows unless all replay. *MLP*: its phases alone, beside the closed form.",
         "",
         table(["B", "s", "MLP", "(1 - s^B) / (1 - s)", "whole layer", "label"], scheduled),

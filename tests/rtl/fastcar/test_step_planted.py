@@ -1,7 +1,8 @@
-"""Bugs planted in the whole step: the cases of test_step must catch each."""
+"""Bugs planted in the whole step, all in one build, chosen by the environment: the cases of test_step catch each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,52 +14,76 @@ from triptych.sim.build.sources import checker, fastcar_sources
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.step_rtl import Fault, run_steps
 
+# name: file, text, what stands there instead; BUG is true in the run of that bug
 BUGS = {
     "the value cache of the wrong frame": (
-        "cache_walk.sv", "at = place_q + derived_i.earlier;",
-        "at = place_q + (value_i ? derived_i.now : derived_i.earlier);",
+        "cache_walk.sv", "place_q + derived_i.earlier;",
+        "place_q + ((BUG && value_i) ? derived_i.now : derived_i.earlier);",
     ),
-    "the sign of the distance": ("score_walk.sv", "if (distance) tas_weight_o = -4'sd1;", "if (distance) ;"),
+    "the sign of the distance": (
+        "score_walk.sv", "tas_weight_o = -4'sd1;", "tas_weight_o = BUG ? 4'sd1 : -4'sd1;",
+    ),
     "the ring one place off": (
-        "step_reads.sv", "shape_i.ring + {derived_i.ring_slot, 6'd0}",
-        "shape_i.ring + {derived_i.ring_slot + place_t'(derived_i.row_words), 6'd0}",
+        "step_reads.sv", "{derived_i.ring_slot, 6'd0}",
+        "{derived_i.ring_slot + (BUG ? place_t'(derived_i.row_words) : '0), 6'd0}",
     ),
     "two lanes on one bank": (
-        "matvec_engine.sv", "+ (split ? 32'(share[k].first) : '0));", "+ (split ? 32'(share[k&~1].first) : '0));",
+        "matvec_engine.sv", "(split ? 32'(share[k].first) : '0));",
+        "(split ? 32'(share[BUG ? k & ~1 : k].first) : '0));",
     ),
-    "keys are read before they are there": ("step_control.sv", "PhaseStored: if (written_i)", "PhaseStored: if (1'b1)"),
-    "the row of a group that does not replay": (
-        "step_reads.sv", "outside_o    = rows_all_i & ~index_i;", "outside_o    = rows_all_i & ~(index_i >> 1);",
+    "keys are read before they are there": (
+        "step_control.sv", "PhaseStored: if (written_i)", "PhaseStored: if (BUG || written_i)",
     ),
-    "gate and up change places": (
-        "row_pipe.sv", "assign tag_d.up          = tile[0];", "assign tag_d.up          = !tile[0];",
+    "another row replays": (
+        "step_reads.sv", "rows_all_i & ~index_i;", "rows_all_i & ~(BUG ? index_i >> 1 : index_i);",
     ),
-    "a sink's words are the window's": ("cache_walk.sv", "end else if (window_q) begin", "end else if (1'b1) begin"),
-    "a root of the row before": ("row_norm.sv", "if (wait_q == 3'(RootLatency + 1))", "if (wait_q == 3'd2)"),
+    "gate and up change places": ("row_pipe.sv", "= tile[0];", "= BUG ? !tile[0] : tile[0];"),
+    "a window's words are the sink's": (
+        "cache_walk.sv", "end else if (window_q) begin", "end else if (window_q && !BUG) begin",
+    ),
+    "the root of the row before": (
+        "row_norm.sv", "if (wait_q == 3'(RootLatency + 1))", "if (wait_q == (BUG ? 3'd2 : 3'(RootLatency + 1)))",
+    ),
+    "a chain count of the next row": ("chain_counts.sv", "addr_q[5:0];", "(addr_q[5:0] ^ 6'(BUG));"),
 }  # fmt: skip
 UNHEARD = {
-    "RRESP ignored": ("weight_streamer.sv", "if (rvalid_i && rresp_i[1] && sound)", "if (1'b0)"),
-    "BRESP ignored": ("step_writer.sv", "if (bvalid_i && bresp_i[1] && sound)", "if (1'b0)"),
-}
+    "RRESP ignored": (
+        "weight_streamer.sv", "if (rvalid_i && rresp_i[1] && sound)", "if (!BUG && rvalid_i && rresp_i[1] && sound)",
+    ),
+    "BRESP ignored": (
+        "step_writer.sv", "if (bvalid_i && bresp_i[1] && sound)", "if (!BUG && bvalid_i && bresp_i[1] && sound)",
+    ),
+}  # fmt: skip
+NUMBERS = {name: number for number, name in enumerate((*BUGS, *UNHEARD), 1)}
+CHOICE = 'import "DPI-C" pure function int planted();\n\nendpackage'
 
 
-def planted(file: str, text: str, bug: str, folder: Path) -> Path:
-    """The program with that bug."""
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All bugs in one build."""
+    folder = tmp_path_factory.mktemp("planted")
+    texts = {p.name: p.read_text() for p in fastcar_sources()}
+    for name, (file, text, bug) in (BUGS | UNHEARD).items():
+        assert texts[file].count(text) == 1, name
+        texts[file] = texts[file].replace(text, bug.replace("BUG", f"(fastcar_pkg::planted() == {NUMBERS[name]})"))
+    texts["fastcar_pkg.sv"] = texts["fastcar_pkg.sv"].replace("endpackage", CHOICE)
     files = []
-    for path in (*fastcar_sources(), *checker("fastcar_step")):
-        if path.name == file:
-            assert path.read_text().count(text) == 1
-            path = folder / file
-            path.write_text(next(p for p in fastcar_sources() if p.name == file).read_text().replace(text, bug))
-        files.append(path)
-    return ANY.build(files).executable()
+    for path in fastcar_sources():
+        files.append(folder / path.name)
+        files[-1].write_text(texts[path.name])
+    choice = folder / "planted.cpp"
+    choice.write_text(
+        '#include <cstdlib>\nextern "C" int planted() { static const int n = atoi(getenv("PLANTED")); return n; }\n'
+    )
+    build = ANY.build([*files, *checker("fastcar_step")])
+    return replace(build, cpp=(*build.cpp, choice)).executable()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BUGS)
-def test_planted_bug_is_caught(name: str, tmp_path: Path) -> None:
-    program = planted(*BUGS[name], tmp_path)
-    found = []
+@pytest.mark.parametrize("name", ["none", *BUGS])
+def test_planted_bug_is_caught(name: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", str(NUMBERS.get(name, 0)))
+    found: list[str] = []
     for seed in range(24):
         case, tokens, memory = any_case(ANY, seed)
         try:
@@ -67,15 +92,18 @@ def test_planted_bug_is_caught(name: str, tmp_path: Path) -> None:
             found = [str(error)]
         if found:
             break
-    assert found
+    assert bool(found) is (name != "none")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", UNHEARD)
-def test_an_ignored_response_is_caught(name: str, tmp_path: Path) -> None:
-    """The step ends as if nothing had been: what test_an_error_response_ends_the_step would see."""
-    program = planted(*UNHEARD[name], tmp_path)
+def test_an_ignored_response_is_caught(name: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step ends as if nothing had been, so that test_an_error_response_ends_the_step sees the wrong cause."""
     case = Case.random(TINY, 3, [Controls(threshold=0)], ANY.limits, 5)
-    for array in ("weights", "scales", "turns") if name == "RRESP ignored" else ("y",):
-        made = run_steps(ANY, case.program, case.device, tokens_of(case, 8, 1), executable=program, error=(array, 0, 2))
-        assert made[0].fault is Fault.NONE
+    for array, cause in (("turns", Fault.READ_SLAVE), ("y", Fault.WRITE_SLAVE)):
+        if (array == "y") is (name == "BRESP ignored"):
+            for number, seen in ((0, cause), (NUMBERS[name], Fault.NONE)):
+                monkeypatch.setenv("PLANTED", str(number))
+                tokens = tokens_of(case, 8, 1)
+                made = run_steps(ANY, case.program, case.device, tokens, executable=program, error=(array, 0, 2))
+                assert made[0].fault is seen
