@@ -71,59 +71,66 @@ def reason(log: Path) -> str:
     return next((s.removeprefix("FAILED ").partition(" - ")[0] for s in lines if s.startswith("FAILED ")), "")
 
 
-def kept(file: Path, source: str) -> dict[str, Row]:
-    """What earlier runs found out about this very text of the module, by mutant."""
+def kept(file: Path, source: str, stages: int) -> dict[str, Row]:
+    """What earlier runs found out about this very text of the module, by mutant; not what survived fewer stages."""
     if not file.exists():
         return {}
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-    return {row["said"]: row for row in rows if row["source"] == source}
+    return {
+        row["said"]: row
+        for row in rows
+        if row["source"] == source and (row["outcome"] != "survived" or row["stages"] >= stages)
+    }
 
 
-def limit_of(suite: Suite, rtl: Path, log: Path) -> float:
+def limit_of(module: str, tests: tuple[str, ...], rtl: Path, log: Path) -> float:
     """Builds what the tests need; returns the seconds after which a mutant counts as hanging.
 
     Raises AssertionError when the tests fail without a mutant.
     """
     taken = 0.0
-    for tests in suite.stages:
-        for _ in ("builds", "runs"):
-            begin = time.monotonic()
-            outcome = wait(run_tests(rtl, tests, 0, log), 3600)
-            assert outcome == "survived", f"{suite.module} without a mutant: {outcome}: {reason(log)} [{log}]"
-            last = time.monotonic() - begin
-        taken = max(taken, last)
+    for _ in ("builds", "runs"):
+        begin = time.monotonic()
+        outcome = wait(run_tests(rtl, tests, 0, log), 3600)
+        assert outcome == "survived", f"{module} without a mutant: {outcome}: {reason(log)} [{log}]"
+        taken = time.monotonic() - begin
     return 4 * taken + SLACK
 
 
-def examine(suite: Suite, count: int, seed: int, work: Path) -> Iterator[Row]:
-    """The outcome of each sampled mutant of one module, in the order of the file; results are kept as they come."""
+def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) -> Iterator[Row]:
+    """The outcome of each sampled mutant of one module, in the order of the file; results are kept as they come.
+    own: the module's own tests are all that is tried."""
     text = suite.path.read_text()
     source = hashlib.sha256(text.encode()).hexdigest()[:16]
-    found = mutants(suite.path, suite.files(), suite.module)
+    found = mutants(suite.path, suite.files(), suite.top)
     sample = sorted(random.Random(seed).sample(found, min(count, len(found))))
     chosen = dict(enumerate(sample, 1))
     file, log = OUT / f"{suite.module}.jsonl", work / "run.log"
-    before = kept(file, source)
+    stages = suite.stages[:1] if own else suite.stages
+    before = kept(file, source, len(stages))
     console.print(f"{suite.module}: {len(sample)} of {len(found)} mutants", highlight=False)
-    limit = 0.0
+    rtl = work / "rtl"
+    limits: dict[tuple[str, ...], float] = {}  # of the stages that something has come to
     for number, mutant in chosen.items():
         said = mutant.describe(text)
         if said in before:
             yield before[said]
             continue
-        if not limit:
-            rtl = plant(work / "rtl", suite.path, chosen)
-            limit = limit_of(suite, rtl, log)
+        if not limits:
+            plant(rtl, suite.path, chosen)
         outcome, by = "survived", ""
-        for tests in suite.stages:
-            outcome = wait(run_tests(rtl, tests, number, log), limit)
+        for tests in stages:
+            if tests not in limits:
+                limits[tests] = limit_of(suite.module, tests, rtl, log)
+            outcome = wait(run_tests(rtl, tests, number, log), limits[tests])
             if outcome != "survived":
                 by = reason(log)
                 break
-        if outcome == "survived" and equivalent(suite, mutant):
-            outcome = "equivalent"
+            if tests is stages[0] and equivalent(suite, mutant):
+                outcome = "equivalent"
+                break
         row: Row = {"module": suite.module, "source": source, "of": len(found), "kind": mutant.kind, "said": said,
-                    "outcome": outcome, "by": by}  # fmt: skip
+                    "outcome": outcome, "by": by, "stages": len(stages)}  # fmt: skip
         with file.open("a") as to:
             to.write(json.dumps(row) + "\n")
         yield row
@@ -135,6 +142,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(SUITES)}; all unless named")
     parser.add_argument("--count", type=int, default=60, help="mutants of a module")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--own", action="store_true", help="the module's own tests alone, not those of the whole chip")
     asked = parser.parse_args()
     unknown = [m for m in asked.modules if m not in SUITES]
     if unknown:
@@ -145,7 +153,7 @@ def main() -> None:
         work = build_root() / "mutation" / name
         work.mkdir(parents=True, exist_ok=True)
         rows = []
-        for row in examine(suite, asked.count, asked.seed, work):
+        for row in examine(suite, asked.count, asked.seed, work, asked.own):
             rows.append(row)
             if row["outcome"] not in NOTICED:
                 console.print(f"  {row['outcome']}: {suite.path.relative_to(ROOT)} {row['said']}", markup=False)

@@ -49,6 +49,6 @@ def equivalent(suite: Suite, mutant: Mutant) -> bool:
         changed.write_text(text[: mutant.start] + f"({mutant.text})" + text[mutant.end :])
         right = suite.files()
         wrong = [changed if p == suite.path else p for p in right]
-        commands = script(suite.module, right, wrong)
+        commands = script(suite.top, right, wrong)
         run = children.run([sys.executable, "-c", WORKER.format(seconds=SECONDS), "\n".join(commands)])
     return run.status == 0 and "Equivalence successfully proven" in run.text

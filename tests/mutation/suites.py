@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.sim.build.sources import RTL, sources
+from triptych.sim.build.sources import ROOT, RTL, fastcar_sources, packages, sources
 
 CHIP = ("tests/rtl/test_chip.py", "tests/uvm/test_uvm.py")
 OWN = {
@@ -20,33 +20,47 @@ OWN = {
 }
 """Tests by what a module's name begins with, else by its folder."""
 
+FASTCAR = ("tests/rtl/fastcar/test_twins.py", "tests/rtl/fastcar/test_core.py")
+
 
 @dataclass(frozen=True)
 class Suite:
     """A module and what judges it.
 
-    stages: tests that are tried one after the other until one notices.
+    stages: tests that are tried one after the other until one notices. top: what shows all of it, itself unless named;
+    bench: a file that this takes beside the RTL.
     """
 
     module: str
     path: Path
     stages: tuple[tuple[str, ...], ...]
+    top: str = ""
+    bench: Path | None = None
 
     def files(self) -> list[Path]:
         """What slang reads to elaborate the module."""
-        return sources()
+        if self.path.parent.name == "fastcar":
+            return fastcar_sources()
+        return [*packages(), self.bench] if self.bench else sources()
 
 
 def _suite(path: Path) -> Suite:
     name, folder = path.stem, path.parent.name
     own = next((OWN[key] for key in OWN if name == key or name.startswith(f"{key}_")), None) or OWN.get(folder, ())
-    return Suite(name, path, ((own, CHIP) if own else (CHIP,)))
+    if folder == "fastcar":
+        return Suite(name, path, (FASTCAR,), name)
+    return Suite(name, path, ((own, CHIP) if own else (CHIP,)), name)
 
+
+ARITHMETIC = Suite(
+    "arith_pkg", RTL / "pkg" / "arith_pkg.sv", (("tests/rtl/test_arith.py",), CHIP),
+    "bench_arith", ROOT / "tests" / "rtl" / "bench_arith.sv",
+)  # fmt: skip
 
 SUITES = {
     path.stem: _suite(path)
-    for folder in ("common", "ctrl", "mem", "mxu", "vpu")
+    for folder in ("common", "ctrl", "mem", "mxu", "vpu", "fastcar")
     for path in sorted((RTL / folder).glob("*.sv"))
     if not path.stem.endswith("_pkg")
-}
-"""Every module of the chip that is written by hand."""
+} | {"arith_pkg": ARITHMETIC}
+"""Every module of the chip and of FastCar's twins that is written by hand, and the arithmetic that they share."""

@@ -12,7 +12,7 @@ from triptych.sim.build.sources import RTL
 
 def of(module: str) -> tuple[list[Mutant], str]:
     suite = SUITES[module]
-    return mutants(suite.path, suite.files(), module), suite.path.read_text()
+    return mutants(suite.path, suite.files(), suite.top), suite.path.read_text()
 
 
 def test_a_maximum_may_become_anything_else() -> None:

@@ -24,7 +24,7 @@ def plant(to: Path, path: Path, chosen: Mapping[int, Mutant]) -> Path:
         shutil.rmtree(to)
     shutil.copytree(RTL, to)
     write(to / path.relative_to(RTL), armed(path.read_text(), chosen, SELECTED))
-    shutil.copy(PACKAGE, to / "pkg")
+    shutil.copy(PACKAGE, to / ("fastcar" if path.parent.name == "fastcar" else "pkg"))
     waivers = to / "common" / "waivers.vlt"
     write(waivers, waivers.read_text() + "".join(f"lint_off -rule {rule}\n" for rule in LOOSE))
     return to
