@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-full lint vectors mutate venv clean
+.PHONY: demo test test-full lint vectors mutate mutate-golden planted formal fuzz coverage verification venv clean
 
 venv: $(VENV)/ready
 
@@ -36,6 +36,30 @@ vectors: venv
 # which small wrong changes of the RTL the tests notice: make mutate MODULE=fifo N=60 SEED=1
 mutate: venv
 	@$(BIN)/python -m tests.mutation $(MODULE) --count $(or $(N),60) --seed $(or $(SEED),1)
+
+# the same of golden's integer code: make mutate-golden MODULE=numerics N=30
+mutate-golden: venv
+	@$(BIN)/python -m tests.mutation.golden $(MODULE) --count $(or $(N),30) --seed $(or $(SEED),1)
+
+# the bugs that are written down by hand, one by one (docs/verification.md)
+planted: venv
+	@$(BIN)/python -m tests.mutation.hand $(LIST)
+
+# proofs, what they must reach, bugs that must refute them
+formal: venv
+	@$(BIN)/python -m pytest -p no:xdist tests/formal
+
+# random programs on the chip until the time is over; what differs is made short and kept: make fuzz MINUTES=10
+fuzz: venv
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --jobs $(JOBS)
+
+# lines, branches, expressions and toggles that the RTL's tests pass: docs/coverage.md
+coverage: venv
+	@$(BIN)/python -m tests.coverage
+
+# docs/verification.md from what the five above left in out/
+verification: venv
+	@$(BIN)/python -m tests.verification
 
 # caches alone: out/ holds what the user made
 clean:

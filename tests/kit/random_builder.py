@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ from tests.kit.random_microwords import (
     uses_d,
     uses_parameters,
 )
+from tests.kit.sparse import magnitude
 from triptych.golden.quartdepth.arithmetic.codetable import ENTRY_MAX, ENTRY_MIN, INT16_MAX, INT16_MIN, CodeTable
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -67,6 +69,8 @@ class Builder(Draw):
     microword_top: int = MICROWORDS
 
     def __post_init__(self) -> None:
+        # what has no effect is drawn apart, so that programs are the same whatever it is
+        self.without_effect = random.Random(int(self.rng.bit_generator.seed_seq.spawn(1)[0].generate_state(1)[0]))
         self.memory = Memory(PROGRAM + (1 << 20))
         self.memory.place(DATA, self.rng.integers(0, 256, REGION, dtype=np.uint8))
         tables = b"".join(self._table().to_bytes() for _ in range(REGION // TABLE_BYTES))
@@ -90,6 +94,10 @@ class Builder(Draw):
         out["shift"][:: self.number(5, 9)] = self.rng.integers(0, 256)
         out["zero"] = self.rng.integers(-128, 128, out.size)
         return out.view(np.uint8)
+
+    def anything(self, bits: int, unit: int) -> int:
+        """What a field may hold that has no effect: of every magnitude that decode lets through."""
+        return magnitude(self.without_effect, bits, unit)
 
     def place(self, size: int, unit: int) -> int:
         """A scratchpad address, a multiple of unit, with `size` bytes behind it in one of the arenas."""
@@ -172,6 +180,11 @@ class Builder(Draw):
         inside = Range(space.name, spad, spad + (rows - 1) * spad_row + row_bytes)
         fields = {"dram": dram, "dram_row": dram_row, "spad": spad, "spad_row": spad_row, "rows": rows}
         fields["row_bytes"] = row_bytes
+        if rows == 1:  # no other row begins anywhere
+            fields |= {
+                "dram_row": self.anything(32, self.config.depth),
+                "spad_row": self.anything(24, self.config.depth),
+            }
         if opcode is Opcode.LOAD:
             self.add(Instruction(opcode, {**fields, "space": space}), [outside], [inside])
         else:
@@ -274,6 +287,9 @@ class Builder(Draw):
             **{"stride_y": self.small(7), "stride_x": self.small(7), "out_h": out_h, "out_w": out_w, "n": n},
             **{"block": min(most, self.small(most)), "wgt": wgt, "wgt_n": wgt_n, "wgt_t": wgt_t, "wgt_c": wgt_c},
         }
+        strides = {"act_row": (in_h, 24, d), "act_pix": (in_w, 20, d), "wgt_n": (n_tiles, 24, unit)}
+        strides |= {"wgt_t": (k_tiles, 24, unit), "wgt_c": (2 if transpose else columns, 24, d)}
+        fields |= {name: self.anything(bits, one) for name, (count, bits, one) in strides.items() if count == 1}
         reads = [Range("SPAD", act, act + act_size), Range("SPAD", wgt, wgt + wgt_size)]
         if act_format is ActFormat.TABLE4:
             reads.append(table_range(fields["code_table"]))
@@ -341,6 +357,9 @@ class Builder(Draw):
         fields = {"prog": prog, "prog_len": len(words), "h": shape[0], "w": shape[1], "n": n, "block": block}
         for name, stream in (("a", a), ("b", b), ("d", d)):
             fields |= dict(zip((name, f"{name}_row", f"{name}_pix"), stream.fields, strict=True))
+            for stride, count, bits in ((f"{name}_row", shape[0], 24), (f"{name}_pix", shape[1], 20)):
+                if count == 1:
+                    fields[stride] = self.anything(bits, self.config.cols // 2)
         reads = [Range("PROG", prog * MICROWORD_BYTES, (prog + len(words)) * MICROWORD_BYTES)]
         reads += [s.covers for s, used in ((a, uses_a), (b, uses_b)) if any(used(w) for w in words)]
         reads += [param] if uses_parameters(words) else []

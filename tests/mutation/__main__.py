@@ -11,26 +11,24 @@ import hashlib
 import json
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.mutation.equivalence import equivalent
 from tests.mutation.operators import mutants
+from tests.mutation.refuted import refuted
 from tests.mutation.suites import SUITES, Suite
 from tests.mutation.tree import plant
+from tests.mutation.wait import NOTICED, Row, kept, reason, wait
 from triptych.sim.build.cache import build_root
 from triptych.sim.build.sources import ROOT
 from triptych.sim.cli.progress import console
 
-Row = dict[str, Any]
 OUT = ROOT / "out" / "mutation"
-NOTICED = ("killed", "hung")
 SLACK = 60.0  # seconds that a mutant may take beyond four times what the design takes: then it hangs, and is noticed
 
 
@@ -48,39 +46,6 @@ def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path) -> int:
     status = pytest.main([*arguments, "-m", "not slow and not gpu", *tests])
     sys.stdout.flush()
     os._exit(int(status))
-
-
-def wait(child: int, limit: float) -> str:
-    """`killed`, `survived` or `hung` (noticed too); ends what runs too long."""
-    end = time.monotonic() + limit
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            return "survived" if code == 0 else "killed" if code == 1 else f"broken: {code}"
-        if time.monotonic() > end:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "hung"
-        time.sleep(0.05)
-
-
-def reason(log: Path) -> str:
-    """The first test that failed."""
-    lines = log.read_text(errors="replace").splitlines()
-    return next((s.removeprefix("FAILED ").partition(" - ")[0] for s in lines if s.startswith("FAILED ")), "")
-
-
-def kept(file: Path, source: str, stages: int) -> dict[str, Row]:
-    """What earlier runs found out about this very text of the module, by mutant; not what survived fewer stages."""
-    if not file.exists():
-        return {}
-    rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-    return {
-        row["said"]: row
-        for row in rows
-        if row["source"] == source and (row["outcome"] != "survived" or row["stages"] >= stages)
-    }
 
 
 def limit_of(module: str, tests: tuple[str, ...], rtl: Path, log: Path) -> float:
@@ -126,9 +91,11 @@ def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) 
             if outcome != "survived":
                 by = reason(log)
                 break
-            if tests is stages[0] and equivalent(suite, mutant):
-                outcome = "equivalent"
-                break
+            if tests is stages[0]:
+                by = refuted(suite, mutant)
+                if by or equivalent(suite, mutant):
+                    outcome = "refuted" if by else "equivalent"
+                    break
         row: Row = {"module": suite.module, "source": source, "of": len(found), "kind": mutant.kind, "said": said,
                     "outcome": outcome, "by": by, "stages": len(stages)}  # fmt: skip
         with file.open("a") as to:

@@ -168,7 +168,9 @@ class _Collector:
         kind = node.left.type
         plain = kind.isIntegral and not kind.isEnum and not kind.isStruct and not kind.isPackedUnion
         if plain and kind.bitWidth >= NARROWEST and node.right.constant is None and self.text[value[0]] != "'":
-            self.add(value, "top bit lost", f"$unsigned(($bits({target}) - 1)'({self.text[slice(*value)]}))")
+            # as signed as what stands there: where mutants are switched off, they must not change how it is read
+            sign = "$signed" if node.right.type.isSigned else "$unsigned"
+            self.add(value, "top bit lost", f"{sign}({{1'b0, ($bits({target}) - 1)'({self.text[slice(*value)]})}})")
         if node.isNonBlocking and target:
             self.add(value, "register held", target)
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from tests.mutation.fresh import FRESH
+from tests.mutation.holes import HOLES
 from tests.mutation.operators import Mutant, armed, mutants
+from tests.mutation.planted import Bug
+from tests.mutation.python import mutants as python_mutants
 from tests.mutation.suites import SUITES
 from tests.mutation.tree import SELECTED, plant
-from triptych.sim.build.sources import RTL
+from triptych.sim.build.sources import ROOT, RTL
 
 
 def of(module: str) -> tuple[list[Mutant], str]:
@@ -42,3 +48,26 @@ def test_the_tree_differs_in_one_module(tmp_path: Path) -> None:
     assert changed == ["fifo.sv"]
     assert (tree / "common" / "fifo.sv").read_text().count(SELECTED) == len(found) > 10
     assert text.count(SELECTED) == 0
+
+
+def test_mutants_of_python_leave_messages_and_annotations_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(
+        "def f(x: int = 3) -> int:\n    if x < 2:\n        raise ValueError(f'{x + 1} is small')\n    return x << 4\n"
+    )
+    said = [m.describe(path.read_text()).partition(": ")[2] for m in python_mutants(path)]
+    assert set(said) == {
+        "condition turned: `x < 2` -> `(not (x < 2))`", "constant off by one: `2` -> `(3)`",
+        "constant off by one: `4` -> `(5)`", "operator: `x << 4` -> `((x) >> (4))`",
+        "operator: `x < 2` -> `((x) <= (2))`", "operator: `x < 2` -> `((x) > (2))`",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", [*HOLES, *FRESH], ids=lambda bug: bug.name)
+def test_what_is_planted_by_hand_still_fits(bug: Bug) -> None:
+    """What a bug replaces stands in its file once, the tests that must notice it are there, their files at least."""
+    assert bug.applied((ROOT / bug.place).read_text()) != (ROOT / bug.place).read_text()
+    assert bug.tests or bug.module in SUITES
+    for test in bug.tests:
+        file, _, name = test.partition("::")
+        assert name.partition("[")[0] in (ROOT / file).read_text(), test

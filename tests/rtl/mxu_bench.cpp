@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "coverage.h"
 #include "Vbench_mxu.h"
 #include "verilated.h"
 
@@ -75,6 +76,7 @@ int main(int argc, char** argv) {
   context.randReset(2);
   context.randSeed(static_cast<int>(in.data.size() % 1000003) + 1);  // other jobs, another power-on state
   Vbench_mxu top{&context};
+  const KeepCoverage keep{context};
   top.clk_i = 0;
   top.rst_ni = 1;
   top.eval();

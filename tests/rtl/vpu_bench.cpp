@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "coverage.h"
 #include "Vbench_vpu.h"
 #include "verilated.h"
 
@@ -69,6 +70,7 @@ int main(int argc, char** argv) {
   context.randReset(2);
   context.randSeed(static_cast<int>(in.data.size() % 1000003) + 1);  // other jobs, another power-on state
   Vbench_vpu top{&context};
+  const KeepCoverage keep{context};
   top.clk_i = 0;
   top.rst_ni = 1;
   top.eval();

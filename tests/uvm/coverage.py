@@ -35,6 +35,25 @@ from triptych.golden.quartdepth.chip.isa import (
 
 Bin = tuple[str, ...]
 
+MAGNITUDES = ("zero", "lower half", "upper half", "end")  # of a field's bits
+STRIDES = {
+    Opcode.LOAD: ("dram_row", "spad_row"),
+    Opcode.STORE: ("dram_row", "spad_row"),
+    Opcode.MATMUL: ("act_row", "act_pix", "wgt_n", "wgt_t", "wgt_c"),
+    Opcode.VECTOR: ("a_row", "a_pix", "b_row", "b_pix", "d_row", "d_pix"),
+}
+"""Fields that are seen in every magnitude, also where they have no effect and must have none."""
+
+
+def magnitude_of(value: int, bits: int, most: int) -> str:
+    """Class of a field's value: nothing, of few bits, of many, or the largest that is legal to within a few units."""
+    if not value:
+        return MAGNITUDES[0]
+    if value >= most - (most >> 6):
+        return MAGNITUDES[3]
+    return MAGNITUDES[1] if value.bit_length() <= bits // 2 else MAGNITUDES[2]
+
+
 # Who can report which cause; 4 is fetch and decode.
 TRAPS: dict[Trap, tuple[int, ...]] = {
     Trap.ILLEGAL_OPCODE: (4,),
@@ -115,6 +134,9 @@ class Coverage(uvm_subscriber):
         # sources of VECTOR microwords are never INT16 when they are read: no program needs to say so
         self.goal -= {("MICROWORD", f, "INT16") for f in ("fmt_a", "fmt_b")}
         self.goal |= _matmul_goal() | _vector_goal()
+        self.goal |= {
+            ("magnitude", op.name, name, m) for op, names in STRIDES.items() for name in names for m in MAGNITUDES
+        }
         self.goal |= {("trap", cause.name, str(int(by))) for cause, engines in TRAPS.items() for by in engines}
 
     def hit(self, *what: str) -> None:
@@ -126,6 +148,9 @@ class Coverage(uvm_subscriber):
         i = tt.record.instruction
         self._fields(i.opcode.name, FIELDS[i.opcode], i)
         self.hit("opcode", i.opcode.name)
+        for f in FIELDS[i.opcode]:
+            if f.name in STRIDES.get(i.opcode, ()):
+                self.hit("magnitude", i.opcode.name, f.name, magnitude_of(i[f.name], f.width, (1 << f.width) - 1))
         for engine in Engine:
             if i[f"wait_{engine.name.lower()}"]:
                 self.hit(i.opcode.name, "waits for", engine.name)

@@ -56,6 +56,20 @@ def test_decision_time(policy: Policy, tmp_path: Path) -> None:
     assert seen.counters["latency"] == 10
 
 
+def test_the_streamer_says_what_it_waits_for(tmp_path: Path) -> None:
+    """For a decision where the MLP's region comes first, never where there is no MLP; for a region behind the last."""
+    size = SIZES["four lanes"]
+    waiting = check(one_decision(32, Policy.PER_SAMPLE, 0, size), size, tmp_path).counters
+    scores = 32 * 2  # beats of q and k', one a cycle, before the last score
+    assert scores <= waiting["no_decision"] <= scores + waiting["latency"], waiting
+    rng = np.random.default_rng(2)
+    products = [Product(integers(rng, -8, 7, 8, 20), integers(rng, -128, 127, 5, 20))] * 2
+    plain = check(Scenario(5, Policy.PER_SAMPLE, 0, np.ones(5, bool), products), size, tmp_path).counters
+    assert plain["no_decision"] == 0
+    assert plain["no_region"] > 0
+    assert plain["memory"] > 0
+
+
 def test_whole_batch_replays(tmp_path: Path) -> None:
     """No weight is read, no row is loaded, no sum leaves; the next layer's weights come."""
     size = SIZES["four lanes"]

@@ -1,0 +1,97 @@
+"""`make coverage`: the RTL's tests on models that count, and docs/coverage.md from what they counted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.coverage.counts import KINDS, by_module, merged, read
+from tests.coverage.waivers import waived
+from triptych.golden.files import write
+from triptych.sim.bench.ledger import table
+from triptych.sim.build.sources import ROOT, RTL
+from triptych.sim.errors import TriptychError
+
+OUT = ROOT / "out" / "coverage"
+PAGE = ROOT / "docs" / "coverage.md"
+BENCHES = ("arith", "code_tables", "control", "counters", "decode", "dma", "fifo", "mxu", "queues", "spad", "vpu",
+           "vpu_layers", "write_order")  # fmt: skip
+TESTS = (*(f"tests/rtl/test_{name}.py" for name in BENCHES), "tests/uvm/test_uvm.py")
+SHOWN = 12  # places that nothing passed, by module, in the list of what is missing
+
+
+def collect(tests: tuple[str, ...]) -> int:
+    """Runs the tests; returns pytest's status. Counts of earlier runs stay, so that runs add up."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.coverage.plugin", "-p", "no:xdist"]
+    env = {**os.environ, "TRIPTYCH_COVERAGE": str(OUT)}
+    command += ["-m", "not slow and not gpu", *tests]
+    with (OUT / "tests.log").open("w") as log:
+        return subprocess.run(command, cwd=ROOT, env=env, stdout=log, check=False).returncode
+
+
+def page(files: list[Path]) -> str:
+    """docs/coverage.md."""
+    counts = merged(map(read, files))
+    counts = {p: n for p, n in counts.items() if (RTL / p.place).exists() and not p.place.startswith("regs/")}
+    text_of = {place: (RTL / place).read_text().splitlines() for place in {p.place for p in counts}}
+    reasons = waived(counts, text_of)
+    shares = by_module(counts, reasons)
+    names = {"line": "lines", "branch": "branches", "expr": "expressions", "toggle": "toggles"}
+    rows = [
+        [
+            f"`{module}`" if module else "**all**",
+            *(str(share[kind]) for kind in KINDS),
+            str(sum(s.of for s in share.values())),
+        ]
+        for module, share in shares.items()
+    ]
+    rows = rows[1:] + rows[:1]
+    missed = Counter((p.module, p.kind) for p, n in counts.items() if not n and p not in reasons)
+    lists = []
+    for module in sorted({m for m, _ in missed}):
+        places = [
+            p for p, n in counts.items() if not n and p not in reasons and p.module == module and p.kind != "toggle"
+        ]
+        shown = [f"{p.line} ({p.kind}{': ' + p.comment if p.kind == 'expr' else ''})" for p in sorted(places)[:SHOWN]]
+        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        if shown:
+            lists.append(f"- `{module}`: {', '.join(shown)}{more}")
+    why = Counter(reasons.values())
+    return "\n".join([
+        "# Structural coverage", "",
+        "*Written by `make coverage`; do not edit.*", "",
+        f"What Verilator counts in the RTL while the tests run, merged over {len(files)} simulations: the blocks' "
+        "benches and the whole chip under pyuvm. Per cent of points that some test passed, without waived ones; the "
+        "registers that PeakRDL generates are left out. FSM coverage: `--coverage-fsm` of Verilator 5.048 ends with "
+        "an internal "
+        "error on this RTL, so that states and their transitions show as branches alone.", "",
+        table(["module", *(names[k] for k in KINDS), "points"], rows), "",
+        f"Waived: {len(reasons)} of {len(counts)} points, by reason:", "",
+        *[f"- {n}: {reason}" for reason, n in why.most_common()], "",
+        "Lines, branches and expressions that no test passes, by line of the file:", "",
+        *(lists or ["- none"]), "",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="make coverage", description=__doc__)
+    parser.add_argument("tests", nargs="*", help="pytest's names; the RTL's benches and the chip's slice unless given")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the counts that are there")
+    asked = parser.parse_args()
+    if not asked.page_only and collect(tuple(asked.tests) or TESTS):
+        raise SystemExit(f"tests failed: the page is not written [{OUT / 'tests.log'}]")
+    files = sorted(OUT.glob("*.dat"))
+    if not files:
+        raise TriptychError(f"no counts in {OUT}: run without --page-only")
+    write(PAGE, page(files))
+    print(f"{PAGE.relative_to(ROOT)} from {len(files)} simulations")
+
+
+if __name__ == "__main__":
+    main()

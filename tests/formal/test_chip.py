@@ -1,0 +1,137 @@
+"""The chip's blocks, formally: decode, arithmetic, the array's cell, queues and tokens, addresses, arbiters. Each proof
+has bugs that must refute it, and places that it must reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.formal.proof import Verdict, prove
+from triptych.sim.build.sources import RTL, packages
+
+CTRL, MEM, COMMON, MXU = RTL / "ctrl", RTL / "mem", RTL / "common", RTL / "mxu"
+FILES: dict[str, list[Path]] = {
+    "prove_decode": [CTRL / "decode.sv"],
+    "prove_arith": [],
+    "prove_cell": [],
+    "prove_fifo": [COMMON / "fifo.sv"],
+    "prove_setup": [MEM / "dma_setup.sv"],
+    "prove_bursts": [MEM / "dma_bursts.sv"],
+    "prove_walk": [MEM / "dma_walk.sv"],
+    "prove_columns": [MXU / "mxu_stream.sv"],
+    "prove_arbiter": [CTRL / "read_arbiter.sv"],
+    "prove_tokens": [COMMON / "fifo.sv", MEM / "ram_1r1w.sv", CTRL / "tokens.sv", CTRL / "engine_queues.sv"],
+}
+SEQUENTIAL = {
+    "prove_decode",
+    "prove_fifo",
+    "prove_setup",
+    "prove_bursts",
+    "prove_walk",
+    "prove_columns",
+    "prove_arbiter",
+    "prove_tokens",
+}
+REACHED = {"prove_decode": (1, 2, 3, 5), "prove_arith": (1, 2, 3, 4), "prove_cell": (1, 2), "prove_fifo": (1,),
+           "prove_setup": (1, 2), "prove_bursts": (1,), "prove_walk": (1, 2), "prove_columns": (1,),
+           "prove_arbiter": (1,), "prove_tokens": (1,)}  # fmt: skip
+
+BUGS = {
+    "alignment before legality": (
+        "prove_decode", "decode.sv",
+        "else if (illegal) cause = TrapIllegalField;\n      else if (misaligned) cause = TrapAlignment;",
+        "else if (misaligned) cause = TrapAlignment;\n      else if (illegal) cause = TrapIllegalField;",
+    ),
+    "a block of R rows is refused": (
+        "prove_decode", "decode.sv", "32'(matmul.block) > Rows ||\n", "32'(matmul.block) >= Rows ||\n",
+    ),
+    "LOW4 takes codes": (
+        "prove_decode", "decode.sv", "(matmul.weight_format != WeightFormatInt4 && matmul.act_format",
+        "(matmul.weight_format == WeightFormatInt8 && matmul.act_format",
+    ),
+    "the program store's last microword": (
+        "prove_decode", "decode_pkg.sv", "i.prog_len < 4'd1 ||", "i.prog_len < 4'd2 ||",
+    ),
+    "a 65,536th instruction": ("prove_decode", "decode.sv", "&& sent_q[engine] == '1);", "&& sent_q[0] == '1);"),
+    "ties towards minus infinity": (
+        "prove_arith", "arith_pkg.sv", "+ $signed({47'd0, shifted[0]})",
+        "+ $signed({47'd0, shifted[0] && value != '0 && shifted[48]})",
+    ),
+    "saturation at 2^15": (
+        "prove_arith", "arith_pkg.sv", "(value > 48'sd32767) ? 16'sh7fff", "(value > 48'sd32768) ? 16'sh7fff",
+    ),
+    "counts of 46 at most": ("prove_arith", "arith_pkg.sv", "(count > 10'sd47) ? 6'd47", "(count > 10'sd46) ? 6'd46"),
+    "two banks alike": ("prove_arith", "arith_pkg.sv", "^ word[5:4]", "^ {1'b0, word[4]}"),
+    "an excess of seven": ("prove_cell", "mxu_pkg.sv", "operands <<< 3", "operands * 7"),
+    "codes' signs count eightfold": (
+        "prove_cell", "mxu_pkg.sv", "(mode == CellPair ? 4 : 8)", "(mode == CellPair ? 3 : 8)",
+    ),
+    "a full FIFO takes one more": (
+        "prove_fifo", "fifo.sv", "assign push    = valid_i && ready_o && !flush_i;",
+        "assign push    = valid_i && !flush_i;",
+    ),
+    "a flush keeps what comes": ("prove_fifo", "fifo.sv", "push || flush_i, '0)", "push, '0)"),
+    "an extent of 24 bits": (
+        "prove_setup", "dma_setup.sv", "typedef logic [37:0] extent_t;", "typedef logic [23:0] extent_t;",
+    ),
+    "rows are joined that overlap": (
+        "prove_setup", "dma_setup.sv", "assign contiguous = dram_row_q == 32'(box_q.words) << Shift;",
+        "assign contiguous = dram_row_q <= 32'(box_q.words) << Shift;",
+    ),
+    "a burst across 4 KiB": (
+        "prove_bursts", "dma_bursts.sv", "(9'(MaxBurst) < page_left) ? 9'(MaxBurst) : page_left;", "9'(MaxBurst);",
+    ),
+    "a carry at 16 MB is lost": (
+        "prove_bursts", "dma_bursts.sv", "addr_d   = addr_q + (32'(beats_o) << Shift);",
+        "addr_d   = {addr_q[31:24], 24'(addr_q[23:0] + 24'(32'(beats_o) << Shift))};",
+    ),
+    "a run of 35 bits": (
+        "prove_bursts", "dma_bursts.sv", "left_d     = stream_i.run;", "left_d     = run_t'(35'(stream_i.run));",
+    ),
+    "a box of 2^19 words": (
+        "prove_walk", "dma_walk.sv", "left_d   = box_i.words;", "left_d   = word_t'(19'(box_i.words));",
+    ),
+    "the next box waits for an empty walk": (
+        "prove_walk", "dma_walk.sv", "assign ready_o  = !active_q || (step_i && last_o);",
+        "assign ready_o  = !active_q;",
+    ),
+    "input columns of 17 bits": (
+        "prove_columns", "mxu_stream.sv", "localparam int unsigned CoordW = 21;",
+        "localparam int unsigned CoordW = 17;",
+    ),
+    "an offer is withdrawn": ("prove_arbiter", "read_arbiter.sv", "take || (valid_q && !ar_ready_i)", "take"),
+    "EXOKAY is an error": (
+        "prove_arbiter", "read_arbiter.sv", "assign error     = r_resp_i[1];", "assign error     = r_resp_i != '0;",
+    ),
+    "a count of 15 bits": (
+        "prove_tokens", "tokens.sv", "next_o[e] = tokens_o[e] + 1'b1;", "next_o[e] = 16'(15'(tokens_o[e] + 1'b1));",
+    ),
+    "VPU's count is not waited for": ("prove_tokens", "engine_queues.sv", "tokens_i[EngineVpu] >= wait_vpu", "1'b1"),
+    "one too many under way": (
+        "prove_tokens", "engine_queues.sv", "head_valid[e] && flight_ready[e] &&", "head_valid[e] &&",
+    ),
+}  # fmt: skip
+
+
+def verdict(top: str, reach: int = 0, planted: tuple[str, str, str] | None = None) -> Verdict:
+    """Of a proof, with something that it must reach or a bug."""
+    files = [*packages(), *FILES[top]]
+    return prove(top, sequential=top in SEQUENTIAL, parameters={"Reach": reach}, sources=files, planted=planted)
+
+
+@pytest.mark.parametrize("top", FILES)
+def test_proof(top: str) -> None:
+    assert verdict(top) is Verdict.PROVEN
+
+
+@pytest.mark.parametrize(("top", "reach"), [(top, n) for top, numbers in REACHED.items() for n in numbers])
+def test_reached(top: str, reach: int) -> None:
+    assert verdict(top, reach) is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_planted_bug_is_refuted(name: str) -> None:
+    top, *planted = BUGS[name]
+    file, text, bug = planted
+    assert verdict(top, planted=(file, text, bug)) is Verdict.REFUTED

@@ -1,0 +1,155 @@
+"""docs/verification.md from the record and the lists of bugs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.formal import test_arbitration, test_chip, test_drs
+from tests.mutation.fresh import FRESH
+from tests.mutation.holes import HOLES
+from tests.mutation.planted import Bug
+from tests.verification.record import NOTICED, interval
+from triptych.sim.bench.ledger import table
+
+PROOFS = {
+    "prove_decode": ("decode", "every word of 512 bits: legal or trapped with the right cause, against the manual's "
+                     "rules written once more by bit places"),
+    "prove_arith": ("arith_pkg", "rounding shift, saturation, clamp and encoding of any value, against wider integers; "
+                    "banks"),
+    "prove_cell": ("mxu_pkg", "a cell and its column in every mode and phase: entries of five bits, nibbles, bytes"),
+    "prove_fifo": ("fifo", "any stalls and flushes: order, no loss, nothing twice, never over the brim"),
+    "prove_setup": ("dma_setup", "RANGE when and only when a word lies beyond the space, computed in 64 bits; joined "
+                    "rows"),
+    "prove_bursts": ("dma_bursts", "4 KiB, length, no gap, no burst shorter than it must be, the end, against 64 bits"),
+    "prove_walk": ("dma_walk", "word for word what two loops in 64 bits give"),
+    "prove_columns": ("mxu_stream", "input columns of every beat and what is padding, against 64 bits"),
+    "prove_arbiter": ("read_arbiter", "offers stand; nobody waits without a reason; beats go to whom they belong"),
+    "prove_tokens": ("engine_queues, tokens", "no start before all four counts are reached, order, counts by "
+                     "one, nobody forgotten"),
+}  # fmt: skip
+"""By proof: module and what holds."""
+
+FOUND = (
+    ("random examples of an operation", "the compiler's order of instructions knew one reader of B alone: a max pool "
+     "on `paper` read what was not written yet"),
+    ("random networks, float as judge", "GELU's argument saturated beyond what calibration had seen"),
+    ("random networks, float as judge", "GroupNorm lost the bits of the variance of a group with outliers"),
+    ("random networks, float as judge", "keys of small heads had four bits at w8a8"),
+    ("golden machine in lock step", "MATMUL retired before its last row had a bank to itself"),
+    ("random power-on state", "lanes beyond a pixel's last channel showed what the memory held"),
+    ("slang's analysis of drivers", "variables driven from two processes"),
+    ("hand-planted bugs", "the holes below: no bug of the chip, but tests that would not have seen one"),
+    ("mutants of `tokens`, `dma_walk`", "counts over 2^15 and boxes over 2^19 words were tested by nobody"),
+    ("mutants of `arith_pkg`", "a fault of the mutation tool: an unsigned mutant made signed neighbours unsigned"),
+)  # fmt: skip
+"""Method, what it found."""
+
+NOT_PROVEN = (
+    "The engines as a whole: MXU, VPU, LOAD and STORE are compared with the golden machine on random work, not proven.",
+    "Sums over D cells and over steps: one cell is proven, that int32 does not overflow is the compiler's check.",
+    "mxu_stream's rows and words, mxu_loader and vpu_stream_address against a wide reference: tested at the ends of "
+    "each "
+    "field, not proven.",
+    "That a program the compiler emits cannot deadlock on its tokens: tested by a second way and by random networks.",
+    "AXI4 as a whole: a checker of our own watches every simulation, and the write channel's rules are not proven.",
+    "The register block that PeakRDL generates, beyond its tests.",
+    "What a netlist does: synthesis is not compared with the RTL, and x is two-valued in Verilator (random at "
+    "power-on).",
+    "FastCar's HLS kernels: compared with golden in C simulation and co-simulation, not proven; the SystemVerilog "
+    "twins' "
+    "DRS blocks are.",
+)  # fmt: skip
+
+
+def count(record: dict[str, Any], bugs: tuple[Bug, ...]) -> tuple[int, int]:
+    """How many of the bugs were noticed, and how many were run."""
+    rows = [record.get("planted", {}).get(bug.name) for bug in bugs]
+    return sum(row is not None and row["outcome"] in NOTICED for row in rows), sum(row is not None for row in rows)
+
+
+def _planted(record: dict[str, Any], bugs: tuple[Bug, ...]) -> str:
+    rows = []
+    for bug in bugs:
+        row = record.get("planted", {}).get(bug.name)
+        if row is None:
+            said = "not run"
+        elif row["outcome"] in NOTICED:
+            said = f"{row['outcome']}: `{row['by'].removeprefix('tests/')}`" if row["by"] else row["outcome"]
+        else:
+            said = "**survived**" if row["stages"] > 1 or bug.tests else "survived its own tests, not run on the chip's"
+        rows.append([bug.kind, bug.name, f"`{bug.place.rpartition('/')[2]}`", said])
+    return table(["kind", "planted", "in", "what became of it"], rows)
+
+
+def page(record: dict[str, Any]) -> str:
+    """The text."""
+    refuted = len(test_chip.BUGS) + len(test_drs.BUGS) + len(test_arbitration.BUGS)
+    reached = sum(map(len, test_chip.REACHED.values()))
+    proofs = len(PROOFS) + len(test_drs.PLANS) + 4 + 1
+    mutated = record.get("mutation", {})
+    noticed, left = (
+        sum(m["noticed"] for m in mutated.values()),
+        sum(m["sample"] - m["equivalent"] for m in mutated.values()),
+    )
+    holes, fresh = count(record, HOLES), count(record, FRESH)
+    random = record.get("functional", {})
+    share = record.get("coverage", {})
+    head = [
+        ["lock step with the golden machine", f"{random['instructions']:,} random instructions in `make test`, every "
+         f"signature equal; functional bins {random['hit']}/{random['bins']}" if random else "not run"],
+        ["structural coverage ([by module](coverage.md))",
+         ", ".join(f"{k} {v} %" for k, v in share.items()) or "not run"],
+        ["proofs", f"{proofs}/{proofs} proven, {reached}/{reached} places reached, "
+         f"{refuted}/{refuted} planted bugs refuted"],
+        ["holes of the audit", f"{holes[0]}/{holes[1]} noticed now (of {len(HOLES)})"],
+        ["fresh bugs", f"{fresh[0]}/{fresh[1]} noticed (of {len(FRESH)})"],
+        ["mutants", f"{noticed}/{left} noticed in {len(mutated)} modules" if mutated else "not run"],
+        ["cycles", "twelve layers exact, by engine and class; three performance bugs planted"],
+        ["random networks", "2,000, of them 100 on RTL, no difference ([results](results.md))"],
+    ]  # fmt: skip
+    rates = []
+    for name, m in sorted(mutated.items()):
+        of = m["sample"] - m["equivalent"]
+        low, high = interval(m["noticed"], of)
+        survivors = "; ".join(f"`{s.replace('`', '').replace('|', chr(92) + '|')}`" for s in m["survived"]) or "-"
+        rates.append([f"`{name}`", str(m["of"]), str(m["sample"]), str(m["equivalent"]), f"{m['noticed']}/{of}",
+                      f"{100 * low:.0f}..{100 * high:.0f} %", survivors])  # fmt: skip
+    proven = [[f"`{top}`", f"`{module}`", said] for top, (module, said) in PROOFS.items()]
+    return "\n".join([
+        "# Verification", "",
+        "*Written by `make verification` from what runs left; do not edit.* What shows that the hardware does what the "
+        "documents say, how good that evidence is, and what it does not show.", "",
+        table(["evidence", "state"], head), "",
+        "## How to run it", "",
+        "- `make test`: everything that belongs to every change; `make test-full` with the long runs.",
+        "- `make formal`: the proofs, the places they must reach, the bugs that must refute them.",
+        "- `make fuzz MINUTES=10`: random programs on the chip until the time is over.",
+        "- `make coverage`: [structural coverage](coverage.md).",
+        "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants.",
+        "- `make verification`: this page from what these left in out/.", "",
+        "## Proven", "",
+        "By the SAT solver of Yosys: unbounded, by induction, in every state that the assertions allow. Each proof has "
+        "places that it must reach and bugs that must refute it (tests/formal).", "",
+        table(["proof", "of", "what holds"], proven), "",
+        "Besides: the scratchpad's arbitration (`prove_spad`), DRS from the decision to the lanes (`prove_policy`, "
+        "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`).", "",
+        "### Not proven", "", *[f"- {line}" for line in NOT_PROVEN], "",
+        "## Bugs found, by method", "", table(["method", "found"], [list(row) for row in FOUND]), "",
+        "## Planted", "",
+        "### Holes", "",
+        "An audit planted these and nothing noticed. Each names the tests that must notice now.", "",
+        _planted(record, HOLES), "",
+        "### Fresh bugs", "",
+        "Written down before any of them was run, from docs/ and rtl/, by someone who had read the tests of the "
+        "front end, "
+        "of LOAD and STORE and of the MXU, and not those of the VPU, of the scratchpad and of FastCar. Judged by the "
+        "tests "
+        "of the module, then by those of the whole chip.", "",
+        _planted(record, FRESH), "",
+        "### Mutants", "",
+        "Operators, conditions, constants, top bits and registers changed one at a time (`make mutate`). Equivalent "
+        "ones "
+        "are proven so by Yosys and do not count; what the tests miss and a proof refutes is noticed. The interval is "
+        "Wilson's at 95 %.", "",
+        table(["module", "mutants", "sampled", "equivalent", "noticed", "rate", "survivors"], rates), "",
+    ])  # fmt: skip

@@ -1,0 +1,88 @@
+"""What runs found out, kept beside the tests: a part that was run again takes the place of the one before."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.mutation.fresh import FRESH
+from tests.mutation.holes import HOLES
+from triptych.golden.files import write
+from triptych.sim.build.sources import ROOT
+
+Row = dict[str, Any]
+RECORD = Path(__file__).parent / "record.json"
+OUT = ROOT / "out"
+NOTICED = ("killed", "hung", "refuted")
+SURVIVORS = 6  # named, by module
+
+
+def lines(path: Path) -> list[Row]:
+    """Rows of a file with one JSON object a line; none when it is not there."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+def interval(noticed: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate."""
+    if not of:
+        return 0.0, 1.0
+    z, rate = 1.96, noticed / of
+    middle = rate + z * z / (2 * of)
+    spread = z * math.sqrt(rate * (1 - rate) / of + z * z / (4 * of * of))
+    return (middle - spread) / (1 + z * z / of), (middle + spread) / (1 + z * z / of)
+
+
+def mutation() -> dict[str, Row]:
+    """By module: mutants noticed, equivalent and left, of the sample; for the text of the module that was run last."""
+    found: dict[str, Row] = {}
+    for path in sorted((OUT / "mutation").glob("*.jsonl")):
+        if path.stem in ("planted", "planted_golden"):
+            continue
+        rows = lines(path)
+        latest = {row["said"]: row for row in rows if row["source"] == rows[-1]["source"]}
+        outcomes: dict[str, list[Row]] = defaultdict(list)
+        for row in latest.values():
+            outcomes["noticed" if row["outcome"] in NOTICED else row["outcome"]].append(row)
+        found[path.stem] = {
+            "of": rows[-1]["of"], "sample": len(latest), "noticed": len(outcomes["noticed"]),
+            "refuted": sum(row["outcome"] == "refuted" for row in outcomes["noticed"]),
+            "equivalent": len(outcomes["equivalent"]),
+            "survived": [row["said"] for row in outcomes["survived"]][:SURVIVORS],
+        }  # fmt: skip
+    return found
+
+
+def planted() -> dict[str, Row]:
+    """By name of the bug: what became of it."""
+    rows = {row["name"]: row for row in lines(OUT / "mutation" / "planted.jsonl")}
+    names = [bug.name for bug in (*HOLES, *FRESH)]
+    return {name: {k: rows[name][k] for k in ("outcome", "by", "stages")} for name in names if name in rows}
+
+
+def functional() -> Row:
+    """What the chip's slice of random programs compared and hit, from the log of `make coverage`."""
+    log = OUT / "coverage" / "tests.log"
+    text = log.read_text(errors="replace") if log.exists() else ""
+    match = re.search(r"(\d+) instructions compared; functional coverage (\d+)/(\d+) bins", text)
+    return dict(zip(("instructions", "hit", "bins"), map(int, match.groups()), strict=True)) if match else {}
+
+
+def load() -> dict[str, Any]:
+    """The record as it is."""
+    return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+
+
+def update(parts: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Takes over what was run; keeps the rest. Returns the record."""
+    record = load()
+    for name, part in parts:
+        record[name] = {**record.get(name, {}), **part}
+    write(RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
+    return record
