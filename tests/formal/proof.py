@@ -34,29 +34,30 @@ class Verdict(Enum):
 
 def prove(
     top: str, *, sequential: bool = False, parameters: Mapping[str, int] | None = None,
-    planted: tuple[str, str, str] | None = None, sources: Sequence[Path] | None = None,
+    planted: tuple[str, str, str] | None = None, sources: Sequence[Path] | None = None, cut: Sequence[str] = (),
 ) -> Verdict:  # fmt: skip
     """Proves the assertions of `tests/formal/<top>.sv`; the verdict is kept by the content of all that it rests on.
 
     sources: what it instantiates, the twins of rtl/fastcar unless named. planted: (file of these, text, what stands in
-    its place): a bug. Raises AssertionError when Yosys cannot read
-    the design, when the bug's text does not stand in the file exactly once, or when neither verdict is reached.
+    its place): a bug. cut: signals below the top that may be anything, whatever drives them.
+    Raises AssertionError when Yosys cannot read the design, when the bug's text does not stand in the file exactly
+    once, or when neither verdict is reached.
     """
     files = sources or fastcar_sources()
     headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
     key = cache.fingerprint(
         [*files, *headers, HERE / f"{top}.sv", Path(__file__)],
-        sequential, sorted((parameters or {}).items()), planted, metadata.version("pyosys"),
+        sequential, sorted((parameters or {}).items()), planted, tuple(cut), metadata.version("pyosys"),
     )  # fmt: skip
     verdict = cache.value(
-        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted).value
+        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted, cut).value
     )
     return Verdict(verdict)
 
 
 def _prove(
     top: str, sources: Sequence[Path], sequential: bool, parameters: Mapping[str, int],
-    planted: tuple[str, str, str] | None,
+    planted: tuple[str, str, str] | None, cut: Sequence[str],
 ) -> Verdict:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         files = []
@@ -73,7 +74,8 @@ def _prove(
         induction = f"-tempinduct -seq 1 -maxsteps {INDUCTION}" if sequential else ""
         script = [
             f"{read} --top {top} {' '.join(files)} {HERE / top}.sv",
-            f"hierarchy -top {top}", "proc", "flatten", "async2sync", "chformal -lower", "opt", "wreduce",
+            f"hierarchy -top {top}", "proc", "flatten",
+            *(f"expose -cut w:{name}" for name in cut), "async2sync", "chformal -lower", "opt", "wreduce",
             "opt", "memory", "opt_clean",
             "dffunmap", f"sat -prove-asserts -set-assumes -verify {induction}",
         ]  # fmt: skip

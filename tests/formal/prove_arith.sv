@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The arithmetic of docs/numerics.md on any value, against its definition in wider integers: rounding shift, saturation,
-// clamp, encoding by fifteen rising thresholds, and which bank a word lies in.
+// and which bank a word lies in.
 
 `default_nettype none
 
 module prove_arith #(
-    parameter int unsigned Reach = 0  // 1: a tie, 2: a saturated sum, 3: every threshold passed, 4: a count beyond 47
+    parameter int unsigned Reach = 0  // 1: a tie, 2: a saturated sum, 3: a count beyond 47
 ) (
     input logic signed [47:0] value_i,
     input logic signed [ 9:0] count_i,
-    input logic signed [15:0] code_i,
-    input logic signed [15:0] threshold_i[15],
-    input logic signed [15:0] lo_i,
-    input logic signed [15:0] hi_i,
     input logic        [ 5:0] word_i
 );
   // rs(v, s) = floor((v + 2^(s-1)) / 2^s), s clamped to 0..47; in 98 bits nothing overflows.
@@ -32,31 +28,6 @@ module prove_arith #(
     else assert (48'(arith_pkg::sat32(value_i)) == value_i);
   end
 
-  // The lanes' last steps, as they stand in vpu_lanes, with a clamp that is not empty.
-  logic signed [32:0] sum;
-  logic signed [15:0] clamped, encoded;
-  int unsigned place;
-  logic rising;
-  always_comb begin
-    sum = 33'(value_i);
-    if (sum < 33'(lo_i)) sum = 33'(lo_i);
-    if (sum > 33'(hi_i)) sum = 33'(hi_i);
-    clamped = sum[15:0];
-    if (lo_i <= hi_i) begin
-      assert (clamped >= lo_i && clamped <= hi_i);
-      if (33'(value_i) >= 33'(lo_i) && 33'(value_i) <= 33'(hi_i)) assert (33'(clamped) == 33'(value_i));
-    end
-    encoded = '0;
-    for (int unsigned i = 0; i < 15; i++) encoded = encoded + 16'(code_i >= threshold_i[i]);
-    rising = 1'b1;
-    for (int unsigned i = 1; i < 15; i++) rising = rising && threshold_i[i-1] <= threshold_i[i];
-    // The code is the place among the thresholds: those below it are passed, that at it is not.
-    place = 32'(encoded);
-    if (rising) begin
-      for (int unsigned i = 0; i < 15; i++) assert ((code_i >= threshold_i[i]) == (i < place));
-    end
-  end
-
   // Words next to each other, four and sixteen apart lie in different banks, all four are used alike.
   always_comb begin
     assert (arith_pkg::spad_bank(word_i) != arith_pkg::spad_bank(word_i ^ 6'd1));
@@ -72,8 +43,7 @@ module prove_arith #(
   always_comb begin
     if (Reach == 1) assert (!(count != 0 && ((98'(value_i) & (power - 1)) == half)));
     if (Reach == 2) assert (32'(arith_pkg::sat32(value_i)) != 32'h80000000 || value_i == -48'sd2147483648);
-    if (Reach == 3) assert (!(rising && place == 15));
-    if (Reach == 4) assert (!(count_i > 47));
+    if (Reach == 3) assert (!(count_i > 47));
   end
 endmodule
 

@@ -33,9 +33,11 @@ from triptych.sim.build.sources import sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HALF = replace(CONFIGS["paper"], name="half", lanes=16)
+WHOLE = ChipConfig("whole", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32, lanes=16)
+"""As many lanes as bytes in a word: INT16 results of a group take two words."""
 
 
-@pytest.mark.parametrize(("config", "count"), [(TINY, 200), (HALF, 25)], ids=["tiny", "half"])
+@pytest.mark.parametrize(("config", "count"), [(TINY, 200), (HALF, 25), (WHOLE, 60)], ids=["tiny", "half", "whole"])
 def test_random_programs(config: ChipConfig, count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     check([vpu_jobs.random_job(rng, config) for _ in range(count)], config, tmp_path)

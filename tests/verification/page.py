@@ -14,15 +14,19 @@ from triptych.sim.bench.ledger import table
 PROOFS = {
     "prove_decode": ("decode", "every word of 512 bits: legal or trapped with the right cause, against the manual's "
                      "rules written once more by bit places"),
-    "prove_arith": ("arith_pkg", "rounding shift, saturation, clamp and encoding of any value, against wider integers; "
-                    "banks"),
+    "prove_arith": ("arith_pkg", "rounding shift and saturation of any value, against wider integers; banks"),
+    "prove_encode": ("vpu_lanes (its formulas)", "clamp, and the code as the place among fifteen rising thresholds"),
     "prove_cell": ("mxu_pkg", "a cell and its column in every mode and phase: entries of five bits, nibbles, bytes"),
+    "prove_control": ("control", "start, HALT, traps, watchdog, clear; the oldest of several faults"),
     "prove_fifo": ("fifo", "any stalls and flushes: order, no loss, nothing twice, never over the brim"),
     "prove_setup": ("dma_setup", "RANGE when and only when a word lies beyond the space, computed in 64 bits; joined "
                     "rows"),
     "prove_bursts": ("dma_bursts", "4 KiB, length, no gap, no burst shorter than it must be, the end, against 64 bits"),
     "prove_walk": ("dma_walk", "word for word what two loops in 64 bits give"),
     "prove_columns": ("mxu_stream", "input columns of every beat and what is padding, against 64 bits"),
+    "prove_store": ("dma_store", "AW, W, B as a manager must keep them: offers stand, beats as the address says, "
+    "WLAST, "
+                    "bursts under way, no strobe after a stop"),
     "prove_arbiter": ("read_arbiter", "offers stand; nobody waits without a reason; beats go to whom they belong"),
     "prove_tokens": ("engine_queues, tokens", "no start before all four counts are reached, order, counts by "
                      "one, nobody forgotten"),
@@ -51,7 +55,9 @@ NOT_PROVEN = (
     "each "
     "field, not proven.",
     "That a program the compiler emits cannot deadlock on its tokens: tested by a second way and by random networks.",
-    "AXI4 as a whole: a checker of our own watches every simulation, and the write channel's rules are not proven.",
+    "AXI4 as a whole: the manager's rules are proven for STORE and for the shared read address; of reads, that LOAD "
+    "and "
+    "fetch take what they asked for is watched by a checker of our own in every simulation.",
     "The register block that PeakRDL generates, beyond its tests.",
     "What a netlist does: synthesis is not compared with the RTL, and x is two-valued in Verilator (random at "
     "power-on).",

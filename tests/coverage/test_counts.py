@@ -1,0 +1,44 @@
+"""Verilator's counts as they lie in its file: merged over instances, sizes and runs; what is waived and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.coverage.counts import Point, Share, by_module, merged, read
+from tests.coverage.waivers import WAIVERS, waived
+
+
+def line(file: Path, number: int, kind: str, comment: str, count: int, module: str = "fifo") -> str:
+    keys = {"f": str(file), "l": number, "n": 3, "t": kind, "page": f"v_{kind}/{module}", "o": comment, "h": "top.u"}
+    return "C '" + "".join(f"\x01{k}\x02{v}" for k, v in keys.items()) + f"' {count}\n"
+
+
+def test_points_are_added_over_sizes_and_runs(tmp_path: Path) -> None:
+    root = tmp_path / "rtl"
+    file = root / "common" / "fifo.sv"
+    data = tmp_path / "a.dat"
+    data.write_text(
+        "# SystemC::Coverage-3\n"
+        + line(file, 5, "line", "block", 0) + line(file, 5, "line", "block", 2, "fifo__D4")
+        + line(file, 7, "branch", "else", 0) + line(file, 9, "toggle", "data_i[3]:0->1", 0)
+        + line(tmp_path / "bench.sv", 1, "line", "block", 0)
+    )  # fmt: skip
+    counts = merged([read(data, root), read(data, root)])
+    assert counts == {
+        Point("common/fifo.sv", 5, 3, "line", "block"): 4, Point("common/fifo.sv", 7, 3, "branch", "else"): 0,
+        Point("common/fifo.sv", 9, 3, "toggle", "data_i[3]:0->1"): 0,
+    }  # fmt: skip
+    shares = by_module(counts, {})
+    assert shares["fifo"] == shares[""]
+    assert [str(s) for s in shares["fifo"].values()] == ["100.0", "0.0", "-", "0.0"]
+    assert by_module(counts, {Point("common/fifo.sv", 7, 3, "branch", "else"): "why"})["fifo"]["branch"] == Share(0, 0)
+
+
+def test_waivers_take_what_nothing_passed_alone() -> None:
+    toggle = Point("mem/spad.sv", 1, 1, "toggle", "sram_pins_i.power[0]:0->1")
+    passed, other = (
+        Point("mem/spad.sv", 1, 1, "toggle", "sram_pins_i.x:0->1"),
+        Point("mem/spad.sv", 1, 1, "toggle", "we:0->1"),
+    )
+    found = waived({toggle: 0, passed: 3, other: 0}, {"mem/spad.sv": ["input pins"]})
+    assert found == {toggle: WAIVERS[0].reason}
