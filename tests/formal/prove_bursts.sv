@@ -43,7 +43,8 @@ module prove_bursts
 
   // The watcher: where the next burst begins, in 64 bits; words left of the row; rows left.
   logic [63:0] at, row_at, left, rows, stride, run;
-  logic open;
+  logic open, page_ends;
+  assign page_ends = ((64'(addr) + 64'(beats) * Depth) & 64'hfff) == '0;
   assign take  = valid_i && running && ready && !stop_i;
   assign issue = valid && ready_i;
 
@@ -83,16 +84,17 @@ module prove_bursts
         assert (64'(beats) <= left);
         assert (addr[31:12] == 20'((64'(addr) + 64'(beats) * Depth - 1) >> 12));
         // None is shorter than it must be.
-        assert (32'(beats) == MaxBurst || 64'(beats) == left || ((64'(addr) + 64'(beats) * Depth) & 64'hfff) == '0);
+        assert (32'(beats) == MaxBurst || 64'(beats) == left || page_ends);
         assert (last == (rows == 1 && 64'(beats) == left));
         // What ties the machine to the watcher.
         assert (addr[$clog2(Depth)-1:0] == '0 && u_bursts.row_addr_q == row_at[31:0]);
-        assert (u_bursts.dram_row_q == stride[31:0] && stride[63:32] == '0 && stride[$clog2(Depth)-1:0] == '0);
+        assert (u_bursts.dram_row_q == stride[31:0] && stride[63:32] == '0);
+        assert (stride[$clog2(Depth)-1:0] == '0);
         assert (row_at[$clog2(Depth)-1:0] == '0);
         assert (64'(u_bursts.left_q) == left && 64'(u_bursts.run_q) == run && 64'(u_bursts.rows_q) == rows);
         assert (left != '0 && left <= run && rows != '0);
       end
-      if (Reach == 1) assert (!(issue && ((64'(addr) + 64'(beats) * Depth) & 64'hfff) == '0 && left > 64'(beats)));
+      if (Reach == 1) assert (!(issue && page_ends && left > 64'(beats)));
       if (Reach == 2) assert (!(valid && at[24] && at[23:0] == '0 && u_bursts.left_q != u_bursts.run_q));
     end
   end

@@ -109,7 +109,8 @@ module prove_control
     {was_settled, was_halt, was_fault, was_decode, was_nothing, was_silent} <= {
       settled, halts, fault != '0, decode_trap_i && quiet, nothing, silent
     };
-    {was_cause, was_source, was_pc} <= fault != '0 && running ? {fault_cause, oldest, oldest_pc} : {cause, source, pc};
+    {was_cause, was_source, was_pc} <= {cause, source, pc};
+    if (fault != '0 && running) {was_cause, was_source, was_pc} <= {fault_cause, oldest, oldest_pc};
     was_waiting <= waits;
     if (!live || clear_i || begins || running || trapped) waits <= 1'b0;
     else if (start_i) waits <= 1'b1;

@@ -58,13 +58,14 @@ module prove_decode #(
   // The manual, in order of cause.
   logic illegal, misaligned, full;
   logic [31:0] groups;
-  int unsigned wanted, engine;
+  int unsigned wanted, engine, unit;
 
   always_comb begin
     illegal    = 1'b0;
     misaligned = 1'b0;
     groups     = '0;
     engine     = 0;
+    unit       = Depth;
     case (word_i[7:0])
       8'd1, 8'd4: begin
         engine = word_i[7:0] == 8'd1 ? 0 : 3;
@@ -78,7 +79,7 @@ module prove_decode #(
                   bits(200, 197) == 0 || bits(204, 201) == 0 || bits(207, 205) == 0 || bits(210, 208) == 0 ||
                   bits(222, 211) == 0 || bits(229, 223) == 0 || bits(245, 230) == 0 || bits(261, 246) == 0 ||
                   bits(269, 262) == 0 || bits(282, 270) == 0;
-        if (bits(73, 72) == 1 && bits(80, 78) >= Tables) illegal = 1'b1;  // TABLE4 with a table that is not there
+        if (bits(73, 72) == 1 && bits(80, 78) >= Tables) illegal = 1'b1;  // a table that is not there
         if (bits(269, 262) > Rows || bits(229, 223) > Depth) illegal = 1'b1;
         if (bits(75, 74) != 0 && bits(73, 72) != 0) illegal = 1'b1;  // INT8 or LOW4 with codes
         if (word_i[77] && bits(75, 74) == 0) illegal = 1'b1;  // transpose with INT4
@@ -89,23 +90,28 @@ module prove_decode #(
           if (bits(269, 262) * Depth > Rows * Cols) illegal = 1'b1;
           if (groups * Depth < bits(282, 270) || groups * Depth >= bits(282, 270) + Depth) illegal = 1'b1;
         end
+        unit = word_i[77] ? Cols : Depth;
         misaligned = odd(bits(112, 89), Depth) || odd(bits(136, 113), Depth) || odd(bits(156, 137), Depth) ||
-                     odd(bits(378, 355), Depth) || odd(bits(306, 283), word_i[77] ? Cols : Depth) ||
-                     odd(bits(330, 307), word_i[77] ? Cols : Depth) || odd(bits(354, 331), word_i[77] ? Cols : Depth);
+                     odd(bits(378, 355), Depth) || odd(bits(306, 283), unit) ||
+                     odd(bits(330, 307), unit) || odd(bits(354, 331), unit);
       end
       8'd3: begin
         engine = 2;
         illegal = bits(83, 80) == 0 || bits(99, 84) == 0 || bits(115, 100) == 0 || bits(128, 116) == 0 ||
                   bits(136, 129) == 0 || bits(136, 129) > Rows || bits(79, 72) + bits(83, 80) > ProgWords;
-        misaligned = odd(bits(160, 137), Cols / 2) || odd(bits(184, 161), Cols / 2) || odd(bits(204, 185), Cols / 2) ||
-                     odd(bits(228, 205), Cols / 2) || odd(bits(252, 229), Cols / 2) || odd(bits(272, 253), Cols / 2) ||
-                     odd(bits(296, 273), Cols / 2) || odd(bits(320, 297), Cols / 2) || odd(bits(340, 321), Cols / 2) ||
+        unit = Cols / 2;
+        misaligned = odd(bits(160, 137), unit) || odd(bits(184, 161), unit) || odd(bits(204, 185), unit) ||
+                     odd(bits(228, 205), unit) || odd(bits(252, 229), unit) || odd(bits(272, 253), unit) ||
+                     odd(bits(296, 273), unit) || odd(bits(320, 297), unit) || odd(bits(340, 321), unit) ||
                      odd(bits(364, 341), Depth);
       end
       default: ;
     endcase
     full = word_i[7:0] != 8'd5 && u_decode.sent_q[engine] == 16'hffff;
-    wanted = error_i ? 5 : !(word_i[7:0] inside {[8'd1:8'd5]}) ? 1 : (illegal || full) ? 2 : misaligned ? 3 : 0;
+    wanted = misaligned ? 3 : 0;
+    if (illegal || full) wanted = 2;
+    if (!(word_i[7:0] inside {[8'd1:8'd5]})) wanted = 1;
+    if (error_i) wanted = 5;
   end
 
   always_comb begin

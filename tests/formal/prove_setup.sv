@@ -90,7 +90,8 @@ module prove_setup
       assert ((32'(u_setup.state_q) == 1) == (age == 3'd1));
       assert ((32'(u_setup.state_q) == 2) == (age == 3'd2));
       assert ((valid || fault) == (age == 3'd3));
-      if (age == 3'd1) assert (u_setup.factor == copy.rows - 1'b1 && 64'(u_setup.other) * Depth == 64'(copy.spad_row));
+      if (age == 3'd1) assert (u_setup.factor == copy.rows - 1'b1);
+      if (age == 3'd1) assert (64'(u_setup.other) * Depth == 64'(copy.spad_row));
       if (age == 3'd2) assert (u_setup.factor == copy.rows && 64'(u_setup.other) == words);
       if (age == 3'd2 || age == 3'd3) assert (64'(u_setup.product_q) == product);
       if (age == 3'd3) begin

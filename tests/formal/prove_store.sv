@@ -7,7 +7,7 @@
 
 module prove_store #(
     parameter int unsigned MaxBursts = 2,
-    parameter int unsigned Reach     = 0  // 1: a last beat, 2: a beat of a stopped burst, 3: all bursts under way
+    parameter int unsigned Reach     = 0  // 1: a last beat, 2: one without strobes, 3: all bursts under way
 ) (
     input logic                  clk_i,
     input port_pkg::engine_req_t engine_i,

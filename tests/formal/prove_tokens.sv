@@ -89,7 +89,10 @@ module prove_tokens
   } entry_t;
   entry_t list_d[Queue], list_q[Queue], entry;
   logic [1:0] count_d, count_q;
-  assign entry = '{waits: {instr_i.wait_store, instr_i.wait_vpu, instr_i.wait_mxu, instr_i.wait_load}, pc: pc_i};
+  assign entry = '{
+          waits: {instr_i.wait_store, instr_i.wait_vpu, instr_i.wait_mxu, instr_i.wait_load},
+          pc: pc_i
+      };
 
   always_comb begin
     list_d  = list_q;
@@ -140,15 +143,17 @@ module prove_tokens
   end
 
   // What ties the list to the engine's memory of it.
-  logic [1:0] fill [4];
+  logic [1:0] first[4];
+  logic [1:0] fill[4];
   logic [1:0] flight[4];
   entry_t stored[4][Queue];
   for (genvar e = 0; e < 4; e++) begin : gen_tie
-    assign fill[e]   = u_queues.gen_engine[e].u_waiting.write_q - u_queues.gen_engine[e].u_waiting.read_q;
+    assign first[e]  = u_queues.gen_engine[e].u_waiting.read_q;
+    assign fill[e]   = u_queues.gen_engine[e].u_waiting.write_q - first[e];
     assign flight[e] = u_queues.gen_engine[e].u_in_flight.write_q - u_queues.gen_engine[e].u_in_flight.read_q;
     for (genvar i = 0; i < Queue; i++) begin : gen_entry
       logic [83:0] raw;
-      assign raw = u_queues.gen_engine[e].u_waiting.entries_q[1'(u_queues.gen_engine[e].u_waiting.read_q + 2'(i))];
+      assign raw = u_queues.gen_engine[e].u_waiting.entries_q[1'(first[e]+2'(i))];
       assign stored[e][i] = '{waits: raw[63:0], pc: raw[83:64]};
     end
   end

@@ -80,7 +80,8 @@ module prove_walk
         // What ties the machine to the watcher.
         assert (row < 64'(box.rows) && place < 64'(box.words));
         assert (64'(u_walk.rows_q) == 64'(box.rows) - row && 64'(u_walk.left_q) == 64'(box.words) - place);
-        assert (u_walk.row_q == word_t'(row_at) && u_walk.words_q == box.words && u_walk.spad_row_q == box.spad_row);
+        assert (u_walk.row_q == word_t'(row_at) && u_walk.words_q == box.words);
+        assert (u_walk.spad_row_q == box.spad_row);
       end
       if (Reach == 1) assert (!(open && row == 1));
       if (Reach == 2) assert (!(open && take));

@@ -33,8 +33,9 @@ from triptych.sim.build.sources import sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HALF = replace(CONFIGS["paper"], name="half", lanes=16)
-WHOLE = ChipConfig("whole", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32, lanes=16)
-"""As many lanes as bytes in a word: INT16 results of a group take two words."""
+WHOLE = ChipConfig("whole", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32, tables=7, lanes=16)
+"""As many lanes as bytes in a word: INT16 results of a group take two words. A table that words name is missing, which
+is illegal where it is used alone."""
 
 
 @pytest.mark.parametrize(("config", "count"), [(TINY, 200), (HALF, 25), (WHOLE, 60)], ids=["tiny", "half", "whole"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.formal import test_arbitration, test_chip, test_drs
-from tests.mutation.fresh import FRESH
+from tests.mutation.fresh import FRESH, NO_BUGS
 from tests.mutation.holes import HOLES
 from tests.mutation.planted import Bug
 from tests.verification.record import NOTICED, interval
@@ -69,7 +69,7 @@ NOT_PROVEN = (
 
 def count(record: dict[str, Any], bugs: tuple[Bug, ...]) -> tuple[int, int]:
     """How many of the bugs were noticed, and how many were run."""
-    rows = [record.get("planted", {}).get(bug.name) for bug in bugs]
+    rows = [record.get("planted", {}).get(bug.name) for bug in bugs if bug.name not in NO_BUGS]
     return sum(row is not None and row["outcome"] in NOTICED for row in rows), sum(row is not None for row in rows)
 
 
@@ -77,7 +77,9 @@ def _planted(record: dict[str, Any], bugs: tuple[Bug, ...]) -> str:
     rows = []
     for bug in bugs:
         row = record.get("planted", {}).get(bug.name)
-        if row is None:
+        if bug.name in NO_BUGS:
+            said = f"no bug: {NO_BUGS[bug.name]}"
+        elif row is None:
             said = "not run"
         elif row["outcome"] in NOTICED:
             said = f"{row['outcome']}: `{row['by'].removeprefix('tests/')}`" if row["by"] else row["outcome"]
