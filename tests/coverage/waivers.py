@@ -29,6 +29,9 @@ WAIVERS = (
     Waiver("*", "toggle", r"^(sram_)?(pins|status)_[io]", "", "for the memory compiler's macros: nobody drives them"),
     Waiver("*", "toggle", r"^unused_", "", "names what nothing reads"),
     Waiver("*", "toggle", r"^test_en_i", "", "the scan mode's pin"),
+    Waiver("chip_pkg", "*", "", "", "functions of parameters: elaboration alone calls them"),
+    Waiver("reset_sync", "*", "", r"test_en_i", "the scan mode's pin"),
+    Waiver("clock_gate", "*", "", r"test_en_i", "the scan mode's pin"),
     Waiver("ram_1r1w", "*", r"pins_i|status_o", "", "for the memory compiler's macros"),
     Waiver("*", "*", "", r"^\s*default\s*:", "case items that an enumeration does not have"),
 )  # fmt: skip
