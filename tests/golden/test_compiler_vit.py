@@ -121,6 +121,16 @@ def test_larger_than_the_scratchpad() -> None:
         assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
 
 
+def test_blocks_of_fewer_queries_where_there_are_many_keys() -> None:
+    """Two blocks of 16 queries' scores would take 9,728 of `tiny`'s 16,384 bytes, keys and values take 9,600."""
+    network = single.attention(300, 1, 8, seed=6)
+    compiled = compile_network(network, chip_config("tiny"))
+    blocks = {i["block"] for i in compiled.instructions[compiled.layers[-1].first :] if i.opcode is Opcode.MATMUL}
+    assert max(blocks) == 8
+    codes = single.random_codes(network, 0)
+    assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
+
+
 def test_queries_in_tiles() -> None:
     """On `tiny` queries and results pass by in tiles; the keys, which went to memory, are loaded once for all."""
     network = single.attention(77, 2, 32, seed=5, inner=230)

@@ -60,8 +60,16 @@ class AttentionWork(Work):
     def grid(self) -> Pair:
         return self.layer.patch[0] * self.layer.patch[1], self.tokens if self.rows == 1 else self.rows
 
+    def block(self, config: ChipConfig) -> int:
+        """Queries in a block at most: R, or fewer where the scores of two blocks would take more than half of the
+        scratchpad from keys and values."""
+        rows = config.rows
+        while rows > 8 and 4 * rows * round_up(self.keys, config.depth) > config.spad_bytes:
+            rows = -(-rows // 2)
+        return rows
+
     def scratch(self, config: ChipConfig) -> int:
-        return config.rows * round_up(self.keys, config.depth)
+        return self.block(config) * round_up(self.keys, config.depth)
 
     def tilings(self, comfortable: bool) -> list[Tiling]:
         """A part of the queries only where it must be."""
@@ -88,7 +96,7 @@ class AttentionWork(Work):
         """Scores of one block are computed before the values of the block before it are mixed: so the MXU has work
         while the VPU takes powers."""
         unit = self.tokens // self.grid[1]  # tokens
-        rows = even_block((tile.x1 - tile.x0) * unit, emitter.config.rows)
+        rows = even_block((tile.x1 - tile.x0) * unit, self.block(emitter.config))
         blocks = [
             Block(s, head, first, min(rows, tile.x1 * unit - first))
             for s in range(tile.y0, tile.y1)

@@ -198,8 +198,9 @@ OPERATION = Operation(
     "anything else",
     widths="queries INT8; keys and values int4 (as INT8 in -8..7) where they are narrow, else INT8 in two passes; or "
     "queries TABLE4 and keys int4, two a byte; any output",
-    mapping="by sequence, head and block of R queries (heads in several layers, joined, where all would fill a "
-    "scratchpad): scores and row maxima, powers of two and row sums, reciprocals; "
+    mapping="by sequence, head and block of R queries, fewer where the scores of two blocks would take more than half "
+    "of the scratchpad (heads in several layers, joined, where all would fill one): scores and row maxima, powers of "
+    "two and row sums, reciprocals; "
     "then the values, drained times the reciprocal. Keys and values stay, queries may pass by in tiles. The "
     "scores of the next block are computed before the values of this one are mixed; row scalars alternate "
     "between two pairs of registers",
