@@ -85,7 +85,7 @@ def place(flat: Flat, library: Library, process: Process, step: Callable[[str, i
     memories = [[n for n, m in enumerate(flat.macros) if m.part == p] for p in range(len(flat.parts))]
     kept = [sum(macro_area(flat.macros[n].memory, process.node) for n in ns) for ns in memories]
     sides = [math.sqrt(area[part == p].sum() / DENSITY) for p in range(len(flat.parts))]
-    boxes, rams = _floorplan(flat.parts, sides, kept)
+    boxes, rams = floorplan(flat.parts, sides, kept)
     macro_x, macro_y = np.zeros(len(flat.macros)), np.zeros(len(flat.macros))
     for p, name in enumerate(flat.parts):
         step(name, p, len(flat.parts))
@@ -101,19 +101,20 @@ def place(flat: Flat, library: Library, process: Process, step: Callable[[str, i
     return Placement(x, y, macro_x, macro_y, boxes, [r for r in rams if r is not None])
 
 
-def _floorplan(names: list[str], sides: list[float], kept: list[float]) -> tuple[list[Box], list[Box | None]]:
-    """Parts in strips, the largest first, each with its memories above it."""
-    whole = [(side, side + held / side if side else 0.0) for side, held in zip(sides, kept, strict=True)]
+def floorplan(names: list[str], sides: list[float], kept: list[float]) -> tuple[list[Box], list[Box | None]]:
+    """Parts in strips, the largest first, each with its memories above it: no wider than a square of both."""
+    wides = [max(side, math.sqrt(side**2 + held)) for side, held in zip(sides, kept, strict=True)]
+    whole = [(w, side + held / w if w else 0.0) for w, side, held in zip(wides, sides, kept, strict=True)]
     total = sum(w * h for w, h in whole)
-    wide = max(math.sqrt(total), *(w for w, _ in whole))
+    limit = max(math.sqrt(total), *wides)
     boxes: list[Box | None] = [None] * len(names)
     rams: list[Box | None] = [None] * len(names)
     cx = cy = strip = 0.0
     for p in sorted(range(len(names)), key=lambda p: -whole[p][1]):
         width, height = whole[p]
-        if cx and cx + width > wide * 1.05:
+        if cx and cx + width > limit * 1.05:
             cx, cy, strip = 0.0, cy + strip, 0.0
-        boxes[p] = Box(names[p], cx, cy, width, sides[p])
+        boxes[p] = Box(names[p], cx, cy, sides[p], sides[p])
         if kept[p]:
             rams[p] = Box(names[p], cx, cy + sides[p], width, height - sides[p])
         cx, strip = cx + width, max(strip, height)
@@ -192,4 +193,4 @@ def pin_places(flat: Flat, placement: Placement) -> Iterator[tuple[int, float, f
                     yield net, placement.macro_x[n], placement.macro_y[n]
 
 
-__all__ = ["Box", "Placement", "check_placer", "macro_area", "pin_places", "place", "steiner"]
+__all__ = ["Box", "Placement", "check_placer", "floorplan", "macro_area", "pin_places", "place", "steiner"]

@@ -73,6 +73,23 @@ def test_cells_stand_apart_and_nets_are_buffered(tmp_path: Path) -> None:
     assert len(where.x) == len(flat.cells)
 
 
+def test_memories_do_not_make_a_strip() -> None:
+    """A part whose memory is a hundred times its cells is no longer than the square of both."""
+    sides, kept = [100.0, 500.0, 60.0], [1e6, 2e4, 0.0]
+    cells, memories = place.floorplan(["spad", "vpu", "csr"], sides, kept)
+    every = [*cells, *(m for m in memories if m is not None)]
+    assert [m.width * m.height if m else 0.0 for m in memories] == pytest.approx(kept)
+    whole = sum(b.width * b.height for b in every)
+    for axis, size in (("x", "width"), ("y", "height")):
+        far = max(getattr(b, axis) + getattr(b, size) for b in every) - min(getattr(b, axis) for b in every)
+        assert far < 2 * whole**0.5
+    for n, one in enumerate(every):
+        for other in every[:n]:
+            apart_x = one.x + one.width <= other.x + 1e-6 or other.x + other.width <= one.x + 1e-6
+            apart_y = one.y + one.height <= other.y + 1e-6 or other.y + other.height <= one.y + 1e-6
+            assert apart_x or apart_y
+
+
 @PLACER
 @STA
 def test_a_slow_path(tmp_path: Path) -> None:
