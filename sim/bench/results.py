@@ -173,16 +173,31 @@ than the 1,475,919 of before. But half the lanes are not free: a ViT-S + DPT wit
 with 32 lanes, 5,504,039 with 16 and 6,676,953 with 8 by the compiler's clock of that day, 5,507,393 with 16 on RTL,
 for softmax and LayerNorms wait for them. So `paper` keeps 32. With 16 the engine is still 32 % of the logic: a lane
 is 16,000, of which the multiplier takes 3,774, the second one 2,188, the function 2,894, the clamp 1,294, the encoder
-941, two shifts 1,376, registers 2,870. Worked out and left: sixteen lanes without function and second operand come to
-149,000, with what stands around them (71,000) still 24 %; eight whole lanes reach 21 %; a multiplier of 25 x 16 bits
-(3,024) does not hold the values' product of an attention over more than 1,040 tokens of 8 bits, so that a picture of
-512 x 512 would be refused."""
+941, two shifts 1,376, registers 2,870.
+
+Lanes split by what they do (requantisers, a few functions, cheap exponentials) were worked out and left. With 16 lanes
+the frame of ViT-S + DPT (queries of eight bits still) takes 4,800,306 cycles by the compiler's clock (1,594 MAC a
+cycle), with 32 lanes 4,210,712 (1,818). What is lost: 212,291 in attention, 208,208 around LayerNorms, 159,278 in the
+head's convolutions, which wait for doublings, 9,767 in its other layers. Given back with 16 lanes otherwise:
+exponentials at 32 a cycle 4,669,494 (1,639); row sums of LayerNorm for nothing, too, taken where the residual is
+added, 4,553,093 (1,681); exponentials and LayerNorm at 32 4,512,898 (1,696); exponentials and doublings at 32
+4,537,066 (1,687); all three 4,380,471 (1,747); with row sums for nothing and GELU at 8 a cycle 4,351,026 (1,759). So
+exponentials alone do not bring the rate back: whatever reads the scratchpad has to run at 32 a cycle, with a
+multiplier, a second operand, a clamp and an encoder each. Such a narrow lane is not cheap: parts mapped by themselves
+take, in µm², a multiplier of 32 x 16 bits 3,774, 25 x 16 2,966, 17 x 16 2,156, 9 x 16 1,012; rounding shift and
+saturation of 48 bits 774, of 33 559; the clamp 770, without rounding and on 17 bits 585; the encoder of 15 comparisons
+948, of four in a row 727. Two multipliers of 17 x 16, two shifts of 33 bits, such a clamp and such an encoder come to
+6,742, sixteen times to 107,900, without registers and exponentials; three quarters of the chip of before leave 49,000,
+for the array has grown by 36,123 with its codes of five bits (612,542; the units' sum with 16 lanes is 1,057,000, 28 %
+below the chip of before). So both at once, a quarter less and 1,750 MAC a cycle, were not reached; nor were 22 % for
+the engine. Yosys' Booth recoding makes the multipliers 2,786 (32 x 16), 2,253, 1,488 and 928; the tables here are
+without it, as those before. Sixteen lanes alone are an engine of 322,926, of which the lanes are 255,689."""
 
 
-def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
-    """Area of every configuration by its largest blocks."""
+def area_rows(library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str]) -> str:
+    """Area of chips by their largest blocks."""
     parts = []
-    for config in CONFIGS.values():
+    for config in map(chip_config, configs):
         report = measure_area(config, library, lambda module, n, of, c=config: progress(f"{c.name}: {module}", n, of))  # type: ignore[misc]
         if config.name == "small":
             save_figure(plot_area(report), out / "area")
@@ -209,19 +224,21 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress) -> str:
 
 
 def run_results(
-    sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str] = ("small",)
+    sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str] = ()
 ) -> None:
-    """Measures the named sections and writes them. configs: chips that `timing` measures. Raises TriptychError."""
+    """Measures the named sections and writes them. configs: chips of area (none: all), timing and energy (none:
+    `small`). Raises TriptychError."""
+    priced_chips = configs or ("small",)
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),
         "functions": function_rows,
-        "area": lambda: area_rows(library, out, progress),
+        "area": lambda: area_rows(library, out, progress, configs or tuple(CONFIGS)),
         "load": lambda: load_rows(progress),
         "vit-layers": lambda: vit_layers_rows(progress),
         "cost-model": lambda: cost_model_rows(out, PICTURES, progress),
-        "timing": lambda: cost.timing_rows(library, configs, out, progress),
-        "energy": lambda: cost.energy_rows(library, configs, progress),
+        "timing": lambda: cost.timing_rows(library, priced_chips, out, progress),
+        "energy": lambda: cost.energy_rows(library, priced_chips, progress),
         "paper": lambda: cost.paper_section(library, progress),
     }
     priced = ("timing", "energy")  # of a cell library alone

@@ -24,15 +24,13 @@ def network(model: str) -> Network:
     if model not in MODELS:
         raise TriptychError(f"--model must be {' or '.join(MODELS)}, not '{model}'")
     if model == "vit":
-        return shapes.depth_vit(VitConfig(), DptConfig(), (196, 252), Widths.W4A4)
+        return shapes.depth_vit(VitConfig(), DptConfig(), (196, 252), Widths.W4A4, coded=True)
     return shapes.meter((192, 256), Widths.W4A4)
 
 
 def with_rtl(net: Network, rows: Sequence[Row], most: int, step: Callable[[str, int, int], None]) -> list[Row]:
-    """The first points of the front, from the smallest chip on, with cycles of RTL, where there is RTL: as many lanes
-    as columns."""
-    can = [r for r in rows if r.pareto and r.point.lanes in (0, r.point.cols)]
-    chosen = sorted(can, key=lambda r: r.point.mm2)[:most]
+    """The first points of the front, from the smallest chip on, with cycles of RTL."""
+    chosen = sorted((r for r in rows if r.pareto), key=lambda r: r.point.mm2)[:most]
     out = []
     for row in rows:
         if row in chosen:

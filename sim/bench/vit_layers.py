@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,16 +14,14 @@ from triptych.golden.quartdepth.compiler.compile import Compiled, compile_networ
 from triptych.golden.quartdepth.compiler.estimate import Memory, estimate
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.ops._attention_layers import Attention
-from triptych.golden.quartdepth.network.qparams import QParams, symmetric_qparams
 from triptych.golden.quartdepth.network.quantize import calibrate, image_codes, quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.golden.quartdepth.ptq.levels import Levels, table_code
 from triptych.golden.quartdepth.zoo.random_weights import random_weights
 from triptych.golden.quartdepth.zoo.vit import DepthVit
 from triptych.sim.bench.ledger import Label, table
 from triptych.sim.depth.run import to_tensor
 from triptych.sim.errors import TriptychError
+from triptych.sim.model.shapes import coded_attention
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.view.chip_record import layer_runs
 
@@ -62,14 +59,7 @@ def network_and_codes() -> tuple[Network, np.ndarray]:
     assert graph.patches is not None
     rgb = fit_photo(shipped_photo("motorcycle_left.png"), SIZE).rgb
     ranges = calibrate(graph, [graph.patches.arrange(to_tensor(rgb))])
-    codes: dict[str, QParams] = {}
-    for layer in graph.layers:
-        if isinstance(layer, Attention):
-            peak = max(-ranges[layer.query][0], ranges[layer.query][1])
-            codes[layer.query] = table_code(Levels(peak / 8, 0, tuple(range(-8, 8)), 0.0), peak)
-            codes[layer.key] = replace(symmetric_qparams(*ranges[layer.key], narrow=True), packed=True)
-            codes[layer.value] = symmetric_qparams(*ranges[layer.value], narrow=True)
-    network = quantize_ranges(graph, ranges, Widths.W4A4, codes)
+    network = quantize_ranges(graph, ranges, Widths.W4A4, coded_attention(graph, ranges))
     return network, image_codes(network, rgb)
 
 

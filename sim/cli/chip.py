@@ -122,26 +122,33 @@ def timing(config: Config = SMALL, library: Libraries = None, out: Out = Path("o
 
 
 def energy(config: Config = SMALL, library: Libraries = None, out: Out = Path("out"), as_json: Json = False) -> None:
-    """mJ of a METER frame by part, estimated: OpenSTA's power of the placed chip, weighted by RTL's counters."""
+    """mJ of a frame by part, estimated: OpenSTA's power of the placed chip in windows of RTL's switching."""
     _needs_sta()
     from triptych.golden.files import write
+    from triptych.sim.bench.priced import frame_for
     from triptych.sim.model.energy import measure_energy
+    from triptych.sim.model.timing import check_library
     from triptych.sim.view.cost_files import ENERGY, energy_json
 
+    chip, files = chip_config(config.value), _libraries(library)
+    check_library(files)  # before anything is built
     with shown() as show:
-        result = measure_energy(chip_config(config.value), _libraries(library), show)
+        show("making the network", 0, 0)
+        frame = frame_for(chip, show)
+        result = measure_energy(chip, files, show, frame.name, frame.network, frame.codes)
     write(out / ENERGY, energy_json(result))
     if as_json:
-        parts = [vars(part) for part in result.parts]
+        parts, windows = [vars(part) for part in result.parts], [vars(window) for window in result.windows]
         told = {"config": result.config, "library": result.library, "label": "estimated", "mj": result.mj,
-                "gmac_j": result.gmac_j, "parts": parts, "memories_mj": result.memories}  # fmt: skip
+                "network": result.network, "gmac_j": result.gmac_j, "windows": windows, "parts": parts,
+                "memories_mj": result.memories}  # fmt: skip
         print(json.dumps(told))
         return
     for part in sorted(result.parts, key=lambda part: -part.mj):
-        print(f"{part.name}: {part.mj:.4f} mJ, at work {part.busy:.0%}")
+        print(f"{part.name}: {part.mj:.4f} mJ")
     for name, mj in result.memories.items():
         print(f"{name}: {mj:.4f} mJ")
-    print(f"{result.mj:.3f} mJ a frame, {result.gmac_j:.0f} GMAC/J (estimated)")
+    print(f"{result.mj:.3f} mJ a frame of {result.network}, {result.gmac_j:.0f} GMAC/J (estimated)")
     print(out / ENERGY)
 
 

@@ -299,7 +299,9 @@ def results(
     library: Annotated[
         list[Path] | None, typer.Option(help="Liberty files for area, timing, energy; several for one library.")
     ] = None,
-    chips: Annotated[str, typer.Option(help="Chips of timing and energy, with commas between.")] = "small",
+    chips: Annotated[
+        str, typer.Option(help="Chips, with commas between; without: of area all, of timing and energy small.")
+    ] = "",
     out: Out = Path("out/results"),
 ) -> None:
     """Measures QuartDepth and writes its rows of docs/results.md."""
@@ -307,7 +309,7 @@ def results(
 
     with shown() as show:
         show("measuring", 0, 0)
-        run_results(sections or [], library or [], out, show, [chip_config(c).name for c in chips.split(",")])
+        run_results(sections or [], library or [], out, show, [chip_config(c).name for c in chips.split(",") if c])
 
 
 @app.command()

@@ -1,8 +1,9 @@
-"""What a frame costs in energy: parts of the chip by OpenSTA's power, weighted by RTL's counters; memories by stated
-figures. All of it is estimated.
+"""What a frame costs in energy: parts of the chip by OpenSTA's power in windows of RTL's switching, one for each kind
+of layer, weighted by RTL's counters; memories by stated figures. All of it is estimated.
 
-Switching is not simulated on the netlist: registers and inputs toggle at a stated rate while their part works, and
-OpenSTA spreads that through the gates.
+How often each register changes is measured on RTL (`switching`), how often the gates between them do follows (`gates`);
+a part takes what OpenSTA says for the mean rate of its nets, each weighted by its load. Wires are placed, not routed;
+clock tree and glitches are left out.
 """
 
 from __future__ import annotations
@@ -13,25 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.widths import Widths
-from triptych.golden.quartdepth.vectors import single
 from triptych.sim.errors import TriptychError
-from triptych.sim.model import shapes
+from triptych.sim.model.gates import net_rates
 from triptych.sim.model.mapped import Step
 from triptych.sim.model.process import FAKERAM
-from triptych.sim.model.sta import check_sta, run_sta
+from triptych.sim.model.sta import check_sta, lengths, run_sta
+from triptych.sim.model.switching import Window, measure, rates, windows
 from triptych.sim.model.timing import Placed, check_library, placed
 from triptych.sim.rtl.run import RtlRun, run_program
 
-TOGGLE = 0.2
-"""Changes a cycle of a register or an input of a part that works. Stated."""
-
+ACTIVITY = 0.2  # changes a cycle, at which OpenSTA is asked: power is linear in it
 PERIOD = 1e-9  # s, for the conversion of power to energy a cycle
 
 SRAM_PJ_BIT = 3.5664 / 32
@@ -43,25 +42,27 @@ DRAM_PJ_BYTE = 32.0
 
 @dataclass(frozen=True)
 class PartEnergy:
-    """busy: share of cycles at work. pj_busy, pj_idle: a cycle. mj: a frame."""
+    """rates: changes a cycle of its nets, weighted by load, in each window. pj: a cycle in each window. mj: a frame."""
 
     name: str
-    busy: float
-    pj_busy: float
-    pj_idle: float
+    rates: list[float]
+    pj: list[float]
     mj: float
 
 
 @dataclass(frozen=True)
 class EnergyReport:
-    """A frame. memories: mJ by kind."""
+    """A frame. network: its name. memories: mJ by kind. registers: share of them that RTL knows by name."""
 
     config: str
     library: str
+    network: str
     macs: int
     cycles: int
+    windows: list[Window]
     parts: list[PartEnergy]
     memories: dict[str, float]
+    registers: float
 
     @property
     def mj(self) -> float:
@@ -79,16 +80,6 @@ class EnergyReport:
         return self.macs / 1e9 / ((self.mj - self.memories["DRAM"]) / 1e3)
 
 
-def busy_shares(run: RtlRun, parts: Sequence[str]) -> dict[str, float]:
-    """Share of cycles in which each part works, by the engines' counters: tables with the array that they feed, the
-    scratchpad with whichever engine moves most, control always."""
-    active = {engine: classes["active"] / run.cycles for engine, classes in run.counters.items()}
-    shares = {"u_mxu": active["MXU"], "u_vpu": active["VPU"], "u_load": active["LOAD"], "u_store": active["STORE"],
-              "u_tables": active["MXU"], "u_spad": max(active.values()), "u_read_arbiter": active["LOAD"],
-              "u_csr": 1.0, "u_front_end": 1.0}  # fmt: skip
-    return {part: shares.get(part, 0.0) for part in parts}
-
-
 def memory_bytes(run: RtlRun, config: ChipConfig) -> float:
     """Bytes that memories on the chip move in a frame, at least: copies once, a word a step of the array and a row of
     accumulators read and written, an element's operand a step of the VPU."""
@@ -98,55 +89,82 @@ def memory_bytes(run: RtlRun, config: ChipConfig) -> float:
     return float(run.bytes_read + run.bytes_written + array + vector)
 
 
-def powers(chip: Placed, step: Step) -> tuple[list[float], list[float]]:
-    """pJ a cycle of every part, at work and waiting. Raises TriptychError when OpenSTA stops."""
+def powers(chip: Placed) -> tuple[list[float], list[float]]:
+    """pJ a cycle of every part: what a change of every net adds, and what the clock and leakage take without one.
+    Raises TriptychError when OpenSTA stops."""
     with scratch() as held:
         files = chip.write(held)
         commands = []
-        for state, activity in (("busy", TOGGLE), ("idle", 0.0)):
+        for number, activity in enumerate((0.0, ACTIVITY)):
             commands.append(f"set_power_activity -input -activity {activity} -duty 0.5")
             commands.append(f"set_power_activity -global -activity {activity} -duty 0.5")
             for part in range(len(chip.flat.parts)):
-                commands.append(f"puts {{POWER {state} {part}}}")
+                commands.append(f"puts {{POWER {number} {part}}}")
                 commands.append(f"catch {{report_power -digits 6 -instances [get_cells p{part}_*]}}")
-        step("OpenSTA", 0, 0)
         text = run_sta(held, files, PERIOD / chip.library.time, commands)
-    return parse_powers(text, len(chip.flat.parts))
+    still, moved = parse_powers(text, 2, len(chip.flat.parts))
+    return [(m - s) / ACTIVITY for m, s in zip(moved, still, strict=True)], still
 
 
-def parse_powers(text: str, parts: int) -> tuple[list[float], list[float]]:
+def part_rates(chip: Placed, of_nets: NDArray[np.float64]) -> list[float]:
+    """Mean changes a cycle of the nets that each part drives, weighted by what they load: wire and pins."""
+    flat = chip.flat
+    load = lengths(flat, chip.placement) * chip.process.capacitance
+    for cell in flat.cells:
+        for pin, net in cell.nets.items():
+            if isinstance(net, int):
+                load[net] += chip.library.cells[cell.kind].pins[pin].capacitance
+    weight, moved = np.zeros(len(flat.parts)), np.zeros(len(flat.parts))
+    for cell in flat.cells:
+        for pin in chip.library.cells[cell.kind].outputs:
+            if isinstance(output := cell.nets.get(pin), int):
+                weight[cell.part] += load[output]
+                moved[cell.part] += load[output] * of_nets[output]
+    return [float(m / w) if w else 0.0 for m, w in zip(moved, weight, strict=True)]
+
+
+def parse_powers(text: str, runs: int, parts: int) -> list[list[float]]:
     """Totals of what `report_power -instances` printed behind the marks, in pJ a cycle."""
-    found = {"busy": [0.0] * parts, "idle": [0.0] * parts}
+    found = [[0.0] * parts for _ in range(runs)]
     number = r"([\d.]+(?:e[+-]?\d+)?)"
-    for state, part, body in re.findall(r"POWER (busy|idle) (\d+)\n(.*?)(?=POWER |DONE)", text, re.DOTALL):
+    for run, part, body in re.findall(r"POWER (\d+) (\d+)\n(.*?)(?=POWER |DONE)", text, re.DOTALL):
         rows = re.findall(rf"^\s*{number}\s+{number}\s+{number}\s+{number}\s+p\d+_c\d+$", body, re.MULTILINE)
-        found[state][int(part)] = sum(float(row[3]) for row in rows) * PERIOD * 1e12
-    return found["busy"], found["idle"]
+        found[int(run)][int(part)] = sum(float(row[3]) for row in rows) * PERIOD * 1e12
+    return found
 
 
 def measure_energy(
-    config: ChipConfig, library: Sequence[Path], step: Step, network: Network | None = None
+    config: ChipConfig, library: Sequence[Path], step: Step, name: str, network: Network, codes: NDArray[np.int64]
 ) -> EnergyReport:
-    """A frame of `network`, METER-XXS W4A4 unless another is given. Raises NoSta, TriptychError."""
+    """A frame `codes` [h, w, c] of `network`, called `name`. Raises NoSta, TriptychError."""
     check_sta()
     cells, process = check_library(library)
-    step("making the network", 0, 0)
-    network = network or shapes.meter((192, 256), Widths.W4A4)
     compiled = compile_network(network, config)
-    image = np.frombuffer(compiled.memory(single.random_codes(network, 1)), np.uint8)
+    image = np.frombuffer(compiled.memory(codes), np.uint8)
+    step("a frame on RTL", 0, 0)
     run = run_program(config, image, compiled.prog_base, len(compiled.instructions))
     if run.trap is not Trap.NONE:
         raise TriptychError(f"the chip trapped: {run.trap.name} at instruction {run.trap_pc}")
+    chosen = windows(compiled, run)
     chip = placed(config, cells, process, step)
-    busy, idle = powers(chip, step)
-    shares = busy_shares(run, chip.flat.parts)
-    parts = [
-        PartEnergy(name, shares[name], b, i, run.cycles * (shares[name] * b + (1 - shares[name]) * i) * 1e-9)
-        for name, b, i in zip(chip.flat.parts, busy, idle, strict=True)
-    ]
+    seen = []
+    for number, window in enumerate(chosen):
+        step(f"switching in {window.layer}", number, len(chosen))
+        registers, known = rates(chip.flat, cells, measure(compiled, image, window))
+        seen.append((part_rates(chip, net_rates(chip.flat, cells, registers)), known))
+    step("OpenSTA", 0, 0)
+    moving, still = powers(chip)
+    parts = []
+    for number, part in enumerate(chip.flat.parts):
+        each = [found[number] for found, _ in seen]
+        pj = [still[number] + moving[number] * rate for rate in each]
+        mj = sum(w.cycles * p for w, p in zip(chosen, pj, strict=True)) * 1e-9
+        parts.append(PartEnergy(part, each, pj, mj))
     scale = process.node / FAKERAM
     memories = {
         "SRAM": 8 * memory_bytes(run, config) * SRAM_PJ_BIT * scale * 1e-9,
         "DRAM": (run.bytes_read + run.bytes_written) * DRAM_PJ_BYTE * 1e-9,
     }
-    return EnergyReport(config.name, cells.name, network.macs, run.cycles, parts, memories)
+    return EnergyReport(
+        config.name, cells.name, name, network.macs, run.cycles, chosen, parts, memories, seen[0][1]
+    )  # fmt: skip

@@ -7,14 +7,19 @@ network of 5 TMAC is made in the time that its weights take.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.network.ops._attention_layers import Attention
+from triptych.golden.quartdepth.network.qparams import QParams, symmetric_qparams
 from triptych.golden.quartdepth.network.quantize import Quantizer
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.ptq.levels import Levels, table_code
 from triptych.golden.quartdepth.zoo.meter import METER, fuse
 from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
 
@@ -35,16 +40,33 @@ class _Made(Mapping[str, tuple[float, float]]):
         return 1
 
 
-def made(model: nn.Module, size: tuple[int, int], widths: Widths) -> Network:
-    """The integer network of a model of images [height, width]."""
+def coded_attention(graph: FloatGraph, ranges: Mapping[str, tuple[float, float]]) -> dict[str, QParams]:
+    """Codes of four bits for queries (by table), keys (two a byte) and values of every attention, which the method
+    gives them where Fisher error allows."""
+    codes: dict[str, QParams] = {}
+    for layer in graph.layers:
+        if isinstance(layer, Attention):
+            peak = max(-ranges[layer.query][0], ranges[layer.query][1])
+            codes[layer.query] = table_code(Levels(peak / 8, 0, tuple(range(-8, 8)), 0.0), peak)
+            codes[layer.key] = replace(symmetric_qparams(*ranges[layer.key], narrow=True), packed=True)
+            codes[layer.value] = symmetric_qparams(*ranges[layer.value], narrow=True)
+    return codes
+
+
+def made(model: nn.Module, size: tuple[int, int], widths: Widths, coded: bool = False) -> Network:
+    """The integer network of a model of images [height, width]. coded: queries, keys and values of four bits."""
     graph = capture(model.eval(), torch.zeros(1, 3, *size))
-    return Quantizer(graph, _Made(graph.input), widths, {}, set(), {}).run()
+    ranges = _Made(graph.input)
+    return Quantizer(graph, ranges, widths, coded_attention(graph, ranges) if coded else {}, set(), {}).run()
 
 
-def depth_vit(backbone: VitConfig, head: DptConfig, size: tuple[int, int], widths: Widths) -> Network:
-    """A ViT encoder with DPT head for images [height, width], multiples of its patch."""
+def depth_vit(
+    backbone: VitConfig, head: DptConfig, size: tuple[int, int], widths: Widths, coded: bool = False
+) -> Network:
+    """A ViT encoder with DPT head for images [height, width], multiples of its patch. coded: queries, keys and
+    values of four bits."""
     torch.manual_seed(1)
-    return made(DepthVit(backbone, head), size, widths)
+    return made(DepthVit(backbone, head), size, widths, coded)
 
 
 def meter(size: tuple[int, int], widths: Widths) -> Network:

@@ -24,10 +24,11 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import MemoryTiming, run_program
 
-# um^2 at 45 nm, a line through `small` and `paper` of the table of areas: by multiplier, by lane, and what stays.
-ARRAY, LANE, REST = 511.0, 17_600.0, 373_000.0
+# um^2 at 45 nm, lines through the array and the vector engine of `small` and of `paper` (with 16 lanes, its units'
+# sum): by multiplier, by lane, and what stays.
+ARRAY, LANE, REST = 545.0, 17_930.0, 194_300.0
 
-Shape = tuple[int, int, int, int]
+Shape = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Point:
     @property
     def shape(self) -> Shape:
         """What a program is compiled for."""
-        return self.depth, self.cols, self.rows, self.spad_kib
+        return self.depth, self.cols, self.rows, self.spad_kib, self.lanes or self.cols
 
     def config(self) -> ChipConfig:
         """The chip. Raises ValueError where it cannot be made."""
         words = self.spad_kib * 1024 // self.depth
-        return ChipConfig("sweep", self.depth, self.cols, self.rows, words, clock_mhz=self.clock_mhz)
+        return ChipConfig(
+            "sweep", self.depth, self.cols, self.rows, words, lanes=self.lanes, clock_mhz=self.clock_mhz
+        )  # fmt: skip
 
     @property
     def latency(self) -> int:
@@ -105,7 +108,7 @@ def evaluate(network: Network, points: Sequence[Point]) -> list[Row]:
     for point in points:
         try:
             memory = clock.Memory(point.latency, point.bandwidth)
-            cycles = clock.estimate(compiled.listing, point.config(), memory, point.lanes or None).cycles
+            cycles = clock.estimate(compiled.listing, point.config(), memory).cycles
             rows.append(Row(point, cycles, cycles / point.clock_mhz / 1000, round(network.macs / cycles, 1)))
         except Exception as error:
             rows.append(Row(point, error=_reason(error)))

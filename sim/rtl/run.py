@@ -138,6 +138,23 @@ def traced_build(config: ChipConfig) -> Build:
     return replace(plain, sources=(*plain.sources, *transactions()), flags=flags)
 
 
+def switching_build(config: ChipConfig) -> Build:
+    """The same chip, which counts how often each bit changes (SAIF)."""
+    return replace(chip_build(config), flags=(*FAST, "--trace-saif"))
+
+
+def write_switching(
+    config: ChipConfig, image: npt.NDArray[np.uint8], prog_base: int, prog_count: int, begin: int, end: int, file: Path
+) -> None:
+    """Runs a program up to cycle `end` and writes how often each bit changed since cycle `begin`, as SAIF. Raises
+    TriptychError."""
+    program = switching_build(config).executable()
+    options = ["--max-cycles", str(end + 2)]
+    options += ["--waves", str(file), "--waves-from", str(begin), "--waves-to", str(end)]
+    with scratch() as folder:
+        _simulate(program, folder, image, (prog_base, prog_count, 1 << 31), options, [])
+
+
 def _typical_work(config: ChipConfig, program: Path) -> None:
     """A convolution of each width, to count what the model does."""
     for form in (Format.UINT4, Format.INT8):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from triptych.sim.label import Label
-from triptych.sim.view.cost_files import AREA, ENERGY, TIMING, AreaFile, EnergyFile, Instance, TimingFile
+from triptych.sim.view.cost_files import AREA, ENERGY, TIMING, AreaFile, EnergyFile, Instance, Part, TimingFile
 from triptych.sim.view.figure import Axis, Bars, Box, Boxes, Figure, Item, Quantity, Section, Series, Table, sections
 from triptych.sim.view.palette import nth
 from triptych.sim.view.records import FieldError, from_json
@@ -48,7 +48,7 @@ def cost_sections(run: ChipRun, folder: Path) -> tuple[list[Section], list[Quant
     if energy is not None and energy.config == run.chip.name and energy.parts:
         items.append(energy_bars(energy))
         total = sum(p.mj for p in energy.parts) + sum(energy.memories.values())
-        frame = f"a frame of METER-XXS W4A4, {energy.library}"
+        frame = f"a frame of {energy.network}, {energy.library}"
         numbers.append(Quantity("energy", frame, total, "mJ", Label.ESTIMATED, -1))
     return sections(("cost", "What it costs", items)), numbers
 
@@ -134,7 +134,7 @@ def path_table(timing: TimingFile) -> Table:
 
 def energy_bars(energy: EnergyFile) -> Figure:
     """A frame's energy by part of the chip and kind of memory, the largest first."""
-    rows = [(p.name.removeprefix("u_"), p.mj, 0.0, f"at work {p.busy:.0%}") for p in energy.parts]
+    rows = [(p.name.removeprefix("u_"), p.mj, 0.0, _each(energy, p)) for p in energy.parts]
     rows += [(kind, 0.0, mj, "by stated pJ a byte") for kind, mj in energy.memories.items()]
     rows.sort(key=lambda row: -(row[1] + row[2]))
     series = [
@@ -142,5 +142,10 @@ def energy_bars(energy: EnergyFile) -> Figure:
         Series("memories, stated", "grey", [row[2] for row in rows]),
     ]
     bars = Bars([row[0] for row in rows], series, Axis("mJ a frame"), [row[3] for row in rows])
-    title = f"energy of a METER frame: {energy.config}, {energy.library}"
+    title = f"energy of a frame: {energy.config}, {energy.library}"
     return Figure("energy_parts", title, Label.ESTIMATED, bars)
+
+
+def _each(energy: EnergyFile, part: Part) -> str:
+    """pJ a cycle in each window."""
+    return "pJ a cycle: " + "; ".join(f"{kind} {pj:.1f}" for kind, pj in zip(energy.kinds, part.pj, strict=False))

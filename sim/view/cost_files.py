@@ -76,21 +76,22 @@ class TimingFile:
 
 @dataclass(frozen=True)
 class Part:
-    """As `sim.model.energy.PartEnergy`: busy a share of cycles, energies in pJ a cycle and mJ a frame."""
+    """As `sim.model.energy.PartEnergy`: changes and pJ a cycle in each window, mJ a frame."""
 
     name: Name
-    busy: Amount
-    pj_busy: Amount
-    pj_idle: Amount
+    rates: list[float]
+    pj: list[float]
     mj: Amount
 
 
 @dataclass(frozen=True)
 class EnergyFile:
-    """As `sim.model.energy.EnergyReport`: of one frame of METER-XXS, W4A4. memories: mJ by kind."""
+    """As `sim.model.energy.EnergyReport`, of one frame. kinds: of layers, a window each. memories: mJ by kind."""
 
     config: Name
     library: Name
+    network: Name
+    kinds: list[str]
     macs: Count
     cycles: Count
     parts: list[Part]
@@ -116,6 +117,8 @@ def timing_json(report: TimingReport) -> str:
 def energy_json(report: EnergyReport) -> str:
     """The content of energy.json."""
     parts = [Part(**vars(p)) for p in report.parts]
-    return json.dumps(
-        to_json(EnergyFile(report.config, report.library, report.macs, report.cycles, parts, report.memories))
-    )
+    kinds = [window.kind for window in report.windows]
+    return json.dumps(to_json(
+        EnergyFile(report.config, report.library, report.network, kinds, report.macs, report.cycles, parts,
+                   report.memories)
+    ))  # fmt: skip

@@ -113,9 +113,10 @@ TIMING_FILE = {
 """What `triptych timing` leaves."""
 
 ENERGY_FILE = {
-    "config": "small", "library": "osu018", "macs": 200_000_000, "cycles": 1_400_000,
-    "parts": [{"name": "u_mxu", "busy": 0.75, "pj_busy": 40.0, "pj_idle": 4.0, "mj": 0.5},
-              {"name": "u_vpu", "busy": 0.5, "pj_busy": 30.0, "pj_idle": 3.0, "mj": 0.25}],
+    "config": "small", "library": "osu018", "network": "METER-XXS", "kinds": ["Conv2d, w4a4", "Attention, attention"],
+    "macs": 200_000_000, "cycles": 1_400_000,
+    "parts": [{"name": "u_mxu", "rates": [0.2, 0.02], "pj": [40.0, 4.0], "mj": 0.5},
+              {"name": "u_vpu", "rates": [0.1, 0.01], "pj": [30.0, 3.0], "mj": 0.25}],
     "memories": {"SRAM": 0.125, "DRAM": 1.0},
 }  # fmt: skip
 """What `triptych energy` leaves."""

@@ -8,7 +8,8 @@
 // max-cycles have passed, the registers to read are read and everything is written out. Events are 16-byte records
 // {u64 cycle, u32 retire << 31 | engine << 24 | pc, u32 signature}. Classes are seven u64 for each instruction that the MXU
 // retires: its cycles by class since the one before. Traffic is a u64 for every kTrafficCycles cycles from the start on:
-// bytes that crossed the memory port so far. Waves (a build with --trace-fst) hold those cycles alone. Progress goes to stdout: "progress CYCLES RETIRED".
+// bytes that crossed the memory port so far. Waves (a build with --trace-fst; --trace-saif: how often each bit changed)
+// hold those cycles alone. Progress goes to stdout: "progress CYCLES RETIRED".
 
 #include <algorithm>
 #include <cstdio>
@@ -24,6 +25,8 @@
 #include "verilated.h"
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
+#elif VM_TRACE_SAIF
+#include "verilated_saif_c.h"
 #endif
 
 namespace {
@@ -113,7 +116,7 @@ class Chip {
     memory_.data() = std::move(image);
     memory_.error = o.error;
     memory_.hang = o.hang;
-#if VM_TRACE_FST
+#if VM_TRACE
     Verilated::traceEverOn(true);
     if (!o.waves.empty()) {
       top_->trace(&waves_, 99);
@@ -232,8 +235,9 @@ class Chip {
 
   // A cycle of the run is two time units of the waves: the clock is low in the first.
   void show([[maybe_unused]] unsigned half) {
-#if VM_TRACE_FST
-    if (first_ && waves_.isOpen() && cycle_ - first_ >= from_ && cycle_ - first_ <= to_)
+#if VM_TRACE
+    constexpr bool kBoth = VM_TRACE_FST;  // switching is counted once a cycle, behind the clock's edge
+    if (first_ && waves_.isOpen() && cycle_ - first_ >= from_ && cycle_ - first_ <= to_ && (half || kBoth))
       waves_.dump(2 * (cycle_ - first_) + half);
 #endif
   }
@@ -263,6 +267,8 @@ class Chip {
   uint64_t cycle_ = 0, retired_ = 0, first_ = 0, from_ = 0, to_ = 0;
 #if VM_TRACE_FST
   VerilatedFstC waves_;
+#elif VM_TRACE_SAIF
+  VerilatedSaifC waves_;
 #endif
 };
 
