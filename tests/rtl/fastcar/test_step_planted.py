@@ -31,9 +31,6 @@ BUGS = {
         "matvec_engine.sv", "(split ? 32'(share[k].first) : '0));",
         "(split ? 32'(share[BUG ? k & ~1 : k].first) : '0));",
     ),
-    "keys are read before they are there": (
-        "step_control.sv", "PhaseStored: if (written_i)", "PhaseStored: if (BUG || written_i)",
-    ),
     "another row replays": (
         "step_reads.sv", "rows_all_i & ~index_i;", "rows_all_i & ~(BUG ? index_i >> 1 : index_i);",
     ),
