@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("lists", nargs="*", help=f"of {', '.join(LISTS)}; all unless named")
     parser.add_argument("--own", action="store_true", help="the modules' own tests alone, not those of the whole chip")
     parser.add_argument("--only", default="", help="bugs whose name or place holds this")
+    parser.add_argument("--again", action="store_true", help="also what was run before: the tests have changed")
     asked = parser.parse_args()
     unknown = [name for name in asked.lists if name not in LISTS]
     if unknown:
@@ -107,7 +108,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             key = fingerprint(bug)
             groups = stages(bug)[:1] if asked.own else stages(bug)
-            known = before.get(key)
+            known = None if asked.again else before.get(key)
             asked_before = 0 if known is None else len(groups) if known["outcome"] != "survived" else known["stages"]
             if asked_before < len(groups):
                 begin = time.monotonic()

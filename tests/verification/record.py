@@ -60,10 +60,18 @@ def mutation() -> dict[str, Row]:
 
 
 def planted() -> dict[str, Row]:
-    """By name of the bug: what became of it."""
-    rows = {row["name"]: row for row in lines(OUT / "mutation" / "planted.jsonl")}
+    """By name of the bug: what became of it when it was run first, by the tests as they were, and last."""
+    first: dict[str, Row] = {}
+    last: dict[str, Row] = {}
+    for row in lines(OUT / "mutation" / "planted.jsonl"):
+        first.setdefault(row["name"], row)
+        last[row["name"]] = row
     names = [bug.name for bug in (*HOLES, *FRESH)]
-    return {name: {k: rows[name][k] for k in ("outcome", "by", "stages")} for name in names if name in rows}
+    return {
+        name: {**{k: last[name][k] for k in ("outcome", "by", "stages")}, "first": first[name]["outcome"]}
+        for name in names
+        if name in last
+    }
 
 
 def functional() -> Row:

@@ -19,7 +19,7 @@ def test_the_page_is_current() -> None:
 
 
 def test_a_bug_that_survives_is_told() -> None:
-    text = page({"planted": {HOLES[0].name: {"outcome": "survived", "by": "", "stages": 1}}})
+    text = page({"planted": {HOLES[0].name: {"outcome": "survived", "by": "", "stages": 1, "first": "survived"}}})
     assert f"| {HOLES[0].name} | `dma_setup.sv` | **survived** |" in text
     assert f"| {HOLES[1].name} | `mxu_stream.sv` | not run |" in text
     assert "| holes of the audit | 0/1 noticed now" in text
