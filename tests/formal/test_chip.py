@@ -136,9 +136,7 @@ BUGS = {
     "EXOKAY is an error": (
         "prove_arbiter", "read_arbiter.sv", "assign error     = r_resp_i[1];", "assign error     = r_resp_i != '0;",
     ),
-    "a count of 15 bits": (
-        "prove_tokens", "tokens.sv", "next_o[e] = tokens_o[e] + 1'b1;", "next_o[e] = 16'(15'(tokens_o[e] + 1'b1));",
-    ),
+    "a retirement counts twice": ("prove_tokens", "tokens.sv", "tokens_o[e] + 1'b1;", "tokens_o[e] + 16'd2;"),
     "VPU's count is not waited for": ("prove_tokens", "engine_queues.sv", "tokens_i[EngineVpu] >= wait_vpu", "1'b1"),
     "one too many under way": (
         "prove_tokens", "engine_queues.sv", "head_valid[e] && flight_ready[e] &&", "head_valid[e] &&",
@@ -165,7 +163,10 @@ def test_reached(top: str, reach: int) -> None:
     assert verdict(top, reach) is Verdict.REFUTED
 
 
-@pytest.mark.parametrize("name", BUGS)
+SLOW = {"one too many under way"}  # the solver looks for the way there for a quarter of a minute
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in BUGS])
 def test_planted_bug_is_refuted(name: str) -> None:
     top, *planted = BUGS[name]
     file, text, bug = planted
