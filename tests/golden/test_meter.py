@@ -26,6 +26,8 @@ from triptych.golden.quartdepth.zoo.meter import (
     weights_metadata,
 )
 
+DISTILLED_WEIGHTS = DEFAULT_WEIGHTS.with_name("meter_xxs_distilled.npz")
+
 
 @pytest.fixture(scope="module")
 def default() -> METER:
@@ -96,6 +98,15 @@ def test_shipped_weights_on_a_photo_with_known_depth(default: METER) -> None:
     assert scores.median_ratio == pytest.approx(1.491, abs=2e-3)
     assert scores.scaled.d1 == pytest.approx(0.453, abs=2e-3)
     assert scores.raw.rmse == pytest.approx(1.46, abs=1e-2)
+
+
+def test_distilled_weights_on_a_photo_with_known_depth() -> None:
+    """They saw neither it nor its kind of place, and order it better than the default ones."""
+    assert weights_metadata(DISTILLED_WEIGHTS)["complete"]
+    model = load_weights(DISTILLED_WEIGHTS)
+    scores = _scores(model, motorcycle(model.cfg.input_size))
+    assert scores.scaled.d1 == pytest.approx(0.608, abs=2e-3)
+    assert scores.median_ratio == pytest.approx(1.632, abs=2e-3)
 
 
 def test_accuracy_of_the_shipped_weights(default: METER) -> None:
