@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -21,6 +21,10 @@ from triptych.golden.paths import shared_dir
 from triptych.golden.photo import to_input
 from triptych.golden.provenance import digest
 from triptych.golden.quartdepth.data.metrics import EvalRegion
+from triptych.golden.quartdepth.data.render.dataset import Place
+from triptych.golden.quartdepth.data.render.dataset import frames as render
+from triptych.golden.quartdepth.data.render.materials import pictures
+from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, Sequence, read_sequence
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
@@ -31,6 +35,7 @@ from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 from triptych.sim.errors import TriptychError
 
 CALIBRATION_IMAGES = 32
+RENDER_SEED = 4  # of scenes that calibrate; no training had it
 BACKBONE = "TRIPTYCH_BACKBONE"
 Photos = NDArray[np.uint8]
 
@@ -109,7 +114,7 @@ class Model:
     """size: (height, width) of its photos. weights: None for those shipped. calibration: (folder, sequences) under
     `data`, train frames taken evenly. tests: (folder, sequence), every so many-th test frame. region: which pixels are
     scored. chip: the configuration that runs it. left_out: also calibrated without each sequence in turn. brief: the
-    best networks alone, no single steps, no peers."""
+    best networks alone, no single steps, no peers. rendered: frames of which places, and how many, calibrate too."""
 
     title: str
     kind: Kind
@@ -123,6 +128,7 @@ class Model:
     left_out: bool = False
     brief: bool = False
     teaching: int = Recipe.teaching
+    rendered: tuple[tuple[Place, int], ...] = ()
 
 
 INDOOR = (*(("indoor", place) for place in TRAINED_PLACES), ("indoor", "sevenscenes"))
@@ -140,7 +146,7 @@ MODELS = {
     ),
     "vit": Model(
         "ViT-S + DPT, indoor", Vit(), INPUT_SIZE, lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
-        EvalRegion.INDOOR, 4, "paper", teaching=VIT_TEACHING,
+        EvalRegion.INDOOR, 4, "paper", teaching=VIT_TEACHING, rendered=((Place.ROOM, 10), (Place.STREET, 6)),
     ),
     "vit-7scenes": Model(
         "ViT-S + DPT, a head that saw 7-Scenes, indoor", Vit(), INPUT_SIZE, lambda: SEVENSCENES_HEAD,
@@ -249,17 +255,33 @@ def float_network(
 
 
 def calibration_frames(name: str, only: tuple[str, ...] | None = None) -> Frames:
-    """CALIBRATION_IMAGES frames of the train splits (all if fewer), evenly spaced. only: of these sequences."""
-    folder, sequences = MODELS[name].calibration
+    """CALIBRATION_IMAGES frames of the train splits (all if fewer), evenly spaced, and rendered ones where the model
+    has some. only: of these sequences."""
+    model = MODELS[name]
+    folder, sequences = model.calibration
     names = only or sequences
+    rendered = () if only else model.rendered
+    real = CALIBRATION_IMAGES - sum(count for _, count in rendered)
     parts, text = [], []
     for sequence in names:
         read = read_sequence(shared_folder() / "data" / folder / sequence, "train")
-        count = min(CALIBRATION_IMAGES // len(names), len(read.ids))
+        count = min(real // len(names), len(read.ids))
         chosen = np.linspace(0, len(read.ids) - 1, count).astype(int)
-        parts.append(read.rgb[chosen])
+        parts.append(model.kind.resize(read.rgb[chosen]))
         text.append(f"{folder}/{sequence} {' '.join(read.ids[i] for i in chosen)}")
+    for place, count in rendered:
+        parts.append(_rendered(place, count, model.size))
+        text.append(f"{count} rendered {place.value}s of seed {RENDER_SEED}")
     return Frames(np.concatenate(parts), ", ".join(text))
+
+
+@cache
+def _rendered(place: Place, count: int, size: tuple[int, int]) -> Photos:
+    """Frames of scenes that no training had; half a minute of a core."""
+    made = render(
+        place, count, size, pictures(RENDER_SEED), RENDER_SEED, torch.device("cpu"), chunk=4, quality=Quality(rays=1)
+    )
+    return torch.cat([each.rgb for each in made])[:count].permute(0, 2, 3, 1).numpy()
 
 
 def held_out(name: str, every: int = 1) -> list[Sequence]:

@@ -59,6 +59,7 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
         frames = Frames(np.stack(photos), digest(*(photo.tobytes() for photo in photos)))
     else:
         frames, source = calibration_frames(options.model), "train frames"
+        source += " and rendered ones" if MODELS[options.model].rendered else ""
     images = net.pictures(frames.rgb)
     recipe = Recipe(options.widths, options.method, options.seed, teaching=MODELS[options.model].teaching)
     work = Work(options.out.with_name(f".{options.out.name}.work"))
