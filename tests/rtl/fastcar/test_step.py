@@ -10,9 +10,14 @@ import pytest
 
 from tests.hls.reference import ODD, WIDE_HEADS, Case
 from tests.rtl.fastcar.step_case import ANY, OTHER, any_case, chooser_controls, mixed_thresholds, run_case, tokens_of
-from triptych.golden.fastcar.config import ALWAYS_REPLAY, TINY, Chooser, Controls, LayerConfig, Policy
+from triptych.golden.fastcar.config import ALWAYS_REPLAY, TINY, VIDEO, Chooser, Controls, LayerConfig, Policy
+from triptych.golden.fastcar.integer import layer_step, rope_tables
+from triptych.golden.fastcar.model import IntegerModel
+from triptych.golden.fastcar.random_layer import random_rows, random_state
 from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.image import DeviceState, Program
 from triptych.sim.fastcar.step_rtl import Fault, Memory, Token, run_steps
+from triptych.sim.fastcar.step_study import SIZE
 
 STALLS = Memory(latency=13, rate=0.7, stall=60, seed=3)
 
@@ -55,6 +60,27 @@ def test_another_size(config: LayerConfig, scheduling: bool) -> None:
     for rows in (1, 3, 7):
         case = Case.random(config, rows, [Controls(threshold=0)] * 2, OTHER.limits, rows)
         assert run_case(case, OTHER, tokens_of(case, 6, 2, scheduling), STALLS, program) == []
+
+
+@pytest.mark.slow
+def test_a_frame_of_the_trained_model() -> None:
+    """256 tokens of a layer of the video model, a quarter of them replayed, on the size of the study."""
+    model, size = IntegerModel.load(), SIZE
+    config, layer, controls = VIDEO.layer, model.layers[2], model.controls(0.5)[2]
+    program = Program.pack(config, [layer], size.limits)
+    program.steer([controls])
+    state = random_state(config, 1, 3)
+    state.chain[:] = 0
+    device = DeviceState.of(config, [state])
+    tokens = [Token(random_rows(config, 1, p), 512 + p) for p in range(config.frame_tokens)]
+    made = run_steps(size, program, device, tokens, Memory(latency=40), executable=size.build().executable())
+    replayed = 0
+    for token, seen in zip(tokens, made, strict=True):
+        trace = layer_step(config, layer, rope_tables(config), state, token.x, token.position, controls)
+        assert (seen.y == trace.y).all(), token.position
+        replayed += trace.index == 0
+    assert device.mismatches([state]) == 0
+    assert 0 < replayed < len(tokens)
 
 
 FAULTS = [
