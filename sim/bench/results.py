@@ -188,10 +188,11 @@ take, in µm², a multiplier of 32 x 16 bits 3,774, 25 x 16 2,966, 17 x 16 2,156
 saturation of 48 bits 774, of 33 559; the clamp 770, without rounding and on 17 bits 585; the encoder of 15 comparisons
 948, of four in a row 727. Two multipliers of 17 x 16, two shifts of 33 bits, such a clamp and such an encoder come to
 6,742, sixteen times to 107,900, without registers and exponentials; three quarters of the chip of before leave 49,000,
-for the array has grown by 36,123 with its codes of five bits (612,542; the units' sum with 16 lanes is 1,057,000, 28 %
-below the chip of before). So both at once, a quarter less and 1,750 MAC a cycle, were not reached; nor were 22 % for
-the engine. Yosys' Booth recoding makes the multipliers 2,786 (32 x 16), 2,253, 1,488 and 928; the tables here are
-without it, as those before. Sixteen lanes alone are an engine of 322,926, of which the lanes are 255,689."""
+for the array has grown by 36,123 with its codes of five bits (612,542; with 16 lanes the units' sum is some 1,057,000,
+STORE and scratchpad as in the table of before: 28 % less). So both at once, a quarter less and 1,750 MAC a cycle, were
+not reached; nor were 22 % for the engine. Yosys' Booth recoding makes the multipliers 2,786 (32 x 16), 2,253, 1,488
+and 928; the tables here are without it, as those before. Sixteen lanes alone are an engine of 322,926, of which the
+lanes are 255,689."""
 
 
 def area_rows(library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str]) -> str:
