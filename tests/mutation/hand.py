@@ -103,10 +103,10 @@ def main() -> None:
     for name in asked.lists or LISTS:
         chosen = [bug for bug in LISTS[name] if asked.only in bug.name + bug.place]
         noticed = 0
-        for number, bug in enumerate(chosen):
-            folder = build_root() / "mutation" / f"{name}-{number}"
-            folder.mkdir(parents=True, exist_ok=True)
+        for bug in chosen:
             key = fingerprint(bug)
+            folder = build_root() / "mutation" / f"{name}-{key}"
+            folder.mkdir(parents=True, exist_ok=True)
             groups = stages(bug)[:1] if asked.own else stages(bug)
             known = None if asked.again else before.get(key)
             asked_before = 0 if known is None else len(groups) if known["outcome"] != "survived" else known["stages"]
