@@ -62,11 +62,12 @@ def page(files: list[Path]) -> str:
         if shown:
             lists.append(f"- `{module}`: {', '.join(shown)}{more}")
     why = Counter(reasons.values())
+    whole = any(b"uvm/tb.sv" in path.read_bytes() for path in files)
     return "\n".join([
         "# Structural coverage", "",
         "*Written by `make coverage`; do not edit.*", "",
         f"What Verilator counts in the RTL while the tests run, merged over {len(files)} simulations: the blocks' "
-        "benches and the whole chip under pyuvm. Per cent of points that some test passed, without waived ones; the "
+        f"benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. Per cent of points that some test passed, without waived ones; the "
         "registers that PeakRDL generates are left out. FSM coverage: `--coverage-fsm` of Verilator 5.048 ends with "
         "an internal "
         "error on this RTL, so that states and their transitions show as branches alone.", "",
