@@ -67,7 +67,8 @@ def page(files: list[Path]) -> str:
         "# Structural coverage", "",
         "*Written by `make coverage`; do not edit.*", "",
         f"What Verilator counts in the RTL while the tests run, merged over {len(files)} simulations: the blocks' "
-        f"benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. Per cent of points that some test passed, without waived ones; the "
+        f"benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. "
+        "Per cent of points that some test passed, without waived ones; the "
         "registers that PeakRDL generates are left out. FSM coverage: `--coverage-fsm` of Verilator 5.048 ends with "
         "an internal "
         "error on this RTL, so that states and their transitions show as branches alone.", "",
