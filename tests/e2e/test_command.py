@@ -25,6 +25,7 @@ from triptych.sim.view.runfile import load_chip, save
 
 Refused = Callable[..., str]
 
+METER = ("--model", "meter")
 KEYS = {
     "bit_exact",
     "mismatches",
@@ -88,7 +89,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ],
 )
 def test_photo_through_the_chip(bits: str, kind: str, photos: dict[str, Path], tmp_path: Path) -> None:
-    run = alone("depth", photos[kind], "--bits", bits, "--out", tmp_path, "--json")
+    run = alone("depth", photos[kind], *METER, "--bits", bits, "--out", tmp_path, "--json")
     assert run.returncode == 0, run.stderr
     result = json.loads(run.stdout)
     assert set(result) >= KEYS
@@ -115,7 +116,7 @@ def test_published_kitti_weights(tmp_path: Path) -> None:
         pytest.skip("the published METER weights lie in shared/, which is not here")
     frame = shared / "data" / "kitti" / "udacity" / "rgb" / "000000.png"
     weights = shared / "weights" / "meter" / "build_model_best_kitti_xxs"
-    arguments = ("--weights", weights, "--size", "192x640", "--calibrate", frame)
+    arguments = (*METER, "--weights", weights, "--size", "192x640", "--calibrate", frame)
     run = alone("depth", frame, *arguments, "--out", tmp_path, "--json", timeout=1200)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["bit_exact"] is True
@@ -147,13 +148,13 @@ def test_missing_and_damaged_photos(refused: Refused, tmp_path: Path) -> None:
 
 def test_bad_options(refused: Refused, tmp_path: Path) -> None:
     photo = shipped_photo("coffee.png")
-    assert "multiples of 64" in refused("depth", photo, "--size", "100x100", "--out", tmp_path)
+    assert "multiples of 64" in refused("depth", photo, *METER, "--size", "100x100", "--out", tmp_path)
     assert "HEIGHTxWIDTH" in refused("depth", photo, "--size", "big", "--out", tmp_path)
     assert "latency" in refused("depth", photo, "--latency", "0", "--out", tmp_path)
     assert "BEGIN:END" in refused("depth", photo, "--memory-error", "7", "--out", tmp_path)
-    assert "no weight file" in refused("depth", photo, "--weights", tmp_path / "w", "--out", tmp_path)
+    assert "no weight file" in refused("depth", photo, *METER, "--weights", tmp_path / "w", "--out", tmp_path)
     np.savez(tmp_path / "w.npz", a=np.zeros(3))
-    refused("depth", photo, "--weights", tmp_path / "w.npz", "--out", tmp_path)
+    refused("depth", photo, *METER, "--weights", tmp_path / "w.npz", "--out", tmp_path)
     assert "cannot read" in refused("report", tmp_path / "none.run.json", "--out", tmp_path)
     (tmp_path / "x.json").write_text("{}")
     assert "is no run" in refused("report", tmp_path / "x.json", "--out", tmp_path / "r")
@@ -176,7 +177,7 @@ def test_bad_options(refused: Refused, tmp_path: Path) -> None:
     ],
 )
 def test_values_out_of_range(words: tuple[str, ...], says: str, refused: Refused, tmp_path: Path) -> None:
-    assert says in refused("depth", shipped_photo("coffee.png"), *words, "--out", tmp_path / "out")
+    assert says in refused("depth", shipped_photo("coffee.png"), *METER, *words, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -231,8 +232,8 @@ def test_empty_files(refused: Refused, tmp_path: Path) -> None:
     for name in ("w.npz", "w.pth", "m.triptych"):
         (tmp_path / name).write_bytes(b"")
     photo = shipped_photo("coffee.png")
-    assert "w.npz" in refused("depth", photo, "--weights", tmp_path / "w.npz", "--out", tmp_path)
-    assert "w.pth" in refused("depth", photo, "--weights", tmp_path / "w.pth", "--out", tmp_path)
+    assert "w.npz" in refused("depth", photo, *METER, "--weights", tmp_path / "w.npz", "--out", tmp_path)
+    assert "w.pth" in refused("depth", photo, *METER, "--weights", tmp_path / "w.pth", "--out", tmp_path)
     assert "m.triptych" in refused("depth", photo, "--model", tmp_path / "m.triptych", "--out", tmp_path)
 
 

@@ -29,7 +29,7 @@ def depth(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """Runs `triptych depth --golden-only --json` on a small input; gives back the object."""
 
     def run(*arguments: object) -> dict[str, object]:
-        words = ["depth", *arguments, "--size", "64x64", "--golden-only", "--json"]
+        words = ["depth", *arguments, "--model", "meter", "--size", "64x64", "--golden-only", "--json"]
         monkeypatch.setattr(sys, "argv", ["triptych", *map(str, words)])
         with pytest.raises(SystemExit) as end:
             cli.main()
@@ -110,7 +110,7 @@ def test_a_machine_that_computes_something_else_is_not_bit_exact(
         return out
 
     monkeypatch.setattr(Network, "run_integer", wrong)
-    words = ["depth", PHOTO, "--size", "64x64", "--golden-only", "--json", "--out", tmp_path]
+    words = ["depth", PHOTO, "--model", "meter", "--size", "64x64", "--golden-only", "--json", "--out", tmp_path]
     monkeypatch.setattr(sys, "argv", ["triptych", *map(str, words)])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -161,7 +161,7 @@ def test_results_on_stdout_and_progress_on_stderr(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / ("a long folder name " * 8) / "[bold]"
-    words = ["depth", PHOTO, "--size", "64x64", "--golden-only", "--out", out]
+    words = ["depth", PHOTO, "--model", "meter", "--size", "64x64", "--golden-only", "--out", out]
     monkeypatch.setattr(sys, "argv", ["triptych", *map(str, words)])
     monkeypatch.setattr("triptych.sim.cli.progress.SECONDS", 0.5)
     with pytest.raises(SystemExit):

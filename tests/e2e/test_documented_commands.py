@@ -29,8 +29,9 @@ SMALL = "--size 64x64"
 SESSIONS: dict[str, dict[str, str]] = {
     # a session's lines run in order in one empty folder that holds photo.jpg; beside each, what makes it small
     "depth": {
-        "triptych depth photo.jpg": SMALL,
-        "triptych depth photo.jpg --bits w4a4 --json": f"{SMALL} --golden-only",
+        "triptych depth photo.jpg": f"--model meter {SMALL} --golden-only --out out/box",  # whole in test_shipped.py
+        "triptych depth photo.jpg --model meter": SMALL,
+        "triptych depth photo.jpg --model meter --bits w4a4 --json": f"{SMALL} --golden-only",
         "triptych report out/photo.w4a8-small.run.json": "",
         "triptych quantize --model meter --bits w4a4 --method full --out m.triptych": f"{SMALL} --method minmax",
         "triptych depth photo.jpg --model m.triptych": "--golden-only",
@@ -41,7 +42,8 @@ SESSIONS: dict[str, dict[str, str]] = {
 SLOW_SESSIONS: dict[str, dict[str, str]] = {
     "whole depth": {
         "triptych depth photo.jpg": "",
-        "triptych depth photo.jpg --bits w4a4 --json": "",
+        "triptych depth photo.jpg --model meter": "",
+        "triptych depth photo.jpg --model meter --bits w4a4 --json": "",
         "triptych report out/photo.w4a8-small.run.json": "",
         "triptych quantize --model meter --bits w4a4 --method full --out m.triptych": SMALL,
         "triptych depth photo.jpg --model m.triptych": "",

@@ -114,7 +114,8 @@ def test_a_run_that_was_interrupted_is_run_again(tmp_path: Path) -> None:
     """METER on the `tiny` chip's RTL, its build and cache empty: interrupted in the build, before and in the run."""
     room = Room(tmp_path, tmp_path / "tmp", {"TRIPTYCH_BUILD": str(tmp_path / "build")})
     photo = str(shipped_photo("coffee.png"))
-    words = [sys.executable, "-m", "triptych.sim.cli", "depth", photo, "--config", "tiny", "--size", "64x64"]
+    words = [sys.executable, "-m", "triptych.sim.cli", "depth", photo, "--model", "meter"]
+    words += ["--config", "tiny", "--size", "64x64"]
     draw = random.Random(3)
     into = [[*words, "--out", str(tmp_path / name)] for name in ("out", "again")]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

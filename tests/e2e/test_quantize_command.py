@@ -23,6 +23,7 @@ from triptych.sim.view.pictures import colour, upsample
 from triptych.sim.view.runfile import load_chip
 
 PHOTO = str(shipped_photo("coffee.png"))
+METER = ["--model", "meter"]
 SMALL = ["--size", "64x64"]
 
 
@@ -104,9 +105,11 @@ def test_int8_weights_run_from_a_file(tmp_path: Path) -> None:
     code, out, error = _call("depth", PHOTO, "--model", str(file), "--golden-only", "--out", str(tmp_path), "--json")
     assert code == 0, error
     assert json.loads(out)["bit_exact"] is True
-    code, _, error = _call("depth", PHOTO, "--bits", "w8a8", "--golden-only", "--out", str(tmp_path))
+    code, _, error = _call(
+        "depth", PHOTO, "--model", "meter", "--bits", "w8a8", "--golden-only", "--out", str(tmp_path)
+    )
     assert code != 0
-    assert "needs --model" in str(error)
+    assert "needs a --model file" in str(error)
 
 
 @pytest.mark.parametrize(("widths", "rate"), [("w8a8", 64), pytest.param("mixed", 256, marks=pytest.mark.slow)])

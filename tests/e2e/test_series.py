@@ -15,7 +15,7 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.sim.depth.frames import is_clip, open_frames
 
 HERE = Path(__file__).parent
-SIZE = ("--size", "64x64", "--config", "small")
+SIZE = ("--model", "meter", "--size", "64x64")
 
 
 def a_folder(path: Path, names: tuple[str, ...] = ("10.png", "2.jpg", "1.png")) -> Path:
