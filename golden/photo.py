@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_000_000  # of a photo: what Pillow itself agrees to decode, in round numbers
 DEPTHS = (8, 10, 12, 14, 16, 20, 24, 31)  # bits that a sample of a wider integer may really have
 
-SHIPPED = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
-"""Photos of scikit-image on which ranges are measured unless others are named."""
+LOOKED_AT = ("motorcycle_left.png", "coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
+"""Photos of scikit-image that nothing is trained, calibrated or distilled on: pictures of them show what a network
+knows of what it never saw."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

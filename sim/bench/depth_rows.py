@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from triptych.golden.files import write
-from triptych.golden.photo import shipped_photo
+from triptych.golden.photo import LOOKED_AT, shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo import shipped
@@ -22,7 +22,7 @@ from triptych.sim.view.plot import pictures_of, plot
 from triptych.sim.view.runfile import load_chip
 from triptych.sim.view.runs import ChipRun
 
-PHOTO = shipped.LOOKED_AT[0]
+PHOTO = LOOKED_AT[0]
 SHOWN = ("layers", "gantt", "roofline")
 """Figures of the report in README.md."""
 
@@ -49,7 +49,7 @@ def depth_rows(out: Path, progress: Progress) -> str:
     terms = file_terms(shipped.VIT)
     options = Options(chip_config(terms.chip), terms.widths, size=terms.size, out=out / "vit", model=shipped.VIT)
     prepared = prepare(options, progress)
-    looked_at = [run_photo(shipped_photo(name), prepared, options, progress) for name in shipped.LOOKED_AT]
+    looked_at = [run_photo(shipped_photo(name), prepared, options, progress) for name in LOOKED_AT]
     found = [_depth_row("ViT-S + DPT", looked_at[0])]
     for bits in (Widths.W4A8, Widths.W4A4):
         options = Options(chip_config("small"), bits, out=out / bits.value)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from triptych.golden.files import check_writable
-from triptych.golden.photo import shipped_photo
+from triptych.golden.photo import LOOKED_AT, shipped_photo
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.zoo import shipped
 from triptych.sim.cli.progress import shown
@@ -15,7 +15,7 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import chip_build
 from triptych.sim.view.report import write_report
 
-PHOTOS = shipped.LOOKED_AT[:2]
+PHOTOS = LOOKED_AT[:2]
 
 
 class Together:

@@ -215,7 +215,7 @@ def quantize(
     device: Device = "cpu",
     size: Annotated[str | None, typer.Option(help="Input, HEIGHTxWIDTH; without: the model's.")] = None,
     calibrate: Annotated[
-        list[Path] | None, typer.Option(help="Photos; without: train frames, else scikit-image's.")
+        list[Path] | None, typer.Option(help="Photos; without: train frames, else rendered rooms.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 4,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triptych.golden.photo import SHIPPED, Fit
+from triptych.golden.photo import Fit
 from triptych.golden.quartdepth.chip.config import CONFIGS, chip_config
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.cli.progress import shown
@@ -78,7 +78,7 @@ def compile_net(
     net: Net,
     out: Annotated[Path, typer.Option(help="File for the network in integers.")],
     calibrate: Annotated[
-        list[Path] | None, typer.Option(help="Photos, or folders of them; without: scikit-image's.")
+        list[Path] | None, typer.Option(help="Photos, or folders of them; without: rendered rooms.")
     ] = None,
     bits: Annotated[Widths, typer.Option(help="Widths of weights and activations.")] = Widths.W4A8,
     method: Annotated[str, typer.Option(help="minmax, lognp, compensate, fisher or full.")] = "minmax",
@@ -91,16 +91,17 @@ def compile_net(
 ) -> None:  # fmt: skip
     """Quantises and compiles a network into a file that `triptych run` runs; it needs the network no more."""
     from triptych.golden.files import check_writable
-    from triptych.golden.photo import fit_photo, shipped_photo, to_input
+    from triptych.golden.photo import fit_photo, to_input
     from triptych.golden.quartdepth.ptq.quantized import quantize
+    from triptych.sim.depth.calibration import rooms
     from triptych.sim.nets.named import named
 
     check_writable(out.parent)
     with shown() as show:
         show("loading", 0, 0)
         found = named(net, _terms(size, mean, std, scale, layout, output, weights))
-        files = _photos(calibrate) if calibrate else [shipped_photo(name) for name in SHIPPED]
-        images = [to_input(fit_photo(file, found.size, fit).rgb[None]) for file in files]
+        photos = [fit_photo(file, found.size, fit).rgb for file in _photos(calibrate or [])] or rooms(found.size)
+        images = [to_input(photo[None]) for photo in photos]
         show("capturing", 0, 0)
         from triptych.golden.quartdepth.network.capture import capture
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.golden.files import write
-from triptych.golden.photo import fit_photo, shipped_photo
-from triptych.golden.quartdepth.zoo.shipped import LOOKED_AT, PICTURES, VIT, name_of
+from triptych.golden.photo import LOOKED_AT, fit_photo, shipped_photo
+from triptych.golden.quartdepth.zoo.shipped import PICTURES, VIT, name_of
 from triptych.sim.depth.run import file_terms, float_twin, to_tensor
 from triptych.sim.errors import TriptychError
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from triptych.golden.files import FileError, check_writable
-from triptych.golden.photo import SHIPPED, Fit, fit_photo, shipped_photo
+from triptych.golden.photo import Fit, fit_photo
 from triptych.golden.provenance import code_digest, digest, sources
 from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
 from triptych.golden.quartdepth.ptq.model_file import MAGIC, ModelFile, save
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
+from triptych.sim.depth.calibration import rooms
 from triptych.sim.depth.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network, has_sequences
 
 
@@ -50,12 +51,10 @@ def quantize_model(options: QuantizeOptions, progress: Callable[[str, int, int],
     if options.out.exists() and not options.out.read_bytes().startswith(MAGIC):
         raise FileError(f"cannot write {options.out}: it is there and is no model file: name another --out")
     check_writable(options.out.parent)
-    files, source = options.calibration, "named photos"
-    if not files and not has_sequences():
-        files, source = tuple(shipped_photo(name) for name in SHIPPED), "photos of scikit-image"
-    if files:
+    if options.calibration or not has_sequences():
         # cropped: ranges are those of what photos show, not of filling
-        photos = [fit_photo(p, net.size, Fit.CROP).rgb for p in files]
+        photos = [fit_photo(p, net.size, Fit.CROP).rgb for p in options.calibration] or list(rooms(net.size))
+        source = "named photos" if options.calibration else "rendered rooms"
         frames = Frames(np.stack(photos), digest(*(photo.tobytes() for photo in photos)))
     else:
         frames, source = calibration_frames(options.model), "train frames"

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from triptych.golden import provenance
-from triptych.golden.photo import SHIPPED, Fit, Photo, fit_photo, shipped_photo
+from triptych.golden.photo import Fit, Photo, fit_photo
 from triptych.golden.quartdepth.chip.codec import disassemble
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Engine, Trap
@@ -32,6 +32,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.golden.quartdepth.zoo import meter, shipped
 from triptych.sim.build import cache
+from triptych.sim.depth import calibration
 from triptych.sim.depth.models import MODELS, BackboneMissing, load_model, weights_digest
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
@@ -115,7 +116,9 @@ def prepare(options: Options, progress: Progress) -> Prepared:
     Raises ValueError (CheckpointError, QuantizeError, CompileError, PhotoError) in one line.
     """
     code = provenance.code_digest(
-        provenance.sources(compile_module, capture_module, quantize_module, errors_module, meter, model_file)
+        provenance.sources(
+            compile_module, capture_module, quantize_module, errors_module, meter, model_file, calibration
+        )
     )
     versions = (torch.__version__, np.__version__)
     if options.model is not None:
@@ -131,15 +134,15 @@ def prepare(options: Options, progress: Progress) -> Prepared:
         name, errors = _made_of(stored, options.model)[0], stored.about.get("tensor_errors", {})
         return Prepared(twin, compiled, stored.metres_per_unit or 1.0, name, errors, key)
     model = meter.load_weights(options.weights)
-    photos = options.calibration or tuple(shipped_photo(n) for n in SHIPPED)
     # cropped: ranges are those of what photos show, not of filling
-    images = [to_tensor(fit_photo(p, options.size, Fit.CROP).rgb) for p in photos]
-    pixels = provenance.digest(*(image.numpy().tobytes() for image in images))
+    photos = [fit_photo(p, options.size, Fit.CROP).rgb for p in options.calibration]
+    pixels = provenance.digest(*(photo.tobytes() for photo in photos)) if photos else "rooms"
     weights = options.weights or meter.DEFAULT_WEIGHTS
     key = cache.fingerprint([weights], pixels, options.widths, options.size, options.config, code, versions)
 
     def compiled_network() -> tuple[Compiled, dict[str, float]]:
         progress("capturing", 0, 0)
+        images = [to_tensor(photo) for photo in photos or calibration.rooms(options.size)]
         graph = capture(meter.fuse(model), images[0])
         progress("quantising", 0, 0)
         network = quantize(graph, images, options.widths)

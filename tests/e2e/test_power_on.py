@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.kit.power_on import reference
-from triptych.golden.photo import Fit, fit_photo
+from triptych.golden.photo import Fit, fit_photo, shipped_photo
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
-from triptych.sim.depth.run import Options, prepare, shipped_photo
+from triptych.sim.depth.run import Options, prepare
 from triptych.sim.rtl.run import MemoryTiming, ReadOrder, WriteOrder, run_program
 
 ORDERS = (

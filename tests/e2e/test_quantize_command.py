@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from triptych.golden.photo import SHIPPED, fit_photo, shipped_photo, to_input
+from triptych.golden.photo import fit_photo, shipped_photo, to_input
 from triptych.golden.quartdepth.ptq.model_file import load, save
 from triptych.golden.quartdepth.zoo.meter import DEFAULT_WEIGHTS, load_weights
 from triptych.sim.cli.main import app
+from triptych.sim.depth.calibration import rooms
 from triptych.sim.depth.quantize import repeatable
 from triptych.sim.view.pictures import colour, upsample
 from triptych.sim.view.runfile import load_chip
@@ -187,17 +188,17 @@ def test_a_file_of_unknown_making_is_refused(about: dict[str, object], says: str
     assert not (tmp_path / "out").exists()
 
 
-def test_without_sequences_the_photos_that_scikit_image_ships_calibrate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_sequences_rendered_rooms_calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nothing").mkdir()
     monkeypatch.setenv("TRIPTYCH_SHARED", str(tmp_path / "nothing"))
     words = ["quantize", "--bits", "w4a8", "--method", "minmax", *SMALL, "--json"]
     code, out, error = _call(*words, "--out", str(tmp_path / "m.triptych"))
     assert code == 0, error
-    assert json.loads(out)["calibration"] == "photos of scikit-image"
-    assert json.loads(out)["calibration_images"] == len(SHIPPED)
-    named = [word for name in SHIPPED for word in ("--calibrate", str(shipped_photo(name)))]
+    assert json.loads(out)["calibration"] == "rendered rooms"
+    named = []
+    for number, room in enumerate(rooms((64, 64))):
+        Image.fromarray(room).save(tmp_path / f"{number}.png")
+        named += ["--calibrate", str(tmp_path / f"{number}.png")]
     code, _, error = _call(*words, *named, "--out", str(tmp_path / "n.triptych"))
     assert code == 0, error
     files = [load(tmp_path / name) for name in ("m.triptych", "n.triptych")]

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.kit.command import triptych
-from triptych.golden.photo import fit_photo, shipped_photo
+from triptych.golden.photo import LOOKED_AT, fit_photo, shipped_photo
 from triptych.golden.quartdepth.zoo import shipped
 from triptych.sim.depth import kept
 from triptych.sim.depth.models import BACKBONE
 from triptych.sim.depth.run import file_terms
 
 HERE = Path(__file__).parent
-PHOTO = shipped_photo(shipped.LOOKED_AT[0])
+PHOTO = shipped_photo(LOOKED_AT[0])
 
 
 def test_the_file_travels() -> None:
@@ -86,6 +86,6 @@ def test_the_float_pictures_are_those_of_the_float_network() -> None:
 
 def test_photos_that_are_looked_at_have_their_float_pictures() -> None:
     size = file_terms(shipped.VIT).size
-    fitted = [fit_photo(shipped_photo(name), size).rgb for name in shipped.LOOKED_AT]
+    fitted = [fit_photo(shipped_photo(name), size).rgb for name in LOOKED_AT]
     assert all(shipped.float_picture(rgb) is not None for rgb in fitted)
     assert shipped.float_picture(fitted[0][:, ::-1]) is None

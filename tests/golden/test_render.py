@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from triptych.golden.photo import LOOKED_AT
 from triptych.golden.quartdepth.data.render.builder import Builder, Material, about_y, camera
 from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, draw, frames, usable
-from triptych.golden.quartdepth.data.render.materials import LOOKED_AT, PHOTOS, SIDE, Look, pictures
+from triptych.golden.quartdepth.data.render.materials import PHOTOS, SIDE, Look, pictures
 from triptych.golden.quartdepth.data.render.solids import (
     BOX,
     CYLINDER,

@@ -16,9 +16,6 @@ from triptych.golden.provenance import digest
 WEIGHTS = Path(__file__).parent / "weights"
 VIT = WEIGHTS / "vits_w4a4.triptych"
 PICTURES = WEIGHTS / "vits_float.npz"
-LOOKED_AT = ("motorcycle_left.png", "coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
-"""Photos of scikit-image that nothing is trained, calibrated or distilled on: pictures of them show what the network
-knows of what it never saw."""
 
 
 def name_of(rgb: NDArray[np.uint8]) -> str:

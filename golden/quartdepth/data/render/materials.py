@@ -20,7 +20,6 @@ from torch import Tensor
 from triptych.golden.photo import shipped_photo
 
 SIDE = 128
-LOOKED_AT = ("motorcycle_left.png", "coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
 PHOTOS = {
     "brick.png": "CC0",
     "grass.png": "CC0",
