@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.golden.photo import shipped_photo
+from triptych.golden.photo import LOOKED_AT, shipped_photo
 from triptych.golden.quartdepth.data.judged import at, edge_error, edges, read_pairs
-from triptych.golden.quartdepth.data.render.materials import LOOKED_AT
 
 
 def _step(at_column: int, far: float = 3.0) -> np.ndarray:

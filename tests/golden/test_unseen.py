@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from triptych.golden.paths import shared_dir
-from triptych.golden.photo import read_photo, shipped_photo
+from triptych.golden.photo import LOOKED_AT, read_photo, shipped_photo
 from triptych.golden.quartdepth.data.render.dataset import HELD_OUT
-from triptych.golden.quartdepth.data.render.materials import LOOKED_AT, PHOTOS
+from triptych.golden.quartdepth.data.render.materials import PHOTOS
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, UNSEEN_PLACES, read_sequence
 from triptych.golden.quartdepth.train.meter import RENDERED as METER_RENDERED
 from triptych.golden.quartdepth.train.pools import RENDERED, Sources, real_pools
