@@ -94,6 +94,14 @@ def test_attention_of_one_row_of_tokens(
     check(single.attention(tokens, heads, head_dim, kind != "wide", output, seed, packed=packed), chip, seed)
 
 
+def test_ideal_cycles_of_attention() -> None:
+    """Scores of coded queries and packed keys at the full rate, values at half of it."""
+    for packed, share in ((False, 1.0), (True, 0.75)):
+        compiled = compile_network(single.attention(64, 2, 64, True, seed=1, packed=packed), chip_config("small"))
+        (row,) = (row for row in compiled.layers if row.mode == "attention")
+        assert row.ideal_cycles == row.macs / compiled.config.macs_w4a8 * share
+
+
 def test_constant_keys() -> None:
     """Attention may read what no layer makes, too."""
     network = single.attention(37, 2, 12, seed=3)

@@ -210,6 +210,7 @@ def _put_constants(plan: Plan, emitter: Emitter) -> None:
 
 def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, config: ChipConfig) -> list[LayerRow]:
     rows = []
+    special = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}
     named = {layer.name: layer for layer in network.layers}
     places: dict[int, list[int]] = {}
     for n, entry in enumerate(scheduled):
@@ -218,8 +219,9 @@ def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, confi
     for step in plan.steps:
         layer, mine = step.layer, places[step.index]
         macs, mode = named.get(layer.name, layer).macs(network.maps), layer.mode(plan.layout)
-        rate = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}.get(mode, config.macs_w4a8)
-        rows.append(LayerRow(layer.name, mode, macs, macs / rate, mine[0], mine[-1] + 1))
+        rates = [special.get(part, config.macs_w4a8) for part in layer.rates(plan.layout)]
+        ideal = sum(macs / len(rates) / rate for rate in rates)
+        rows.append(LayerRow(layer.name, mode, macs, ideal, mine[0], mine[-1] + 1))
     return rows
 
 

@@ -55,6 +55,10 @@ class Lowerable(QLayer, ABC):
     def mode(self, layout: Layout) -> str:
         """Of the MXU, for the record: w4a8, w4a4, w8a8, depthwise, attention, or vector."""
 
+    def rates(self, layout: Layout) -> tuple[str, ...]:
+        """Modes at whose rates its products run, an equal part of them at each."""
+        return (self.mode(layout),)
+
     def program(self, maps: FeatureMaps, slots: Slots) -> Program:
         """Microwords of the work's VECTORs. Only a layer that is jobs is asked; attention assembles its own and a
         concatenation has none."""

@@ -243,6 +243,10 @@ class QAttention(Lowerable):
     def mode(self, layout: Layout) -> str:
         return "attention"
 
+    def rates(self, layout: Layout) -> tuple[str, ...]:
+        """Scores, then values, which softmax' eight-bit codes weight."""
+        return ("w4a4", "attention") if self.packed else ("attention",)
+
     def wishes(self, config: ChipConfig) -> dict[str, Wish]:
         cols, dim = config.cols, self.head_dim
         word = 2 * config.depth if self.packed else config.depth  # channels
