@@ -130,7 +130,7 @@ def _depth(folder: Path, number: int) -> NDArray[np.float64]:
 
 
 def panels(fitted: Photo, depth: NDArray[np.float64], low: float, high: float) -> Image.Image:
-    """Photo and depth on one scale for the whole clip, as large as the network's input, what is filling left white."""
+    """Photo and depth, `low` the brightest and `high` the darkest, as large as the network's input, what is filling left white."""
     left, top, right, bottom = fitted.inside
     rows, columns = fitted.rgb.shape[:2]
     canvas = np.full((rows, 2 * columns + GAP, 3), 255, np.uint8)
@@ -141,13 +141,15 @@ def panels(fitted: Photo, depth: NDArray[np.float64], low: float, high: float) -
 
 
 def write_clip(frames: Frames, folder: Path, total: int, options: Options) -> Path:
-    """Photo and depth side by side: an MP4 of a video, a GIF of a folder. Returns its path."""
+    """Photo and depth side by side: an MP4 of a video, on one scale, a GIF of a folder, whose photos show places of
+    their own and have a scale each. Returns its path."""
     spans = [np.percentile(_depth(folder, n), (2, 98)) for n in range(total)]
-    low, high = float(np.median([s[0] for s in spans])), float(np.median([s[1] for s in spans]))
+    if not frames.names:
+        spans = [np.median(spans, axis=0)] * total
 
     def pictures() -> Iterator[Image.Image]:
-        for number, (_, image) in enumerate(frames):
-            yield panels(fit_image(image, options.size, options.fit), _depth(folder, number), low, high)
+        for number, ((_, image), (low, high)) in enumerate(zip(frames, spans, strict=True)):
+            yield panels(fit_image(image, options.size, options.fit), _depth(folder, number), float(low), float(high))
 
     to = folder.with_suffix(CLIPS[0] if frames.names else CLIPS[1])
     write(to, _gif(pictures(), frames.rate) if frames.names else _mp4(pictures(), frames.rate))
