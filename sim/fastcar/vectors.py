@@ -1,6 +1,6 @@
 """One token of a small layer as files: what lies in the accelerator's memory before and behind it, golden's rows.
 
-`hls/vitis/host.cpp` runs them on a board, `tests/hls/test_vectors.py` in C simulation. Raw little-endian arrays as
+`hls/vitis/host.cpp` runs them on a board, `tests/hls/test_step_vectors.py` in C simulation. Raw little-endian arrays as
 `image.py` lays them out, for kernels with 16 lanes; `shape.txt` has a line `name value` a field of `Shape`.
 """
 

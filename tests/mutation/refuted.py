@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests.formal import test_chip, test_drs
+from tests.formal import test_chip_proofs, test_drs
 from tests.formal.proof import Verdict, prove
 from tests.mutation.operators import Mutant
 from tests.mutation.suites import Suite
@@ -26,13 +26,13 @@ def refuted(suite: Suite, mutant: Mutant) -> str:
     """The proof that fails with the mutant; empty when none does, or none decides."""
     text = suite.path.read_text()
     for top in PROOFS.get(suite.module, ()):
-        chip = top in test_chip.FILES
-        sources = [*packages(), *test_chip.FILES[top]] if chip else fastcar_sources()
+        chip = top in test_chip_proofs.FILES
+        sources = [*packages(), *test_chip_proofs.FILES[top]] if chip else fastcar_sources()
         with tempfile.TemporaryDirectory(prefix="triptych-") as held:
             changed = Path(held) / suite.path.name
             changed.write_text(text[: mutant.start] + f"({mutant.text})" + text[mutant.end :])
             files = [changed if path == suite.path else path for path in sources]
-            sequential = top in (test_chip.SEQUENTIAL if chip else test_drs.SEQUENTIAL)
+            sequential = top in (test_chip_proofs.SEQUENTIAL if chip else test_drs.SEQUENTIAL)
             try:
                 verdict = prove(top, sequential=sequential, sources=files)
             except AssertionError:  # neither proven nor refuted

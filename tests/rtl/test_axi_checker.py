@@ -207,8 +207,10 @@ def test_every_simulation_of_a_bus_is_watched(name: str) -> None:
 
 
 def test_no_simulation_of_a_bus_is_missing_above() -> None:
-    """Benches with an AXI4 port hold the checker, or the chip and FastCar's core, which it is bound to."""
+    """Benches with an AXI4 port hold the checker, or the chip and FastCar's core, which it is bound to.
+
+    Proofs simulate nothing."""
     for bench in Path(__file__).parents[1].rglob("*.sv"):
         text = bench.read_text()
-        if re.search(r"\ba[rw]_?valid", text) and "stubs" not in bench.parts:
+        if re.search(r"\ba[rw]_?valid", text) and not {"stubs", "formal"} & set(bench.parts):
             assert re.search(r"\b(axi_checker|quartdepth|fastcar_core) #\(", text), bench.name

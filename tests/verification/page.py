@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.formal import test_arbitration, test_chip, test_drs
+from tests.formal import test_arbitration, test_chip_proofs, test_drs
 from tests.mutation.fresh import FRESH, NO_BUGS
 from tests.mutation.holes import HOLES
 from tests.mutation.planted import Bug
@@ -93,8 +93,8 @@ def _planted(record: dict[str, Any], bugs: tuple[Bug, ...]) -> str:
 
 def page(record: dict[str, Any]) -> str:
     """The text."""
-    refuted = len(test_chip.BUGS) + len(test_drs.BUGS) + len(test_arbitration.BUGS)
-    reached = sum(map(len, test_chip.REACHED.values()))
+    refuted = len(test_chip_proofs.BUGS) + len(test_drs.BUGS) + len(test_arbitration.BUGS)
+    reached = sum(map(len, test_chip_proofs.REACHED.values()))
     proofs = len(PROOFS) + len(test_drs.PLANS) + 4 + 1
     mutated = record.get("mutation", {})
     noticed, left = (
