@@ -130,7 +130,7 @@ def _depth(folder: Path, number: int) -> NDArray[np.float64]:
 
 
 def panels(fitted: Photo, depth: NDArray[np.float64], low: float, high: float) -> Image.Image:
-    """Photo and depth, `low` the brightest and `high` the darkest, as large as the network's input; filling is white."""
+    """Photo and depth, `low` the brightest and `high` the darkest, as large as the network's input, filling white."""
     left, top, right, bottom = fitted.inside
     rows, columns = fitted.rgb.shape[:2]
     canvas = np.full((rows, 2 * columns + GAP, 3), 255, np.uint8)
