@@ -230,7 +230,8 @@ module fastcar_step
       .job_i(job), .load_valid_i(load_valid), .load_row_i(load_row), .load_segment_i(load_segment),
       .load_i(load), .load_last_i(load_last), .tas_distance_i(tas_distance), .tas_valid_i(tas_valid),
       .tas_now_i(tas_now), .tas_before_i(tas_before), .tas_weight_i(tas_weight), .tas_last_i(tas_last),
-      .may_replay_i(may_replay), .scale_ready_i(scale_ready), .sum_ready_i(sum_ready), .job_ready_o(job_ready),
+      .may_replay_i(may_replay), .scale_ready_i(scale_ready), .sum_ready_i(sum_ready),
+      .job_ready_o(job_ready),
       .load_ready_o(load_ready), .tas_ready_o(tas_ready), .scale_valid_o(scale_valid), .scale_o(scale),
       .sum_valid_o(sum_valid), .sum_row_o(sum_row), .sum_pair_o(sum_pair), .sum_even_o(sum_even),
       .sum_odd_o(sum_odd), .decided_o(decided), .decided_index_o(decided_index), .core_fault_o(core_fault),
@@ -263,7 +264,8 @@ module fastcar_step
       .word_o(word), .constants_in_o(constants_in), .outside_o(outside), .layer_o(layer),
       .head_weights_o(head_weights), .turn_we_o(turn_we), .turn_old_o(turn_old), .turn_addr_o(turn_addr),
       .turn_o(turn), .gain_o(gain), .cache_o(cache_at), .ring_o(ring_at), .chain_o(chain_at),
-      .read_fault_o(read_fault), .m_arvalid_o, .m_arready_i, .m_araddr_o, .m_arlen_o, .m_rvalid_i, .m_rready_o,
+      .read_fault_o(read_fault), .m_arvalid_o, .m_arready_i, .m_araddr_o, .m_arlen_o, .m_rvalid_i,
+      .m_rready_o,
       .m_rdata_i, .m_rresp_i, .m_rlast_i
   );
   // -- Rows
@@ -278,7 +280,8 @@ module fastcar_step
       .Fabric(Fabric)
   ) u_rows (
       .clk_i, .rst_ni,
-      .phase_i(phase), .begins_i(begins), .shape_i(shape), .derived_i(derived), .layer_i(layer), .seen_i(seen),
+      .phase_i(phase), .begins_i(begins), .shape_i(shape), .derived_i(derived), .layer_i(layer),
+      .seen_i(seen),
       .head_weights_i(head_weights), .index_i(index), .rows_all_i(rows_all), .kind_i(kind),
       .segments_i(job.segments), .word_valid_i(word_valid), .word_i(word), .outside_i(outside),
       .turn_we_i(turn_we), .turn_old_i(turn_old), .turn_addr_i(turn_addr), .turn_i(turn), .gain_i(gain),
@@ -287,7 +290,8 @@ module fastcar_step
       .tas_ready_i(tas_ready), .walk_re_i(walk_re), .walk_row_i(walk_row), .walk_at_i(walk_at),
       .keep_ready_i(keep_ready), .add_done_o(add_done), .add_ready_o(add_ready), .score_ready_o(score_ready),
       .attend_done_o(attend_done), .attend_ready_o(attend_ready), .rounds_o(rounds), .gain_re_o(gain_re),
-      .gain_addr_o(gain_addr), .load_valid_o(load_valid), .load_row_o(load_row), .load_segment_o(load_segment),
+      .gain_addr_o(gain_addr), .load_valid_o(load_valid), .load_row_o(load_row),
+      .load_segment_o(load_segment),
       .load_o(load), .load_last_o(load_last), .sum_ready_o(sum_ready), .scale_ready_o(scale_ready),
       .pipe_busy_o(pipe_busy), .tas_distance_o(tas_distance), .tas_valid_o(tas_valid), .tas_now_o(tas_now),
       .tas_before_o(tas_before), .tas_weight_o(tas_weight), .tas_last_o(tas_last), .keep_valid_o(keep_valid),
