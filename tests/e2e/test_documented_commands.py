@@ -37,7 +37,6 @@ SESSIONS: dict[str, dict[str, str]] = {
         "triptych depth photo.jpg --model m.triptych": "--golden-only",
     },
     "vectors": {"triptych vectors --check": ""},
-    "fastcar layer": {"triptych fastcar layer --batch 4 --skip 0.8 --policy PAIR --json": "--steps 1"},
 }
 SLOW_SESSIONS: dict[str, dict[str, str]] = {
     "whole depth": {
@@ -48,6 +47,7 @@ SLOW_SESSIONS: dict[str, dict[str, str]] = {
         "triptych quantize --model meter --bits w4a4 --method full --out m.triptych": SMALL,
         "triptych depth photo.jpg --model m.triptych": "",
     },
+    "fastcar layer": {"triptych fastcar layer --batch 4 --skip 0.8 --policy PAIR --json": "--steps 1"},
     "area": {"triptych area --config small": "--config tiny"},
 }
 NOT_RUN = {

@@ -109,6 +109,7 @@ def test_what_is_known_of_some_turned_maps() -> None:
             assert torch.allclose(value, theirs[name], rtol=1e-2, atol=1e-4 * float(theirs[name].abs().max())), name
 
 
+@pytest.mark.slow
 def test_the_method_turns_what_stands_out() -> None:
     """A residual stream with one large channel: the method turns it, and the integer network is nearer for it."""
     graph, batch = network()
