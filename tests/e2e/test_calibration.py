@@ -12,6 +12,7 @@ from triptych.sim.depth.models import CALIBRATION_IMAGES, MODELS, calibration_fr
 pytestmark = pytest.mark.skipif(not has_sequences(), reason="needs the sequences of shared/data")
 
 
+@pytest.mark.slow
 def test_rendered_frames_take_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[Place, int, tuple[int, int]]] = []
 

@@ -60,6 +60,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         assert load(tmp_path / "t.run.json") == (run, [])
 
 
+@pytest.mark.slow
 def test_every_hole_costs_its_part_alone(tmp_path: Path, held: dict[str, Any]) -> None:
     file, refused, left_out = tmp_path / "t.run.json", 0, 0
     for place, keys in _places(held):

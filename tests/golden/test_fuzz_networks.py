@@ -115,6 +115,7 @@ def test_a_planted_fault_of_the_quantiser_is_found() -> None:
     assert not judge(draw(found, most=4), []).wrong
 
 
+@pytest.mark.slow
 def test_what_is_found_is_made_small(tmp_path: Path) -> None:
     """One step is left, on few pixels; the script of it shows no difference where nothing is planted."""
     with PLANTED["padding"]:

@@ -88,6 +88,7 @@ def test_a_turned_camera_and_the_nearest_of_two() -> None:
     assert set(post.unique().mul(1000).round().int().tolist()) == {1400, 2000}  # never a mean of the two
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_casters_agree() -> None:
     what = batch(draw(Place.ROOM, [3], 1, LOOKS), Place.ROOM.solids)
     ray = rays(what, (6, 8), torch.device("cpu"))
