@@ -32,7 +32,8 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, ModelFileError, load, save, to_bytes
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
+from triptych.golden.quartdepth.ptq.work import Work
 from triptych.sim.bench import method_figures, peers
 from triptych.sim.bench.accuracy_table import STEP, Row, markdown
 from triptych.sim.bench.ledger import replace_section

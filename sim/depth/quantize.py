@@ -18,7 +18,8 @@ from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import recipe as ptq_recipe
 from triptych.golden.quartdepth.ptq.model_file import MAGIC, ModelFile, save
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, run
+from triptych.golden.quartdepth.ptq.work import Work
 from triptych.sim.depth.calibration import rooms
 from triptych.sim.depth.models import MODELS, FloatNetwork, Frames, calibration_frames, float_network, has_sequences
 

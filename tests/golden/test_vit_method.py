@@ -15,7 +15,8 @@ from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.fisher import estimate
 from triptych.golden.quartdepth.ptq.polish import fold, groups, with_gains, without_idle_gains
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, run
+from triptych.golden.quartdepth.ptq.work import Work
 
 RECIPE = Recipe(Widths.W4A4, Method.FULL, teaching=20, alphas=(0.0, 1.0))
 

@@ -25,7 +25,7 @@ from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, 
 from triptych.golden.quartdepth.compiler.pack import elements_per_step
 from triptych.golden.quartdepth.compiler.places import round_up
 from triptych.golden.quartdepth.compiler.relocate import reading
-from triptych.golden.quartdepth.network.layer import QMaps
+from triptych.golden.quartdepth.network.integers import QMaps
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import FeatureMap
 

@@ -9,7 +9,7 @@ import numpy as np
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
-from triptych.golden.quartdepth.network.layer import QMaps
+from triptych.golden.quartdepth.network.integers import QMaps
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.compiler.jobs import Job, Walk, Weights, expand,
 from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowerable, Wish
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
-from triptych.golden.quartdepth.network.layer import QMaps
+from triptych.golden.quartdepth.network.integers import QMaps
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import Residual
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from triptych.golden.quartdepth.arithmetic.numerics import Ints, rs, sat32
-from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual, Scale
+from triptych.golden.quartdepth.arithmetic.numerics import Ints
+from triptych.golden.quartdepth.network.integers import QMaps
+from triptych.golden.quartdepth.network.qparams import FeatureMap, QParams, Residual
 from triptych.golden.quartdepth.network.shapes import Shape
 
 Maps = Mapping[str, Tensor]
@@ -397,16 +397,6 @@ class Weighted(FloatLayer):
 W = TypeVar("W", bound=Weighted)
 
 
-class QMaps(Protocol):
-    """Codes of the maps made so far, and what they mean."""
-
-    def codes(self, name: str) -> Ints:
-        """[h,w,c]."""
-
-    def qparams(self, name: str) -> QParams:
-        """Of a map."""
-
-
 @dataclass(frozen=True, eq=False)
 class QLayer(Layer, ABC):
     """A layer in integers, given to the bit in terms of docs/numerics.md."""
@@ -418,23 +408,3 @@ class QLayer(Layer, ABC):
     def macs(self, maps: Mapping[str, FeatureMap]) -> int:
         """Multiply-accumulates by the shape of the layer, padding counted."""
         return 0
-
-
-def read(maps: QMaps, name: str) -> Ints:
-    """What the engines see of a map."""
-    return maps.qparams(name).read(maps.codes(name))
-
-
-def apply(v: Ints, scale: Scale) -> Ints:
-    """`sat32(rs(v * multiplier, shift))`."""
-    return sat32(rs(v * scale.multiplier, scale.shift))
-
-
-def finish(
-    maps: QMaps, name: str, y: Ints, lo: int, hi: int, residual: Residual | None = None, fraction: int = 0
-) -> Ints:
-    """Codes of map `name`: residual, rounding, zero point, clamp, encoder."""
-    qparams = maps.qparams(name)
-    if residual is not None:
-        y = sat32(y + apply(read(maps, residual.source) + residual.add, residual.scale))
-    return qparams.store(np.clip(rs(y, fraction) + qparams.zero, lo, hi))

@@ -30,7 +30,8 @@ from triptych.golden.quartdepth.ptq.layerwise import LayerRecord
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
 from triptych.golden.quartdepth.ptq.objective import Objective
 from triptych.golden.quartdepth.ptq.polish import Choice
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Work, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
+from triptych.golden.quartdepth.ptq.work import Work
 
 Progress = Callable[[str, int, int], None]
 

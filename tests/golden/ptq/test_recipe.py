@@ -19,7 +19,8 @@ from triptych.golden.quartdepth.network.ops._product import QProduct
 from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import VERSION, ModelFile, ModelFileError, load, save, to_bytes
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, Work, WorkError, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, run
+from triptych.golden.quartdepth.ptq.work import Work, WorkError
 
 QUICK = Recipe(Widths.W4A4, Method.FULL, annealing=20, teaching=6)
 

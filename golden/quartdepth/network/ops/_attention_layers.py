@@ -16,18 +16,16 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable, Wish
 from triptych.golden.quartdepth.compiler.places import round_up
+from triptych.golden.quartdepth.network.integers import QMaps, apply, read
 from triptych.golden.quartdepth.network.layer import (
     FloatLayer,
     Maps,
     Need,
     Observe,
     QLayer,
-    QMaps,
     Quantising,
     Stationary,
     Turns,
-    apply,
-    read,
 )
 from triptych.golden.quartdepth.network.ops._attention_work import AttentionWork
 from triptych.golden.quartdepth.network.ops._scores import HIDDEN

@@ -22,7 +22,8 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
-from triptych.golden.quartdepth.network.layer import FloatLayer, QLayer, QMaps, Quantising, apply, finish, read
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Example
 from triptych.golden.quartdepth.network.ops._sum import QAdd
 from triptych.golden.quartdepth.network.ops.requantise import Requantise

@@ -19,16 +19,8 @@ from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.pack import weight_format
-from triptych.golden.quartdepth.network.layer import (
-    Activation,
-    QLayer,
-    QMaps,
-    Quantising,
-    Rounded,
-    Weighted,
-    apply,
-    finish,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish
+from triptych.golden.quartdepth.network.layer import Activation, QLayer, Quantising, Rounded, Weighted
 from triptych.golden.quartdepth.network.ops._pointwise import (
     GELU_BOTTOM,
     GELU_STEP,

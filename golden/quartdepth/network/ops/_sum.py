@@ -11,7 +11,7 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import Walk, alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
-from triptych.golden.quartdepth.network.layer import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
 from triptych.golden.quartdepth.network.ops.requantise import rescaling
 from triptych.golden.quartdepth.network.qparams import Residual, Scale
 

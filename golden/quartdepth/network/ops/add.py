@@ -11,14 +11,7 @@ from torch.fx import Node
 
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
-from triptych.golden.quartdepth.network.layer import (
-    Activation,
-    FloatLayer,
-    Maps,
-    Observe,
-    QLayer,
-    Quantising,
-)
+from triptych.golden.quartdepth.network.layer import Activation, FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops._operands import matched, with_constant
 from triptych.golden.quartdepth.network.ops._sum import QAdd

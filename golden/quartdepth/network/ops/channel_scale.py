@@ -17,17 +17,8 @@ from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    Turns,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising, Turns
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, fixed_point
 

@@ -23,7 +23,8 @@ from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, 
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Work
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising, apply, read
+from triptych.golden.quartdepth.network.integers import QMaps, apply, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.requantise import rescaling

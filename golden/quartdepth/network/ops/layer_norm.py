@@ -23,19 +23,8 @@ from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, 
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    Turns,
-    Ungained,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising, Turns, Ungained
 from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point

@@ -17,18 +17,8 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable, Wish
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Need,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Need, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._matmul_work import MatMulWork
 from triptych.golden.quartdepth.network.ops.concat import Concat

@@ -18,17 +18,8 @@ from triptych.golden.quartdepth.compiler.jobs import Walk, alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._operands import matched, with_constant
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QParams, Scale, fixed_point

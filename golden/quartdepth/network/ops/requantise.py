@@ -17,17 +17,8 @@ from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
 from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
-from triptych.golden.quartdepth.network.layer import (
-    FloatLayer,
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
 

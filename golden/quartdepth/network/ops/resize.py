@@ -24,7 +24,8 @@ from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, QMaps, Quantising, finish, read
+from triptych.golden.quartdepth.network.integers import QMaps, finish, read
+from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops._taps import Run, Taps, runs
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point

@@ -22,17 +22,8 @@ from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, 
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
 from triptych.golden.quartdepth.network.float_graph import GraphError
-from triptych.golden.quartdepth.network.layer import (
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    Ungained,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import Maps, Observe, QLayer, Quantising, Ungained
 from triptych.golden.quartdepth.network.operation import Declined, Example, Operation
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.sigmoid import Sigmoid

@@ -20,17 +20,8 @@ from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, 
 from triptych.golden.quartdepth.compiler.places import CompileError, Place
 from triptych.golden.quartdepth.compiler.work import AtHand, Pair, Work
 from triptych.golden.quartdepth.network.capture import Capture, View
-from triptych.golden.quartdepth.network.layer import (
-    Maps,
-    Observe,
-    QLayer,
-    QMaps,
-    Quantising,
-    Ungained,
-    apply,
-    finish,
-    read,
-)
+from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, read
+from triptych.golden.quartdepth.network.layer import Maps, Observe, QLayer, Quantising, Ungained
 from triptych.golden.quartdepth.network.operation import Example, Operation
 from triptych.golden.quartdepth.network.ops.gather import gathered, numbered
 from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, FeatureMap, QParams, Scale, fixed_point
