@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 import pyslang
@@ -15,7 +17,7 @@ from triptych.golden.quartdepth.chip import generate
 from triptych.golden.quartdepth.chip.config import CONFIGS
 from triptych.golden.quartdepth.network import generate as operations_page
 from triptych.sim.bench.census import page as census_page
-from triptych.sim.build import children
+from triptych.sim.build import cache, children
 from triptych.sim.build.sources import (
     BOARD,
     INCLUDES,
@@ -41,10 +43,14 @@ BENCH_WAIVERS = TESTS / "waivers.vlt"
 PYTHON = ("golden", "sim", "tests", "setup.py")
 
 
+class _Findings(Exception):
+    """What a tool said about a design: never kept, so that it is said again."""
+
+
 def _run(*arguments: str) -> str:
     """Output of a tool that found something, empty when it found nothing."""
     run = children.run(arguments, cwd=ROOT, env=environment())
-    return run.text.strip() if run.status else ""
+    return (run.text.strip() or f"{arguments[0]} ended with {run.status}") if run.status else ""
 
 
 def verilator(config: str) -> str:
@@ -74,7 +80,19 @@ def verilator_benches() -> str:
 def _verilator(top: str, files: list[Path], sizes: Mapping[str, int]) -> str:
     arguments = [*(f"-I{p}" for p in INCLUDES), *(f"-G{k}={v}" for k, v in sizes.items())]
     files = [WAIVERS, BENCH_WAIVERS, *files]
-    return _run("verilator", "--lint-only", "-Wall", "--top-module", top, *arguments, *map(str, files))
+    headers = [p for folder in INCLUDES for p in sorted(folder.glob("*.svh"))]
+
+    def clean() -> str:
+        found = _run("verilator", "--lint-only", "-Wall", "--top-module", top, *arguments, *map(str, files))
+        if found:
+            raise _Findings(found)
+        return ""
+
+    key = cache.fingerprint([*files, *headers], top, sorted(sizes.items()), metadata.version("verilator"))
+    try:
+        return str(cache.value("lint", f"{top}-{key}", clean))  # a design that was clean once is clean
+    except _Findings as findings:
+        return str(findings)
 
 
 def benches() -> dict[str, list[Path]]:
@@ -147,15 +165,19 @@ CHECKS: dict[str, Callable[[], str]] = {
 }
 
 
+def _findings(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except TriptychError as error:
+        return str(error)
+
+
 def main() -> int:
-    """Runs every check, prints one line each and the findings. Returns the exit status."""
+    """Runs every check, two at a time, prints one line each and the findings. Returns the exit status."""
     console = Console(stderr=True, highlight=False)
     failed = 0
-    for name, check in CHECKS.items():
-        try:
-            findings = check()
-        except TriptychError as error:
-            findings = str(error)
+    pool = ThreadPoolExecutor(max_workers=2)  # most of them wait for a tool
+    for name, findings in zip(CHECKS, pool.map(_findings, CHECKS.values()), strict=True):
         console.print(f"[{'red' if findings else 'green'}]{'FAIL' if findings else 'ok  '}[/] {name}")
         if findings:
             failed += 1
