@@ -23,7 +23,8 @@ from triptych.sim.view.plot import save_figure
 
 CHIPS = ("paper", "small")
 LATENCIES = (40, 100, 200)
-LAYERS = 112
+LAYERS, OTHERS = 112, 64
+"""Random layers of seed 1, which the clock's constants were set on, and of seed 2, which they were not."""
 BOUND = 0.03
 """Error that a layer may have."""
 MACS = {"paper": 40e6, "small": 5e6}
@@ -178,18 +179,32 @@ def plot(seen: list[Seen], path: Path) -> None:
     save_figure(figure, path)
 
 
-def cost_model_rows(out: Path, pictures: Path, progress: Progress, count: int = LAYERS) -> str:
+HISTORY = """\
+Before, six short transposed convolutions of seed 1 were 3.4 to 11.6 % off, and seed 2 had a mean of 1.18 % and a worst
+of -11.93 %. Three causes, found by fetch's addresses and data beside the clock's: an instruction that is asked for
+while LOAD waits for one copy and has asked for another was thought to pass the first one's data (11.6 %); the program's
+bytes were a flat 1.5 % of the bus, and are 9 % of it where instructions are short (4.2 %); a VECTOR waits for its first
+parameters (3.4 %). Tried, of no use: words of the scratchpad that STORE waits for; more cycles for a word of weights,
+with which other layers are too slow."""
+
+
+def cost_model_rows(out: Path, pictures: Path, progress: Progress, count: int = LAYERS, others: int = OTHERS) -> str:
     """The section of docs/results.md. The plot goes to `out`, and from there to `pictures`."""
-    seen = []
-    for n, layer in enumerate(layers(count, 1)):
-        progress(f"{layer.chip}: {layer.kind}", n, count)
-        seen.append(measure(layer))
+    found: list[list[Seen]] = []
+    for seed, many in ((1, count), (2, others)):
+        found.append([])
+        for n, layer in enumerate(layers(many, seed)):
+            progress(f"seed {seed}, {layer.chip}: {layer.kind}", n, many)
+            found[-1].append(measure(layer))
+    seen, unseen = found
     plot(seen, out / "cost-model")
     pictures.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(out / "cost-model.png", pictures / "cost-model.png")
     rows = []
-    for kind in (*_KINDS, "all"):
-        mine = [s for s in seen if kind in (s.kind, "all")]
+    lists = {kind: [s for s in seen if s.kind == kind] for kind in _KINDS} | {"all": seen, "all of seed 2": unseen}
+    for kind, mine in lists.items():
+        if not mine:
+            continue
         errors = sorted(abs(s.error) for s in mine)
         worst = max(mine, key=lambda s: abs(s.error))
         within = sum(e <= BOUND for e in errors)
@@ -202,6 +217,7 @@ def cost_model_rows(out: Path, pictures: Path, progress: Progress, count: int = 
     text = (
         f"{count} random layers (seed 1; `sim/bench/cost_model.py`) on `paper` and `small`, memories of 19.2 bytes a "
         "cycle and latencies of 40, 100 and 200: cycles from start to halt by `compiler/estimate.py`, against RTL. "
-        "By `triptych results cost-model`."
+        f"Constants were set on these; {others} of seed 2 were measured after. By `triptych results cost-model`."
     )
-    return f"## The compiler's clock\n{text}\n\n{table(header, rows)}\n\n![clock against RTL](img/cost-model.png)"
+    shown = "![clock against RTL](img/cost-model.png)"
+    return f"## The compiler's clock\n{text}\n\n{table(header, rows)}\n\n{HISTORY}\n\n{shown}"

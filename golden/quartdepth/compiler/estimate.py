@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,10 @@ from triptych.golden.quartdepth.chip.isa import (
 Program = tuple[bytes, ...]
 """A VECTOR's microwords."""
 
-FIRST = 8  # cycles from the start to the first instruction's request
-DECODE = 4  # from an instruction's arrival to its engine's queue
+FIRST = 4  # cycles from the start to the first instruction's request
+ASK = 2  # from an instruction's way out of fetch's memory to the request that takes its place
+DECODE = 2  # from there until decode hands it over
+QUEUE = 4  # from there until its engine can have it
 BURST = 32  # beats of one of LOAD's bursts
 PASSES = 3  # each knows from the one before what moves beside an instruction
 PREFETCH = 4  # instructions that are fetched ahead
@@ -47,10 +50,12 @@ SETUP_MXU = 5  # from a MATMUL's issue to its first step
 TURN_MXU = 2  # between the last step of one MATMUL and the first of the next
 LOADER = 4  # from a MATMUL's issue to the first word of its first tile
 LOADING = 1.2  # cycles for a word of weights, beside the stream
+SWAP = 1  # from a tile that the stream waits for to its first step
 TILE = 1  # from one tile's last word to the next one's first
 HAND = 6  # from a group's last step to its first row at the VPU
 RETIRE_MXU = 4  # from the last step to retirement
 START_VPU = 4  # from a VECTOR's issue to its first element
+PARAMETER = 1.3  # cycles for a word of the first group of columns' parameters, before the first element
 TURN_VPU = 10.5  # from a microword's last element to the first of the next one
 RETIRE_VPU = 10  # from the last element to retirement
 SAMPLE = 4  # rows of a picture of which banks are counted
@@ -58,7 +63,6 @@ HELD = 4  # copies that an engine holds; all but the youngest of them have asked
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
 CONFLICT = 1.2  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
-USED = 0.985  # part of the memory's bandwidth that copies get: the program is fetched, too
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -163,23 +167,24 @@ class _Traffic:
 
 
 class _Clock:
-    """moving: by instruction, what moves beside it: of a VECTOR words of weights a cycle, of a copy bytes of the other
-    direction."""
+    """moving: by instruction, what moves beside it: beside a VECTOR words of weights a cycle, beside a copy bytes."""
 
     def __init__(self, config: ChipConfig, memory: Memory, lanes: int, moving: list[float]) -> None:
         self.config, self.memory, self.moving = config, memory, moving
         self.now = 0  # the instruction in hand
-        self.beat = USED * min(memory.bandwidth, config.depth)  # bytes that a cycle brings
+        self.beat = min(memory.bandwidth, config.depth)  # bytes that a cycle brings
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
         self.each = -(-config.cols // lanes)  # cycles of a group of columns
         self.weights = _Traffic()  # words that the MXU reads
         self.moved = {engine: _Traffic() for engine in (Engine.LOAD, Engine.STORE)}  # bytes
+        self.program = _Traffic()  # bytes of instructions
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
         self.issued: dict[Engine, list[float]] = {engine: [] for engine in Engine}
         self.bus = {engine: 0.0 for engine in self.moved}  # when the memory has moved what it was asked for
-        self.asked = 0.0  # when LOAD has asked for the first byte of its last copy so far
+        self.asked = [-inf]  # when LOAD asked for the first byte of each copy
+        self.came = [0.0]  # and when it had the last one
         self.stream = 0.0  # when the MXU's last step so far has gone
         self.taken = 0.0  # when its setup can take an instruction
         self.loaded = 0.0  # when its loader can begin with another tile
@@ -190,24 +195,27 @@ class _Clock:
 
     def run(self, listing: Sequence[Listed]) -> Estimate:
         """Follows the program."""
+        burst = INSTRUCTION_BYTES // self.config.depth
         beats = INSTRUCTION_BYTES / self.beat
-        fetched: float = FIRST + self.memory.latency + DECODE
-        at, dispatched = 0.0, [0.0] * PREFETCH
+        arrived, at = 0.0, 0.0
+        read = [float(FIRST - ASK)] * PREFETCH  # when instructions leave fetch's memory
+        dispatched = [0.0, 0.0]  # when decode hands them over: two may be behind it
         starts: list[float] = []
         ends: list[float] = []
         matmul: Instruction | None = None
         for n, (i, program) in enumerate(listing):
             self.now = n
-            if n:
-                fetched = max(fetched + beats, self._answered(dispatched[n]) + DECODE)
+            arrived = max(arrived + beats, self._answered(read[n] + ASK) + burst - 1)
+            self.program.add(arrived - beats, arrived, INSTRUCTION_BYTES)
+            read.append(max(arrived + 1, dispatched[n] + 1))
             if i.opcode is Opcode.HALT:
                 break
             engine, fields = ENGINE_OF[i.opcode], i.fields
             mine = self.issued[engine]
             slot = mine[-self.config.queue] if len(mine) >= self.config.queue else 0.0
-            at = max(fetched, at + 1, slot + 1)
+            at = max(read[-1] + DECODE, at + 1, slot + 1)
             dispatched.append(at)
-            ready = max(at, mine[-1] + 1 if mine else 0.0)
+            ready = max(at + QUEUE, mine[-1] + 1 if mine else 0.0)
             for e, wait in _WAITS.items():
                 if wait in fields:
                     ready = max(ready, self.retired[e][fields[wait]] + 1)
@@ -227,14 +235,13 @@ class _Clock:
             self.retired[engine].append(end)
             starts.append(start)
             ends.append(end)
-        return Estimate(round(max([fetched, *ends]) + END), starts, ends, self.busy)
+        return Estimate(round(max([read[-1], *ends]) + END), starts, ends, self.busy)
 
     def _answered(self, time: float) -> float:
         """When an instruction that is asked for arrives: behind all that LOAD has asked for before."""
         answer = time + self.memory.latency
-        if time >= self.asked:
-            answer = max(answer, min(self.bus[Engine.LOAD], answer + self.flight / self.beat))
-        return answer
+        before = self.came[bisect_right(self.asked, time) - 1]
+        return max(answer, min(before, answer + self.flight / self.beat))
 
     def beside(self, listing: Sequence[Listed], found: Estimate) -> list[float]:
         """What moved beside each instruction, after all have been followed."""
@@ -246,7 +253,9 @@ class _Clock:
                 out[n] = self.weights.within(start, end) / (end - start)
             elif engine in copies:
                 other = Engine.STORE if engine is Engine.LOAD else Engine.LOAD
-                out[n] = self.moved[other].within(*next(copies[engine]))
+                stretch, size = next(copies[engine]), i["rows"] * i["row_bytes"]
+                # both directions take turns; the program comes first
+                out[n] = min(self.moved[other].within(*stretch), size) + self.program.within(*stretch)
         return out
 
     def _pair(
@@ -265,7 +274,7 @@ class _Clock:
         stream = max(issue + SETUP_MXU, self.stream + TURN_MXU)
         requested = loaded = max(issue + LOADER, self.loaded)
         taken: float = stream
-        self.vpu = start + START_VPU
+        self.vpu = start + START_VPU + self._parameters(words[0])
         for first in range(0, pixels, block):
             rows = min(block, pixels - first)
             for left in range(n, 0, -lane):
@@ -278,7 +287,7 @@ class _Clock:
                     length = steps * rows * (2 if wide else 1)
                 words_of_tile = depth if i["transpose"] else min(columns, cols)
                 load = words_of_tile * LOADING + TILE
-                begin = max(stream, loaded + load - TILE, self.begun[0] + 1)
+                begin = max(stream, loaded + load - TILE + SWAP, self.begun[0] + 1)
                 period = max(beats, load)
                 last = begin + (tiles - 1) * period
                 requested = load + (loaded if tiles == 1 else last - period + TILE)
@@ -299,7 +308,7 @@ class _Clock:
 
     def _alone(self, v: Instruction, words: tuple[Timed, ...], start: float) -> float:
         """When a VECTOR without products retires."""
-        self.vpu = start + START_VPU
+        self.vpu = start + START_VPU + self._parameters(words[0])
         pixels, block, n = v["h"] * v["w"], v["block"], v["n"]
         groups = -(-n // self.config.cols)
         if len(words) == 1:
@@ -313,6 +322,10 @@ class _Clock:
                 self._rest(words, rows, n, first + rows >= pixels)
         self.vpu += RETIRE_VPU
         return self.vpu
+
+    def _parameters(self, word: Timed) -> float:
+        """What a VECTOR waits for parameters, eight bytes a channel, before it begins."""
+        return word.parameters * PARAMETER * 8 * self.config.cols / self.config.depth
 
     def _rest(self, words: tuple[Timed, ...], rows: int, n: int, done: bool) -> None:
         """A block's microwords behind the first, and the turn to the next block's."""
@@ -339,9 +352,11 @@ class _Clock:
         lead = SETUP_COPY + (self.memory.latency if engine is Engine.LOAD else 0)
         begin = max(self.bus[engine], asks + lead)
         if engine is Engine.LOAD:
-            self.asked = asks + SETUP_COPY
+            self.asked.append(asks + SETUP_COPY)
         alone = size / (self.rate if engine is Engine.LOAD else self.beat)
-        end = begin + alone + min(self.moving[self.now], size) / self.beat  # they take turns
+        end = begin + alone + self.moving[self.now] / self.beat
+        if engine is Engine.LOAD:
+            self.came.append(end)
         self.bus[engine] = end
         self.moved[engine].add(begin, end, size)
         self.busy[engine] += size / self.config.depth
