@@ -26,8 +26,8 @@ void weight_streamer(const Word* weight_memory, const Word* scale_memory, Shape 
 #pragma HLS INTERFACE m_axi port=weight_counters bundle=weight_counters offset=slave
 #pragma HLS INTERFACE m_axi port=scale_counters bundle=scale_counters offset=slave
 #pragma HLS INTERFACE s_axilite port=return
-    stream_weights(weight_memory, scale_memory, shape, weights_wanted, scales_wanted, weights, scales, *weight_counters,
-                   *scale_counters);
+    stream_weights(weight_memory, scale_memory, shape.layers, layer_sizes(shape), weights_wanted, scales_wanted, weights,
+                   scales, *weight_counters, *scale_counters);
 }
 
 void lane_array(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<Word>& weights,

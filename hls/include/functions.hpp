@@ -2,14 +2,14 @@
 #pragma once
 
 #include "function_tables.hpp"
-#include "types.hpp"
+#include "products.hpp"
 
 namespace fastcar {
 
-// v = c0 + (c1 + rs(c2 t, h_shift)) t
+// v = c0 + (c1 + rs(c2 t, h_shift)) t, with c2 within 10 bits, t within 14 and the slope within 16.
 inline std::int64_t quadratic(const std::int32_t (&c)[3], int t, int h_shift) {
 #pragma HLS INLINE
-    return c[0] + (c[1] + rs(std::int64_t(c[2]) * t, h_shift)) * t;
+    return c[0] + std::int64_t(times<16, 14>(c[1] + rs(times_in_luts<10, 14>(c[2], t), h_shift), t));
 }
 
 // 2^-u in Q0.15, u = max(0, -y) in Q5.10.

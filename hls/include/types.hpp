@@ -58,24 +58,18 @@ using HiddenWord = hls::vector<std::int8_t, TILE>;
 constexpr int ACC_BITS = 25;
 static_assert((std::int64_t(1) << (ACC_BITS - 1)) > std::int64_t(128) * 8 * MAX_FFN, "accumulators can overflow");
 
-// The one product of the lanes. C simulation takes the machine's integers, which vectorise; synthesis the exact widths,
+// What the lanes multiply. C simulation takes the machine's integers, which vectorise; synthesis the exact widths,
 // and so does C simulation when it is asked to (FASTCAR_EXACT_WIDTHS), at a fiftieth of the speed.
 #if defined(__SYNTHESIS__) || defined(FASTCAR_EXACT_WIDTHS)
+#define FASTCAR_WIDTHS
 using weight_t = ap_int<4>;
 using activation_t = ap_int<8>;
-using product_t = ap_int<12>;
 using acc_t = ap_int<ACC_BITS>;
 #else
 using weight_t = std::int8_t;
 using activation_t = std::int8_t;
-using product_t = int;
 using acc_t = std::int32_t;
 #endif
-
-inline product_t product(weight_t weight, activation_t activation) {
-#pragma HLS INLINE
-    return weight * activation;
-}
 
 inline bool fits(std::int64_t value, int bits) {
 #pragma HLS INLINE

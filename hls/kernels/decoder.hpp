@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lane_array.hpp"
+#include "products.hpp"
 #include "records.hpp"
 #include "rms_norm.hpp"
 #include "rope.hpp"
@@ -154,11 +155,12 @@ inline void send_queries(const Shape& shape, int chooser, const std::int16_t (&t
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        int at = 0;
     heads:
-        for (int head = 0; head < shape.heads; ++head) {
+        for (int head = 0; head < shape.heads; ++head, at += shape.head_dim) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-            round_head(q[row], head * shape.head_dim, shape.head_dim, before);
-            rope(q[row], head * shape.head_dim, shape.head_dim, turns, after);
+            round_head(q[row], at, shape.head_dim, before);
+            rope(q[row], at, shape.head_dim, turns, after);
             if (shape.position >= shape.frame_tokens && !is_distance(chooser)) {
                 if (chooser == PUBLISHED) send_head(before, shape.head_dim, tas);
                 else send_head(after, shape.head_dim, tas);
@@ -172,6 +174,7 @@ rows:
 inline void send_keys(const Shape& shape, int chooser, const std::int16_t (&turns)[MAX_HEAD_DIM],
                       const std::int16_t (&old_turns)[MAX_HEAD_DIM], const Residual& k,
                       hls::stream<Int8Word>& attention, hls::stream<Int8Word>& tas) {
+#pragma HLS ALLOCATION function instances=rope limit=1
     std::int8_t after[MAX_HEAD_DIM];
 #pragma HLS ARRAY_PARTITION variable=after complete dim=1
     std::int8_t old_place[MAX_HEAD_DIM];
@@ -179,12 +182,13 @@ inline void send_keys(const Shape& shape, int chooser, const std::int16_t (&turn
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        int at = 0;
     heads:
-        for (int head = 0; head < shape.kv_heads; ++head) {
+        for (int head = 0; head < shape.kv_heads; ++head, at += shape.head_dim) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-            rope(k[row], head * shape.head_dim, shape.head_dim, turns, after);
+            rope(k[row], at, shape.head_dim, turns, after);
             if (shape.position >= shape.frame_tokens && chooser == KEY) {
-                rope(k[row], head * shape.head_dim, shape.head_dim, old_turns, old_place);
+                rope(k[row], at, shape.head_dim, old_turns, old_place);
                 send_head(old_place, shape.head_dim, tas);
             }
             send_head(after, shape.head_dim, attention);
@@ -199,14 +203,14 @@ inline void send_values(const Shape& shape, int chooser, const Residual& v, hls:
 rows:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
+        int at = 0;
     heads:
         for (int head = 0; head < shape.kv_heads; ++head) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         elements:
-            for (int i = 0; i < shape.head_dim; ++i) {
+            for (int i = 0; i < shape.head_dim; ++i, ++at) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-                const int at = head * shape.head_dim + i;
                 value[i] = sat8(v[row][at / SHORTS][at % SHORTS]);
             }
             if (shape.position >= shape.frame_tokens && chooser == VALUE) send_head(value, shape.head_dim, tas);
@@ -219,11 +223,12 @@ rows:
 // so far are its words before `next` and the first `filled` of `held`.
 inline void receive_heads(const Shape& shape, hls::stream<Int8Word>& attended, Activations& out) {
     const int head_words = words(shape.head_dim, BYTES);
-    const int row_words = shape.heads * head_words;
+    const int row_words = times_in_luts<13, 3>(shape.heads, head_words);
+    const int all_words = times_in_luts<14, 7>(row_words + 1, shape.rows);
     Int8Word held(0);
     int row = 0, at = 0, word = 0, filled = 0, next = 0;
 words:
-    for (int n = 0; n < shape.rows * (row_words + 1); ++n) {
+    for (int n = 0; n < all_words; ++n) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=2080
         Int8Word elements(0);
@@ -292,8 +297,8 @@ rows:
     }
 }
 
-// Gate and up come as alternate tiles, each for all computing rows. The lanes bring a row's tile every WINDOW cycles, so
-// eight cycles for one leave a few SwiGLU units where all at once would take TILE.
+// Gate and up come as alternate tiles, each for all computing rows. A row's tile leaves the lanes in WINDOW cycles, so that
+// sixteen for one leave two SwiGLU units on sixteen lanes where all at once would take TILE.
 inline void receive_hidden(std::uint32_t index, int ffn, int shift, hls::stream<TileWord>& results, Activations& hidden) {
     TileWord gate[MAX_ROWS];
 #pragma HLS ARRAY_PARTITION variable=gate complete dim=1
@@ -310,7 +315,7 @@ tiles:
         }
     ups:
         for (int row = 0; row < MAX_ROWS; ++row) {
-#pragma HLS PIPELINE II=8
+#pragma HLS PIPELINE II=16
             if (!bit(index, row)) continue;
             HiddenWord out;
             swiglu(gate[row], results.read(), shift, out);
@@ -331,6 +336,7 @@ inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gai
                         hls::stream<Int8Word>& attention_heads, hls::stream<Int8Word>& attended,
                         hls::stream<std::uint32_t>& index_in, hls::stream<Int16Word>& computed,
                         hls::stream<Int16Word>& replayed) {
+#pragma HLS ALLOCATION function instances=norm_rows limit=1
     Residual x;
 #pragma HLS BIND_STORAGE variable=x type=ram_2p impl=uram
     Residual delta;
@@ -343,23 +349,26 @@ inline void run_decoder(const LayerRegisters* registers, const std::int16_t* gai
     std::int16_t old_turn[MAX_HEAD_DIM];
     const int turn_stride = words(shape.head_dim, SHORTS) * SHORTS;
     const int gain_stride = words(shape.width, SHORTS) * SHORTS;
-    const int q_width = shape.heads * shape.head_dim;
-    const int kv_width = shape.kv_heads * shape.head_dim;
+    const int q_width = times<13, 10>(shape.heads, shape.head_dim);
+    const int kv_width = times<13, 10>(shape.kv_heads, shape.head_dim);
     const std::uint32_t all = shape.rows == MAX_ROWS ? 0xFFFFFFFFU : (std::uint32_t(1) << shape.rows) - 1;
     receive_rows(all, shape.width, x_in, x);
+    const int now = times<14, 10>(shape.position, turn_stride);
 turns:
     for (int i = 0; i < shape.head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-        turn[i] = turns[shape.position * turn_stride + i];
+        turn[i] = turns[now + i];
     }
-    const int before = shape.position < shape.frame_tokens ? 0 : shape.position - shape.frame_tokens;
+    const int old_position = shape.position < shape.frame_tokens ? 0 : shape.position - shape.frame_tokens;
+    const int before = times<14, 10>(old_position, turn_stride);
 old_turns:
     for (int i = 0; i < shape.head_dim; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=2 max=128
-        old_turn[i] = turns[before * turn_stride + i];
+        old_turn[i] = turns[before + i];
     }
+    std::int64_t gain_at = 0;
 layers:
     for (int layer = 0; layer < shape.layers; ++layer) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -367,7 +376,7 @@ layers:
         command_rows(shape, Q, tiles(q_width), shape.width, true, false, commands);
         command_rows(shape, K, tiles(kv_width), shape.width, false, false, commands);
         command_rows(shape, V, tiles(kv_width), shape.width, false, false, commands);
-        load_gain(gains, std::int64_t(layer) * 2 * gain_stride, shape.width, gain);
+        load_gain(gains, gain_at, shape.width, gain);
         norm_rows(all, x, gain, shape.width, scalars.attention_norm_shift, inputs);
         send_rows(all, shape.width, inputs, activations);
         collect(all, q_width, results, delta);
@@ -388,7 +397,7 @@ layers:
         const std::uint32_t index = index_in.read();
         receive_rows(all & ~index, shape.width, replayed, delta);
         if (index) {
-            load_gain(gains, (std::int64_t(layer) * 2 + 1) * gain_stride, shape.width, gain);
+            load_gain(gains, gain_at + gain_stride, shape.width, gain);
             norm_rows(index, x, gain, shape.width, scalars.mlp_norm_shift, inputs);
             send_rows(index, shape.width, inputs, activations);
             receive_hidden(index, shape.ffn, scalars.swiglu_shift, results, inputs);
@@ -397,6 +406,7 @@ layers:
             send_rows(index, shape.width, delta, computed);
         }
         add_rows(all, shape.width, delta, x);
+        gain_at += 2 * gain_stride;
     }
     send_rows(all, shape.width, x, y_out);
 }

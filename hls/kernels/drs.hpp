@@ -23,7 +23,7 @@ groups:
     for (int first = 0; first < rows; first += size) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         const int end = first + size < rows ? first + size : rows;
-        std::int64_t sum = 0;
+        std::int64_t sum = 0, limit = 0;
         std::uint32_t members = 0;
         bool above = true;
     members:
@@ -31,10 +31,11 @@ groups:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
             sum += score[row];
+            limit += threshold;
             above &= score[row] > threshold;
             members |= std::uint32_t(1) << row;
         }
-        const bool wants = policy == ALL ? above : sum > threshold * (end - first);
+        const bool wants = policy == ALL ? above : sum > limit;
         if (!wants || (may & members) != members) computes |= members;
     }
     return computes;
@@ -185,15 +186,16 @@ rows:
 inline std::uint32_t decide_layer(const LayerRegisters& registers, const Shape& shape, const std::uint8_t* chains,
                                   hls::stream<std::int32_t>& scores, std::uint8_t (&counts)[MAX_ROWS],
                                   Decision& decision) {
-    const int slot = shape.position % shape.frame_tokens;
     const bool has_frame = shape.position >= shape.frame_tokens;
     std::uint32_t may = 0;
+    int at = shape.position % shape.frame_tokens;
 scores:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         decision.score[row] = has_frame ? scores.read() : 0;
-        counts[row] = chains[row * shape.frame_tokens + slot];
+        counts[row] = chains[at];
+        at += shape.frame_tokens;
         const bool free = registers.chain_cap == 0 || counts[row] < registers.chain_cap;
         if (has_frame && free) may |= std::uint32_t(1) << row;
     }
@@ -206,13 +208,14 @@ scores:
 // What the decision makes of the chain counts, back to DRAM.
 inline void store_chains(const Shape& shape, std::uint32_t index, const std::uint8_t (&counts)[MAX_ROWS],
                          std::uint8_t* chains) {
-    const int slot = shape.position % shape.frame_tokens;
+    int at = shape.position % shape.frame_tokens;
 chains:
     for (int row = 0; row < shape.rows; ++row) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
         const int longer = counts[row] < 255 ? counts[row] + 1 : 255;
-        chains[row * shape.frame_tokens + slot] = std::uint8_t(bit(index, row) ? 0 : longer);
+        chains[at] = std::uint8_t(bit(index, row) ? 0 : longer);
+        at += shape.frame_tokens;
     }
 }
 
@@ -222,6 +225,8 @@ inline void run_drs(const LayerRegisters* registers, std::uint8_t* chains, Decis
                     hls::stream<std::uint32_t>& ring_index, hls::stream<bool>& weights_wanted,
                     hls::stream<bool>& scales_wanted, DrsCounters& counters) {
     DrsCounters total = {0, 0, 0, 0};
+    const int layer_chains = times_in_luts<7, 14>(shape.rows, shape.frame_tokens);
+    int first = 0;
 layers:
     for (int layer = 0; layer < shape.layers; ++layer) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
@@ -230,13 +235,13 @@ layers:
         dispatch(shape, 0, commands, jobs, passes, total);  // V
         Decision decision = {};
         std::uint8_t counts[MAX_ROWS];
-        const int first = layer * shape.rows * shape.frame_tokens;
         const std::uint32_t index = decide_layer(registers[layer], shape, chains + first, scores, counts, decision);
         decoder_index.write(index);
         ring_index.write(index);
         weights_wanted.write(index != 0);
         scales_wanted.write(index != 0);
         store_chains(shape, index, counts, chains + first);
+        first += layer_chains;
         decisions[layer] = decision;
     rows:
         for (int row = 0; row < shape.rows; ++row) {

@@ -5,6 +5,7 @@
 // requantised: for each tile, for each computing row in order, TILE int16.
 #pragma once
 
+#include "products.hpp"
 #include "records.hpp"
 
 namespace fastcar {
@@ -34,15 +35,28 @@ inputs:
     }
 }
 
-inline acc_t lane_dot(const Weights& weights, const Segment& segment) {
+// Both dot products of a word, a DSP48E2 for two weights (see PAIR_SHIFT).
+inline SumPair dot_pair(const WeightPair& weights, const Segment& segment) {
 #pragma HLS INLINE
-    acc_t sum = 0;
+#ifdef FASTCAR_WIDTHS
+    ap_int<36> sum = 0;
 inputs:
     for (int i = 0; i < BYTES; ++i) {
 #pragma HLS UNROLL
-        sum += product(weights[i], segment[i]);
+        const ap_int<23> both = (ap_int<23>(weights.odd[i]) << PAIR_SHIFT) + weights.even[i];
+        sum += times<23, 8>(both, segment[i]);
     }
-    return sum;
+    const ap_int<PAIR_SHIFT> even = sum;
+    return {acc_t(even), acc_t((sum - even) >> PAIR_SHIFT)};
+#else
+    acc_t even = 0;
+evens:
+    for (int i = 0; i < BYTES; ++i) even += weights.even[i] * segment[i];
+    acc_t odd = 0;
+odds:
+    for (int i = 0; i < BYTES; ++i) odd += weights.odd[i] * segment[i];
+    return {even, odd};
+#endif
 }
 
 inline bool bit(std::uint32_t index, int row) {
@@ -90,7 +104,7 @@ passes:
         plan.longest[pass] = std::uint8_t(longest);
         plan.taken[pass] = std::uint8_t(taken);
         plan.cycles += longest;
-        plan.replayed += replayed * longest;
+        plan.replayed += times_in_luts<7, 7>(replayed, longest);
     }
 }
 
@@ -138,6 +152,7 @@ using Windows = WeightPair[2][WINDOW];
 inline void run_tile(int segments, const Plan& plan, const Pass (&table)[MAX_ROWS], hls::stream<Word>& stream,
                      const Inputs& activations, Windows& weights, Sums& sums) {
     const int paced = plan.cycles > WINDOW ? plan.cycles : WINDOW;
+    const int all_steps = times_in_luts<10, 11>(segments, paced);
 first:
     for (int word = 0; word < WINDOW; ++word) {
 #pragma HLS PIPELINE II=1
@@ -145,7 +160,7 @@ first:
     }
     int segment = 0, n = 0, pass = 0, step = 0;
 steps:
-    for (int i = 0; i < segments * paced; ++i) {
+    for (int i = 0; i < all_steps; ++i) {
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=88064
 #pragma HLS DEPENDENCE variable=weights inter false
@@ -160,10 +175,9 @@ steps:
                 if (word < entry.end) {
                     const int at = pass * WINDOW + word;
                     const Segment input = activations[k][pass * MAX_SEGMENTS + segment];
-                    const acc_t even = lane_dot(weights[bank][word].even, input);
-                    const acc_t odd = lane_dot(weights[bank][word].odd, input);
-                    sums[k][at].even = segment == 0 ? even : acc_t(sums[k][at].even + even);
-                    sums[k][at].odd = segment == 0 ? odd : acc_t(sums[k][at].odd + odd);
+                    const SumPair part = dot_pair(weights[bank][word], input);
+                    sums[k][at].even = segment == 0 ? part.even : acc_t(sums[k][at].even + part.even);
+                    sums[k][at].odd = segment == 0 ? part.odd : acc_t(sums[k][at].odd + part.odd);
                 }
             }
             if (++step == plan.longest[pass]) {
@@ -184,8 +198,8 @@ inline std::int16_t scaled(acc_t sum, const Word (&scale)[SCALE_WORDS], int outp
     const int low = 2 * output;
     const int high = 2 * output + 1;
     const int count = 2 * TILE + output;
-    const std::int64_t multiplier = scale[low / BYTES][low % BYTES] | (scale[high / BYTES][high % BYTES] << 8);
-    return sat16(rs(std::int64_t(sum) * multiplier, scale[count / BYTES][count % BYTES]));
+    const int multiplier = scale[low / BYTES][low % BYTES] | (scale[high / BYTES][high % BYTES] << 8);
+    return sat16(rs(times<ACC_BITS, 16>(sum, multiplier), scale[count / BYTES][count % BYTES]));
 }
 
 // The tile's outputs leave row by row, a pair a cycle: two requantisers serve all lanes.
@@ -234,13 +248,16 @@ tiles:
         run_tile(job.segments, plan, table, weight_stream, activations, weights, sums);
         requantise(plan, table, scale, sums, results);
     }
-    const std::uint64_t windows = std::uint64_t(job.tiles) * job.segments;
-    const int paced = plan.cycles > WINDOW ? plan.cycles : WINDOW;
-    counters.cycles += windows * paced;
-    counters.busy += windows * plan.busy;
-    counters.replayed += windows * plan.replayed;
-    counters.unfilled += windows * (std::uint64_t(plan.cycles) * LANES - plan.busy - plan.replayed);
-    counters.starved += windows * (paced - plan.cycles) * LANES;
+    const int windows = times<14, 10>(job.tiles, job.segments);
+    const std::uint64_t passes = times<22, 11>(windows, plan.cycles);
+    const std::uint64_t busy = times<22, 16>(windows, plan.busy);
+    const std::uint64_t replayed = times<22, 16>(windows, plan.replayed);
+    const std::uint64_t paced = plan.cycles > WINDOW ? passes : std::uint64_t(windows) * WINDOW;
+    counters.cycles += paced;
+    counters.busy += busy;
+    counters.replayed += replayed;
+    counters.unfilled += passes * LANES - busy - replayed;
+    counters.starved += (paced - passes) * LANES;
 }
 
 inline void run_lanes(hls::stream<Job>& jobs, hls::stream<Pass>& passes, hls::stream<Word>& weights,

@@ -13,7 +13,7 @@ sum:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
         const std::int16_t value = x[i / SHORTS][i % SHORTS];
-        squares += std::int32_t(value) * value;
+        squares += times<16, 16>(value, value);
     }
     const int bits = squares ? log2_floor(squares) + 1 : 0;
     const int half = bits > 31 ? (bits - 30) / 2 : 0;  // pairs of bits that the sum loses to fit in 31
@@ -24,7 +24,7 @@ scale:
 #pragma HLS PIPELINE II=1
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
         const std::int16_t value = x[i / SHORTS][i % SHORTS];
-        word[i % BYTES] = sat8(rs(std::int64_t(value) * scale.m * gain[i], scale.e + half + norm_shift));
+        word[i % BYTES] = sat8(rs(times<32, 16>(times<16, 16>(value, scale.m), gain[i]), scale.e + half + norm_shift));
         if (i % BYTES == BYTES - 1 || i == width - 1) normed[i / BYTES] = word;
     }
 }

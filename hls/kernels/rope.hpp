@@ -1,7 +1,7 @@
 // RoPE: pairs (2i, 2i+1) of a head turn by cos[i], sin[i] in Q14; int16 with seven guard bits in, int8 out.
 #pragma once
 
-#include "types.hpp"
+#include "products.hpp"
 
 namespace fastcar {
 
@@ -21,8 +21,10 @@ pairs:
         const std::int32_t odd = word[at % SHORTS + 1];
         const std::int32_t cosine = turns[i];
         const std::int32_t sine = turns[head_dim / 2 + i];
-        turned[2 * i] = sat8(rs(std::int64_t(even) * cosine - std::int64_t(odd) * sine, ROPE_FRACTION + ROPE_GUARD));
-        turned[2 * i + 1] = sat8(rs(std::int64_t(even) * sine + std::int64_t(odd) * cosine, ROPE_FRACTION + ROPE_GUARD));
+        const std::int64_t turned_even = std::int64_t(times<16, 16>(even, cosine)) - times<16, 16>(odd, sine);
+        const std::int64_t turned_odd = std::int64_t(times<16, 16>(even, sine)) + times<16, 16>(odd, cosine);
+        turned[2 * i] = sat8(rs(turned_even, ROPE_FRACTION + ROPE_GUARD));
+        turned[2 * i + 1] = sat8(rs(turned_odd, ROPE_FRACTION + ROPE_GUARD));
     }
 }
 

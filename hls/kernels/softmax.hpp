@@ -15,7 +15,7 @@ using ProbabilityWord = hls::vector<std::int16_t, HEAD_GROUP>;
 inline std::int16_t probability(std::int32_t score, std::int32_t largest, int multiplier, int shift) {
 #pragma HLS INLINE
     const std::int64_t behind = std::int64_t(score) - largest;
-    const std::int64_t p = rs(exp2n(sat16(rs(behind * multiplier, shift))), 3);
+    const std::int64_t p = rs(exp2n(sat16(rs(times<33, 16>(behind, multiplier), shift))), 3);
     return std::int16_t(p < PROBABILITY_MAX ? p : PROBABILITY_MAX);
 }
 

@@ -9,7 +9,7 @@ inline void swiglu(const TileWord& gate, const TileWord& up, int shift, HiddenWo
 outputs:
     for (int i = 0; i < TILE; ++i) {
 #pragma HLS UNROLL
-        hidden[i] = sat8(rs(std::int64_t(silu(gate[i])) * up[i], shift));
+        hidden[i] = sat8(rs(times<17, 16>(silu(gate[i]), up[i]), shift));
     }
 }
 

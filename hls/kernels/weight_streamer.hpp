@@ -10,6 +10,7 @@
 #pragma once
 
 #include "dataflow.hpp"
+#include "products.hpp"
 #include "records.hpp"
 
 namespace fastcar {
@@ -19,32 +20,27 @@ inline int tiles(int outputs) {
     return words(outputs, TILE);
 }
 
-// Tiles of Q, K, V, O of one layer, and of gate, up, down.
-inline int attention_tiles(const Shape& shape) {
-#pragma HLS INLINE
-    return tiles(shape.heads * shape.head_dim) + 2 * tiles(shape.kv_heads * shape.head_dim) + tiles(shape.width);
-}
+// Words of a layer in both memories: of Q, K, V and O, and of gate, up and down.
+struct LayerSizes {
+    std::int64_t attention;
+    std::int64_t mlp;
+    std::int32_t attention_scales;
+    std::int32_t mlp_scales;
+};
 
-inline int mlp_tiles(const Shape& shape) {
+inline LayerSizes layer_sizes(const Shape& shape) {
 #pragma HLS INLINE
-    return 2 * tiles(shape.ffn) + tiles(shape.width);
-}
-
-// Weight words of the same.
-inline std::int64_t attention_words(const Shape& shape) {
-#pragma HLS INLINE
-    const int q_width = shape.heads * shape.head_dim;
-    const int inward = attention_tiles(shape) - tiles(shape.width);
-    return (std::int64_t(inward) * words(shape.width, BYTES) + std::int64_t(tiles(shape.width)) * words(q_width, BYTES)) *
-           WINDOW;
-}
-
-inline std::int64_t mlp_words(const Shape& shape) {
-#pragma HLS INLINE
-    const int inward = 2 * tiles(shape.ffn);
-    return (std::int64_t(inward) * words(shape.width, BYTES) +
-            std::int64_t(tiles(shape.width)) * words(shape.ffn, BYTES)) *
-           WINDOW;
+    const int q_width = times<13, 10>(shape.heads, shape.head_dim);
+    const int kv_width = times<13, 10>(shape.kv_heads, shape.head_dim);
+    const int outward = tiles(shape.width);
+    const int q_tiles = tiles(q_width) + 2 * tiles(kv_width);
+    const int up_tiles = 2 * tiles(shape.ffn);
+    const int inputs = words(shape.width, BYTES);
+    const std::int64_t attention =
+        std::int64_t(times<15, 9>(q_tiles, inputs)) + times<13, 9>(outward, words(q_width, BYTES));
+    const std::int64_t mlp =
+        std::int64_t(times<15, 9>(up_tiles, inputs)) + times<13, 9>(outward, words(shape.ffn, BYTES));
+    return {attention * WINDOW, mlp * WINDOW, (q_tiles + outward) * SCALE_WORDS, (up_tiles + outward) * SCALE_WORDS};
 }
 
 inline void stream_words(const Word* memory, std::int64_t first, std::int64_t count, hls::stream<Word>& stream) {
@@ -61,10 +57,10 @@ inline void stream_layers(const Word* memory, int layers, std::int64_t attention
                           hls::stream<bool>& wanted, hls::stream<Word>& stream, StreamCounters& counters) {
     std::int64_t streamed = 0;
     std::int64_t skipped = 0;
+    std::int64_t base = 0;
 layers:
     for (int layer = 0; layer < layers; ++layer) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=32
-        const std::int64_t base = layer * (attention + mlp);
         stream_words(memory, base, attention, stream);
         streamed += attention;
         if (wanted.read()) {
@@ -73,21 +69,22 @@ layers:
         } else {
             skipped += mlp;
         }
+        base += attention + mlp;
     }
     counters.streamed = streamed;
     counters.skipped = skipped;
 }
 
-inline void stream_weights(const Word* weight_memory, const Word* scale_memory, const Shape& shape,
+inline void stream_weights(const Word* weight_memory, const Word* scale_memory, int layers, const LayerSizes& sizes,
                            hls::stream<bool>& weights_wanted, hls::stream<bool>& scales_wanted,
                            hls::stream<Word>& weights, hls::stream<Word>& scales, StreamCounters& weight_counters,
                            StreamCounters& scale_counters) {
 #pragma HLS DATAFLOW
     FASTCAR_REGION;
-    FASTCAR_PROCESS(stream_layers, weight_memory, shape.layers, attention_words(shape), mlp_words(shape),
-                    weights_wanted, weights, weight_counters);
-    FASTCAR_PROCESS(stream_layers, scale_memory, shape.layers, std::int64_t(attention_tiles(shape)) * SCALE_WORDS,
-                    std::int64_t(mlp_tiles(shape)) * SCALE_WORDS, scales_wanted, scales, scale_counters);
+    FASTCAR_PROCESS(stream_layers, weight_memory, layers, sizes.attention, sizes.mlp, weights_wanted, weights,
+                    weight_counters);
+    FASTCAR_PROCESS(stream_layers, scale_memory, layers, sizes.attention_scales, sizes.mlp_scales, scales_wanted, scales,
+                    scale_counters);
 }
 
 }  // namespace fastcar

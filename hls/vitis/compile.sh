@@ -5,8 +5,8 @@ set -eu
 board=${1:?kv260 or u280}
 target=${2:-hw}
 case $board in
-kv260) part=xck26-sfvc784-2LV-c clock=3.333ns lanes=16 ;;
-u280) part=xcu280-fsvh2892-2L-e clock=4.444ns lanes=4 ;;
+kv260) part=xck26-sfvc784-2LV-c clock=3.333ns lanes=16 heads=1 ;;
+u280) part=xcu280-fsvh2892-2L-e clock=4.444ns lanes=4 heads=4 ;;
 *) echo "no board '$board': take kv260 or u280" >&2; exit 1 ;;
 esac
 out=build/vitis/$board
@@ -18,7 +18,7 @@ part=$part
 flow_target=vitis
 clock=$clock
 syn.file=$PWD/hls/fastcar.cpp
-syn.cflags=-I$PWD/hls -I$PWD/hls/include -I$PWD/hls/kernels -DFASTCAR_LANES=$lanes -std=c++17
+syn.cflags=-I$PWD/hls -I$PWD/hls/include -I$PWD/hls/kernels -DFASTCAR_LANES=$lanes -DFASTCAR_HEAD_GROUP=$heads -std=c++17
 syn.top=$top
 package.output.format=xo
 package.output.file=$top.xo

@@ -70,13 +70,33 @@ package fastcar_pkg;
     return sums_t'{odd: sum[35:18] + 18'(sum[17]), even: sum[17:0]};
   endfunction
 
-  // A product of two int9 without a multiplier, for devices whose DSPs are spoken for.
-  function automatic logic signed [17:0] fabric_product(input logic signed [8:0] a,
+  // A product of an int10 and an int9 without a multiplier, for devices whose DSPs are spoken for.
+  function automatic logic signed [18:0] fabric_product(input logic signed [9:0] a,
                                                         input logic signed [8:0] b);
-    logic signed [17:0] sum;
-    sum = b[8] ? -(18'(a) <<< 8) : '0;
-    for (int unsigned i = 0; i < 8; i++) if (b[i]) sum += 18'(a) <<< i;
+    logic signed [18:0] sum;
+    sum = b[8] ? -(19'(a) <<< 8) : '0;
+    for (int unsigned i = 0; i < 8; i++) if (b[i]) sum += 19'(a) <<< i;
     return sum;
+  endfunction
+
+  // Two int8 values beside each other as the multiplier's wide operand: the odd one times 2^19, and the low seven bits
+  // of the even one. Times a weight of 12 bits the lower product is below 2^19, so that nothing is lent.
+  function automatic logic signed [26:0] value_operand(input logic [6:0] even, input logic [7:0] odd);
+    return $signed({odd, 12'd0, even});
+  endfunction
+
+  // Such a product, taken apart; a negative even value has 128 weights too many.
+  typedef struct packed {
+    logic signed [19:0] odd;
+    logic signed [19:0] even;
+  } values_t;
+
+  function automatic values_t split_values(input logic signed [38:0] product, input logic negative,
+                                           input logic [11:0] weight);
+    return values_t'{
+        odd: product[38:19],
+        even: $signed({1'b0, product[18:0]}) - (negative ? $signed({1'b0, weight, 7'd0}) : 20'sd0)
+    };
   endfunction
 
 endpackage

@@ -134,5 +134,6 @@ def audit(
             by = f", {f.res} by {f.res_by}" if f.res > 1 else f", {f.rec} by {f.rec_by}" if f.rec > 1 else ""
             print(f"{f.loop.place}: {f.loop.function} {f.loop.label}: II={f.loop.interval} cannot be{by}")
         print(f"{len(found.loops) - len(found.over)} of {len(found.loops)} pipelined loops can reach their II")
+        print(", ".join(f"{name} {text}" for name, text in found.kv260().items()) + " of a KV260")
     if found.over:
         raise typer.Exit(1)

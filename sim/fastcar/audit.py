@@ -1,7 +1,7 @@
 """`triptych fastcar audit`: the initiation intervals that the memories of hls/ allow, beside those that it states.
 
 Runs the instrumented kernels (`hls_audit`) on random layers, holds them against golden, and writes what bounds each
-pipelined loop and what memories the arrays take.
+pipelined loop, what memories the arrays take, and what the multipliers take (`hls_estimate`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from triptych.sim.fastcar.hls_audit import (
     rewrite,
     totals,
 )
+from triptych.sim.fastcar.hls_estimate import LUTS_A_BIT, Multipliers, estimate_kernels
 from triptych.sim.fastcar.image import DeviceState, Program
 
 SHAPE = LayerConfig(width=200, ffn=300, heads=8, kv_heads=4, head_dim=72, frame_tokens=8, context=48)
 POSITION = 40
-KV260_URAM, KV260_BRAM = 64, 144
+KV260_URAM, KV260_BRAM, KV260_DSP = 64, 144, 1248
 
 
 def workload(lanes: int) -> Callable[[Path], ctypes.CDLL]:
@@ -73,16 +74,28 @@ def audited(run: Callable[[Path], ctypes.CDLL], folder: Path, hls: Path = HLS) -
 
 @dataclass(frozen=True)
 class Audit:
-    """All of it. over: loops whose bound exceeds the stated II, or whose DEPENDENCE is wrong."""
+    """All of it. over: loops whose bound exceeds the stated II, or whose DEPENDENCE is wrong. kernels: name,
+    multipliers with one query head a pass, what it is."""
 
     loops: list[Finding]
     arrays: list[ArrayInfo]
+    kernels: list[tuple[str, Multipliers, str]]
     lanes: int
 
     @property
     def over(self) -> list[Finding]:
         """What is not clean."""
         return [f for f in self.loops if not f.clean]
+
+    def kv260(self) -> dict[str, str]:
+        """What is asked of a KV260, by resource, as text."""
+        memories = list(totals(self.arrays))
+        amounts = {
+            "URAM288": (sum(m[1] for m in memories), KV260_URAM),
+            "BRAM36": (sum(m[2] for m in memories), KV260_BRAM),
+            "DSP48E2": (sum(m.dsps for _, m, _ in self.kernels), KV260_DSP),
+        }
+        return {name: f"{used:,g} of {have:,} ({used / have:.0%})" for name, (used, have) in amounts.items()}
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -93,14 +106,18 @@ class Audit:
             for f in self.loops
         ]  # fmt: skip
         memories = [{"function": name, "uram": uram, "bram": bram} for name, uram, bram in totals(self.arrays)]
-        return {"lanes": self.lanes, "loops": loops, "memories": memories, "over": len(self.over)}
+        multipliers = [{"kernel": name, "dsps": m.dsps, "luts": m.luts} for name, m, _ in self.kernels]
+        return {
+            "lanes": self.lanes, "loops": loops, "memories": memories, "multipliers": multipliers,
+            "over": len(self.over),
+        }  # fmt: skip
 
 
 def audit(lanes: int = 16) -> Audit:
     """Instruments, builds and runs the kernels. Raises TriptychError when they do not build or differ from golden."""
     with TemporaryDirectory() as folder:
         instrument, loops = audited(workload(lanes), Path(folder))
-    return Audit(loops, instrument.arrays, lanes)
+    return Audit(loops, instrument.arrays, estimate_kernels(lanes), lanes)
 
 
 def body(found: Audit) -> str:
@@ -111,10 +128,11 @@ def body(found: Audit) -> str:
          f.rec_by + (" (DEPENDENCE says no)" if f.false_claim else ""), f"{f.share:.0%}"]
         for f in sorted(found.loops, key=lambda f: (f.clean, f.share))
     ]  # fmt: skip
-    memories = list(totals(found.arrays))
-    uram, bram = sum(m[1] for m in memories), sum(m[2] for m in memories)
-    stores = [[f"`{name}`", str(u), f"{b:g}"] for name, u, b in memories]
-    stores.append(["all", f"{uram} of {KV260_URAM}", f"{bram:g} of {KV260_BRAM}"])
+    fit = found.kv260()
+    stores = [[f"`{name}`", str(u), f"{b:g}"] for name, u, b in totals(found.arrays)]
+    stores.append(["all", fit["URAM288"], fit["BRAM36"]])
+    products = [[f"`{name}`: {what}", f"{m.dsps:,}", f"{m.luts:,}"] for name, m, what in found.kernels]
+    products.append(["all", fit["DSP48E2"], f"{sum(m.luts for _, m, _ in found.kernels):,}"])
     text = (
         f"`triptych fastcar audit --results`, {Label.ESTIMATED.value}, {found.lanes} lanes: least initiation intervals "
         "by the ports of memories and by carried dependences, from accesses recorded in C simulation, beside the "
@@ -125,5 +143,8 @@ def body(found: Audit) -> str:
     )
     return "\n\n".join(
         ["## FastCar: what the kernels' memories allow", text, table(header, lines),
-         "Against the KV260:", table(["arrays of", "URAM288", "BRAM36"], stores)]
+         "Against the KV260:", table(["arrays of", "URAM288", "BRAM36"], stores),
+         "Multipliers, by the widths that the source states, one query head a pass; LUTs of those that are logic at "
+         f"{LUTS_A_BIT} a pair of bits, as Yosys maps them:",
+         table(["multipliers of", "DSP48E2", "LUT"], products)]
     )  # fmt: skip

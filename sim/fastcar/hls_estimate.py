@@ -1,45 +1,62 @@
-"""DSP48E2 of the HLS kernels that have no RTL twin, estimated from their source: products times unrolled trip counts.
+"""What the multipliers of the HLS kernels take of a device, from their source: widths times unrolled trip counts.
 
-A product of n x m bits takes ceil(n / 26) * ceil(m / 17) DSPs, by the types before any cast; inside loops under UNROLL
-it is there as often as they run. Products with constants, and sharing between stages, are left out.
+Every product of two variables is `times<A, B>` or `times_in_luts<A, B>` (hls/include/products.hpp; the lint sees to
+it), which states both widths. One of A x B bits takes ceil((A - 1) / 26) * ceil((B - 1) / 17) DSP48E2, or logic; inside
+loops under UNROLL it is there as often as they run, over the cycles of a pipelined iteration. A function that is called
+twice is there twice, unless ALLOCATION says once.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from math import ceil, prod
 
-from clang.cindex import Cursor, CursorKind, TypeKind
+from clang.cindex import Cursor, CursorKind
 
 from triptych.sim.fastcar.csim import HLS
 from triptych.sim.fastcar.hls_lint import LOOPS, Function, Lint
 
 K = CursorKind
-CASTS = (
-    K.UNEXPOSED_EXPR, K.PAREN_EXPR, K.CSTYLE_CAST_EXPR, K.CXX_FUNCTIONAL_CAST_EXPR, K.CXX_STATIC_CAST_EXPR,
-)  # fmt: skip
-WIDTHS = {
-    TypeKind.SCHAR: 8, TypeKind.UCHAR: 8, TypeKind.CHAR_S: 8, TypeKind.SHORT: 16, TypeKind.USHORT: 16,
-    TypeKind.INT: 32, TypeKind.UINT: 32, TypeKind.LONG: 64, TypeKind.ULONG: 64,
-}  # fmt: skip
 KERNELS = {
+    "run_tile": "the lanes",
+    "run_lanes": "the rest of the lane array: requantisation, plans, counters",
     "run_attention": "attention over the KV cache",
     "run_decoder": "norms, RoPE, SwiGLU, residual",
+    "run_tas": "the score that chooses",
+    "run_drs": "decisions",
     "run_ring": "replay ring",
-    "requantise": "requantisation of a tile, in the lane array",
+    "layer_sizes": "sizes, in the weight streamer",
 }
-"""What has no twin: whole processes, and the requantisation, whose products beside it are the lane twin's."""
+"""The processes that multiply; `run_lanes` holds `run_tile`, which is taken out of it."""
+LUTS_A_BIT = 2.4
+"""LUTs of a multiplier of A x B bits over A * B: `synth_xilinx -nodsp` needs 1.8 to 2.4 (8 x 8: 134, 18 x 16: 682)."""
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """DSP48E2, and LUTs of those that are logic."""
+
+    dsps: int = 0
+    luts: int = 0
+
+    def plus(self, other: Multipliers, copies: int = 1, cycles: int = 1) -> Multipliers:
+        """With `copies` of another that share their work over `cycles`."""
+        return Multipliers(
+            self.dsps + copies * ceil(other.dsps / cycles), self.luts + copies * ceil(other.luts / cycles)
+        )
 
 
 class Estimator:
-    """Counts DSPs of functions of hls/."""
+    """Counts multipliers of functions of hls/, with `lanes` lanes and `head_group` query heads a pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int = 16, head_group: int = 1) -> None:
         self.lint = Lint(HLS / "fastcar.cpp", (HLS,))
-        self.names = {f.cursor.spelling: f for f in self.lint.functions.values()}
+        self.functions = dict(self.lint.functions)
+        self.names = {f.cursor.spelling: f for f in self.functions.values()}
         text = "".join(p.read_text() for p in sorted(HLS.rglob("*.hpp")))
-        self.constants: dict[str, int] = {"FASTCAR_LANES": 16, "FASTCAR_HEAD_GROUP": 1}
+        self.constants: dict[str, int] = {"FASTCAR_LANES": lanes, "FASTCAR_HEAD_GROUP": head_group}
         for name, value in re.findall(r"constexpr \w+ ([A-Z][A-Z0-9_]*) = ([^;]+);", text):
             words = set(re.findall(r"[A-Za-z_]\w*", value))
             if words <= self.constants.keys():
@@ -72,50 +89,45 @@ class Estimator:
                 return max(int(p.options["II"]) for p in pragmas)
         return 1
 
+    def of(self, name: str) -> Multipliers:
+        """A function with all that it calls."""
+        return self._of(self.names[name].cursor.get_usr())
+
     @cache  # noqa: B019 - one estimator a process
-    def dsps(self, name: str) -> int:
-        """DSP48E2 of a function with all that it calls."""
-        function = self.names[name]
-        total = 0
+    def _of(self, usr: str) -> Multipliers:
+        function = self.functions[usr]
+        once = {p.options["instances"] for p in function.pragmas if p.directive == "ALLOCATION"}
+        seen: set[str] = set()
+        total = Multipliers()
         for node, around in function.nodes:
-            if node.kind is K.BINARY_OPERATOR and _operator(node) == "*":
-                total += self._copies(function, around) * _product(*node.get_children())
-            elif node.kind is K.CALL_EXPR and node.spelling == "operator*" and len(list(node.get_arguments())) == 2:
-                total += self._copies(function, around) * _product(*node.get_arguments())
-            elif node.kind is K.CALL_EXPR and node.spelling in self.names and node.spelling != name:
-                shared = ceil(self.dsps(node.spelling) / self._interval(function, around))
-                total += self._copies(function, around) * shared
+            if node.kind is not K.CALL_EXPR or node.referenced is None:
+                continue
+            name = node.spelling
+            if name in ("times", "times_in_luts"):
+                a, b = (node.referenced.get_template_argument_value(i) for i in range(2))
+                total = total.plus(_multiplier(name, a, b), self._copies(function, around))
+                continue
+            called = node.referenced.get_usr()
+            if called not in self.functions:  # an instance of a template
+                called = self.names[name].cursor.get_usr() if name in self.names else usr
+            if called == usr or (name in once and name in seen):
+                continue
+            seen.add(name)
+            total = total.plus(self._of(called), self._copies(function, around), self._interval(function, around))
         return total
 
 
-def _operator(node: Cursor) -> str:
-    left, right = node.get_children()
-    between = range(left.extent.end.offset, right.extent.start.offset)
-    return "".join(t.spelling for t in node.get_tokens() if t.extent.start.offset in between)
-
-
-def _width(node: Cursor) -> int:
-    """Bits of an operand before casts; 0 for a constant."""
-    while node.kind in CASTS:
-        inner = [c for c in node.get_children() if c.kind.is_expression()]
-        if not inner:
-            break
-        node = inner[-1]
-    if node.kind is K.INTEGER_LITERAL or re.fullmatch(r"[A-Z][A-Z0-9_]*", node.spelling):
-        return 0
-    canonical = node.type.get_canonical()
-    if match := re.match(r"ap_u?int<(\d+)>", canonical.spelling):
-        return int(match[1])
-    return WIDTHS.get(canonical.kind, 32)
-
-
-def _product(left: Cursor, right: Cursor) -> int:
-    a, b = _width(left), _width(right)
+def _multiplier(name: str, a: int, b: int) -> Multipliers:
+    if name == "times_in_luts":
+        return Multipliers(luts=ceil(LUTS_A_BIT * a * b))
     wide, narrow = max(a, b), min(a, b)
-    return ceil(wide / 26) * ceil(narrow / 17)
+    return Multipliers(dsps=ceil((wide - 1) / 26) * ceil((narrow - 1) / 17))
 
 
-def estimate_kernels() -> list[tuple[str, int, str]]:
-    """(kernel, DSP48E2, what it is) of the processes without a twin."""
-    estimator = Estimator()
-    return [(name, estimator.dsps(name), what) for name, what in KERNELS.items()]
+def estimate_kernels(lanes: int = 16, head_group: int = 1) -> list[tuple[str, Multipliers, str]]:
+    """(kernel, multipliers, what it is) of every process that multiplies, by default as the KV260 has them."""
+    estimator = Estimator(lanes, head_group)
+    found = {name: estimator.of(name) for name in KERNELS}
+    tile, array = found["run_tile"], found["run_lanes"]
+    found["run_lanes"] = Multipliers(array.dsps - tile.dsps, array.luts - tile.luts)
+    return [(name, found[name], what) for name, what in KERNELS.items()]

@@ -14,7 +14,7 @@ name         a pragma about a variable or port that is not there
 interface    a port of a top function without INTERFACE, or of the wrong kind
 nesting      a loop that is not unrolled inside a PIPELINE
 dataflow     statements in a DATAFLOW region that are no processes; a stream without one writer and one reader
-product      weights times activations outside of `product`
+product      a product of two variables outside of `times` and `times_in_luts`
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ FORBIDDEN = {
 }  # fmt: skip
 FLOATS = (TypeKind.FLOAT, TypeKind.DOUBLE, TypeKind.LONGDOUBLE)
 LIBRARY = re.compile(r"^(stream|vector|ap_\w+)::")
+PRODUCTS = ("times", "times_in_luts")
 OPTIONS = {
     "PIPELINE": ({"II"}, {"II", "style", "rewind", "flush", "off"}),
     "UNROLL": (set(), {"factor", "skip_exit_check"}),
@@ -52,6 +53,8 @@ OPTIONS = {
         {"variable", "dim", "complete", "cyclic", "block", "factor"},
     ),
     "BIND_STORAGE": ({"variable", "type", "impl"}, {"variable", "type", "impl", "latency"}),
+    "BIND_OP": ({"variable", "op", "impl"}, {"variable", "op", "impl", "latency"}),
+    "ALLOCATION": ({"function|operation", "instances", "limit"}, {"function", "operation", "instances", "limit"}),
     "AGGREGATE": ({"variable"}, {"variable", "compact"}),
     "STREAM": ({"variable", "depth"}, {"variable", "depth", "type"}),
     "DEPENDENCE": ({"variable"}, {"variable", "inter", "intra", "false", "true", "RAW", "WAR", "WAW", "distance"}),
@@ -133,6 +136,19 @@ class Function:
         return False
 
 
+def operator(node: Cursor) -> str:
+    """What stands between the two operands of a binary operator."""
+    left, right = node.get_children()
+    between = range(left.extent.end.offset, right.extent.start.offset)
+    return "".join(t.spelling for t in node.get_tokens() if t.extent.start.offset in between)
+
+
+def _constant(node: Cursor) -> bool:
+    """Whether an operand is made of literals and named constants alone."""
+    names = [n.spelling for n in node.walk_preorder() if n.kind in (K.DECL_REF_EXPR, K.MEMBER_REF_EXPR, K.CALL_EXPR)]
+    return all(re.fullmatch(r"[A-Z][A-Z0-9_]*", name) for name in names)
+
+
 def _system_includes() -> list[str]:
     run = children.run(["g++", "-E", "-v", "-x", "c++", "/dev/null"])
     lines = run.errors.split("search starts here:")[-1].split("End of search")[0].splitlines()
@@ -212,6 +228,13 @@ class Lint:
                 self._declaration(node)
             if node.kind is K.CALL_EXPR:
                 self._call(function, node)
+            if node.kind in (K.BINARY_OPERATOR, K.COMPOUND_ASSIGNMENT_OPERATOR) and operator(node) in ("*", "*="):
+                self._product(function, node, list(node.get_children()))
+
+    def _product(self, function: Function, node: Cursor, factors: list[Cursor]) -> None:
+        """Factors: two, for `*`; a dereference has one."""
+        if len(factors) == 2 and function.cursor.spelling not in PRODUCTS and not any(map(_constant, factors)):
+            self.report(node.location, "product", "two variables: say their widths, times<A, B>(a, b)")
 
     def _declaration(self, node: Cursor) -> None:
         kind = node.type.get_canonical()
@@ -237,10 +260,8 @@ class Lint:
         if self._ours(target.location):
             function.calls.add(target.get_usr())
             return
-        if target.spelling == "operator*" and function.cursor.spelling != "product":
-            kinds = {n.type.spelling.removeprefix("const ") for a in node.get_arguments() for n in a.walk_preorder()}
-            if {"fastcar::weight_t", "weight_t"} & kinds and {"fastcar::activation_t", "activation_t"} & kinds:
-                self.report(node.location, "product", "weights meet activations in product() alone")
+        if target.spelling in ("operator*", "operator*="):
+            self._product(function, node, list(node.get_arguments()))
         if target.spelling.startswith("operator"):
             return
         parent = target.semantic_parent

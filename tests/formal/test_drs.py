@@ -35,11 +35,13 @@ BUGS = {
         "prove_filter", "drs_filter.sv", ": slot == count_t'(k);", ": slot == count_t'(k ^ 1);",
     ),
     "no borrow for a negative weight": ("prove_pack", "fastcar_pkg.sv", " - 5'(pair[3])", ""),
+    "a negative value is a large one": ("prove_values", "fastcar_pkg.sv", "(negative ? ", "(1'b0 ? "),
+    "values a place apart": ("prove_values", "fastcar_pkg.sv", "odd: product[38:19]", "odd: product[37:18]"),
     "no carry back": ("prove_pack", "fastcar_pkg.sv", " + 18'(sum[17])", ""),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("top", ["prove_map", "prove_policy", "prove_filter", "prove_pack"])
+@pytest.mark.parametrize("top", ["prove_map", "prove_policy", "prove_filter", "prove_pack", "prove_values"])
 def test_proof(top: str) -> None:
     assert prove(top, sequential=top in SEQUENTIAL) is Verdict.PROVEN
 

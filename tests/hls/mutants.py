@@ -19,8 +19,8 @@ BUGS = {
     # the replay ring looks one frame off
     "ring": (
         "kernels/replay_ring.hpp",
-        "    return (line + shape.position % shape.frame_tokens) * width_words;",
-        "    return (line + (shape.position + (planted == 2)) % shape.frame_tokens) * width_words;",
+        "times<14, 9>(shape.position % shape.frame_tokens, width_words);",
+        "times<14, 9>((shape.position + (planted == 2)) % shape.frame_tokens, width_words);",
     ),
     # the value cache is read one token off
     "value of another frame": (

@@ -16,7 +16,7 @@ inline int heap(int n) {
     return value + std::abs(n);  // call
 }
 
-inline int factorial(int n) { return n < 2 ? 1 : n * factorial(n - 1); }  // recursion
+inline int factorial(int n) { return n < 2 ? 1 : n * factorial(n - 1); }  // recursion product
 
 inline int even(int n);
 inline int odd(int n) { return n == 0 ? 0 : even(n - 1); }  // recursion
@@ -67,6 +67,12 @@ inline int pragmas(int n) {
 
 inline int lane(weight_t weight, activation_t activation) {
     return weight * activation;  // product
+}
+
+inline int area(int width, int height) {
+    int sum = width * fastcar::BYTES;
+    sum *= height;  // product
+    return sum + (width + 1) * height;  // product
 }
 
 inline void produce(hls::stream<int>& out) { out.write(1); }

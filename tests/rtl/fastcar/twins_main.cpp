@@ -111,8 +111,9 @@ void compare_sums() {
         top->word_i[i / 4] |= std::uint32_t(word[i]) << 8 * (i % 4);
       }
       unpack(word, pair);
-      sums[w].even += lane_dot(pair.even, input);
-      sums[w].odd += lane_dot(pair.odd, input);
+      const SumPair part = dot_pair(pair, input);
+      sums[w].even += part.even;
+      sums[w].odd += part.odd;
       top->word_we_i = 1;
       top->word_addr_i = w;
       tick();
