@@ -30,7 +30,7 @@ module attention_scores
     output logic signed [Group-1:0][31:0] largest_o
 );
   function automatic logic signed [15:0] product(input logic [7:0] a, input logic [7:0] b);
-    if (Fabric) return 16'(fastcar_pkg::fabric_product(9'($signed(a)), 9'($signed(b))));
+    if (Fabric) return 16'(fastcar_pkg::fabric_product(10'($signed(a)), 9'($signed(b))));
     return $signed(a) * $signed(b);
   endfunction
 

@@ -49,7 +49,7 @@ module attention_softmax
       u_q         <= octaves[15] ? 16'(-17'(octaves)) : '0;
       c0_q        <= LaneC0[segment];
       c1_q        <= LaneC1[segment];
-      c2t_q       <= ProductW'(LaneC2[segment]) * ProductW'($signed({1'b0, t}));
+      c2t_q       <= ProductW'(fastcar_pkg::fabric_product(10'(LaneC2[segment]), $signed({1'b0, t})));
       t_q         <= t;
       whole_q[0]  <= u_q[15:10];
       v_q         <= 48'(c0_q) + 48'(slope) * 48'($signed({1'b0, t_q}));

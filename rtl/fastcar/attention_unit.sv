@@ -16,6 +16,7 @@ module attention_unit
     parameter int unsigned KeyWords  = 2,     // words of a head at most
     parameter int unsigned Tokens    = 4096,  // keys at most
     parameter bit          Fabric    = 1'b0,  // scores' products of LUTs, not of DSPs
+    parameter bit          Ultra     = 1'b1,  // scores wait in UltraRAM
     localparam int unsigned AddrW = $clog2(2 * MaxRows * HeadWords)
 ) (
     input  logic                clk_i,
@@ -124,7 +125,8 @@ module attention_unit
 
   step_ram #(
       .Words(Tokens),
-      .Bytes(4 * Group)
+      .Bytes(4 * Group),
+      .Ultra(Ultra)
   ) u_stored (
       .clk_i,
       .re_i   (ask),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weighted sums of values for Group query heads, a word a cycle, and the sums of the weights. When a group's values are
-// in, its heads leave a pair of int8 a cycle: sat8(rs(acc * m, e - shift)), {e, m} = RECIP(sum of weights); the next
-// group's values must not begin before (`leaving_o`).
+// Weighted sums of values for Group query heads, a word a cycle, and the sums of the weights; two values share a DSP. When
+// a group's values are in, its heads leave a pair of int8 a cycle: sat8(rs(acc * m, e - shift)), {e, m} = RECIP(sum of
+// weights); the next group's values must not begin before (`leaving_o`).
 
 `default_nettype none
 `include "assertions.svh"
@@ -9,6 +9,7 @@
 
 module attention_values
   import arith_pkg::*;
+  import fastcar_pkg::*;
   import step_pkg::*;
 #(
     parameter int unsigned Group    = 1,  // query heads
@@ -35,7 +36,11 @@ module attention_values
   localparam int unsigned RecipLatency = 5;
 
   // -- Sums
-  logic signed [20:0] product_q[Group][Bytes];
+  localparam int unsigned Halves = Bytes / 2;
+  logic signed [38:0] product_q[Group][Halves];
+  logic [Halves-1:0] negative_q;  // the even value of each pair
+  logic [Group-1:0][11:0] weight_q;
+  values_t made[Group][Halves];
   logic signed [31:0] sum_q[Group][KeyWords][Bytes];
   logic signed [31:0] total_q[Group];
   logic busy_q, fresh_q;
@@ -44,19 +49,28 @@ module attention_values
   always_ff @(posedge clk_i) begin
     if (valid_i) begin
       for (int unsigned g = 0; g < Group; g++) begin
-        for (int unsigned b = 0; b < Bytes; b++) begin
-          product_q[g][b] <= $signed({1'b0, weight_i[g]}) * $signed(value_i[8*b+:8]);
+        for (int unsigned p = 0; p < Halves; p++) begin
+          product_q[g][p] <= value_operand(value_i[16*p+:7], value_i[16*p+8+:8]) *
+              $signed({1'b0, weight_i[g]});
         end
       end
     end
     if (busy_q) begin
       for (int unsigned g = 0; g < Group; g++) begin
-        for (int unsigned b = 0; b < Bytes; b++) begin
-          sum_q[g][at_q][b] <= 32'(product_q[g][b]) + (fresh_q ? '0 : sum_q[g][at_q][b]);
+        for (int unsigned p = 0; p < Halves; p++) begin
+          sum_q[g][at_q][2*p] <= 32'(made[g][p].even) + (fresh_q ? '0 : sum_q[g][at_q][2*p]);
+          sum_q[g][at_q][2*p+1] <= 32'(made[g][p].odd) + (fresh_q ? '0 : sum_q[g][at_q][2*p+1]);
         end
       end
     end
   end
+  for (genvar p = 0; p < Halves; p++) begin : gen_pair
+    `FFLNR(negative_q[p], value_i[16*p+7], valid_i)
+    for (genvar g = 0; g < Group; g++) begin : gen_head
+      assign made[g][p] = split_values(product_q[g][p], negative_q[p], weight_q[g]);
+    end
+  end
+  `FFLNR(weight_q, weight_i, valid_i)
   `FF(busy_q, valid_i, 1'b0)
   `FFLNR(fresh_q, first_key_i, valid_i)
   `FFLNR(at_q, word_i, valid_i)

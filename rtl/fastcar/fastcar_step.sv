@@ -25,6 +25,7 @@ module fastcar_step
     parameter int unsigned ReadDepth  = 256,    // words under way or waiting of caches, ring, rows
     parameter int unsigned MaxBurst   = 64,     // beats
     parameter bit          Fabric     = 1'b1,   // scores' products of LUTs, not of DSPs
+    parameter bit          Ultra      = 1'b1,   // memories in UltraRAM; block RAM for devices without
     localparam int unsigned LongestInput = (MaxFfn > MaxWidth) ? MaxFfn : MaxWidth,
     localparam int unsigned Segments = (LongestInput + Bytes - 1) / Bytes,
     // segments that a lane stores
@@ -277,7 +278,7 @@ module fastcar_step
   step_rows #(
       .Words(Words), .RowWords(RowWords), .HeadWords(HeadWords), .HiddenWords(HiddenWords),
       .MaxHeadDim(MaxHeadDim), .KeyWords(KeyWords), .Tokens(Tokens), .Group(Group), .Vector(Vector),
-      .Fabric(Fabric)
+      .Fabric(Fabric), .Ultra(Ultra)
   ) u_rows (
       .clk_i, .rst_ni,
       .phase_i(phase), .begins_i(begins), .shape_i(shape), .derived_i(derived), .layer_i(layer),

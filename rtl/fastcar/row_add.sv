@@ -56,21 +56,39 @@ module row_add
   } state_e;
 
   state_e state_d, state_q;
-  row_t row_d, row_q;
-  logic [9:0] word_d, word_q;
+  row_t row;
+  logic [9:0] word;
   logic [SliceW-1:0] slice_d, slice_q;
-  logic outside, row_ends, word_ends, begins;
+  logic outside, row_ends, word_ends, begins, ends, unused_ends;
+  logic [7:0] unused_chunk;
+  logic [11:0] unused_at;
   logic [Bytes-1:0] kept;
   word_t delta, sum_d, sum_q;
   logic [43:0] squares_d, squares_q, squares[MaxRows];
   logic signed [15:0] added[Vector];
 
-  assign outside   = outside_i[row_q];
-  assign kept      = tail_bytes(12'(word_q), {2'd0, width_i, 1'b0});
+  walk_counter u_walk (
+      .clk_i,
+      .rst_ni,
+      .start_i,
+      .step_i      (word_ends),
+      .rows_i,
+      .chunks_i    (8'd1),
+      .words_i     (row_words_i),
+      .row_o       (row),
+      .chunk_o     (unused_chunk),
+      .word_o      (word),
+      .at_o        (unused_at),
+      .chunk_ends_o(unused_ends),
+      .row_ends_o  (row_ends),
+      .ends_o      (ends)
+  );
+
+  assign outside   = outside_i[row];
+  assign kept      = tail_bytes(12'(word), {2'd0, width_i, 1'b0});
   assign delta     = mask_word(outside ? word_i : delta_i, kept);
   assign word_ends = state_q == Work && slice_q == SliceW'(Slices - 1);
-  assign row_ends  = word_q == row_words_i - 10'd1;
-  assign begins    = word_q == '0 && slice_q == '0;
+  assign begins    = word == '0 && slice_q == '0;
 
   // A word is offered to the ring, and taken from outside, before the work on it begins and as it ends.
   assign keep_valid_o = state_q == Offer && keep_i && !outside;
@@ -78,7 +96,7 @@ module row_add
   assign word_ready_o = word_ends && outside;
   assign x_re_o       = state_q == Read;
   assign delta_re_o   = state_q == Read;
-  assign x_raddr_o    = AddrW'(32'(row_q) * RowWords + 32'(word_q));
+  assign x_raddr_o    = AddrW'(32'(row) * RowWords + 32'(word));
   assign delta_addr_o = x_raddr_o;
   assign x_we_o       = word_ends;
   assign x_waddr_o    = x_raddr_o;
@@ -99,17 +117,10 @@ module row_add
 
   always_comb begin
     state_d = state_q;
-    row_d   = row_q;
-    word_d  = word_q;
     slice_d = slice_q;
     done_o  = 1'b0;
     unique case (state_q)
-      Idle:
-      if (start_i) begin
-        state_d = Read;
-        row_d   = '0;
-        word_d  = '0;
-      end
+      Idle: if (start_i) state_d = Read;
       Read: begin
         state_d = Offer;
         slice_d = '0;
@@ -119,27 +130,17 @@ module row_add
         slice_d = slice_q + 1'b1;
         if (word_ends) begin
           slice_d = '0;
-          state_d = Read;
-          word_d  = word_q + 1'b1;
-          if (row_ends) begin
-            word_d = '0;
-            row_d  = row_q + 1'b1;
-            if (count_t'(row_q) == rows_i - 1'b1) begin
-              state_d = Idle;
-              done_o  = 1'b1;
-            end
-          end
+          state_d = ends ? Idle : Read;
+          done_o  = ends;
         end
       end
     endcase
   end
   `FF(state_q, state_d, Idle)
-  `FFLNR(row_q, row_d, start_i || state_q != Idle)
-  `FFLNR(word_q, word_d, start_i || state_q != Idle)
   `FFLNR(slice_q, slice_d, state_q != Idle)
   `FFLNR(sum_q, sum_d, state_q == Work)
   `FFLNR(squares_q, squares_d, state_q == Work)
-  `FFLNR(squares[row_q], squares_d, row_o)
+  `FFLNR(squares[row], squares_d, row_o)
   assign squares_o = squares[square_row_i];
 
   `ASSERT_STABLE(KeepStable, keep_valid_o, keep_ready_i, keep_o)

@@ -45,26 +45,41 @@ module score_walk
   } state_e;
 
   state_e state_d, state_q;
-  row_t row_d, row_q;
-  logic [7:0] head_d, head_q, member_d, member_q, heads, members;
-  logic [2:0] word_d, word_q;
-  logic [11:0] at_d, at_q;
-  logic distance, fresh, word_ends, group_ends, row_ends, taken;
+  row_t row;
+  logic [7:0] head, member_d, member_q, heads, members;
+  logic [2:0] word;
+  logic [11:0] at;
+  logic distance, fresh, word_ends, row_ends, ends, taken;
   word_t old_q[KeyWords], earlier, now;
 
   assign distance   = chooser_i == ChooserValue || chooser_i == ChooserKey;
   assign heads      = distance ? shape_i.kv_heads : shape_i.heads;
   assign members    = distance ? 8'd1 : derived_i.heads_each;
   assign fresh      = member_q == '0;
-  assign word_ends  = word_q == derived_i.head_words - 3'd1;
-  assign row_ends   = word_ends && head_q == heads - 8'd1;
-  assign group_ends = row_ends || (word_ends && member_q == members - 8'd1);
+
+  walk_counter #(
+      .WordW(3)
+  ) u_walk (
+      .clk_i,
+      .rst_ni,
+      .start_i,
+      .step_i      (taken),
+      .rows_i      (shape_i.rows),
+      .chunks_i    (heads),
+      .words_i     (derived_i.head_words),
+      .row_o       (row),
+      .chunk_o     (head),
+      .word_o      (word),
+      .at_o        (at),
+      .chunk_ends_o(word_ends),
+      .row_ends_o  (row_ends),
+      .ends_o      (ends)
+  );
 
   assign re_o           = state_q == Read;
-  assign addr_o         = AddrW'((32'(chooser_i == ChooserValue) * MaxRows + 32'(row_q)) * HeadWords +
-                                 32'(at_q));
-  assign earlier         = fresh ? word_i : old_q[KeyW'(word_q)];
-  assign now            = mask_word(now_i, tail_bytes(12'(word_q), 18'(shape_i.head_dim)));
+  assign addr_o         = AddrW'((32'(chooser_i == ChooserValue) * MaxRows + 32'(row)) * HeadWords + 32'(at));
+  assign earlier         = fresh ? word_i : old_q[KeyW'(word)];
+  assign now            = mask_word(now_i, tail_bytes(12'(word), 18'(shape_i.head_dim)));
   assign tas_distance_o = distance;
   assign tas_valid_o    = state_q == Feed && (!fresh || word_valid_i);
   assign word_ready_o   = state_q == Feed && fresh && tas_ready_i;
@@ -77,64 +92,38 @@ module score_walk
   always_comb begin
     tas_weight_o = 4'sd1;
     if (distance) tas_weight_o = -4'sd1;
-    else if (chooser_i == ChooserHeads) tas_weight_o = $signed(head_weights_i[4*head_q[6:0]+:4]);
+    else if (chooser_i == ChooserHeads) tas_weight_o = $signed(head_weights_i[4*head[6:0]+:4]);
   end
   for (genvar w = 0; w < KeyWords; w++) begin : gen_old
-    `FFLNR(old_q[w], word_i, taken && fresh && word_q == 3'(w))
+    `FFLNR(old_q[w], word_i, taken && fresh && word == 3'(w))
   end
 
   always_comb begin
     state_d  = state_q;
-    row_d    = row_q;
-    head_d   = head_q;
     member_d = member_q;
-    word_d   = word_q;
-    at_d     = at_q;
     done_o   = 1'b0;
     unique case (state_q)
       Idle:
       if (start_i) begin
         state_d  = Read;
-        row_d    = '0;
-        head_d   = '0;
         member_d = '0;
-        word_d   = '0;
-        at_d     = '0;
       end
       Read: state_d = Feed;
       default:
       if (taken) begin
-        state_d = Read;
-        at_d    = at_q + 1'b1;
-        word_d  = word_q + 1'b1;
-        if (word_ends) begin
-          word_d   = '0;
-          head_d   = head_q + 1'b1;
-          member_d = group_ends ? '0 : member_q + 1'b1;
-        end
-        if (row_ends) begin
-          head_d = '0;
-          at_d   = '0;
-          row_d  = row_q + 1'b1;
-          if (count_t'(row_q) == shape_i.rows - 1'b1) begin
-            state_d = Idle;
-            done_o  = 1'b1;
-          end
-        end
+        state_d = ends ? Idle : Read;
+        done_o  = ends;
+        if (word_ends) member_d = (row_ends || member_q == members - 8'd1) ? '0 : member_q + 1'b1;
       end
     endcase
   end
   `FF(state_q, state_d, Idle)
-  `FFLNR(row_q, row_d, start_i || state_q != Idle)
-  `FFLNR(head_q, head_d, start_i || state_q != Idle)
   `FFLNR(member_q, member_d, start_i || state_q != Idle)
-  `FFLNR(word_q, word_d, start_i || state_q != Idle)
-  `FFLNR(at_q, at_d, start_i || state_q != Idle)
 
   `ASSERT_STABLE(FeedStable, tas_valid_o, tas_ready_i, {tas_last_o, tas_weight_o})
 
   logic unused_fields;
-  assign unused_fields = ^{shape_i, derived_i};
+  assign unused_fields = ^{shape_i, derived_i, head[7]};
 endmodule
 
 `default_nettype wire

@@ -11,6 +11,7 @@ module step_memories
     parameter int unsigned RowWords    = 128,  // words of a row of x and of deltas, a power of two
     parameter int unsigned HeadWords   = 64,   // of a row's heads, a power of two
     parameter int unsigned HiddenWords = 256,  // of a row's hidden, a power of two
+    parameter bit          Ultra       = 1'b1,  // in UltraRAM
     localparam int unsigned RowW = $clog2(MaxRows * RowWords),
     localparam int unsigned HeadW = $clog2(2 * MaxRows * HeadWords),
     localparam int unsigned HiddenW = $clog2(MaxRows * HiddenWords)
@@ -53,7 +54,8 @@ module step_memories
   endfunction
 
   step_ram #(
-      .Words(MaxRows * RowWords)
+      .Words(MaxRows * RowWords),
+      .Ultra(Ultra)
   ) u_x (
       .clk_i,
       .re_i   (x_re_i),
@@ -66,7 +68,8 @@ module step_memories
   );
 
   step_ram #(
-      .Words(MaxRows * RowWords)
+      .Words(MaxRows * RowWords),
+      .Ultra(Ultra)
   ) u_delta (
       .clk_i,
       .re_i   (delta_re_i),
@@ -79,7 +82,8 @@ module step_memories
   );
 
   step_ram #(
-      .Words(2 * MaxRows * HeadWords)
+      .Words(2 * MaxRows * HeadWords),
+      .Ultra(Ultra)
   ) u_attended (
       .clk_i,
       .re_i   (attended_re_i),
@@ -92,7 +96,8 @@ module step_memories
   );
 
   step_ram #(
-      .Words(2 * MaxRows * HeadWords)
+      .Words(2 * MaxRows * HeadWords),
+      .Ultra(Ultra)
   ) u_scored (
       .clk_i,
       .re_i   (scored_re_i),
@@ -105,7 +110,8 @@ module step_memories
   );
 
   step_ram #(
-      .Words(MaxRows * HiddenWords)
+      .Words(MaxRows * HiddenWords),
+      .Ultra(Ultra)
   ) u_hidden (
       .clk_i,
       .re_i   (hidden_re_i),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A memory of a step, in UltraRAM: one read and one write port, byte enables; read data one cycle after `re_i`, held. A
-// word must not be read and written in the same cycle.
+// A memory of a step, in UltraRAM or, for devices without, in block RAM: one read and one write port, byte enables; read
+// data one cycle after `re_i`, held. A word must not be read and written in the same cycle.
 
 `default_nettype none
 `include "assertions.svh"
@@ -8,6 +8,7 @@
 module step_ram #(
     parameter int unsigned Words = 4096,  // words
     parameter int unsigned Bytes = 64,    // bytes of a word, each with a write enable
+    parameter bit          Ultra = 1'b1,  // UltraRAM
     localparam int unsigned AddrW = $clog2(Words)
 ) (
     input  logic               clk_i,
@@ -19,7 +20,7 @@ module step_ram #(
     input  logic [  Bytes-1:0] wbe_i,
     input  logic [8*Bytes-1:0] wdata_i
 );
-  (* ram_style = "ultra" *)
+  (* ram_style = Ultra ? "ultra" : "block" *)
   logic [8*Bytes-1:0] mem[Words];
 
   always_ff @(posedge clk_i) begin
@@ -32,6 +33,9 @@ module step_ram #(
       end
     end
   end
+
+  logic unused_style;  // simulation reads no attributes
+  assign unused_style = Ultra;
 
   `ASSERT_CLOCKED(NoClash, !(re_i && we_i && raddr_i == waddr_i))
   `CHECK_PARAMETER(SizeInRange, Words >= 2 && Bytes >= 1)

@@ -20,6 +20,7 @@ module step_rows
     parameter int unsigned Group       = 1,     // query heads that share a pass over keys
     parameter int unsigned Vector      = 8,     // elements a cycle of norm and residual
     parameter bit          Fabric      = 1'b0,  // attention scores' products of LUTs, not of DSPs
+    parameter bit          Ultra       = 1'b1,  // memories in UltraRAM
     localparam int unsigned GainW = $clog2(RowWords)
 ) (
     input  logic                      clk_i,
@@ -209,7 +210,7 @@ module step_rows
       .shape_i       (shape_i),
       .derived_i     (derived_i),
       .layer_i       (layer_i),
-      .start_i       (begins_i),
+      .start_i       (begins_i && (phase_i inside {PhaseHeads, PhaseOutput, PhaseHidden, PhaseDown})),
       .kind_i        (kind_i),
       .busy_o        (pipe_busy_o),
       .turn_we_i     (turn_we_i),
@@ -267,7 +268,8 @@ module step_rows
   );
 
   attention_unit #(
-      .Group(Group), .HeadWords(HeadWords), .KeyWords(KeyWords), .Tokens(Tokens), .Fabric(Fabric)
+      .Group(Group), .HeadWords(HeadWords), .KeyWords(KeyWords), .Tokens(Tokens), .Fabric(Fabric),
+      .Ultra(Ultra)
   ) u_attention (
       .clk_i, .rst_ni,
       .start_i      (begins_i && phase_i == PhaseAttend),
@@ -303,7 +305,7 @@ module step_rows
   assign value_addr = key_addr;
 
   step_memories #(
-      .RowWords(RowWords), .HeadWords(HeadWords), .HiddenWords(HiddenWords)
+      .RowWords(RowWords), .HeadWords(HeadWords), .HiddenWords(HiddenWords), .Ultra(Ultra)
   ) u_memories (
       .clk_i,
       .x_re_i         (x_re),

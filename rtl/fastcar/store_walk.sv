@@ -41,74 +41,60 @@ module store_walk
   } state_e;
 
   state_e state_d, state_q;
-  row_t row_d, row_q;
-  logic [7:0] chunk_d, chunk_q;
-  logic [9:0] word_d, word_q;
-  logic [11:0] at_d, at_q;  // in the row's part
+  logic [9:0] word;
   place_t place_d, place_q;
-  logic chunk_ends, row_ends;
+  logic sent, chunk_ends, ends, unused_ends;
+  logic [7:0] unused_chunk;
+
+  assign sent = word_valid_o && word_ready_i;
+  walk_counter u_walk (
+      .clk_i,
+      .rst_ni,
+      .start_i,
+      .step_i      (sent),
+      .rows_i,
+      .chunks_i,
+      .words_i,
+      .row_o,
+      .chunk_o     (unused_chunk),
+      .word_o      (word),
+      .at_o,
+      .chunk_ends_o(chunk_ends),
+      .row_ends_o  (unused_ends),
+      .ends_o      (ends)
+  );
 
   assign cmd_valid_o  = state_q == Command;
   assign cmd_addr_o   = base_i + {place_q, 6'd0};
   assign cmd_words_o  = 16'(words_i);
   assign re_o         = state_q == Read;
-  assign row_o        = row_q;
-  assign at_o         = at_q;
   assign word_valid_o = state_q == Send;
-  assign word_o       = mask_word(data_i, tail_bytes(12'(word_q), {3'd0, bytes_i}));
-  assign chunk_ends   = word_q == words_i - 10'd1;
-  assign row_ends     = chunk_q == chunks_i - 8'd1;
+  assign word_o       = mask_word(data_i, tail_bytes(12'(word), {3'd0, bytes_i}));
 
   always_comb begin
     state_d = state_q;
-    row_d   = row_q;
-    chunk_d = chunk_q;
-    word_d  = word_q;
-    at_d    = at_q;
     place_d = place_q;
     done_o  = 1'b0;
     unique case (state_q)
       Idle:
       if (start_i) begin
         state_d = Command;
-        row_d   = '0;
-        chunk_d = '0;
-        at_d    = '0;
         place_d = first_i;
       end
-      Command:
-      if (cmd_ready_i) begin
-        state_d = Read;
-        word_d  = '0;
-      end
+      Command: if (cmd_ready_i) state_d = Read;
       Read: state_d = Send;
       default:
-      if (word_ready_i) begin
+      if (sent) begin
         state_d = Read;
-        word_d  = word_q + 1'b1;
-        at_d    = at_q + 1'b1;
         if (chunk_ends) begin
-          state_d = Command;
+          state_d = ends ? Idle : Command;
           place_d = place_q + stride_i;
-          chunk_d = chunk_q + 1'b1;
-          if (row_ends) begin
-            chunk_d = '0;
-            at_d    = '0;
-            row_d   = row_q + 1'b1;
-            if (count_t'(row_q) == rows_i - 1'b1) begin
-              state_d = Idle;
-              done_o  = 1'b1;
-            end
-          end
+          done_o  = ends;
         end
       end
     endcase
   end
   `FF(state_q, state_d, Idle)
-  `FFLNR(row_q, row_d, start_i || state_q != Idle)
-  `FFLNR(chunk_q, chunk_d, start_i || state_q != Idle)
-  `FFLNR(word_q, word_d, state_q != Idle)
-  `FFLNR(at_q, at_d, start_i || state_q != Idle)
   `FFLNR(place_q, place_d, start_i || state_q != Idle)
 
   `ASSERT_STABLE(WordStable, word_valid_o, word_ready_i, word_o)

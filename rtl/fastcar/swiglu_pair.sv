@@ -45,7 +45,8 @@ module swiglu_pair
     always_ff @(posedge clk_i) begin
       c0_q          <= SiluC0[segment];
       c1_q          <= SiluC1[segment];
-      c2t_q         <= ProductW'(SiluC2[segment]) * ProductW'($signed({1'b0, magnitude[SiluTBits-1:0]}));
+      c2t_q         <= ProductW'(fastcar_pkg::fabric_product($signed({1'b0, magnitude[SiluTBits-1:0]}),
+                                                             9'(SiluC2[segment])));
       t_q           <= magnitude[SiluTBits-1:0];
       flat_q        <= {flat_q[0], flat};
       positive_q[0] <= gate[15] ? '0 : 17'(gate);

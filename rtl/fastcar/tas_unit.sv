@@ -50,13 +50,14 @@ module tas_unit #(
         right[i] = left[i];
       end
       if (valid_i && advance) begin
-        product_d[i] = Fabric ? 17'(fastcar_pkg::fabric_product(left[i], right[i])) : left[i] * right[i];
+        product_d[i] = Fabric ? 17'(fastcar_pkg::fabric_product(10'(left[i]), right[i])) : left[i] * right[i];
       end
     end
     if (busy_q[0]) begin
       for (int unsigned i = 0; i < Width; i++) sum_d += 32'(product_q[i]);
     end
-    weighted_d = sum_q * 32'($signed(weight_q[1]));
+    weighted_d = weight_q[1][3] ? -(sum_q <<< 3) : '0;
+    for (int unsigned i = 0; i < 3; i++) if (weight_q[1][i]) weighted_d += sum_q <<< i;
     total_d = (fresh_q ? '0 : total_q) + weighted_q;
   end
 
