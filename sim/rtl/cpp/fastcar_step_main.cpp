@@ -96,6 +96,7 @@ class Bench {
   static MemoryBehaviour behaviour(const Header& h) {
     MemoryBehaviour b;
     b.reads = ReadOrder::kByBurst;
+    b.late = true;
     b.stall = uint32_t(h.stall);
     b.seed = uint64_t(h.seed) + 7;
     return b;

@@ -1,6 +1,6 @@
 // AXI4 memory with settable latency and bandwidth: reads and writes share one budget of bytes a cycle; addresses in an
 // error range answer SLVERR, those in a hang range never. What AXI4 leaves open is settable too: which write channel must
-// come first, the order of read data between identifiers, stalls on every channel.
+// come first, the order of read data between identifiers, stalls on every channel, when a write shows.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,7 @@ enum class ReadOrder { kInOrder, kByBurst, kInterleaved };
 struct MemoryBehaviour {
   WriteOrder writes = WriteOrder::kAddressFirst;
   ReadOrder reads = ReadOrder::kInOrder;
+  bool late = false;   // a write shows when it is answered, not when its data come
   uint32_t stall = 0;  // chances in 256 that a channel holds back in a cycle, each for itself
   uint64_t seed = 1;
 };
@@ -103,9 +104,10 @@ class MemoryModel {
   Beat b_offer() {
     Beat beat;
     if (writes_.empty()) return beat;
-    const Burst& burst = writes_.front();
+    Burst& burst = writes_.front();
     beat.valid = b_offered_ || (burst.beats == 0 && cycle_ >= burst.ready && !burst.hang && !holds_back());
     b_offered_ = beat.valid;
+    if (beat.valid) show(burst);
     beat.id = burst.id;
     beat.error = burst.error;
     return beat;
@@ -125,6 +127,11 @@ class MemoryModel {
   uint64_t bytes_read = 0, bytes_written = 0;
 
  private:
+  struct Data {
+    std::vector<uint8_t> bytes, strobes;
+    bool last;
+    uint64_t address = 0;
+  };
   struct Burst {
     uint32_t id;
     uint64_t address;
@@ -132,10 +139,7 @@ class MemoryModel {
     uint64_t ready;
     bool hang;
     bool error = false;
-  };
-  struct Data {
-    std::vector<uint8_t> bytes, strobes;
-    bool last;
+    std::vector<Data> held = {};  // written, and not to be seen yet
   };
   static constexpr size_t kNone = ~size_t{0};
 
@@ -164,20 +168,27 @@ class MemoryModel {
   void match() {
     while (unfinished_ && !ahead_.empty()) {
       Burst& burst = writes_[writes_.size() - unfinished_];
-      const Data& data = ahead_.front();
-      if (in_range(burst.address)) {
-        for (unsigned i = 0; i < beat_; ++i)
-          if (data.strobes[i >> 3] >> (i & 7) & 1) data_[burst.address + i] = data.bytes[i];
-      }
+      Data& data = ahead_.front();
+      data.address = burst.address;
       burst.error |= bad(burst.address);
       burst.address += beat_;
       bursts_ahead_ -= data.last;
+      burst.held.push_back(std::move(data));
       ahead_.pop_front();
+      if (!behaviour_.late) show(burst);
       if (--burst.beats == 0) {
         burst.ready = cycle_ + timing_.latency;
         --unfinished_;
       }
     }
+  }
+  void show(Burst& burst) {
+    for (const Data& data : burst.held) {
+      if (!in_range(data.address)) continue;
+      for (unsigned i = 0; i < beat_; ++i)
+        if (data.strobes[i >> 3] >> (i & 7) & 1) data_[data.address + i] = data.bytes[i];
+    }
+    burst.held.clear();
   }
   bool in_range(uint64_t address) const { return address + beat_ <= data_.size(); }
   bool bad(uint64_t address) const { return !in_range(address) || error.hits(address, beat_); }

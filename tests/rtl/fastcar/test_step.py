@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from tests.hls.reference import ODD, WIDE_HEADS, Case
-from tests.rtl.fastcar.step_case import ANY, OTHER, any_case, chooser_controls, mixed_thresholds, run_case, tokens_of
+from tests.rtl.fastcar.step_case import (
+    ANY,
+    OTHER,
+    any_case,
+    chooser_controls,
+    compare,
+    mixed_thresholds,
+    run_case,
+    tokens_of,
+)
 from triptych.golden.fastcar.config import ALWAYS_REPLAY, TINY, VIDEO, Chooser, Controls, LayerConfig, Policy
 from triptych.golden.fastcar.integer import layer_step, rope_tables
 from triptych.golden.fastcar.model import IntegerModel
@@ -112,6 +121,41 @@ def test_an_error_response_ends_the_step(program: Path, array: str, response: in
             error=bad,
             limit=9_000,
         )
+
+
+READS = {"weights": 1, "scales": 4, "registers": 6, "gains": 6, "turns": 6, "keys": 6, "values": 6, "ring": 6,
+         "chains": 6, "x": 6}  # fmt: skip
+WRITES = ("keys", "values", "ring", "chains", "y")
+
+
+@pytest.mark.parametrize("array", [*READS, "y"])
+@pytest.mark.parametrize("share", [16, pytest.param(0, marks=pytest.mark.slow)])
+def test_an_error_at_any_beat(program: Path, array: str, share: int) -> None:
+    """Of every array, also where words are read ahead or written: the cause is the port's, or the word is none of the
+    step's and all is as golden has it. share: so many beats, spread over the array; 0: all."""
+    whole = Case.random(TINY, 3, [Controls(threshold=0), Controls(threshold=1 << 30)], ANY.limits, 5)
+    sizes = {"y": 3 * 2 * TINY.width, "x": 3 * 2 * TINY.width}
+    arrays = {"weights": whole.program.weights, "scales": whole.program.scales, "registers": whole.program.registers,
+              "gains": whole.program.gains, "turns": whole.program.turns, "keys": whole.device.keys,
+              "values": whole.device.values, "ring": whole.device.ring, "chains": whole.device.chains}  # fmt: skip
+    length = sizes[array] if array in sizes else arrays[array].nbytes
+    beats = range(0, length, 64)
+    stopped = 0
+    for at in beats[:: max(1, len(beats) // share)] if share else beats:
+        case = Case.random(TINY, 3, [Controls(threshold=0), Controls(threshold=1 << 30)], ANY.limits, 5)
+        tokens = tokens_of(case, 8, 1)
+        response = 2 + at // 64 % 2
+        made = run_steps(
+            ANY, case.program, case.device, tokens, executable=program, error=(array, at, response), limit=100_000
+        )
+        causes = {READS[array] + response - 2} if array in READS else set()
+        causes |= {8 + response - 2} if array in WRITES else set()
+        if made[0].fault is Fault.NONE:
+            assert compare(case, tokens, made)[0] == [], at
+        else:
+            assert made[0].fault in causes, at
+            stopped += 1
+    assert stopped > 0
 
 
 @pytest.mark.parametrize("array", ["keys", "values", "ring"])

@@ -41,6 +41,9 @@ BUGS = {
     "the root of the row before": (
         "row_norm.sv", "if (wait_q == 3'(RootLatency + 1))", "if (wait_q == (BUG ? 3'd2 : 3'(RootLatency + 1)))",
     ),
+    "keys are read before their writes are answered": (
+        "step_control.sv", "PhaseStored: if (written_i)", "PhaseStored: if (written_i || BUG)",
+    ),
     "a chain count of the next row": ("chain_counts.sv", "addr_q[5:0];", "(addr_q[5:0] ^ 6'(BUG));"),
 }  # fmt: skip
 UNHEARD = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from triptych.sim.errors import TriptychError
-from triptych.sim.fastcar.hls_estimate import Estimator
-from triptych.sim.fastcar.utilization import count, synthesise
+from triptych.sim.fastcar.hls_estimate import Estimator, Multipliers, estimate_kernels
+from triptych.sim.fastcar.utilization import Used, count, shares_of, synthesise
 
 
 def test_half_a_dsp_a_product() -> None:
@@ -29,9 +29,34 @@ def test_unmapped_cells_are_refused() -> None:
         count({"LUT2": 3, "$mul": 1})
 
 
-@pytest.mark.slow
 def test_estimates_of_what_is_known() -> None:
-    """16 lanes of two dot products over 64 inputs and a trip count; a score of 64 products, a weight, addresses."""
+    """16 lanes of 64 DSPs for two dot products; values two a DSP; 64 products of the score in LUTs; two rotations."""
     estimator = Estimator()
-    assert estimator.dsps("run_tile") == 16 * 2 * 64 + 4
-    assert 64 <= estimator.dsps("run_tas") < 110
+    assert estimator.of("run_tile").dsps == 16 * 64
+    assert estimator.of("value_pair") == Multipliers(dsps=1)
+    assert estimator.of("compare") == Multipliers(luts=64 * 195)
+    assert estimator.of("rope").dsps == 4
+    assert estimator.of("send_keys").dsps == 4  # ALLOCATION: one rotation for both turns
+    assert estimator.of("swiglu").dsps == 32 * estimator.of("silu").dsps + 32
+
+
+def test_kernels_fit_the_kv260() -> None:
+    """In DSP48E2, as 90 % of a device; four heads a pass would not."""
+    dsps = sum(m.dsps for _, m, _ in estimate_kernels())
+    assert dsps <= 0.9 * 1248
+    assert sum(m.dsps for _, m, _ in estimate_kernels(head_group=4)) > 0.9 * 1248
+
+
+def test_shares_of_a_device() -> None:
+    """A resource that a device lacks is used up by the first of it."""
+    used = Used(luts=11_712, memory_luts=0, flops=0, blocks=72.0, dsps=1_248, urams=16)
+    assert shares_of(used, "KV260") == {"LUT": 0.1, "FF": 0.0, "RAMB36E2": 0.5, "URAM288": 0.25, "DSP48E2": 1.0}
+    assert shares_of(used, "ZCU102")["URAM288"] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ultra", "blocks", "urams"), [(1, 0, 8), (0, 64, 0)])
+def test_memories_of_a_step(ultra: int, blocks: int, urams: int) -> None:
+    """UltraRAM, or block RAM where a device has none."""
+    used = synthesise("step_ram", {"Words": 4096, "Ultra": ultra})
+    assert (used.blocks, used.urams) == (blocks, urams)
