@@ -9,7 +9,7 @@ from triptych.golden.fastcar.config import LLAMA_7B, Policy
 from triptych.sim.fastcar.boards import BOARDS, Board
 from triptych.sim.fastcar.devices import DEVICES
 from triptych.sim.fastcar.performance import Schedule, expected_cycles, weight_efficiency
-from triptych.sim.fastcar.utilization import core_parts
+from triptych.sim.fastcar.utilization import step_parts
 from triptych.sim.label import Label
 from triptych.sim.view.runs import (
     BoardRun,
@@ -43,8 +43,8 @@ def _modelled(board: Board) -> list[Part]:
 
 def _mapped(board: Board) -> list[Part]:
     return [
-        Part(name, count, Resources(used.luts, used.flops, used.dsps, used.blocks, 0), Label.YOSYS_MAPPED.value)
-        for name, count, used in core_parts(board)
+        Part(name, count, Resources(u.luts, u.flops, u.dsps, u.blocks, u.urams), Label.YOSYS_MAPPED.value)
+        for name, count, u in step_parts(board)
     ]
 
 

@@ -1,23 +1,26 @@
-"""What FastCar's twins take of an UltraScale+ device: Yosys `synth_xilinx -family xcup`, the core of a board by parts.
+"""What FastCar's step in RTL takes of UltraScale+ devices: Yosys `synth_xilinx -family xcup`, a board's step by parts.
 
-The lane is mapped once and counted as often as the board has it; the rest of the core is mapped with the lanes as black
-boxes. No place and route: no wires, no timing.
+A part is mapped once and counted as often as the board has it: lanes, the core of a cluster around them, and the
+row-wise half, of which there is one, unit by unit. Inner parts are black boxes of outer ones. No place and route: no
+wires, no timing.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from triptych.golden.files import scratch
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.build import cache, children
 from triptych.sim.build.sources import INCLUDES, fastcar_sources
 from triptych.sim.errors import TriptychError
-from triptych.sim.fastcar.boards import Board, board
-from triptych.sim.fastcar.hls_estimate import estimate_kernels
+from triptych.sim.fastcar.boards import BOARDS, Board, board
+from triptych.sim.fastcar.devices import DEVICES
 from triptych.sim.model.yosys import WORKER
 
 LUT_CELLS = ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6")
@@ -26,9 +29,6 @@ MEMORY_LUTS = {
     "RAM128X1S": 2, "RAM256X1D": 8, "RAM256X1S": 4, "RAM512X1S": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
 }  # fmt: skip
 """LUTs that a distributed memory or shift register takes (UG974)."""
-BOX_PARAMETERS = (
-    "Width", "Chain", "Words", "Inputs", "Entries", "WordW", "InputW", "EntryW", "Chains", "Latency", "s",
-)  # fmt: skip
 FLOPS = ("FDCE", "FDPE", "FDRE", "FDSE")
 BLOCKS = {"RAMB36E2": 1.0, "RAMB18E2": 0.5}
 URAM = "URAM288"
@@ -67,9 +67,28 @@ def count(cells: Mapping[str, int]) -> Used:
     return Used(logic + memory, memory, flops, blocks, cells.get("DSP48E2", 0), cells.get(URAM, 0))
 
 
+def _reached(top: str, boxes: tuple[str, ...]) -> list[Path]:
+    """The files of a module, of all inside it but the boxes' insides, and of the packages."""
+    files = {p.stem: p for p in fastcar_sources()}
+    found, todo = {name for name in files if name.endswith("_pkg")}, [top]
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        if name not in boxes:
+            words = set(re.findall(r"\w+", files[name].read_text()))
+            todo += [other for other in files if other in words and other not in found]
+    return [p for name, p in files.items() if name in found]
+
+
+def _parameters_of(module: str) -> set[str]:
+    """Of a black box, which keeps none: its ports have their widths already."""
+    text = next(p for p in fastcar_sources() if p.stem == module).read_text()
+    return {"s", *re.findall(r"(?:parameter|localparam)[^=;]*?(\w+)\s*=", text)}
+
+
 def synthesise(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...] = ()) -> Used:
     """Maps module `top` of `rtl/fastcar` (cached by content). Raises TriptychError when Yosys fails."""
-    key = cache.fingerprint(fastcar_sources(), top, sorted(parameters.items()), boxes)
+    key = cache.fingerprint(_reached(top, boxes), top, sorted(parameters.items()), boxes)
     return count(cache.value("utilization", f"{top}-{key}", lambda: _cells(top, parameters, boxes)))
 
 
@@ -83,8 +102,7 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
         script.write_text(
             f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {boxed} {includes} {sizes} "
             f"--top {top} {files}\n"
-            # A black box keeps no parameters: its ports have their widths already.
-            + "".join(f"setparam -unset {p} t:{box}\n" for box in boxes for p in BOX_PARAMETERS)
+            + "".join(f"setparam -unset {p} t:{box}\n" for box in boxes for p in sorted(_parameters_of(box)))
             + f"synth_xilinx -family xcup -noiopad -noclkbuf -flatten -top {top}\n"
             f"tee -q -o {out} stat -json"
         )
@@ -98,32 +116,34 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
     return {name: int(number) for name, number in cells.items() if name not in boxes}
 
 
-def core_parts(target: Board) -> list[tuple[str, int, Used]]:
-    """The core of a board as (part, how many, each). A cluster's lanes, and what stands around them."""
-    entries = -(-32 // target.lanes) * target.lanes
-    inputs = -(-32 // target.lanes) * -(-11008 // target.width)
-    lane = {"Width": target.width, "Words": target.lanes, "Inputs": inputs, "Entries": entries}
-    core = {"Width": target.width, "Lanes": target.lanes, "Words": target.lanes, "Inputs": inputs}
-    return [
-        ("lane", target.clusters * target.lanes, synthesise("lane", lane)),
-        ("core without lanes", target.clusters, synthesise("fastcar_core", core, ("lane",))),
-    ]
-
-
-DEVICES = {"KV260": {"LUT": 117_120, "FF": 234_240, "RAMB36E2": 144, "URAM288": 64, "DSP48E2": 1_248}}
-"""What there is (AMD DS987)."""
 MOST = 0.9
+UNITS = ("attention_unit", "row_norm", "row_add", "row_pipe")
 
 
 def step_parts(target: Board) -> list[tuple[str, int, Used]]:
-    """The whole step of a cluster as (part, how many, each)."""
-    lane = core_parts(target)[0]
-    step = synthesise("fastcar_step", {"Lanes": target.lanes, "Words": target.lanes}, ("lane",))
-    return [lane, ("step without lanes", target.clusters, step)]
+    """The whole step of a board as (part, how many, each)."""
+    words = 1 << (target.lanes - 1).bit_length()
+    entries = -(-32 // target.lanes) * words
+    inputs = -(-32 // target.lanes) * -(-11008 // target.width)
+    ultra = int(bool(DEVICES[target.name].urams))
+    lane = {"Width": target.width, "Words": words, "Inputs": inputs, "Entries": entries}
+    core = {"Width": target.width, "Lanes": target.lanes, "Words": words, "Inputs": inputs}
+    attention = {"HeadWords": 64, "KeyWords": 2, "Tokens": 4096, "Group": 1, "Fabric": 1, "Ultra": ultra}
+    rest = {"Lanes": target.lanes, "Words": words, "Ultra": ultra}
+    return [
+        ("lane", target.clusters * target.lanes, synthesise("lane", lane)),
+        ("core around its lanes", target.clusters, synthesise("fastcar_core", core, ("lane", "tas_unit"))),
+        ("score", 1, synthesise("tas_unit", {"Width": target.width, "Fabric": 1})),
+        ("attention", 1, synthesise("attention_unit", attention)),
+        ("norm", 1, synthesise("row_norm", {})),
+        ("residual", 1, synthesise("row_add", {})),
+        ("behind the sums", 1, synthesise("row_pipe", {"Words": words})),
+        ("control, ports, memories", 1, synthesise("fastcar_step", rest, ("fastcar_core", *UNITS))),
+    ]
 
 
-def step_rows(name: str) -> str:
-    """The whole step in RTL on a device, and what that is of it."""
+def board_rows(target: Board) -> str:
+    """The whole step in RTL on a board, and what that is of its device."""
     header = ["part", "count", "LUT", "of them memory", "FF", "RAMB36E2", "URAM288", "DSP48E2", "label"]
     total, rows = Used(0, 0, 0, 0.0, 0), []
 
@@ -131,68 +151,51 @@ def step_rows(name: str) -> str:
         figures = (u.luts, u.memory_luts, u.flops, u.blocks, u.urams, u.dsps)
         return [part, str(number), *(f"{v:,g}" for v in figures), Label.YOSYS_MAPPED.value]
 
-    for part, number, each in step_parts(board(name)):
+    for part, number, each in step_parts(target):
         rows.append(row(f"{part} (each)", number, each))
         total = total.plus(each.times(number))
     rows.append(row("the step", 1, total))
-    there = DEVICES[name]
-    used = {
-        "LUT": total.luts,
-        "FF": total.flops,
-        "RAMB36E2": total.blocks,
-        "URAM288": total.urams,
-        "DSP48E2": total.dsps,
-    }
-    share = {k: used[k] / there[k] for k in there}
-    rows.append([
-        f"of the {name}", "", f"{share['LUT']:.0%}", "", f"{share['FF']:.0%}", f"{share['RAMB36E2']:.0%}",
-        f"{share['URAM288']:.0%}", f"{share['DSP48E2']:.0%}", Label.YOSYS_MAPPED.value,
-    ])  # fmt: skip
-    over = [f"{k} {v:.0%}" for k, v in share.items() if v > MOST]
+    shares = shares_of(total, target.name)
+    cells = [f"{v:.1%}" for v in shares.values()]
+    rows.append([f"of the {target.name}", "", cells[0], "", *cells[1:], Label.YOSYS_MAPPED.value])
+    over = [f"{k} {v:.1%}" for k, v in shares.items() if v > MOST]
     verdict = f"Over {MOST:.0%}: {', '.join(over)}." if over else f"All at {MOST:.0%} or less."
-    head = f"The whole step (`fastcar_step`, {board(name).lanes} lanes, one query head a pass). {verdict}"
-    return f"{head}\n\n{table(header, rows)}"
+    memory = "UltraRAM" if DEVICES[target.name].urams else "block RAM"
+    shape = f"{target.clusters} x {target.lanes} lanes, memories in {memory}"
+    return f"**{target.name}**: {shape}. {verdict}\n\n{table(header, rows)}"
 
 
-def utilization_rows(name: str) -> str:
-    """The section of docs/results.md for a board: its twins as mapped, its HLS kernels as estimated."""
-    target = board(name)
-    header = ["part", "count", "LUT", "of them memory", "FF", "RAMB36E2", "DSP48E2", "label"]
-    rows = []
-    total = Used(0, 0, 0, 0.0, 0)
+def shares_of(total: Used, name: str) -> dict[str, float]:
+    """What it is of a device, by resource."""
+    there = DEVICES[name]
+    amounts = {
+        "LUT": (total.luts, there.luts), "FF": (total.flops, there.flops), "RAMB36E2": (total.blocks, there.blocks),
+        "URAM288": (total.urams, there.urams), "DSP48E2": (total.dsps, there.dsps),
+    }  # fmt: skip
+    return {resource: used / have if have else float(used > 0) for resource, (used, have) in amounts.items()}
 
-    def row(part: str, number: int, used: Used, label: Label) -> list[str]:
-        figures = (used.luts, used.memory_luts, used.flops, used.blocks, used.dsps)
-        return [part, str(number), *(f"{v:,g}" if isinstance(v, float) else f"{v:,}" for v in figures), label.value]
 
-    for part, number, each in core_parts(target):
-        rows.append(row(f"{part} (each)", number, each, Label.YOSYS_MAPPED))
-        total = total.plus(each.times(number))
-    rows.append(row("all twins", 1, total, Label.YOSYS_MAPPED))
-    rest = estimate_kernels()
-    for kernel, dsps, reason in rest:
-        rows.append([f"{kernel}: {reason}", "1", "", "", "", "", f"{dsps:,}", Label.ESTIMATED.value])
-    macs = 2 * target.lane_dsp
-    lane_dsps = target.clusters * target.lanes * core_parts(target)[0][2].dsps
+def utilization(names: Sequence[str] = tuple(BOARDS)) -> str:
+    """The section of docs/results.md, of the named boards."""
     text = (
-        f"`synth_xilinx -family xcup`, no place and route. {lane_dsps:,} DSP48E2 for {macs:,} W4A8 products a cycle: "
-        f"{lane_dsps / macs:.3f} a product. {target.name} has {target.dsp:,}. The HLS kernels beside the lanes "
-        f"would take {sum(d for _, d, _ in rest):,} more by this estimate, which counts products of addresses too. "
-        "By `python -m triptych.sim.fastcar.utilization`."
+        "`synth_xilinx -family xcup` of `fastcar_step` by parts, no place and route: a lane and a cluster's core as "
+        "often as the board has them, score and row-wise half once (LLaMA-7B's sizes, one query head a pass, 8 "
+        "elements a cycle; boards with several clusters share them, and what joins their sums is not built). A lane's "
+        "64 DSP48E2 are 128 W4A8 products a cycle, attention's 32 for values 64; the scores' products are LUTs. For "
+        "the HLS kernels see *what the kernels' memories allow*. By `python -m triptych.sim.fastcar.utilization`."
     )
-    core = f"## FastCar on the {target.name}: utilization\n{text}\n\n{table(header, rows)}"
-    return f"{core}\n\n{step_rows(name)}" if name in DEVICES else core
+    return "\n\n".join(["## FastCar: utilization", text, *(board_rows(board(name)) for name in names)])
 
 
-def main() -> int:
-    """Writes the KV260's utilization into docs/results.md. Returns the exit status."""
+def main(names: Sequence[str]) -> int:
+    """Writes the utilization of the named boards, or of all, into docs/results.md. Returns the exit status."""
     try:
-        replace_section("fastcar-utilization", utilization_rows("KV260"))
-    except TriptychError as error:
+        replace_section("fastcar-utilization", utilization(names or tuple(BOARDS)))
+    except (TriptychError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
