@@ -52,6 +52,10 @@ package chip_pkg;
     return legal_lanes(lanes) && legal_lanes(cols) && lanes <= cols;
   endfunction
 
+  function automatic bit legal_full(input int unsigned full, input int unsigned lanes);
+    return full >= 8 && (full == lanes || 2 * full == lanes);
+  endfunction
+
   function automatic bit legal_rows(input int unsigned rows);  // of an accumulator bank
     return rows >= 2 && rows <= 255;
   endfunction

@@ -10,6 +10,7 @@ module quartdepth #(
     parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D): 16, 32 or 64
     parameter int unsigned Cols      = 8,      // columns of the MXU (C): D or half of it
     parameter int unsigned Lanes     = 8,      // lanes of the VPU: 8, 16, 32 or 64, C at most
+    parameter int unsigned FullLanes = 8,      // of these, full ones: all or half, 8 at least
     parameter int unsigned Rows      = 64,     // rows of an accumulator bank (R), 2 to 255
     parameter int unsigned SpadWords = 16384,  // scratchpad: 64 or more, in fours, 2^24 bytes at most
     parameter int unsigned ProgWords = 64,     // microwords in the program store: 4 to 256, even
@@ -262,6 +263,7 @@ module quartdepth #(
       .Depth    (Depth),
       .Cols     (Cols),
       .Lanes    (Lanes),
+      .FullLanes(FullLanes),
       .Rows     (Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

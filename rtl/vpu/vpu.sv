@@ -15,6 +15,7 @@ module vpu
     parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D): 16, 32 or 64
     parameter int unsigned Cols      = 8,      // columns of the MXU (C): D or half of it
     parameter int unsigned Lanes     = 8,      // lanes: 8, 16, 32 or 64, C at most
+    parameter int unsigned FullLanes = 8,      // of these, full ones (vpu_lanes): all or half
     parameter int unsigned Rows      = 64,     // most pixels of a block (R), 2 to 255
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     parameter int unsigned ProgWords = 64,     // microwords of the program store: 4 to 256, even
@@ -53,6 +54,7 @@ module vpu
   localparam int unsigned ProgW = $clog2(ProgWords);
   localparam int unsigned WordShift = $clog2(Depth);
   localparam int unsigned LaneW = $clog2(Lanes);
+  localparam logic [Lanes-1:0] LowerHalf = {Lanes{1'b1}} >> (Lanes - FullLanes);
 
   // -- Sequencer -----------------------------------------------------------------------------------
 
@@ -66,6 +68,7 @@ module vpu
   sram_pkg::status_t program_sram, scalars_sram;
   logic [7:0] row;
   logic [13:0] group, next_group;
+  logic halved, second, again, step;
   logic bank, ahead, first_group, last_group, ends, none, row_end, block_end, next_block;
   logic element_fault;
   trap_e element_cause;
@@ -73,6 +76,7 @@ module vpu
   vpu_sequencer #(
       .Cols(Cols),
       .Lanes(Lanes),
+      .FullLanes(FullLanes),
       .ProgWords(ProgWords),
       .Tables(Tables)
   ) u_sequencer (
@@ -91,21 +95,18 @@ module vpu
       .instr_o(instr),
       .word_o(word),
       .setup_o(setup),
-      .read_o(prog_read),
-      .index_o(prog_index),
-      .microword_i(fetched),
+      .read_o(prog_read), .index_o(prog_index), .microword_i(fetched),
       .drained_i(drained),
       .issue_i(issue),
       .element_fault_i(element_fault),
       .element_cause_i(element_cause),
-      .row_o(row), .group_o(group),
+      .row_o(row), .group_o(group), .halved_o(halved), .second_o(second),
       .bank_o(bank),
       .ahead_o(ahead),
       .next_group_o(next_group),
       .first_group_o(first_group),
       .last_group_o(last_group), .ends_o(ends), .void_o(none),
-      .row_end_o(row_end),
-      .block_end_o(block_end),
+      .row_end_o(row_end), .block_end_o(block_end),
       .advance_o(next_block)
   );
 
@@ -147,10 +148,7 @@ module vpu
       .word_i(word),
       .decode_i,
       .threshold_i,
-      .decode_a_o(decode_a),
-      .decode_b_o(decode_b),
-      .decode_e_o(decode_e),
-      .threshold_o(threshold)
+      .decode_a_o(decode_a), .decode_b_o(decode_b), .decode_e_o(decode_e), .threshold_o(threshold)
   );
 
   // Lanes that count of the group with channel n - 1.
@@ -173,15 +171,13 @@ module vpu
       .begins_i(offered),
       .instr_i(instr),
       .word_i(word),
-      .step_i(issue),
+      .step_i(step),
       .row_end_i(row_end),
       .block_end_i(block_end),
       .first_group_i(first_group),
       .last_group_i(last_group),
       .advance_i(next_block),
-      .addr_o(addr),
-      .misaligned_o(misaligned),
-      .outside_o(outside)
+      .addr_o(addr), .misaligned_o(misaligned), .outside_o(outside)
   );
 
   // -- Operands ------------------------------------------------------------------------------------
@@ -212,11 +208,12 @@ module vpu
     ) u_port (
         .clk_i,
         .rst_ni,
-        .need_i(waiting && used[s] && sound),
+        .need_i(waiting && used[s] && sound && !second),
         .addr_i(addr[s][WordShift+:AddrW]),
         .ready_o(port_ready[s]),
         .issue_i(issue),
         .enable_i(enable),
+        .again_i(again),
         .word_o(source[s]),
         .rreq_o(read_o[s].valid),
         .raddr_o(raddr[s]),
@@ -254,12 +251,14 @@ module vpu
   // -- Issue ---------------------------------------------------------------------------------------
 
   element_t element;
-  assign element = '{row: row, first: first_group, ends: ends, none: none, bank: bank, dest: addr[2],
+  assign element = '{row: row, first: first_group, ends: ends, none: none, bank: bank, second: second,
+                     dest: addr[2],
                      a_offset: 8'(addr[0][WordShift-1:0]), b_offset: 8'(addr[1][WordShift-1:0])};
 
   assign operands = waiting && sound && !stop && enable && port_ready == '1;
   assign issue = operands && (!use_acc || acc_valid_i);
-  assign acc_ready_o = operands && use_acc;
+  assign step = issue && (!halved || second);  // the group is done with
+  assign acc_ready_o = operands && use_acc && (!halved || second);
 
   always_comb begin
     engine_o.cycle_class = '0;
@@ -285,11 +284,12 @@ module vpu
   logic signed [31:0] add_value, mul_value, scalar_value, reduced;
   element_t result_element;
   logic signed [15:0] result[Lanes];
-  logic [Lanes-1:0] result_lanes;
+  logic [Lanes-1:0] result_lanes, half;
 
   vpu_lanes #(
       .Depth(Depth),
       .Lanes(Lanes),
+      .FullLanes(FullLanes),
       .Rows(Rows)
   ) u_lanes (
       .clk_i,
@@ -299,6 +299,7 @@ module vpu
       .decode_a_i(decode_a),
       .decode_b_i(decode_b),
       .threshold_i(threshold),
+      .halved_i(halved),
       .issue_i(issue),
       .element_i(element),
       .acc_i(acc_data_i),
@@ -307,17 +308,15 @@ module vpu
       .parameter_i(parameters),
       .add_read_o(add_read), .add_row_o(add_row), .add_value_i(add_value),
       .mul_read_o(mul_read), .mul_row_o(mul_row), .mul_value_i(mul_value),
-      .scalar_valid_o(scalar_valid),
-      .scalar_row_o(scalar_row),
-      .scalar_value_o(scalar_value),
-      .result_valid_o(result_valid),
-      .result_element_o(result_element),
-      .result_o(result),
+      .scalar_valid_o(scalar_valid), .scalar_row_o(scalar_row), .scalar_value_o(scalar_value),
+      .result_valid_o(result_valid), .result_element_o(result_element), .result_o(result),
       .bank_busy_o(bank_busy),
+      .again_o(again),
       .idle_o(lanes_idle)
   );
 
-  assign result_lanes = result_element.none ? '0 : result_element.ends ? tail : '1;
+  assign result_lanes = result_element.none ? '0 : (result_element.ends ? tail : '1) & half;
+  assign half = !halved ? '1 : result_element.second ? ~LowerHalf : LowerHalf;
 
   // -- Results -------------------------------------------------------------------------------------
 
@@ -349,7 +348,7 @@ module vpu
       .mul_read_i(mul_read), .mul_select_i(word.rs_m), .mul_row_i(mul_row), .mul_value_o(mul_value),
       .both_i(word.addend == AddendRow && word.rs_m == word.rs_a),
       .write_i(reduce_valid || scalar_valid),
-      .set_i(scalar_valid || result_element.first),
+      .set_i(scalar_valid || (result_element.first && !result_element.second)),
       .reduce_i(reduce_e'(word.reduce)),
       .select_i(word.rs_d),
       .row_i(scalar_valid ? scalar_row : result_element.row[RowW-1:0]),
@@ -391,6 +390,7 @@ module vpu
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
   `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
+  `CHECK_PARAMETER(FullInRange, chip_pkg::legal_full(FullLanes, Lanes))
   `CHECK_PARAMETER(SpadInRange, chip_pkg::legal_spad(SpadWords, Depth))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))

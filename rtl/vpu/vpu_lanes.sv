@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pipeline of all lanes: what VECTOR and SCALAR microwords compute, one group of C elements a cycle.
+// The pipeline of all lanes: what VECTOR and SCALAR microwords compute, one group of elements a cycle. Parameters,
+// second operands, functions and the encoder are in the full lanes alone; a microword that needs one of them
+// (`halved_i`) takes a group in two halves, both on these.
 // It moves as a whole (`enable_i`) under one microword; stages without use for that microword are skipped.
 // Every stage's arithmetic is a function that is evaluated only when the stage holds something; simulators clear a
 // function's variables in every cycle, so that its result is the only array in it.
@@ -16,6 +18,7 @@ module vpu_lanes
 #(
     parameter int unsigned Depth = 16,  // bytes of a word
     parameter int unsigned Lanes  = 8,   // lanes
+    parameter int unsigned FullLanes = 8,  // of these, full ones: all or half
     parameter int unsigned Rows  = 64,  // pixels of a block
     localparam int unsigned RowW = $clog2(Rows)
 ) (
@@ -26,6 +29,7 @@ module vpu_lanes
     input  logic signed [            4:0] decode_a_i[16],
     input  logic signed [            4:0] decode_b_i[16],
     input  logic signed [           15:0] threshold_i[15],
+    input  logic                          halved_i,            // it takes groups in two halves
     input  logic                          issue_i,             // a group enters
     input  element_t                      element_i,
     input  logic        [Lanes-1:0][31:0] acc_i,               // its accumulators, with src_a ACC
@@ -45,19 +49,24 @@ module vpu_lanes
     output element_t                      result_element_o,
     output logic signed [           15:0] result_o[Lanes],
     output logic        [            1:0] bank_busy_o,         // the parameter buffer is in use
+    output logic                          again_o,             // the decode stage holds a first half
     output logic                          idle_o
 );
   localparam int unsigned ChunkW = $clog2(Depth / 4);  // index of a 32-bit part of a word
 
-  typedef logic signed [7:0] bytes_t[Lanes];
+  localparam int unsigned Upper = Lanes - FullLanes;  // first lane of the second half; 0: no halves
+
+  typedef logic signed [7:0] bytes_t[FullLanes];
   typedef logic signed [15:0] int16_t[Lanes];
-  typedef logic signed [16:0] int17_t[Lanes];
+  typedef logic signed [16:0] int17_t[FullLanes];
   typedef logic signed [31:0] int32_t[Lanes];
-  typedef logic signed [32:0] int33_t[Lanes];
+  typedef logic signed [31:0] sides_t[FullLanes];
+  typedef logic signed [32:0] int33_t[FullLanes];
   typedef logic signed [47:0] int48_t[Lanes];
-  typedef coefficients_t coefficients_a[Lanes];
-  typedef place_t places_a[Lanes];
-  typedef value_t values_a[Lanes];
+  typedef parameter_t parameters_t[FullLanes];
+  typedef coefficients_t coefficients_a[FullLanes];
+  typedef place_t places_a[FullLanes];
+  typedef value_t values_a[FullLanes];
 
   // -- Control: which stages hold something, and what ----------------------------------------------
 
@@ -125,20 +134,43 @@ module vpu_lanes
     word_i.rs_m, word_i.rs_a, mul_value_i[31:24]
   };
 
+  // -- Parameters of the half that a stage holds ---------------------------------------------------
+
+  function automatic parameters_t parameters_of(input logic bank, input logic second);
+    for (int unsigned c = 0; c < FullLanes; c++) parameters_of[c] = parameter_i[bank][second?c+Upper : c];
+  endfunction
+
+  parameters_t add_parameter, multiply_parameter, round_parameter, clamp_parameter;
+  assign add_parameter      = parameters_of(element_q[StageAdd].bank, element_q[StageAdd].second);
+  assign multiply_parameter = parameters_of(element_q[StageMultiply].bank, element_q[StageMultiply].second);
+  assign round_parameter    = parameters_of(element_q[StageRound].bank, element_q[StageRound].second);
+  assign clamp_parameter    = parameters_of(element_q[StageClamp].bank, element_q[StageClamp].second);
+
   // -- Decode: bytes, codes or accumulators to integers --------------------------------------------
 
-  logic [Lanes-1:0][31:0] acc_q;
+  logic [Lanes-1:0][31:0] acc_d, acc_q;
   logic signed [31:0] x0_q[Lanes];
-  logic signed [7:0] b_q[Lanes];
+  logic signed [7:0] b_q[FullLanes];
   logic [ChunkW-1:0] a_first, b_first;  // where the granules lie in the words
   logic a_codes, b_codes;
 
-  `FFLNR(acc_q, acc_i, enable_i && issue_i && word_i.src_a == SourceAAcc)
+  always_comb begin
+    acc_d = acc_i;
+    if (element_i.second) for (int unsigned c = 0; c < FullLanes; c++) acc_d[c] = acc_i[c+Upper];
+  end
+  `FFLNR(acc_q, acc_d, enable_i && issue_i && word_i.src_a == SourceAAcc)
 
   assign a_codes = word_i.fmt_a != FormatInt8;
   assign b_codes = word_i.fmt_b != FormatInt8;
-  assign a_first = element_q[StageDecode].a_offset[2+:ChunkW];
-  assign b_first = element_q[StageDecode].b_offset[2+:ChunkW];
+  assign again_o = halved_i && valid_q[StageDecode] && !element_q[StageDecode].second;
+  always_comb begin
+    a_first = element_q[StageDecode].a_offset[2+:ChunkW];
+    b_first = element_q[StageDecode].b_offset[2+:ChunkW];
+    if (element_q[StageDecode].second) begin
+      a_first = a_first + ChunkW'(a_codes ? Upper / 8 : Upper / 4);
+      b_first = b_first + ChunkW'(b_codes ? Upper / 8 : Upper / 4);
+    end
+  end
 
   function automatic int32_t next_x0();
     logic [7:0] code;
@@ -160,7 +192,7 @@ module vpu_lanes
 
   function automatic bytes_t next_b();
     logic [7:0] code;
-    for (int unsigned c = 0; c < Lanes; c++) begin
+    for (int unsigned c = 0; c < FullLanes; c++) begin
       code = 8'(b_word_i[b_first+ChunkW'(b_codes?c/8 : c/4)] >> (b_codes ? 4 * (c % 8) : 8 * (c % 4)));
       next_b[c] = b_codes ? 8'(decode_b_i[code[3:0]]) : code;
     end
@@ -171,11 +203,11 @@ module vpu_lanes
 
   // -- Add -----------------------------------------------------------------------------------------
 
-  coefficients_t coefficients_q[Lanes];
-  place_t place_q[Lanes];
-  value_t value_q[Lanes];
+  coefficients_t coefficients_q[FullLanes];
+  place_t place_q[FullLanes];
+  value_t value_q[FullLanes];
   logic signed [31:0] x_q[Lanes];
-  logic signed [16:0] operand_q[Lanes];  // of the second multiplication: B + b_add, or F
+  logic signed [16:0] operand_q[FullLanes];  // of the second multiplication: B + b_add, or F
 
   assign add_read_o = advance[StageDecode] && (scalar || word_i.addend == AddendRow);
   assign add_row_o  = element_q[StageDecode].row[RowW-1:0];
@@ -187,13 +219,13 @@ module vpu_lanes
     if (word_i.addend == AddendImm) addend = word_i.imm_add;
     for (int unsigned c = 0; c < Lanes; c++) begin
       a = (scalar && c == 0) ? add_value_i : x0_q[c];
-      next_x[c] = a + (biased ? parameter_i[element_q[StageAdd].bank][c].bias : addend);
+      next_x[c] = a + ((biased && c < FullLanes) ? add_parameter[c%FullLanes].bias : addend);
     end
   endfunction
 
   function automatic int17_t next_operand();
-    if (use_b) for (int unsigned c = 0; c < Lanes; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
-    else for (int unsigned c = 0; c < Lanes; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
+    if (use_b) for (int unsigned c = 0; c < FullLanes; c++) next_operand[c] = 17'(b_q[c]) + 17'(word_i.b_add);
+    else for (int unsigned c = 0; c < FullLanes; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
   endfunction
 
   `FFLNR(x_q, next_x(), advance[StageAdd])
@@ -216,8 +248,11 @@ module vpu_lanes
     for (int unsigned c = 0; c < Lanes; c++) begin
       narrow = sat16(48'(x_q[c]));
       x = square ? 32'(narrow) : x_q[c];
-      factor = square ? narrow : times_b ? sat16(48'(operand_q[c])) : common;
-      if (param) factor = parameter_i[element_q[StageMultiply].bank][c].mult;
+      factor = square ? narrow : common;
+      if (c < FullLanes) begin
+        if (times_b) factor = sat16(48'(operand_q[c%FullLanes]));
+        if (param) factor = multiply_parameter[c%FullLanes].mult;
+      end
       next_product[c] = x * factor;
     end
   endfunction
@@ -241,7 +276,8 @@ module vpu_lanes
     logic signed [9:0] count;
     logic signed [47:0] rounded;
     for (int unsigned c = 0; c < Lanes; c++) begin
-      count = param ? $signed({2'b00, parameter_i[element_q[StageRound].bank][c].shift}) : count_q;
+      count = count_q;
+      if (param && c < FullLanes) count = $signed({2'b00, round_parameter[c%FullLanes].shift});
       rounded = rshift(product_q[c], count);
       next_y[c] = scaled ? 32'(sat16(rounded)) : sat32(rounded);
     end
@@ -254,15 +290,17 @@ module vpu_lanes
   logic [31:0] packed_scalar;
 
   function automatic coefficients_a next_coefficients();
-    for (int unsigned c = 0; c < Lanes; c++) next_coefficients[c] = lane_coefficients(exp2n, y_q[c][15:0]);
+    for (int unsigned c = 0; c < FullLanes; c++) begin
+      next_coefficients[c] = lane_coefficients(exp2n, y_q[c][15:0]);
+    end
   endfunction
 
   function automatic places_a next_place();
-    for (int unsigned c = 0; c < Lanes; c++) next_place[c] = lane_place(exp2n, y_q[c][15:0]);
+    for (int unsigned c = 0; c < FullLanes; c++) next_place[c] = lane_place(exp2n, y_q[c][15:0]);
   endfunction
 
   function automatic values_a next_value();
-    for (int unsigned c = 0; c < Lanes; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
+    for (int unsigned c = 0; c < FullLanes; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
   endfunction
 
   `FFLNR(coefficients_q, next_coefficients(), advance[StageLookup] && !scalar)
@@ -280,19 +318,19 @@ module vpu_lanes
 
   // -- Second multiplication: of B beside the first one, with SCALE_F behind the function ----------
 
-  logic signed [32:0] product2_q[Lanes];
-  logic signed [31:0] side_q[Lanes];
+  logic signed [32:0] product2_q[FullLanes];
+  logic signed [31:0] side_q[FullLanes];
 
   function automatic int33_t next_product2();
     logic signed [16:0] operand;
-    for (int unsigned c = 0; c < Lanes; c++) begin
+    for (int unsigned c = 0; c < FullLanes; c++) begin
       operand = (scaled && !function_used) ? 17'(y_q[c]) : operand_q[c];
       next_product2[c] = operand * word_i.b_m;
     end
   endfunction
 
-  function automatic int32_t next_side();
-    for (int unsigned c = 0; c < Lanes; c++) begin
+  function automatic sides_t next_side();
+    for (int unsigned c = 0; c < FullLanes; c++) begin
       next_side[c] = sat32(rshift(48'(product2_q[c]), $signed({4'd0, word_i.b_s})));
     end
   endfunction
@@ -305,14 +343,18 @@ module vpu_lanes
   logic signed [15:0] v_q[Lanes];
 
   function automatic int16_t next_v();
+    logic signed [15:0] zero;
     logic signed [31:0] z;
     logic signed [32:0] sum;
     for (int unsigned c = 0; c < Lanes; c++) begin
       z = y_q[c];
-      if (scaled || (largest && side_q[c] > y_q[c])) z = side_q[c];
-      else if (summed) z = sat32(48'(y_q[c]) + 48'(side_q[c]));
-      sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) +
-          33'(word_i.zp_param ? 16'(parameter_i[element_q[StageClamp].bank][c].zero) : word_i.out_add);
+      zero = word_i.out_add;
+      if (c < FullLanes) begin
+        if (scaled || (largest && side_q[c%FullLanes] > y_q[c])) z = side_q[c%FullLanes];
+        else if (summed) z = sat32(48'(y_q[c]) + 48'(side_q[c%FullLanes]));
+        if (word_i.zp_param) zero = 16'(clamp_parameter[c%FullLanes].zero);
+      end
+      sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) + 33'(zero);
       if (sum < 33'(word_i.lo)) sum = 33'(word_i.lo);
       if (sum > 33'(word_i.hi)) sum = 33'(word_i.hi);
       next_v[c] = sum[15:0];
@@ -332,9 +374,9 @@ module vpu_lanes
   function automatic int16_t next_e();
     next_e = v_q;
     if (word_i.encode) begin
-      for (int unsigned c = 0; c < Lanes; c++) next_e[c] = '0;
+      for (int unsigned c = 0; c < FullLanes; c++) next_e[c] = '0;
       for (int unsigned i = 0; i < 15; i++) begin
-        for (int unsigned c = 0; c < Lanes; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
+        for (int unsigned c = 0; c < FullLanes; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
       end
     end
   endfunction
@@ -343,10 +385,14 @@ module vpu_lanes
 
   assign result_valid_o   = advance[StagePack];
   assign result_element_o = element_q[StagePack];
-  assign result_o         = e_q;
+  always_comb begin  // a half is offered at both places
+    result_o = e_q;
+    if (halved_i) for (int unsigned c = 0; c < FullLanes; c++) result_o[c+Upper] = e_q[c];
+  end
 
   `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))
   `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_lanes(Lanes) && Lanes <= Depth)
+  `CHECK_PARAMETER(FullInRange, chip_pkg::legal_full(FullLanes, Lanes))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
 endmodule
 

@@ -37,6 +37,7 @@ package vpu_pkg;
     logic       ends;      // its lanes end at n
     logic       none;      // its lanes lie behind n
     logic       bank;      // parameter buffer
+    logic       second;    // the upper half of the lanes, of a microword that takes halves
     logic [7:0] a_offset;  // byte in the word of A
     logic [7:0] b_offset;  // byte in the word of B
     logic [ByteW-1:0] dest;  // byte address of the destination

@@ -17,6 +17,7 @@ module vpu_read_port #(
     output logic               ready_o,   // it has it, or is granted it now
     input  logic               issue_i,   // it moves to the decode stage
     input  logic               enable_i,  // the decode stage moves on
+    input  logic               again_i,   // that holds a first half: its word is used once more
     output logic [8*Depth-1:0] word_o,    // word of the element in the decode stage
     output logic               rreq_o,
     output logic [  AddrW-1:0] raddr_o,
@@ -40,7 +41,7 @@ module vpu_read_port #(
 
   assign keep_early = early_q && !issue_i;
   assign hand_over  = have_q && issue_i;
-  assign keep_now   = live_q && !enable_i;
+  assign keep_now   = live_q && (!enable_i || again_i);
   assign decode_d   = keep_now || early_q ? rdata_i : waiting_q;
 
   `FF(have_q, have_d, 1'b0)

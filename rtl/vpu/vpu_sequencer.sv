@@ -13,6 +13,7 @@ module vpu_sequencer
 #(
     parameter int unsigned Cols      = 8,   // columns of the MXU (C), a multiple of the lanes
     parameter int unsigned Lanes     = 8,   // lanes
+    parameter int unsigned FullLanes = 8,   // of these, full ones
     parameter int unsigned ProgWords = 64,  // microwords in the store
     parameter int unsigned Tables    = 8,   // code tables, 1 to 8
     localparam int unsigned ProgW    = $clog2(ProgWords)
@@ -41,6 +42,8 @@ module vpu_sequencer
     input  trap_e                  element_cause_i,
     output logic       [      7:0] row_o,          // its pixel in the block
     output logic       [     13:0] group_o,
+    output logic                   halved_o,       // the microword takes a group in two halves
+    output logic                   second_o,       // this is the second one
     output logic                   bank_o,         // parameter buffer of the group
     output logic                   ahead_o,        // another group follows, `next_group_o`
     output logic       [     13:0] next_group_o,
@@ -78,6 +81,8 @@ module vpu_sequencer
   logic picture_end;  // this is the picture's last pixel
   logic final_d, final_q;  // this is its last block (known from group 1 on)
   logic load, last_word, group_end, word_end, single, whole_rows;
+  logic step;  // the waiting element goes, its second half if it has two
+  logic second_d, second_q;
   logic illegal;
 
   // Accumulator rows come whole, C channels: also the groups of the last one in which no channel counts.
@@ -93,7 +98,8 @@ module vpu_sequencer
   assign row_end_o   = x_q == instr_o.w - 16'd1;
   assign picture_end = row_end_o && y_q == instr_o.h - 16'd1;
   assign block_end_o = picture_end || row_q == instr_o.block - 8'd1;
-  assign group_end   = issue_i && block_end_o;
+  assign step        = issue_i && (!halved_o || second_q);
+  assign group_end   = step && block_end_o;
   assign word_end    = group_end && last_group_o;
   assign advance_o   = last_word;
 
@@ -135,12 +141,24 @@ module vpu_sequencer
     end
   end
 
-  `FFL(x_q, x_d, start_o || issue_i, '0)
-  `FFL(y_q, y_d, start_o || issue_i, '0)
-  `FFL(row_q, row_d, start_o || issue_i, '0)
-  `FFL(group_q, group_d, start_o || issue_i, '0)
-  `FFL(bank_q, bank_d, start_o || issue_i, '0)
-  `FFL(final_q, final_d, start_o || issue_i, '0)
+  `FFL(x_q, x_d, start_o || step, '0)
+  `FFL(y_q, y_d, start_o || step, '0)
+  `FFL(row_q, row_d, start_o || step, '0)
+  `FFL(group_q, group_d, start_o || step, '0)
+  `FFL(bank_q, bank_d, start_o || step, '0)
+  `FFL(final_q, final_d, start_o || step, '0)
+  if (FullLanes < Lanes) begin : gen_halves
+    // It needs what only full lanes have: parameters, a second operand, a function, the encoder.
+    assign halved_o = word_o.kind == KindVector &&
+        (word_o.side != SideNone || word_o.mul inside {MultiplyParam, MultiplyB} ||
+         word_o.addend == AddendBias || word_o.zp_param || word_o.encode);
+  end else begin : gen_whole
+    assign halved_o = 1'b0;
+  end
+  assign second_d = halved_o && !second_q && !start_o;
+  `FFL(second_q, second_d, start_o || issue_i, 1'b0)
+  assign second_o = second_q;
+
   `FFL(follow_x_q, follow_x, group_end, '0)
   `FFL(follow_y_q, follow_y, group_end, '0)
   `FFL(block_x_q, start_o ? '0 : follow_x, start_o || (word_end && last_word), '0)
@@ -236,6 +254,7 @@ module vpu_sequencer
   assign bank_o        = bank_q;
 
   `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))
+  `CHECK_PARAMETER(FullInRange, chip_pkg::legal_full(FullLanes, Lanes))
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))
   `CHECK_PARAMETER(TablesInRange, chip_pkg::legal_tables(Tables))
 endmodule

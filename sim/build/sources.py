@@ -45,6 +45,7 @@ def parameters(config: ChipConfig) -> dict[str, int]:
         "Depth": config.depth,
         "Cols": config.cols,
         "Lanes": config.lanes,
+        "FullLanes": config.full_lanes,
         "Rows": config.rows,
         "SpadWords": config.spad_words,
         "ProgWords": config.prog_words,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from tests.mutation.planted import Bug
 
+SPLIT = ("tests/rtl/test_vpu.py::test_random_programs[split]",)
+
 FRESH = (
     Bug("the rounding shift of the sum knows counts below 8 alone", "vpu", "rtl/vpu/vpu_lanes.sv",
         "$signed({6'd0, word_i.z_s})", "$signed({7'd0, word_i.z_s[2:0]})"),
     Bug("B + b_add wraps where it should saturate", "vpu", "rtl/vpu/vpu_lanes.sv",
-        "times_b ? sat16(48'(operand_q[c])) : common", "times_b ? operand_q[c][15:0] : common"),
+        "factor = sat16(48'(operand_q[c%FullLanes]));", "factor = operand_q[c%FullLanes][15:0];"),
     Bug("what is squared wraps where it should saturate", "vpu", "rtl/vpu/vpu_lanes.sv",
         "narrow = sat16(48'(x_q[c]));", "narrow = x_q[c][15:0];"),
     Bug("a value equal to its threshold is encoded one lower", "vpu", "rtl/vpu/vpu_lanes.sv",
@@ -20,6 +22,17 @@ FRESH = (
         "$signed({2'b00, mul_value_i[23:16]}) + 10'(word_i.imm_s)", "$signed({2'b00, mul_value_i[23:16]})"),
     Bug("parameters are free while the clamp still needs them", "vpu", "rtl/vpu/vpu_lanes.sv",
         "s <= StageClamp; s++", "s <= StageRound; s++"),
+    Bug("the upper half of a group takes the lower one's parameters", "vpu", "rtl/vpu/vpu_lanes.sv",
+        "parameter_i[bank][second?c+Upper : c]", "parameter_i[bank][c]", SPLIT),
+    Bug("the upper half of a group takes the lower one's codes of B", "vpu", "rtl/vpu/vpu_lanes.sv",
+        "b_first = b_first + ChunkW'(b_codes ? Upper / 8 : Upper / 4);",
+        "if (!b_codes) b_first = b_first + ChunkW'(Upper / 4);", SPLIT),
+    Bug("a sum begins again with the upper half", "vpu", "rtl/vpu/vpu.sv",
+        "(result_element.first && !result_element.second)", "result_element.first", SPLIT),
+    Bug("a word is gone before its upper half is decoded", "vpu", "rtl/vpu/vpu_read_port.sv",
+        "live_q && (!enable_i || again_i)", "live_q && !enable_i", SPLIT),
+    Bug("an encoder asks for no full lane", "vpu", "rtl/vpu/vpu_sequencer.sv",
+        "word_o.zp_param || word_o.encode);", "word_o.zp_param);", SPLIT),
     Bug("the unused nibble of an odd last channel is not zero", "vpu", "rtl/vpu/vpu_write.sv",
         "if (lanes_valid_i[(8*i+k)%Lanes]) begin", "if (take) begin"),
     Bug("the second word of an INT16 granule signs with the first one's address", "vpu", "rtl/vpu/vpu_write.sv",

@@ -7,6 +7,7 @@ module bench_vpu #(
     parameter int unsigned Depth     = 16,     // as in vpu
     parameter int unsigned Cols      = 8,      // as in vpu
     parameter int unsigned Lanes     = 8,      // as in vpu
+    parameter int unsigned FullLanes = 8,      // as in vpu
     parameter int unsigned Rows      = 64,     // as in vpu
     parameter int unsigned SpadWords = 16384,  // as in vpu
     parameter int unsigned ProgWords = 64,     // as in vpu
@@ -88,6 +89,7 @@ module bench_vpu #(
       .Depth(Depth),
       .Cols(Cols),
       .Lanes(Lanes),
+      .FullLanes(FullLanes),
       .Rows(Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

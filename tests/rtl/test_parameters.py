@@ -21,6 +21,7 @@ OUTSIDE = {
     "Depth": (8, 48), "Cols": (4, 12), "Rows": (1, 256), "ProgWords": (2, 33), "SpadWords": (66, (1 << 24) + 4),
     "Tables": (0, 9), "Queue": (3, 16), "Prefetch": (1, 3), "MaxBurst": (0, 257), "MaxBeats": (63,),
     "MaxBursts": (1, 3), "InFlight": (1, 6), "LoadBursts": (1, 17), "Lanes": (4, 24),
+    "FullLanes": (4, 16),
 }  # fmt: skip
 FASTCAR = {
     "Lanes": (0, 33), "Words": (0, 33), "Width": (12, 128), "Chain": (0, 3), "MaxBurst": (0, 257),
@@ -81,6 +82,7 @@ REFUSED = {
         ("depth", "Depth", [0, 128]), ("cols", "Cols", [0, 32]), ("rows", "Rows", [-1]),
         ("prog_words", "ProgWords", [258]), ("spad_words", "SpadWords", [60]), ("tables", "Tables", []),
         ("queue", "Queue", [0, 1]), ("load_bursts", "LoadBursts", [0]), ("lanes", "Lanes", [16]),
+        ("full_lanes", "FullLanes", []),
     )
 }  # fmt: skip
 
@@ -98,7 +100,8 @@ ENDS = [
     ChipConfig("most", depth=64, cols=64, rows=255, spad_words=(1 << 24) // 64, prog_words=256, tables=8, queue=8,
                load_bursts=16, lanes=64),
     ChipConfig("square", depth=16, cols=16, rows=3, spad_words=(1 << 24) // 16, prog_words=6, tables=7),
-    ChipConfig("odd", depth=64, cols=32, rows=21, spad_words=1020, prog_words=36, tables=5, queue=8, lanes=16),
+    ChipConfig("odd", depth=64, cols=32, rows=21, spad_words=1020, prog_words=36, tables=5, queue=8, lanes=16,
+               full_lanes=8),
 ]  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def test_ends_of_the_ranges_are_legal(config: ChipConfig) -> None:
 
 
 RUNS = [
-    ChipConfig("odd", depth=64, cols=32, rows=21, spad_words=1020, prog_words=36, queue=8, lanes=16),
+    ChipConfig("odd", depth=64, cols=32, rows=21, spad_words=1020, prog_words=36, queue=8, lanes=16, full_lanes=8),
     ChipConfig("square", depth=16, cols=16, rows=19, spad_words=1004, prog_words=34, queue=2),
 ]
 

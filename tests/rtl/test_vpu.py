@@ -36,9 +36,15 @@ HALF = replace(CONFIGS["paper"], name="half", lanes=16)
 WHOLE = ChipConfig("whole", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32, tables=7, lanes=16)
 """As many lanes as bytes in a word: INT16 results of a group take two words. A table that words name is missing, which
 is illegal where it is used alone."""
+SPLIT = ChipConfig("split", depth=16, cols=16, rows=8, spad_words=1024, prog_words=32, lanes=16, full_lanes=8)
+"""Half of the lanes are full ones."""
 
 
-@pytest.mark.parametrize(("config", "count"), [(TINY, 200), (HALF, 25), (WHOLE, 60)], ids=["tiny", "half", "whole"])
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [(TINY, 200), (HALF, 25), (WHOLE, 60), (SPLIT, 120), (CONFIGS["paper"], 25)],
+    ids=["tiny", "half", "whole", "split", "paper"],
+)
 def test_random_programs(config: ChipConfig, count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     check([vpu_jobs.random_job(rng, config) for _ in range(count)], config, tmp_path)
@@ -197,6 +203,39 @@ def test_one_group_a_cycle(tmp_path: Path) -> None:
         assert got.classes[ACTIVE] == groups
         assert got.cycles - groups <= 24, got.classes
         assert got.classes[SPAD] == got.classes[ACC] == 0
+
+
+SIMPLE: dict[str, int] = {"src_a": SourceA.SPAD, "lo": -128, "hi": 127, "dst": Destination.INT8}
+HALVES = {
+    "plain": ({}, 1),
+    "multiplied": ({"mul": Multiply.IMM, "imm_m": 77, "imm_s": 6}, 1),
+    "squared": ({"mul": Multiply.SQUARE, "imm_s": 5}, 1),
+    "multiplied by a row scalar": ({"mul": Multiply.ROW, "rs_m": 1, "imm_s": -20}, 1),
+    "biased": ({"addend": Addend.BIAS}, 2),
+    "requantised": ({"mul": Multiply.PARAM}, 2),
+    "zero points": ({"zp_param": 1}, 2),
+    "second operand": ({"side": Side.ADD_B, "b_m": 3, "b_s": 1}, 2),
+    "the larger one": ({"side": Side.MAX_B, "b_m": 3, "b_s": 1}, 2),
+    "times B": ({"mul": Multiply.B, "imm_s": 4}, 2),
+    "function": ({"side": Side.SCALE_F, "fn": Function.GELU, "b_m": 99, "b_s": 9}, 2),
+    "encoded": ({"encode": 1, "table_e": 2, "dst": Destination.NIBBLE}, 2),
+}
+
+
+@pytest.mark.parametrize("word", HALVES)
+def test_halves_only_of_words_that_need_full_lanes(word: str, tmp_path: Path) -> None:
+    """A group takes two cycles where a microword needs what half of the lanes lack, and one otherwise; its operands are
+    read once."""
+    fields, cycles = HALVES[word]
+    pixels, n = 24, 40
+    pitch = -(-n // SPLIT.cols) * SPLIT.cols
+    job = vpu_jobs.fresh(np.random.default_rng(11), SPLIT)
+    job.words = [{**SIMPLE, **fields}]
+    streams = {"a": 0, "b": 2048, "d": 4096, "a_pix": pitch, "b_pix": pitch, "d_pix": pitch, "param": 8192}
+    job.instructions = [{"prog": 0, "prog_len": 1, "h": 1, "w": pixels, "n": n, "block": SPLIT.rows, **streams}]
+    job.stall = (0, 0, 0, 0, 0)
+    (got,) = check([job], SPLIT, tmp_path)
+    assert got.classes[ACTIVE] == cycles * pixels * -(-n // SPLIT.cols)
 
 
 def test_classes_name_the_port_that_stalls(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ def bench(config: ChipConfig) -> Path:
     """The bench's executable."""
     sizes = {"DEPTH": config.depth, "LANES": config.lanes, "SPAD_WORDS": config.spad_words,
              "PROG_WORDS": config.prog_words, "TABLES": config.tables}  # fmt: skip
-    parameters = {"Depth": config.depth, "Cols": config.cols, "Lanes": config.lanes, "Rows": config.rows,
-                  "SpadWords": config.spad_words, "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
+    parameters = {"Depth": config.depth, "Cols": config.cols, "Lanes": config.lanes, "FullLanes": config.full_lanes,
+                  "Rows": config.rows, "SpadWords": config.spad_words,
+                  "ProgWords": config.prog_words, "Tables": config.tables}  # fmt: skip
     build = Build(
         top="bench_vpu",
         sources=FILES,

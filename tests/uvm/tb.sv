@@ -9,6 +9,7 @@ module tb #(
     parameter int unsigned Depth     = 16,    // as in quartdepth
     parameter int unsigned Cols      = 8,     // as in quartdepth
     parameter int unsigned Lanes     = 8,     // as in quartdepth
+    parameter int unsigned FullLanes = 8,     // as in quartdepth
     parameter int unsigned Rows      = 16,    // as in quartdepth
     parameter int unsigned SpadWords = 1024,  // as in quartdepth
     parameter int unsigned ProgWords = 32,    // as in quartdepth
@@ -111,6 +112,7 @@ module tb #(
       .Depth    (Depth),
       .Cols     (Cols),
       .Lanes    (Lanes),
+      .FullLanes(FullLanes),
       .Rows     (Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

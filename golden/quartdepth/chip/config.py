@@ -19,6 +19,8 @@ class ChipConfig:
                 the nine taps of a depthwise kernel fit in one.
     cols:       columns of the MXU (C): depth or half of it.
     lanes:      lanes of the VPU: 8, 16, 32 or 64, cols at most; 0 stands for as many as columns.
+    full_lanes: of these, lanes with parameters, a second operand, functions and the encoder: all or half, 8 at least; 0
+                stands for all. A microword that needs one of them takes a group of lanes in two halves otherwise.
     rows:       rows in one accumulator bank (R), 2 to 255: the most output pixels that a block can have.
     spad_words: scratchpad size in words, 64 or more, a multiple of its banks' number, 16 MiB at most.
     prog_words: microwords in the VPU's program store: an even number, 4 to 256.
@@ -39,16 +41,21 @@ class ChipConfig:
     queue: int = 4
     load_bursts: int = 8
     lanes: int = 0
+    full_lanes: int = 0
     clock_mhz: int = 1000
 
     def __post_init__(self) -> None:
         if not self.lanes:
             object.__setattr__(self, "lanes", self.cols)
+        if not self.full_lanes:
+            object.__setattr__(self, "full_lanes", self.lanes)
         self._need("depth", "16, 32 or 64", self.depth in (16, 32, 64))
         self._need("cols", f"{self.depth // 2} or {self.depth} at depth {self.depth}",
                    self.cols in (self.depth // 2, self.depth))  # fmt: skip
         self._need("lanes", f"8, 16, 32 or 64, {self.cols} at most", self.lanes in (8, 16, 32, 64)
                    and self.lanes <= self.cols)  # fmt: skip
+        self._need("full_lanes", f"{self.lanes}, or half of it but 8 at least",
+                   self.full_lanes in (self.lanes, self.lanes // 2) and self.full_lanes >= 8)  # fmt: skip
         self._need("rows", "2 to 255", 2 <= self.rows <= 255)
         most = SPAD_BYTES // self.depth
         self._need("spad_words", f"a multiple of {SPAD_BANKS} from 64 to {most}",
@@ -84,7 +91,7 @@ CONFIGS: dict[str, ChipConfig] = {
     for c in (
         ChipConfig("tiny", depth=16, cols=8, rows=16, spad_words=1024, prog_words=32, queue=2, load_bursts=2),
         ChipConfig("small", depth=16, cols=8, rows=64, spad_words=16384),
-        ChipConfig("paper", depth=32, cols=32, rows=64, spad_words=32768, load_bursts=5),
+        ChipConfig("paper", depth=32, cols=32, rows=64, spad_words=32768, load_bursts=5, full_lanes=16),
     )
 }
 

@@ -117,9 +117,11 @@ def estimate(
 
 
 class Timed(NamedTuple):
-    """What a microword's time depends on. vector: of that kind. reads: operands from the scratchpad."""
+    """What a microword's time depends on. vector: of that kind. full: it runs on the full lanes alone. reads: operands
+    from the scratchpad."""
 
     vector: bool
+    full: bool
     reads: int
     parameters: bool
     bits: tuple[int, int]  # of an element of each operand
@@ -136,8 +138,15 @@ def timed(program: Program) -> tuple[Timed, ...]:
         second = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
         parameters = word["addend"] == Addend.BIAS or word["mul"] == Multiply.PARAM or bool(word["zp_param"])
         bits = tuple(8 if word[f"fmt_{operand}"] == Format.INT8 else 4 for operand in "ab")
-        out.append(Timed(vector, vector * (first + second), vector and parameters, (bits[0], bits[1])))
+        full = parameters or word["side"] != Side.NONE or word["mul"] == Multiply.B or bool(word["encode"])
+        out.append(Timed(vector, vector and full, vector * (first + second), vector and parameters, (bits[0], bits[1])))
     return tuple(out)
+
+
+def slices(word: Timed, config: ChipConfig, lanes: int) -> int:
+    """Cycles that a microword takes for a group of columns. lanes: of the VPU."""
+    share = config.full_lanes / config.lanes if word.full else 1
+    return -(-config.cols // round(lanes * share)) if word.vector else 1
 
 
 class _Traffic:
@@ -176,7 +185,7 @@ class _Clock:
         # the memory's answers cover its latency only as far as LOAD asks ahead
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
-        self.each = -(-config.cols // lanes)  # cycles of a group of columns
+        self.lanes = lanes
         self.weights = _Traffic()  # words that the MXU reads
         self.moved = {engine: _Traffic() for engine in (Engine.LOAD, Engine.STORE)}  # bytes
         self.program = _Traffic()  # bytes of instructions
@@ -339,9 +348,10 @@ class _Clock:
 
     def _elements(self, word: Timed, start: float, count: int) -> None:
         """Elements of a microword, in groups of columns."""
-        cycles = float(count * self.each)
+        each = slices(word, self.config, self.lanes)
+        cycles = float(count * each)
         cycles += count * word.reads * CONFLICT * self.moving[self.now]
-        self.busy[Engine.VPU] += count * self.each
+        self.busy[Engine.VPU] += count * each
         self.vpu = start + cycles
 
     def _copy(self, i: Instruction, engine: Engine, ready: float) -> tuple[float, float]:

@@ -15,10 +15,11 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Opcode, WeightFormat
 from triptych.golden.quartdepth.compiler.effects import Effects, Memory
 from triptych.golden.quartdepth.compiler.emitter import Op
-from triptych.golden.quartdepth.compiler.estimate import CONFLICT, RETIRE_VPU, START_VPU, TURN_VPU, timed
+from triptych.golden.quartdepth.compiler.estimate import CONFLICT, RETIRE_VPU, START_VPU, TURN_VPU, slices, timed
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU
 BRIDGED = 1.0  # part of an elementwise VECTOR that the MXU must be able to bridge
+BRIDGED_HALVES = 0.75  # the same where many microwords take two cycles a group: to wait costs more then
 LOOK = 64  # elementwise ones that wait, of which the most urgent goes first
 REACH = 600  # instructions that an elementwise one may move
 
@@ -55,8 +56,10 @@ def vpu_cycles(op: Op, config: ChipConfig) -> int:
     pixels, groups = i["h"] * i["w"], -(-i["n"] // config.cols)
     words = timed(op.program)
     wait = CONFLICT * config.cols / config.rows  # for the scratchpad
-    slices = config.cols // config.lanes  # of a group, one a cycle
-    each = sum((groups * slices if word.vector else 1) + groups * wait * word.reads for word in words)
+    each = sum(
+        (groups * slices(word, config, config.lanes) if word.vector else 1) + groups * wait * word.reads
+        for word in words
+    )
     turns = -(-pixels // i["block"]) * len(words) - 1 if len(words) > 1 else 0
     return round(pixels * each + turns * TURN_VPU) + START_VPU + RETIRE_VPU
 
@@ -174,6 +177,7 @@ def _merge(
     fixed: list[Scheduled], free: list[_Free], needs: dict[int, list[int]], config: ChipConfig
 ) -> list[Scheduled]:
     clock = _Clock(config)
+    bridged = BRIDGED if config.full_lanes == config.cols else BRIDGED_HALVES
     waiting = _Waiting(free)
     out: list[Scheduled] = []
 
@@ -190,7 +194,7 @@ def _merge(
             k = waiting.urgent()[0]
             # later it would cost all its cycles, now only those that the MXU cannot bridge
             bridge = BANKS * clock.bank(entry.op) if matmul else 0
-            wanted = min(free[k].cycles, bridge - config.rows) * BRIDGED  # it can bridge no more
+            wanted = min(free[k].cycles, bridge - config.rows) * bridged  # it can bridge no more
             early = matmul and free[k].after < n and clock.mxu + bridge - clock.vpu >= wanted
             if waiting.due() > n and not early:
                 break

@@ -30,6 +30,7 @@ STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog
 FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
 VECTOR_PORTION = 384  # about what the MXU can go on for before it needs the VPU
+HALVES_PORTION = 224  # the same where many microwords take two cycles a group (docs/method.md)
 GROUP_PARTS = (4, 8)  # a group of weights takes such a part of the scratchpad at most
 AHEAD = 2  # clusters by which an elementwise layer may run ahead
 
@@ -272,7 +273,7 @@ class _Planner:
 
     def _portion(self, step: Step) -> int:
         if not step.layer.on_mxu:
-            return VECTOR_PORTION
+            return VECTOR_PORTION if self.config.full_lanes == self.config.cols else HALVES_PORTION
         steps = [s for cluster in self.clusters for s in cluster.steps]
         near = steps[max(step.index - 3, 0) : step.index + 2]
         return PORTION if all(s.layer.on_mxu for s in near) else FINE_PORTION

@@ -10,6 +10,7 @@ module quartdepth_board #(
     parameter int unsigned Depth     = 16,     // bytes of a scratchpad word (D)
     parameter int unsigned Cols      = 8,      // columns of the MXU (C)
     parameter int unsigned Lanes     = 8,      // lanes of the VPU
+    parameter int unsigned FullLanes = 8,      // of these, full ones
     parameter int unsigned Rows      = 64,     // rows of an accumulator bank (R)
     parameter int unsigned SpadWords = 16384,  // words of the scratchpad
     parameter int unsigned ProgWords = 64,     // microwords in the program store
@@ -142,6 +143,7 @@ module quartdepth_board #(
       .Depth(Depth),
       .Cols(Cols),
       .Lanes(Lanes),
+      .FullLanes(FullLanes),
       .Rows(Rows),
       .SpadWords(SpadWords),
       .ProgWords(ProgWords),

@@ -11,6 +11,7 @@ module vpu
     parameter int unsigned Depth = 16,
     parameter int unsigned Cols = 8,
     parameter int unsigned Lanes = 8,
+    parameter int unsigned FullLanes = 8,
     parameter int unsigned Rows = 64,
     parameter int unsigned SpadWords = 1024,
     parameter int unsigned ProgWords = 64,
