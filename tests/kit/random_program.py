@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.kit.random_builder import PROGRAM, Builder
+from tests.kit.random_builder import Builder
+from tests.kit.random_copies import PROGRAM
 from tests.kit.random_traps import plant
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.kit.accesses import wait
-from tests.kit.random_builder import DATA, FAULTY, PROGRAM, REGION, STORED, Builder
+from tests.kit.random_builder import Builder
+from tests.kit.random_copies import DATA, FAULTY, PROGRAM, REGION, STORED
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.isa import (
     FIELDS,
