@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import cocotb
@@ -182,14 +182,17 @@ async def rows_of_16_bits(dut: Any) -> None:
 async def bus_errors(dut: Any) -> None:
     bench = await make(dut, 0.3, latency=3)
     d = bench.depth
+    spaces = cycle((Space.SPAD, Space.PROG, Space.TABLE))
     for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)) * 6:
+        space = next(spaces) if opcode is Opcode.LOAD else Space.SPAD
         # within one burst, or in the first of two: the response of the last one is then right
         before = bench.rng.choice((0, 0, 3)) * d
         base = 0x4000 - before
-        length = before + bench.rng.choice((1, 7, 60, 200)) * d
+        length = min(before + bench.rng.choice((1, 7, 60, 200)) * d, len(bench.local[space]) // d * d)
         bad = base + bench.rng.randrange((before or length) // d) * d
         bench.memory.errors = [range(bad, bad + d)]
-        i = Instruction(opcode, {"dram": base, "dram_row": 0, "spad": 0, "spad_row": 0, "rows": 1, "row_bytes": length})
+        fields = {"dram": base, "dram_row": 0, "spad": 0, "spad_row": 0, "rows": 1, "row_bytes": length}
+        i = Instruction(opcode, fields | ({"space": space} if opcode is Opcode.LOAD else {}))
         await bench.issue(engine, i)
         follower = cocotb.start_soon(bench.issue(engine, i))  # in flight behind the one that fails
         assert await bench.fault(engine) == (Trap.BUS_LOAD if engine == "load" else Trap.BUS_STORE)
