@@ -14,9 +14,17 @@ from pyuvm import *  # noqa: F403  (pyuvm finds its phases and classes through i
 from tests.kit.axi_memory import Behaviour
 from tests.uvm.environment import ChipTest
 from tests.uvm.job import Expected, Job, example_job, random_job
+from tests.uvm.register_agent import HesitantDriver, RegisterDriver
 from tests.uvm.retirement_agent import Retirement
 from tests.uvm.scoreboard import Mismatch
 from tests.uvm.sequences import LaunchSequence, RegistersSequence, StreamSequence
+from tests.uvm.virtual_sequences import (
+    BackToBack,
+    DisturbedPrograms,
+    EachInterruptAlone,
+    ResetInMidProgram,
+    VirtualSequence,
+)
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.isa import MICROWORD_BYTES, Opcode, SourceA, Space, Trap
 from triptych.golden.quartdepth.chip.memory import Memory
@@ -60,10 +68,45 @@ class Random(ChipTest):
     def report_phase(self) -> None:
         super().report_phase()
         coverage = self.env.coverage
-        text = f"{self.env.scoreboard.compared} instructions compared; {coverage.summary()}"
+        bus = self.env.bus_coverage
+        text = f"{self.env.scoreboard.compared} instructions compared; {coverage.summary()}; {bus.summary()}"
         Path(self.options["report"]).write_text(text + "\n")
         assert self.env.scoreboard.compared >= self.options["instructions"], text
-        assert not (self.options["complete"] and coverage.missing()), text
+        assert not (self.options["complete"] and (coverage.missing() or bus.missing())), text
+
+
+@pyuvm.test()
+class Virtual(ChipTest):
+    """Resets, starts and writes at bad moments, programs back to back, each interrupt alone; a driver that the factory
+    puts in the place of the usual one. `seed`, `programs` of each kind."""
+
+    def build_phase(self) -> None:
+        pyuvm.uvm_factory().set_type_override_by_type(RegisterDriver, HesitantDriver)
+        super().build_phase()
+
+    def draw(self, first: int, trap: Trap = Trap.NONE) -> list[Job]:
+        """Programs from a seed on."""
+        count = self.options["programs"]
+        return [random_job(self.config, self.options["seed"] + first + k, 60, trap) for k in range(count)]
+
+    async def stimulus(self) -> None:
+        assert isinstance(self.env.registers.driver, HesitantDriver), "the factory's override is not there"
+        traps = [job for cause in (Trap.RANGE, Trap.BUS_STORE) for job in self.draw(400, cause)[:1]]
+        sequences: list[VirtualSequence] = [
+            ResetInMidProgram("resets", self.draw(0), self.options["seed"]),
+            DisturbedPrograms("disturbed", self.draw(100), self.options["seed"]),
+            BackToBack("back to back", self.draw(200)[:2]),
+            EachInterruptAlone("interrupts", [*self.draw(300)[:1], *traps]),
+        ]
+        await RegistersSequence(self.config).start(self.env.registers.sequencer)
+        for sequence in sequences:
+            await sequence.start(self.env.virtual)
+
+    def report_phase(self) -> None:
+        super().report_phase()
+        missing = self.env.model.missing()
+        assert not missing, f"never seen: {', '.join(missing)}"
+        assert self.env.registers.driver.accesses > 100
 
 
 @pyuvm.test()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 import cocotb
-from pyuvm import uvm_agent, uvm_driver
+from pyuvm import ConfigDB, uvm_agent, uvm_driver
 
 from tests.kit.axi_memory import AxiSubordinate
+from tests.uvm.bus_monitor import BusMonitor
+from tests.uvm.configuration import AgentConfig
 from tests.uvm.job import Job
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 
@@ -50,7 +52,11 @@ class MemoryDriver(uvm_driver):
 
 
 class MemoryAgent(uvm_agent):
-    """The memory; that the chip keeps to AXI4 is what rtl/common/axi_checker.sv watches."""
+    """The memory where it is active, and a monitor of the bus where it watches: `AgentConfig`, under CONFIG_MEMORY."""
 
     def build_phase(self) -> None:
-        self.driver = MemoryDriver("driver", self)
+        self.settings: AgentConfig = ConfigDB().get(self, "", "CONFIG_MEMORY")
+        if self.settings.active:
+            self.driver = MemoryDriver.create("driver", self)
+        if self.settings.watches:
+            self.monitor = BusMonitor.create("monitor", self)

@@ -45,4 +45,4 @@ class RetirementAgent(uvm_agent):
     """The monitor alone."""
 
     def build_phase(self) -> None:
-        self.monitor = RetirementMonitor("monitor", self)
+        self.monitor = RetirementMonitor.create("monitor", self)

@@ -46,9 +46,16 @@ class Scoreboard(uvm_component):
         self.port = uvm_analysis_port("port", self)
         self.machine = Machine(self.config)
         self.compared = 0
+        self.listening = False
+
+    def abandon(self) -> None:
+        """The chip was reset: what it does until the next program counts no more, and memories may hold anything."""
+        self.listening = False
+        self.machine = Machine(self.config)
 
     def begin(self, job: Job) -> None:
         """A program is about to start on the chip."""
+        self.listening = True
         self.job = job
         self.memory = job.image()
         self.run: Run = self.machine.start(job.stored(self.memory), self.memory, keep_writes=True)
@@ -60,7 +67,8 @@ class Scoreboard(uvm_component):
     async def run_phase(self) -> None:
         while True:
             retirement: Retirement = await self.fifo.get()
-            await self.compare(retirement)
+            if self.listening:
+                await self.compare(retirement)
 
     def _step(self) -> Retired | None:
         record = self.run.step()

@@ -31,19 +31,36 @@ class Outcome:
 
 
 class LaunchSequence(RegisterSequence):
-    """Starts the program that lies in memory and waits for its interrupt; silent memory then answers, a trap stands."""
+    """Starts the program that lies in memory and waits for its interrupt; silent memory then answers, a trap stands.
+    Derived sequences say what goes on meanwhile, until `over`."""
 
     def __init__(self, env: ChipEnvironment, job: Job) -> None:
         super().__init__(job.name)
         self.env, self.job = env, job
+        self.over = False
 
     async def body(self) -> None:
-        job, dut = self.job, cocotb.top
+        await self.begin()
+        meanwhile = cocotb.start_soon(self.meanwhile())
+        await self.end()
+        self.over = True
+        await meanwhile
+
+    async def meanwhile(self) -> None:
+        """What else happens while the program runs: nothing."""
+
+    async def begin(self) -> None:
+        """Everything up to the start."""
+        job = self.job
         await self.write("PROG_BASE", job.base)
         await self.write("PROG_COUNT", len(job.instructions))
         await self.write("WATCHDOG", job.watchdog)
         await self.write("IRQ_ENABLE", REGISTERS["IRQ_ENABLE"].pack(done=1, trapped=1))
         await self.write("CONTROL", REGISTERS["CONTROL"].pack(start=1))
+
+    async def end(self) -> None:
+        """Waits for the interrupt."""
+        job, dut = self.job, cocotb.top
         await ClockCycles(dut.clk, 4)  # a start ends what `done` of the program before says
         if not dut.irq.value:
             await First(RisingEdge(dut.irq), ClockCycles(dut.clk, LIMIT))

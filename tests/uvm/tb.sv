@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chip with the signal names that cocotbext-axi looks for, one bit that says when the trace port has news, and logs
+// The chip with the signal names that cocotbext-axi looks for, bits that say when the trace port or the bus has news, and logs
 // of the last accumulator rows that left the matrix engine and of the last words that the vector engine wrote, from which
 // the scoreboard names a wrong element, also one that was written over.
 
@@ -22,6 +22,8 @@ module tb #(
     input  logic               rst_n,
     output logic               irq,
     output logic               news,
+    output logic               bus_busy,
+    output logic [        9:0] bus,  // valid and ready of AR, R, AW, W, B
     output logic [        3:0] retire,
     output logic [  3:0][31:0] retire_pc,
     output logic [  3:0][31:0] retire_sig,
@@ -89,6 +91,9 @@ module tb #(
   logic [31:0] write_log_addr[LogSize];
 
   assign news = |retire;
+  assign bus_busy = m_axi_arvalid || m_axi_rvalid || m_axi_awvalid || m_axi_wvalid || m_axi_bvalid;
+  assign bus = {m_axi_arvalid, m_axi_arready, m_axi_rvalid, m_axi_rready, m_axi_awvalid, m_axi_awready,
+                m_axi_wvalid, m_axi_wready, m_axi_bvalid, m_axi_bready};
 
   always_ff @(posedge clk or negedge rst_n) begin
     if (!rst_n) begin
