@@ -17,7 +17,9 @@ INDUCTION = 8  # the longest induction tried; the proofs here need 2, what must 
 
 # Run by a Python of its own: Yosys writes to stdout and ends the process when a proof fails.
 WORKER = """
-import sys
+import resource, sys
+if sys.argv[2] != "0":
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]), int(sys.argv[2])))
 from pyosys import libyosys as ys
 design = ys.Design()
 for command in sys.argv[1].splitlines():
@@ -35,11 +37,13 @@ class Verdict(Enum):
 def prove(
     top: str, *, sequential: bool = False, parameters: Mapping[str, int] | None = None,
     planted: tuple[str, str, str] | None = None, sources: Sequence[Path] | None = None, cut: Sequence[str] = (),
+    seconds: int = 0,
 ) -> Verdict:  # fmt: skip
     """Proves the assertions of `tests/formal/<top>.sv`; the verdict is kept by the content of all that it rests on.
 
     sources: what it instantiates, the twins of rtl/fastcar unless named. planted: (file of these, text, what stands in
-    its place): a bug. cut: signals below the top that may be anything, whatever drives them.
+    its place): a bug. cut: signals below the top that may be anything, whatever drives them. seconds: CPU time that
+    it may take, any when 0.
     Raises AssertionError when Yosys cannot read the design, when the bug's text does not stand in the file exactly
     once, or when neither verdict is reached.
     """
@@ -50,14 +54,14 @@ def prove(
         sequential, sorted((parameters or {}).items()), planted, tuple(cut), metadata.version("pyosys"),
     )  # fmt: skip
     verdict = cache.value(
-        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted, cut).value
+        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted, cut, seconds).value
     )
     return Verdict(verdict)
 
 
 def _prove(
     top: str, sources: Sequence[Path], sequential: bool, parameters: Mapping[str, int],
-    planted: tuple[str, str, str] | None, cut: Sequence[str],
+    planted: tuple[str, str, str] | None, cut: Sequence[str], seconds: int,
 ) -> Verdict:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         files = []
@@ -79,7 +83,7 @@ def _prove(
             "opt", "memory", "opt_clean",
             "dffunmap", f"sat -prove-asserts -set-assumes -verify {induction}",
         ]  # fmt: skip
-        run = children.run([sys.executable, "-c", WORKER, "\n".join(script)])
+        run = children.run([sys.executable, "-c", WORKER, "\n".join(script), str(seconds)])
     log = run.text
     if run.status == 0 and ("SAT proof finished - no model found: SUCCESS!" in log or "proven: SUCCESS!" in log):
         return Verdict.PROVEN

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // drs_filter behind map and plan, any stalls, any commands: the commands of computing rows leave, each once, in order
-// and to a lane that works for the row; those of replayed rows never do. The payload is the command's number.
+// and to all lanes that work for the row; those of replayed rows never do. The payload is the command's number.
 
 `default_nettype none
 
@@ -88,6 +88,7 @@ module prove_filter
   always_comb begin
     if (running) begin
       assert (sent == received + Width'(valid));
+      assert (ready == (!valid || ready_i));  // nobody waits without a reason
       assert (drop == (valid_i && ready && !index[row_i]));
       if (valid) begin
         assert (data == received);
@@ -95,11 +96,9 @@ module prove_filter
         assert (lanes != '0);
         assert (32'(pass) * Lanes <= 32'(place[row_out]) && 32'(place[row_out]) < (32'(pass) + 1) * Lanes);
         for (int unsigned k = 0; k < Lanes; k++) begin
-          // A lane that gets the row works for it: in a full pass its own, in the last pass its share's.
-          if (lanes[k] && pass != full) assert (32'(place[row_out]) == 32'(pass) * Lanes + k);
-          if (lanes[k] && pass == full) begin
-            assert (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot));
-          end
+          // Who gets the row works for it, and all who do get it: in a full pass its own lane, in the last its shares.
+          if (pass != full) assert (lanes[k] == (32'(place[row_out]) == 32'(pass) * Lanes + k));
+          if (pass == full) assert (lanes[k] == (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot)));
         end
       end
     end

@@ -31,6 +31,14 @@ BUGS = {
     "a stalled command is lost": (
         "prove_filter", "drs_filter.sv", "assign valid_d = take || (valid_o && !ready_i);", "assign valid_d = take;",
     ),
+    "a command waits without a reason": (
+        "prove_filter", "drs_filter.sv", "assign ready_o = !valid_o || ready_i;", "assign ready_o = !valid_o;",
+    ),
+    "a lane of the last pass is left out": (
+        "prove_filter", "drs_filter.sv", "count_t'(share_i[k].slot) == slot",
+        "count_t'(share_i[k].slot) == slot && k != 1",
+    ),
+    "the last row's bit stays": ("prove_policy", "drs_policy.sv", "(row_q == '0) ? '0 : index_q;", "index_q;"),
     "a command goes to another's lane": (
         "prove_filter", "drs_filter.sv", ": slot == count_t'(k);", ": slot == count_t'(k ^ 1);",
     ),

@@ -13,12 +13,14 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.mutation.equivalence import equivalent
+from tests.mutation.equivalence import QUICK, equivalent
+from tests.mutation.harmless import HARMLESS
 from tests.mutation.operators import mutants
 from tests.mutation.refuted import refuted
 from tests.mutation.suites import SUITES, Suite
@@ -32,8 +34,9 @@ OUT = ROOT / "out" / "mutation"
 SLACK = 60.0  # seconds that a mutant may take beyond four times what the design takes: then it hangs, and is noticed
 
 
-def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path) -> int:
-    """Starts the tests with one mutant switched on; returns the process, a fork that has everything imported."""
+def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path, first: Sequence[str] = ()) -> int:
+    """Starts the tests with one mutant switched on; returns the process, a fork that has everything imported.
+    first: the tests that go before the others."""
     child = os.fork()
     if child:
         return child
@@ -41,7 +44,7 @@ def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path) -> int:
     with log.open("w") as to:
         os.dup2(to.fileno(), 1)
         os.dup2(to.fileno(), 2)
-    os.environ.update(TRIPTYCH_RTL=str(rtl), TRIPTYCH_MUTANT=str(number))
+    os.environ.update(TRIPTYCH_RTL=str(rtl), TRIPTYCH_MUTANT=str(number), TRIPTYCH_FIRST="\n".join(first))
     arguments = ["-x", "-q", "-p", "tests.mutation.plugin", "-p", "no:xdist", "-p", "no:cacheprovider"]
     status = pytest.main([*arguments, "-m", "not slow and not gpu", *tests])
     sys.stdout.flush()
@@ -64,7 +67,7 @@ def limit_of(module: str, tests: tuple[str, ...], rtl: Path, log: Path) -> float
 
 def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) -> Iterator[Row]:
     """The outcome of each sampled mutant of one module, in the order of the file; results are kept as they come.
-    own: the module's own tests are all that is tried."""
+    own: the module's own tests are all that is tried. Proofs go first, then the tests that noticed most so far."""
     text = suite.path.read_text()
     source = hashlib.sha256(text.encode()).hexdigest()[:16]
     found = mutants(suite.path, suite.files(), suite.top)
@@ -76,26 +79,31 @@ def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) 
     console.print(f"{suite.module}: {len(sample)} of {len(found)} mutants", highlight=False)
     rtl = work / "rtl"
     limits: dict[tuple[str, ...], float] = {}  # of the stages that something has come to
+    killers: Counter[str] = Counter(row["by"] for row in before.values() if row["outcome"] == "killed")
     for number, mutant in chosen.items():
         said = mutant.describe(text)
         if said in before:
             yield before[said]
             continue
-        if not limits:
-            plant(rtl, suite.path, chosen)
-        outcome, by = "survived", ""
-        for tests in stages:
+        why = HARMLESS.get((suite.module, said.partition(": ")[2]))
+        by, certain = (why, False) if why else refuted(suite, mutant)
+        outcome = "refuted"
+        if not certain:
+            outcome = "equivalent" if why or equivalent(suite, mutant, QUICK) else "unclosed" if by else "survived"
+        for tests in stages if outcome == "survived" else ():
+            if not limits:
+                plant(rtl, suite.path, chosen)
             if tests not in limits:
                 limits[tests] = limit_of(suite.module, tests, rtl, log)
-            outcome = wait(run_tests(rtl, tests, number, log), limits[tests])
+            first = [name for name, _ in killers.most_common()]
+            outcome = wait(run_tests(rtl, tests, number, log, first), limits[tests])
             if outcome != "survived":
                 by = reason(log)
+                killers[by] += 1
                 break
-            if tests is stages[0]:
-                by = refuted(suite, mutant)
-                if by or equivalent(suite, mutant):
-                    outcome = "refuted" if by else "equivalent"
-                    break
+            if tests is stages[0] and equivalent(suite, mutant):
+                outcome = "equivalent"
+                break
         row: Row = {"module": suite.module, "source": source, "of": len(found), "kind": mutant.kind, "said": said,
                     "outcome": outcome, "by": by, "stages": len(stages)}  # fmt: skip
         with file.open("a") as to:

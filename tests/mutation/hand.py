@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
 from tests.mutation.planted import Bug
-from tests.mutation.suites import SUITES
+from tests.mutation.refuted import proofs_of
+from tests.mutation.suites import CHIP, SUITES
 from triptych.golden.files import write
 from triptych.sim.build.cache import build_root
 from triptych.sim.build.sources import ROOT, RTL
@@ -31,8 +32,8 @@ LIMIT = 1500.0  # seconds that the tests may take with a bug in; what hangs is n
 
 
 def stages(bug: Bug) -> tuple[tuple[str, ...], ...]:
-    """The tests that are asked, one group after the other."""
-    return (bug.tests,) if bug.tests else SUITES[bug.module].stages
+    """The tests that are asked, one group after the other: the module's proofs, its tests, those of the whole chip."""
+    return (bug.tests,) if bug.tests else (*proofs_of(bug.module), *SUITES[bug.module].stages)
 
 
 def fingerprint(bug: Bug) -> str:
@@ -107,7 +108,7 @@ def main() -> None:
             key = fingerprint(bug)
             folder = build_root() / "mutation" / f"{name}-{key}"
             folder.mkdir(parents=True, exist_ok=True)
-            groups = stages(bug)[:1] if asked.own else stages(bug)
+            groups = tuple(group for group in stages(bug) if not (asked.own and group == CHIP))
             known = None if asked.again else before.get(key)
             asked_before = 0 if known is None else len(groups) if known["outcome"] != "survived" else known["stages"]
             if asked_before < len(groups):

@@ -1,4 +1,4 @@
-"""Whether a proof refutes a mutant that the tests have missed."""
+"""Whether a proof refutes a mutant: cheaper than any simulation, so it is asked first."""
 
 from __future__ import annotations
 
@@ -21,10 +21,29 @@ PROOFS = {
 }  # fmt: skip
 """By module: proofs that speak of it."""
 
+SECONDS = 60
+"""CPU time that a proof may take; what it does not decide in that time is left to the tests."""
 
-def refuted(suite: Suite, mutant: Mutant) -> str:
-    """The proof that fails with the mutant; empty when none does, or none decides."""
-    text = suite.path.read_text()
+
+def proofs_of(module: str) -> tuple[tuple[str, ...], ...]:
+    """pytest's names of these, one group; none where nothing is proven."""
+    names = []
+    for top in PROOFS.get(module, ()):
+        chip = top in test_chip_proofs.FILES
+        test = f"test_chip_proofs.py::test_proof[{top}]" if chip else f"test_drs.py::test_proof[{top}]"
+        names.append("tests/formal/" + ("test_drs.py::test_plan" if top == "prove_plan" else test))
+    return (tuple(names),) if names else ()
+
+
+OPEN = "proof failed"
+"""What Yosys says when an induction does not close: no state that is reached in a few steps breaks an assertion, but
+one that the assertions allow leads to one that they do not."""
+
+
+def refuted(suite: Suite, mutant: Mutant) -> tuple[str, bool]:
+    """The proof that fails with the mutant, empty when none does or none decides; and whether it is refuted by a way
+    from reset, or just closes no more (then it is the design's test that fails, be the mutant a bug or not)."""
+    text, unclosed = suite.path.read_text(), ""
     for top in PROOFS.get(suite.module, ()):
         chip = top in test_chip_proofs.FILES
         sources = [*packages(), *test_chip_proofs.FILES[top]] if chip else fastcar_sources()
@@ -33,10 +52,12 @@ def refuted(suite: Suite, mutant: Mutant) -> str:
             changed.write_text(text[: mutant.start] + f"({mutant.text})" + text[mutant.end :])
             files = [changed if path == suite.path else path for path in sources]
             sequential = top in (test_chip_proofs.SEQUENTIAL if chip else test_drs.SEQUENTIAL)
+            cut = test_chip_proofs.CUT.get(top, ()) if chip else ()
             try:
-                verdict = prove(top, sequential=sequential, sources=files)
-            except AssertionError:  # neither proven nor refuted
+                verdict = prove(top, sequential=sequential, sources=files, cut=cut, seconds=SECONDS)
+            except AssertionError as undecided:
+                unclosed = unclosed or (top if OPEN in str(undecided) else "")
                 continue
             if verdict is Verdict.REFUTED:
-                return top
-    return ""
+                return top, True
+    return unclosed, False

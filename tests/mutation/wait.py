@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-NOTICED = ("killed", "hung", "refuted")
+NOTICED = ("killed", "hung", "refuted", "unclosed")
 
 
 def wait(child: int, limit: float) -> str:
