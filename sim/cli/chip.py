@@ -48,6 +48,29 @@ def cycles(
         raise TriptychError("cycles changed: if that is meant, run `triptych cycles --commit REASON`")
 
 
+def hashes(
+    commit: Annotated[str | None, typer.Option(help="Commit the hashes, with the reason for the change.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Integer networks and programs of METER and ViT-S + DPT against the committed hashes: equal, or what changed."""
+    from triptych.sim.bench import pinned
+
+    wanted, ranges = pinned.committed()
+    found, ranges = pinned.measure(ranges if commit is None and ranges else None)
+    if commit is not None:
+        pinned.commit(found, ranges, commit)
+        wanted = found
+    changed = pinned.differences(found, wanted)
+    if as_json:
+        print(json.dumps({"equal": not changed, "networks": {name: vars(h) for name, h in found.items()}}))
+    else:
+        for line in changed:
+            print(line)
+        print(f"{len(found) - len(changed)} of {len(found)} networks equal the committed hashes")
+    if changed:
+        raise TriptychError(f"networks or programs changed: {pinned.REMEDY}")
+
+
 def area(
     config: Config = SMALL,
     library: Libraries = None,
@@ -216,5 +239,5 @@ def sweep(
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (cycles, area, timing, energy, sweep):
+    for command in (cycles, hashes, area, timing, energy, sweep):
         app.command()(command)

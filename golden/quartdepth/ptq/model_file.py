@@ -86,8 +86,8 @@ class _Writer:
         return out
 
 
-def to_bytes(model: ModelFile) -> bytes:
-    """The file's content; the same model, the same bytes."""
+def content(model: ModelFile) -> tuple[bytes, bytes]:
+    """Header (JSON) and arrays, as they are before they are deflated; the same model, the same bytes."""
     network, writer = model.network, _Writer()
     header = {
         "input": network.input,
@@ -104,8 +104,13 @@ def to_bytes(model: ModelFile) -> bytes:
         "patches": writer.value(network.patches),
     }
     header["arrays"] = writer.arrays
-    text = zlib.compress(json.dumps(header, sort_keys=True).encode(), 9)
-    body = _HEAD.pack(MAGIC, VERSION, len(text)) + text + zlib.compress(b"".join(writer.data), 9)
+    return json.dumps(header, sort_keys=True).encode(), b"".join(writer.data)
+
+
+def to_bytes(model: ModelFile) -> bytes:
+    """The file's content; the same model, the same bytes."""
+    text, arrays = (zlib.compress(part, 9) for part in content(model))
+    body = _HEAD.pack(MAGIC, VERSION, len(text)) + text + arrays
     return body + hashlib.sha256(body).digest()
 
 
