@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-full lint vectors mutate mutate-golden planted formal fuzz coverage verification venv clean
+.PHONY: demo test test-full lint vectors mutate mutate-golden planted formal fuzz coverage hls-coverage verification venv clean
 
 venv: $(VENV)/ready
 
@@ -57,7 +57,11 @@ fuzz: venv
 coverage: venv
 	@$(BIN)/python -m tests.coverage
 
-# docs/verification.md from what the five above left in out/
+# the same of the HLS kernels' C++ in C simulation, by gcov
+hls-coverage: venv
+	@$(BIN)/python -m tests.hls
+
+# docs/verification.md from what the six above left in out/
 verification: venv
 	@$(BIN)/python -m tests.verification
 

@@ -1,25 +1,25 @@
-"""pytest plugin: models count lines, branches, expressions and toggles, and leave their counts in TRIPTYCH_COVERAGE.
-
-Not finite state machines: `--coverage-fsm` of Verilator 5.048 ends with an internal error on this RTL.
-"""
+"""pytest plugin: models count lines, branches, expressions, toggles and transitions of state machines, and leave their
+counts in TRIPTYCH_COVERAGE."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tests.coverage.machines import bound
 from triptych.sim.build import cocotb_run, verilate
 
-FLAGS = ("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-max-width", "64")
+ALL = ("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-user", "--coverage-max-width", "64")
+FLAGS = ("--coverage-user",) if os.environ.get("TRIPTYCH_MACHINES") else ALL  # transitions alone, or everything
 COUNTS = Path(os.environ["TRIPTYCH_COVERAGE"])
 
 cocotb_run.BUILD_FLAGS = (*cocotb_run.BUILD_FLAGS, *FLAGS)
-_scratch, _executable = cocotb_run.scratch, verilate.Build.executable
+_scratch, _executable, _model = cocotb_run.scratch, verilate.Build.executable, cocotb_run._model
 
 
 @contextmanager
@@ -34,8 +34,14 @@ def _keeping() -> Iterator[Path]:
 
 
 def _counting(self: verilate.Build) -> Path:
-    return _executable(replace(self, flags=(*self.flags, *FLAGS), tune=None))
+    sources = (*self.sources, *bound(self.sources, COUNTS))
+    return _executable(replace(self, sources=sources, flags=(*self.flags, *FLAGS), tune=None))
 
 
+def _counting_model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], flags: Sequence[str]) -> Path:
+    return _model(top, [*sources, *bound(sources, COUNTS)], parameters, flags)
+
+
+cocotb_run._model = _counting_model
 cocotb_run.scratch = _keeping
 verilate.Build.executable = _counting  # type: ignore[method-assign]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.coverage.counts import Point, Share, by_module, merged, read
+from tests.coverage.machines import MACHINES, bound, rows, seen
 from tests.coverage.waivers import WAIVERS, waived
+from triptych.sim.build.sources import RTL
 
 
 def line(file: Path, number: int, kind: str, comment: str, count: int, module: str = "fifo") -> str:
@@ -42,3 +46,30 @@ def test_waivers_take_what_nothing_passed_alone() -> None:
     )
     found = waived({toggle: 0, passed: 3, other: 0}, {"mem/spad.sv": ["input pins"]})
     assert found == {toggle: WAIVERS[0].reason}
+
+
+def test_transitions_are_counted_and_unexpected_ones_end_it(tmp_path: Path) -> None:
+    def line(module: str, a: int, b: int, count: int) -> str:
+        return f"C '\x01f\x02arcs.sv\x01h\x02tb.u_chip.u_arcs_{module}.gen_from[{a}].gen_to[{b}].Arc' {count}\n"
+
+    data = tmp_path / "one.dat"
+    data.write_text(line("control", 0, 0, 9) + line("control", 0, 1, 2) + line("control", 1, 2, 0))
+    found = seen([data, data])
+    assert found["control", "Idle", "Running"] == 4
+    first = rows(found)[0]
+    assert first[:3] == ["`control`", "2 of 4", "1 of 6"]
+    assert "Running to Done" in first[3]
+    data.write_text(line("control", 2, 3, 1))
+    with pytest.raises(AssertionError, match="nobody expects"):
+        rows(seen([data]))
+
+
+def test_counters_are_bound_to_the_machines_of_a_build(tmp_path: Path) -> None:
+    assert bound([RTL / "common" / "fifo.sv"], tmp_path) == []
+    files = bound([RTL / "ctrl" / "control.sv", RTL / "mem" / "dma_setup.sv"], tmp_path)
+    assert files[1].read_text().count("bind ") == 2
+    for name, machine in MACHINES.items():
+        text = next(RTL.rglob(f"{name}.sv")).read_text()
+        states = text.partition("typedef enum logic")[2].partition("{")[2].partition("} state_e;")[0]
+        codes = [s.partition("//")[0].strip(" ,") for s in states.splitlines()]
+        assert tuple(c for c in codes if c) == machine.states, f"{name} has other states now"

@@ -24,7 +24,7 @@ def main() -> None:
     """Writes the record and the page."""
     found = record.update([
         ("mutation", record.mutation()), ("planted", record.planted()), ("functional", record.functional()),
-        ("coverage", structural()),
+        ("coverage", structural()), ("machines", record.machines()), ("kernels", record.kernels()),
     ])  # fmt: skip
     write(PAGE, page(found))
     print(f"{PAGE.relative_to(ROOT)} from {record.RECORD.relative_to(ROOT)}")

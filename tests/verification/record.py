@@ -12,13 +12,13 @@ from typing import Any
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.wait import NOTICED
 from triptych.golden.files import write
 from triptych.sim.build.sources import ROOT
 
 Row = dict[str, Any]
 RECORD = Path(__file__).parent / "record.json"
 OUT = ROOT / "out"
-NOTICED = ("killed", "hung", "refuted")
 SURVIVORS = 6  # named, by module
 
 
@@ -52,7 +52,7 @@ def mutation() -> dict[str, Row]:
             outcomes["noticed" if row["outcome"] in NOTICED else row["outcome"]].append(row)
         found[path.stem] = {
             "of": rows[-1]["of"], "sample": len(latest), "noticed": len(outcomes["noticed"]),
-            "refuted": sum(row["outcome"] == "refuted" for row in outcomes["noticed"]),
+            "refuted": sum(row["outcome"] in ("refuted", "unclosed") for row in outcomes["noticed"]),
             "equivalent": len(outcomes["equivalent"]),
             "survived": [row["said"] for row in outcomes["survived"]][:SURVIVORS],
         }  # fmt: skip
@@ -80,6 +80,18 @@ def functional() -> Row:
     text = log.read_text(errors="replace") if log.exists() else ""
     match = re.search(r"(\d+) instructions compared; functional coverage (\d+)/(\d+) bins", text)
     return dict(zip(("instructions", "hit", "bins"), map(int, match.groups()), strict=True)) if match else {}
+
+
+def machines() -> dict[str, list[str]]:
+    """State machines: states and transitions that were seen, by `python -m tests.coverage --machines`."""
+    path = OUT / "coverage" / "machines.json"
+    return {row[0]: row[1:] for row in json.loads(path.read_text())} if path.exists() else {}
+
+
+def kernels() -> dict[str, Row]:
+    """HLS kernels: lines and branches that C simulation passed, and lines that it did not."""
+    path = OUT / "hls" / "coverage.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def load() -> dict[str, Any]:
