@@ -52,10 +52,8 @@ def counts() -> dict[str, tuple[dict[int, int], dict[tuple[int, int], int]]]:
     return dict(found)
 
 
-def main() -> None:
-    """Writes what was counted."""
-    if run():
-        raise SystemExit(f"tests failed [{OUT / 'tests.log'}]")
+def report() -> None:
+    """Prints and writes what was counted."""
     rows = {}
     for name, (lines, branches) in sorted(counts().items()):
         missed = sorted(n for n, count in lines.items() if not count)
@@ -65,6 +63,13 @@ def main() -> None:
         }  # fmt: skip
         print(f"{name}: lines {rows[name]['lines']}, branches {rows[name]['branches']}, missed {missed[:12]}")
     write(OUT / "coverage.json", json.dumps(rows, indent=1) + "\n")
+
+
+def main() -> None:
+    """Runs, and reports."""
+    if run():
+        raise SystemExit(f"tests failed [{OUT / 'tests.log'}]")
+    report()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ _library = csim.library
 
 
 def _counting(lanes: int, *, exact: bool = False, hls: Path = csim.HLS, optimise: str = "-O3") -> Path:
-    if hls != csim.HLS or exact:  # of other kernels, or the same ones in other types
+    if hls != csim.HLS or exact or not 1 <= lanes <= 32:  # other kernels, other types, or what is refused
         return _library(lanes, exact=exact, hls=hls, optimise=optimise)
     target = FOLDER / f"lanes{lanes}"
     if not (target / csim.LIBRARY).exists():

@@ -28,12 +28,19 @@ from triptych.sim.cli.progress import console
 OUT = ROOT / "out" / "mutation"
 GOLDEN = ROOT / "golden" / "quartdepth"
 TESTS = ROOT / "tests" / "golden"
+MACHINE = ("second", "machine", "machine_layers", "machine_traps", "vectors")
 SUITES: dict[str, tuple[Path, tuple[str, ...]]] = {
-    "numerics": (GOLDEN / "arithmetic" / "numerics.py", ("numerics", "machine", "sequences")),
-    "codetable": (GOLDEN / "arithmetic" / "codetable.py", ("codetable", "codec", "machine")),
-    "qparams": (GOLDEN / "network" / "qparams.py", ("quantize", "quantize_edges")),
-    "machine_mxu": (GOLDEN / "chip" / "machine_mxu.py", ("machine", "machine_layers", "machine_traps", "vectors")),
-    "machine_vpu": (GOLDEN / "chip" / "machine_vpu.py", ("machine", "machine_layers", "machine_traps", "vectors")),
+    "numerics": (GOLDEN / "arithmetic" / "numerics.py", ("second", "numerics", "machine", "sequences")),
+    "codetable": (GOLDEN / "arithmetic" / "codetable.py", ("second", "codetable", "codec", "machine")),
+    "qparams": (GOLDEN / "network" / "qparams.py", ("quantize", "quantize_edges", "pinned")),
+    "machine_mxu": (
+        GOLDEN / "chip" / "machine_mxu.py",
+        ("second", "machine", "machine_layers", "machine_traps", "vectors"),
+    ),
+    "machine_vpu": (
+        GOLDEN / "chip" / "machine_vpu.py",
+        ("second", "machine", "machine_layers", "machine_traps", "vectors"),
+    ),
     "schedule": (GOLDEN / "compiler" / "schedule.py", ("tokens", "compiler", "compiler_judged")),
 }
 """File and the tests of tests/golden that judge it."""
