@@ -1,4 +1,4 @@
-"""DRS, formally: who decides, who is mapped, who is issued. Each proof has bugs that must refute it."""
+"""DRS, formally: who decides, is mapped, is issued, what is streamed. Each proof has bugs that must refute it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import pytest
 
 from tests.formal.proof import Verdict, prove
 
-SEQUENTIAL = {"prove_policy", "prove_filter"}
+SEQUENTIAL = {"prove_policy", "prove_filter", "prove_streamer"}
+REACHED = {"prove_streamer": (1, 2)}
+TOPS = ("prove_map", "prove_policy", "prove_filter", "prove_pack", "prove_values", "prove_streamer")
 PLANS = [(16, 16), (4, 4), (3, 5)]
 
 BUGS = {
@@ -42,6 +44,16 @@ BUGS = {
     "a command goes to another's lane": (
         "prove_filter", "drs_filter.sv", ": slot == count_t'(k);", ": slot == count_t'(k ^ 1);",
     ),
+    "an empty region is asked for": (
+        "prove_streamer", "weight_streamer.sv", "active_d = region_i.beats != '0;", "active_d = 1'b1;",
+    ),
+    "a region behind one that is dropped has its address": (
+        "prove_streamer", "weight_streamer.sv", "region_i.mlp && decision_skip_i;",
+        "region_i.mlp && decision_skip_i && active_q;",
+    ),
+    "room is promised twice": (
+        "prove_streamer", "weight_streamer.sv", "room_q >= CountW'(burst)", "room_q + 1'b1 >= CountW'(burst)",
+    ),
     "no borrow for a negative weight": ("prove_pack", "fastcar_pkg.sv", " - 5'(pair[3])", ""),
     "a negative value is a large one": ("prove_values", "fastcar_pkg.sv", "(negative ? ", "(1'b0 ? "),
     "values a place apart": ("prove_values", "fastcar_pkg.sv", "odd: product[38:19]", "odd: product[37:18]"),
@@ -49,7 +61,7 @@ BUGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("top", ["prove_map", "prove_policy", "prove_filter", "prove_pack", "prove_values"])
+@pytest.mark.parametrize("top", TOPS)
 def test_proof(top: str) -> None:
     assert prove(top, sequential=top in SEQUENTIAL) is Verdict.PROVEN
 
@@ -57,6 +69,11 @@ def test_proof(top: str) -> None:
 @pytest.mark.parametrize(("lanes", "words"), PLANS)
 def test_plan(lanes: int, words: int) -> None:
     assert prove("prove_plan", parameters={"Lanes": lanes, "Words": words}) is Verdict.PROVEN
+
+
+@pytest.mark.parametrize(("top", "reach"), [(top, n) for top, numbers in REACHED.items() for n in numbers])
+def test_reached(top: str, reach: int) -> None:
+    assert prove(top, sequential=True, parameters={"Reach": reach}) is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("name", BUGS)

@@ -31,6 +31,8 @@ PROOFS = {
     "prove_arbiter": ("read_arbiter", "offers stand; nobody waits without a reason; beats go to whom they belong"),
     "prove_tokens": ("engine_queues, tokens", "no start before all four counts are reached, order, counts by "
                      "one, nobody forgotten"),
+    "prove_streamer": ("weight_streamer", "exactly a region's beats, empty ones too, within 4 KiB; always room; "
+                       "nothing after an error"),
 }  # fmt: skip
 """By proof: module and what holds."""
 
@@ -115,8 +117,8 @@ def _kernels(record: dict[str, Any]) -> str:
 def page(record: dict[str, Any]) -> str:
     """The text."""
     refuted = len(test_chip_proofs.BUGS) + len(test_drs.BUGS) + len(test_arbitration.BUGS)
-    reached = sum(map(len, test_chip_proofs.REACHED.values()))
-    proofs = len(PROOFS) + len(test_drs.PLANS) + 4 + 1
+    reached = sum(len(n) for proofs in (test_chip_proofs, test_drs) for n in proofs.REACHED.values())
+    proofs = len(test_chip_proofs.FILES) + len(test_drs.PLANS) + len(test_drs.TOPS) + 1
     mutated = record.get("mutation", {})
     noticed, left = (
         sum(m["noticed"] for m in mutated.values()),
@@ -172,7 +174,7 @@ def page(record: dict[str, Any]) -> str:
         "places that it must reach and bugs that must refute it (tests/formal).", "",
         table(["proof", "of", "what holds"], proven), "",
         "Besides: the scratchpad's arbitration (`prove_spad`), DRS from the decision to the lanes (`prove_policy`, "
-        "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`).", "",
+        "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`, `prove_values`).", "",
         "### Not proven", "", *[f"- {line}" for line in NOT_PROVEN], "",
         "## Bugs found, by method", "", table(["method", "found"], [list(row) for row in FOUND]), "",
         "## Planted", "",
