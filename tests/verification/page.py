@@ -174,7 +174,8 @@ def page(record: dict[str, Any]) -> str:
         "places that it must reach and bugs that must refute it (tests/formal).", "",
         table(["proof", "of", "what holds"], proven), "",
         "Besides: the scratchpad's arbitration (`prove_spad`), DRS from the decision to the lanes (`prove_policy`, "
-        "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`, `prove_values`).", "",
+        "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`, "
+        "`prove_values`).", "",
         "### Not proven", "", *[f"- {line}" for line in NOT_PROVEN], "",
         "## Bugs found, by method", "", table(["method", "found"], [list(row) for row in FOUND]), "",
         "## Planted", "",
