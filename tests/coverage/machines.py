@@ -3,7 +3,7 @@
 `--coverage-fsm` of Verilator 5.048 is no help: it finds no machine whose register comes from a macro, and ends with an
 internal error (V3Ast.h: "AstNode is not of expected type") where a field of a registered packed struct is compared with
 a value of an enumeration: `instr_q.weight_format == WeightFormatInt8` in mxu_setup.sv, a like one in vpu_addresses.sv.
-So arcs.sv is bound to the registers, with a cover property for each pair of states.
+So fsm_arcs.sv is bound to the registers, with a cover property for each pair of states.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ARCS = Path(__file__).parent / "arcs.sv"
+ARCS = Path(__file__).parent / "fsm_arcs.sv"
 LINE = re.compile(r"\bu_arcs_(?P<module>\w+?)\.gen_from\[(?P<a>\d+)\]\.gen_to\[(?P<b>\d+)\].*' (?P<count>\d+)$")
 
 

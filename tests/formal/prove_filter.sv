@@ -98,7 +98,9 @@ module prove_filter
         for (int unsigned k = 0; k < Lanes; k++) begin
           // Who gets the row works for it, and all who do get it: in a full pass its own lane, in the last its shares.
           if (pass != full) assert (lanes[k] == (32'(place[row_out]) == 32'(pass) * Lanes + k));
-          if (pass == full) assert (lanes[k] == (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot)));
+          if (pass == full) begin
+            assert (lanes[k] == (32'(place[row_out]) == 32'(pass) * Lanes + 32'(share[k].slot)));
+          end
         end
       end
     end

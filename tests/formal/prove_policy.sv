@@ -91,7 +91,8 @@ module prove_policy
           assert (!index[watched] && !index[watched^5'd1]);
       end
       if (done) assert (at == '0);
-      if (at != '0) assert (!index[MaxRows-1]);  // the last row's bit comes with the end, and goes with the next first row
+      // The last row's bit comes with the end, and goes with the next first row.
+      if (at != '0) assert (!index[MaxRows-1]);
       if (at != '0 || done) begin
         if (policy == PolicyAll || policy == PolicyMean) begin
           assert (u_policy.all_q == all_over && u_policy.may_q == all_may);

@@ -125,7 +125,9 @@ module prove_streamer
       if (!failed && region_valid_i && (!region_i.mlp || decision_valid_i) && !open) assert (region_ready);
       if (decision_ready) assert (region_valid_i && region_i.mlp && region_i.last && decision_valid_i);
       if (Reach == 1) assert (!(take && region_i.beats == '0));
-      if (Reach == 2) assert (!(open && arvalid && arready_i && left == wanted && left < MaxBurst && place[7:6] == 2'd1));
+      if (Reach == 2) begin
+        assert (!(arvalid && arready_i && left == wanted && left < MaxBurst && place[7:6] == 2'd1));
+      end
     end
   end
 endmodule

@@ -14,9 +14,21 @@ from tests.second import arithmetic
 from tests.second.chip import Chip
 from triptych.golden.quartdepth.arithmetic import functions, numerics
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
-from triptych.golden.quartdepth.chip.codec import Instruction, disassemble
+from triptych.golden.quartdepth.chip.codec import Instruction, Microword, disassemble
 from triptych.golden.quartdepth.chip.config import CONFIGS
+from triptych.golden.quartdepth.chip.isa import (
+    MICROWORD,
+    Destination,
+    Field,
+    Kind,
+    Multiply,
+    Opcode,
+    SourceA,
+    Space,
+    Trap,
+)
 from triptych.golden.quartdepth.chip.machine import Machine
+from triptych.golden.quartdepth.chip.memory import Memory
 
 INT48 = st.integers(-(1 << 47), (1 << 47) - 1)
 INT16 = st.integers(-(1 << 15), (1 << 15) - 1)
@@ -79,6 +91,73 @@ def test_random_programs(name: str, seed: int) -> None:
 @settings(max_examples=150, deadline=None, phases=UNSHRUNK)
 def test_many_random_programs(name: str, seed: int) -> None:
     assert differences(name, seed, 40) == ""
+
+
+def ends(field: Field) -> st.SearchStrategy[int]:
+    """Any value of a microword's field, its ends and the neighbours of zero above all."""
+    if field.enum is not None:
+        return st.sampled_from([int(m) for m in field.enum])
+    low, high = (-(1 << field.width - 1), (1 << field.width - 1) - 1) if field.signed else (0, (1 << field.width) - 1)
+    return st.one_of(st.sampled_from([low, max(low, -1), 0, 1, high]), st.integers(low, high))
+
+
+@st.composite
+def vector_words(draw: st.DrawFn) -> dict[str, int]:
+    """Fields of a legal VECTOR microword that reads the scratchpad."""
+    word = {field.name: draw(ends(field)) for field in MICROWORD}
+    word |= {"kind": Kind.VECTOR, "src_a": SourceA.SPAD, "reduce": draw(st.sampled_from([0, 1, 2])), "rs_d": 3}
+    word |= {name: draw(st.sampled_from([0, 1, 2])) for name in ("fmt_a", "fmt_b", "rs_a", "rs_m")}
+    if draw(st.integers(0, 3)):  # most words show what they compute
+        word |= {
+            "lo": -(1 << 15),
+            "hi": (1 << 15) - 1,
+            "dst": Destination.INT16,
+            "encode": 0,
+            "zp_param": 0,
+            "out_add": 0,
+        }
+        word |= {"z_s": draw(st.integers(0, 15)), "b_s": draw(st.integers(0, 17)), "imm_s": draw(st.integers(0, 17))}
+        word |= {"a_shl": draw(st.integers(0, 15)), "addend": draw(st.sampled_from([0, 0, 3]))}
+        word |= {"mul": draw(st.sampled_from([0, 2, 3, 5, 5])), "side": draw(st.sampled_from([0, 1, 1, 2, 3]))}
+    word["fn"] = 0 if word["mul"] == Multiply.B else draw(st.sampled_from([0, 1, 2]))
+    return word
+
+
+@given(vector_words(), st.integers(0, 1 << 20), st.integers(1, 20))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_microword(word: dict[str, int], seed: int, n: int) -> None:
+    """One VECTOR over random bytes: every field to its ends, where sums saturate and wrap."""
+    config = CONFIGS["tiny"]
+    rng = np.random.default_rng(seed)
+    memory = Memory(1 << 13)
+    memory.data[:] = rng.integers(0, 256, memory.size)
+    tables = b"".join(
+        rng.integers(0, 256, 16, np.uint8).tobytes()
+        + np.sort(rng.integers(-(1 << 15), 1 << 15, 15)).astype("<i2").tobytes().ljust(48, b"\0")
+        for _ in range(config.tables)
+    )
+    scalars = Microword({"src_a": SourceA.SPAD, "lo": -32768, "hi": 32767, "reduce": 1}).fields
+    words = [Microword({**scalars, "rs_d": k, "fmt_a": k % 2}) for k in range(4)] + [Microword(word)]
+    for at, data in ((0x1000, tables), (0x1800, b"".join(w.encode() for w in words))):
+        memory.place(at, data)
+
+    def load(dram: int, size: int, space: Space) -> Instruction:
+        return Instruction(Opcode.LOAD, {"dram": dram, "rows": 1, "row_bytes": size, "space": space})
+
+    vector = {"prog_len": len(words), "h": 2, "w": 3, "n": n, "block": 4, "wait_load": 3, "param": 0xC00}
+    vector |= {"a_row": 192, "a_pix": 64, "b": 0x400, "b_row": 128, "b_pix": 48, "d": 0x800, "d_row": 256, "d_pix": 64}
+    program = [
+        load(0, 0x1000, Space.SPAD), load(0x1000, len(tables), Space.TABLE),
+        load(0x1800, -(-32 * len(words) // config.depth) * config.depth, Space.PROG),
+        Instruction(Opcode.VECTOR, vector), Instruction(Opcode.HALT, {}),
+    ]  # fmt: skip
+    chip = Chip(config, bytearray(memory.data.tobytes()))
+    machine = Machine(config)
+    result = machine.run(program, memory)
+    assert result.trap is Trap.NONE, result.detail
+    for record in sorted(result.retired, key=lambda r: r.pc):
+        assert chip.run(record.instruction) == record.signature
+    assert bytes(chip.spad) == machine.state.spad.tobytes()
 
 
 @given(INT16)

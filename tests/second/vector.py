@@ -111,7 +111,7 @@ class Vector:
             addend = self._parameter(group * self.columns + lane)[0]
         elif w["addend"] == Addend.ROW:
             addend = -self.scalars[w["rs_a"]][p]
-        y_ = self._product(w, ((a << w["a_shl"]) + addend), p, group, lane, b)
+        y_ = self._product(w, wrap32((a << w["a_shl"]) + addend), p, group, lane, b)
         z = y_
         if w["side"] in (Side.ADD_B, Side.MAX_B):
             second = saturate(rounding_shift((b + w["b_add"]) * w["b_m"], w["b_s"]), 32)
