@@ -37,13 +37,13 @@ class Verdict(Enum):
 def prove(
     top: str, *, sequential: bool = False, parameters: Mapping[str, int] | None = None,
     planted: tuple[str, str, str] | None = None, sources: Sequence[Path] | None = None, cut: Sequence[str] = (),
-    seconds: int = 0,
+    seconds: int = 0, steps: int = INDUCTION,
 ) -> Verdict:  # fmt: skip
     """Proves the assertions of `tests/formal/<top>.sv`; the verdict is kept by the content of all that it rests on.
 
     sources: what it instantiates, the twins of rtl/fastcar unless named. planted: (file of these, text, what stands in
     its place): a bug. cut: signals below the top that may be anything, whatever drives them. seconds: CPU time that
-    it may take, any when 0.
+    it may take, any when 0. steps: the longest induction tried.
     Raises AssertionError when Yosys cannot read the design, when the bug's text does not stand in the file exactly
     once, or when neither verdict is reached.
     """
@@ -54,14 +54,16 @@ def prove(
         sequential, sorted((parameters or {}).items()), planted, tuple(cut), metadata.version("pyosys"),
     )  # fmt: skip
     verdict = cache.value(
-        "formal", f"{top}-{key}", lambda: _prove(top, files, sequential, parameters or {}, planted, cut, seconds).value
+        "formal",
+        f"{top}-{key}",
+        lambda: _prove(top, files, sequential, parameters or {}, planted, cut, seconds, steps).value,
     )
     return Verdict(verdict)
 
 
 def _prove(
     top: str, sources: Sequence[Path], sequential: bool, parameters: Mapping[str, int],
-    planted: tuple[str, str, str] | None, cut: Sequence[str], seconds: int,
+    planted: tuple[str, str, str] | None, cut: Sequence[str], seconds: int, steps: int,
 ) -> Verdict:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch:
         files = []
@@ -75,7 +77,7 @@ def _prove(
         sizes = " ".join(f"-G {k}={v}" for k, v in parameters.items())
         includes = " ".join(f"-I {p}" for p in INCLUDES)
         read = f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {includes} {sizes}"
-        induction = f"-tempinduct -seq 1 -maxsteps {INDUCTION}" if sequential else ""
+        induction = f"-tempinduct -seq 1 -maxsteps {steps}" if sequential else ""
         script = [
             f"{read} --top {top} {' '.join(files)} {HERE / top}.sv",
             f"hierarchy -top {top}", "proc", "flatten",

@@ -37,6 +37,9 @@ def proofs_of(module: str) -> tuple[tuple[str, ...], ...]:
     return (tuple(names),) if names else ()
 
 
+STEPS = 3
+"""Of induction: the proofs here need two; a bug that shows later is one that they close with no more."""
+
 OPEN = "proof failed"
 """What Yosys says when an induction does not close: no state that is reached in a few steps breaks an assertion, but
 one that the assertions allow leads to one that they do not."""
@@ -56,7 +59,7 @@ def refuted(suite: Suite, mutant: Mutant) -> tuple[str, bool]:
             sequential = top in (test_chip_proofs.SEQUENTIAL if chip else test_drs.SEQUENTIAL)
             cut = test_chip_proofs.CUT.get(top, ()) if chip else ()
             try:
-                verdict = prove(top, sequential=sequential, sources=files, cut=cut, seconds=SECONDS)
+                verdict = prove(top, sequential=sequential, sources=files, cut=cut, seconds=SECONDS, steps=STEPS)
             except AssertionError as undecided:
                 unclosed = unclosed or (top if OPEN in str(undecided) else "")
                 continue
