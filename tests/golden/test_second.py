@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.kit.random_program import random_program
 from tests.second import arithmetic
-from tests.second.chip import Chip
+from tests.second.chip import Chip, signature
 from triptych.golden.quartdepth.arithmetic import functions, numerics
 from triptych.golden.quartdepth.arithmetic.codetable import CodeTable
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword, disassemble
@@ -49,6 +49,15 @@ def test_narrowing(value: int) -> None:
     assert int(numerics.wrap32(one)[0]) == arithmetic.wrap32(value)
     assert int(numerics.sat16(one)[0]) == arithmetic.saturate(value, 16)
     assert int(numerics.sat32(one)[0]) == arithmetic.saturate(value, 32)
+
+
+@given(st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=1, max_size=40), st.integers(0, 1 << 22))
+@settings(max_examples=100, deadline=None)
+def test_signatures(words: list[int], first: int) -> None:
+    """Of words of any integer type, wherever they begin."""
+    data = b"".join((w & 0xFFFFFFFF).to_bytes(4, "little") for w in words)
+    for held in (np.array(words, np.int64), np.array(words, np.int32), np.frombuffer(data, np.uint32)):
+        assert numerics.signature(held, first + np.arange(len(words))) == signature([(4 * first, data)])
 
 
 @given(st.lists(st.integers(-16, 15), min_size=16, max_size=16), st.lists(INT16, min_size=15, max_size=15), INT16)

@@ -80,6 +80,24 @@ async def long_streams_move_a_beat_a_cycle(dut: Any) -> None:
 
 
 @cocotb.test()
+async def short_bursts_overlap(dut: Any) -> None:
+    """Bursts of a beat each, answered late: eight of STORE's are under way at a time, and as many of LOAD's as come."""
+    bench = await make(dut, 0.0, latency=40)
+    rows = 96
+    fields = {"dram": 0x1000, "dram_row": 0x1000, "spad": 0, "spad_row": bench.depth, "rows": rows}
+    for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)):
+        i = Instruction(opcode, fields | {"row_bytes": bench.depth})
+        value = bench.expect(i)
+        await bench.issue(engine, i)
+        cycles = 0
+        while not bench.retired[engine]:
+            await RisingEdge(dut.clk_i)
+            cycles += 1
+        assert bench.retired[engine].popleft() == value
+        assert cycles < 9 * rows, f"{engine}: {cycles} cycles for {rows} bursts of a beat"
+
+
+@cocotb.test()
 async def ranges(dut: Any) -> None:
     bench = await make(dut, 0.2)
     d = bench.depth
