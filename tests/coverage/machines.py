@@ -3,7 +3,7 @@
 `--coverage-fsm` of Verilator 5.048 is no help: it finds no machine whose register comes from a macro, and ends with an
 internal error (V3Ast.h: "AstNode is not of expected type") where a field of a registered packed struct is compared with
 a value of an enumeration: `instr_q.weight_format == WeightFormatInt8` in mxu_setup.sv, a like one in vpu_addresses.sv.
-So fsm_arcs.sv is bound to the registers, with a cover property for each pair of states.
+So a module with a cover property for each pair of states is written for each machine and bound to its register.
 """
 
 from __future__ import annotations
@@ -14,8 +14,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ARCS = Path(__file__).parent / "fsm_arcs.sv"
-LINE = re.compile(r"\bu_arcs_(?P<module>\w+?)\.gen_from\[(?P<a>\d+)\]\.gen_to\[(?P<b>\d+)\].*' (?P<count>\d+)$")
+LINE = re.compile(r"\bo\x02arc_(?P<module>\w+)_from_(?P<a>\w+)_to_(?P<b>\w+)\x01.*' (?P<count>\d+)$")
+TEXT = """
+module arcs_{name} (
+    input logic       clk_i,
+    input logic       rst_ni,
+    input logic [2:0] state_i
+);
+  logic [2:0] last_q;
+  logic known_q;
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) known_q <= 1'b0;
+    else known_q <= 1'b1;
+  end
+  always_ff @(posedge clk_i) last_q <= state_i;
+{covers}endmodule
+
+bind {name} arcs_{name} u_arcs (.clk_i, .rst_ni, .state_i(3'(state_q)));
+"""
+COVER = "  arc_{name}_from_{a}_to_{b} : cover property (@(posedge clk_i) known_q && last_q == 3'd{n} && state_i == 3'd{m});\n"
 
 
 @dataclass(frozen=True)
@@ -50,19 +67,21 @@ MACHINES = {
 }  # fmt: skip
 
 
+def counters(name: str) -> str:
+    """SystemVerilog that counts how often each state of a machine follows each, bound to its register."""
+    states = list(enumerate(MACHINES[name].states))
+    covers = "".join(COVER.format(name=name, a=a, b=b, n=n, m=m) for n, a in states for m, b in states)
+    return TEXT.format(name=name, covers=covers)
+
+
 def bound(sources: Sequence[Path], folder: Path) -> list[Path]:
-    """What a build takes beside its sources: the counters, bound to those machines that are among them."""
+    """What a build takes beside its sources: the counters of those machines that are among them."""
     here = [name for name in MACHINES if any(path.stem == name for path in sources)]
     if not here:
         return []
-    lines = [
-        f"bind {name} fsm_arcs #(.States({len(MACHINES[name].states)})) "
-        f"u_arcs_{name} (.clk_i, .rst_ni, .state_i(3'(state_q)));\n"
-        for name in here
-    ]
-    path = folder / f"bind_{'_'.join(here)}.sv"
-    path.write_text("".join(lines))
-    return [ARCS, path]
+    path = folder / f"arcs_{'_'.join(here)}.sv"
+    path.write_text("".join(map(counters, here)))
+    return [path]
 
 
 def seen(files: Iterable[Path]) -> Counter[tuple[str, str, str]]:
@@ -72,8 +91,7 @@ def seen(files: Iterable[Path]) -> Counter[tuple[str, str, str]]:
         for text in file.read_text(errors="replace").splitlines():
             match = LINE.search(text)
             if match:
-                states = MACHINES[match["module"]].states
-                found[match["module"], states[int(match["a"])], states[int(match["b"])]] += int(match["count"])
+                found[match["module"], match["a"], match["b"]] += int(match["count"])
     return found
 
 
