@@ -32,7 +32,10 @@ module arcs_{name} (
 
 bind {name} arcs_{name} u_arcs (.clk_i, .rst_ni, .state_i(3'(state_q)));
 """
-COVER = "  arc_{name}_from_{a}_to_{b} : cover property (@(posedge clk_i) known_q && last_q == 3'd{n} && state_i == 3'd{m});\n"
+COVER = """\
+  arc_{name}_from_{a}_to_{b} : cover property (
+      @(posedge clk_i) known_q && last_q == 3'd{n} && state_i == 3'd{m});
+"""
 
 
 @dataclass(frozen=True)

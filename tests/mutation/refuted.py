@@ -23,7 +23,7 @@ PROOFS = {
 }  # fmt: skip
 """By module: proofs that speak of it."""
 
-SECONDS = 60
+SECONDS = 20
 """CPU time that a proof may take; what it does not decide in that time is left to the tests."""
 
 
