@@ -56,6 +56,20 @@ FOUND = (
 )  # fmt: skip
 """Method, what it found."""
 
+UVM = (
+    "tests/uvm: components come from the factory (`create`), what a test decides stands in config objects; one test "
+    "puts a hesitant register driver in the usual one's place by type.",
+    "Monitors of all three interfaces: retirements, compared in lock step; AXI4, whole bursts of 16 kinds (length, "
+    "4 KiB, error, waiting, others under way), all of them wanted; AXI4-Lite, from which the register model is "
+    "predicted.",
+    "The register model is our own adapter on the map that is generated from rtl/regs/quartdepth.rdl: peakrdl-pyuvm 0.9 "
+    "makes classes for a register layer that pyuvm 5.0.0 leaves half unwritten (NotImplementedError in uvm_reg, "
+    "uvm_reg_block, uvm_reg_map and uvm_reg_predictor).",
+    "Virtual sequences: reset at any time within a program, starts while busy, register writes while running, programs "
+    "back to back with one write between them, each interrupt enable alone at both ends of a program.",
+)
+"""How the chip's own environment is built."""
+
 NOT_PROVEN = (
     "The engines as a whole: MXU, VPU, LOAD and STORE are compared with the golden machine on random work, not proven.",
     "Sums over D cells and over steps: one cell is proven, that int32 does not overflow is the compiler's check.",
@@ -169,6 +183,7 @@ def page(record: dict[str, Any]) -> str:
         "`make mutate-golden`: the same of golden.",
         "- `triptych hashes`: the committed networks and programs.",
         "- `make verification`: this page from what these left in out/.", "",
+        "## The chip under UVM", "", *[f"- {line}" for line in UVM], "",
         "## Proven", "",
         "By the SAT solver of Yosys: unbounded, by induction, in every state that the assertions allow. Each proof has "
         "places that it must reach and bugs that must refute it (tests/formal).", "",
