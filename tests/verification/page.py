@@ -62,8 +62,8 @@ UVM = (
     "Monitors of all three interfaces: retirements, compared in lock step; AXI4, whole bursts of 16 kinds (length, "
     "4 KiB, error, waiting, others under way), all of them wanted; AXI4-Lite, from which the register model is "
     "predicted.",
-    "The register model is our own adapter on the map that is generated from rtl/regs/quartdepth.rdl: peakrdl-pyuvm 0.9 "
-    "makes classes for a register layer that pyuvm 5.0.0 leaves half unwritten (NotImplementedError in uvm_reg, "
+    "The register model is our own adapter on the map that is generated from rtl/regs/quartdepth.rdl: peakrdl-pyuvm "
+    "0.9 makes classes for a register layer that pyuvm 5.0.0 leaves half unwritten (NotImplementedError in uvm_reg, "
     "uvm_reg_block, uvm_reg_map and uvm_reg_predictor).",
     "Virtual sequences: reset at any time within a program, starts while busy, register writes while running, programs "
     "back to back with one write between them, each interrupt enable alone at both ends of a program.",
