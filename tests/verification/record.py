@@ -67,8 +67,12 @@ def planted() -> dict[str, Row]:
         first.setdefault(row["name"], row)
         last[row["name"]] = row
     names = [bug.name for bug in (*HOLES, *FRESH)]
+    before = load().get("planted", {})  # what an earlier clone's first run found out
     return {
-        name: {**{k: last[name][k] for k in ("outcome", "by", "stages")}, "first": first[name]["outcome"]}
+        name: {
+            **{k: last[name][k] for k in ("outcome", "by", "stages")},
+            "first": before.get(name, {}).get("first", first[name]["outcome"]),
+        }
         for name in names
         if name in last
     }
