@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.kit.command import triptych
-from triptych.golden.photo import LOOKED_AT, fit_photo, shipped_photo
+from triptych.golden.photo import LOOKED_AT, fit_photo, shipped_photo, to_input
+from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.zoo import shipped
 from triptych.sim.depth import kept
 from triptych.sim.depth.models import BACKBONE
-from triptych.sim.depth.run import file_terms
+from triptych.sim.depth.run import file_terms, float_twin
 
 HERE = Path(__file__).parent
 PHOTO = shipped_photo(LOOKED_AT[0])
@@ -47,6 +51,21 @@ def agreement(found: np.ndarray, wanted: np.ndarray) -> float:
     """Share of pixels within a quarter, after scaling by the ratio of medians (d1 of Eigen et al. 2014)."""
     ratio = found / np.median(found) / (wanted / np.median(wanted))
     return float((np.maximum(ratio, 1 / np.maximum(ratio, 1e-9)) < 1.25).mean())
+
+
+def test_meter_in_four_bits_shows_what_meter_shows() -> None:
+    """As integers; of these weights, and of no others."""
+    stored = load(shipped.METER)
+    twin = float_twin(shipped.METER)
+    assert twin is not None
+    assert file_terms(shipped.METER).widths is Widths.W4A4
+    rgb = fit_photo(PHOTO, file_terms(shipped.METER).size).rgb
+    network = stored.network
+    four = network.maps[network.output].qparams.decode(network.run_integer(image_codes(network, rgb)))[:, :, 0]
+    with torch.no_grad():
+        whole = twin(to_input(rgb[None]))[0, 0].numpy()
+    assert agreement(four, whole) > 0.95
+    assert agreement(four, whole[:, ::-1]) < 0.8
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from triptych.golden.provenance import code_digest, sources
 from triptych.golden.quartdepth.chip.isa import Format
 from triptych.golden.quartdepth.network import registry
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
-from triptych.golden.quartdepth.network.layer import Rounded, Weighted
+from triptych.golden.quartdepth.network.layer import Range, Rounded, Weighted
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
 from triptych.golden.quartdepth.network.quantize import calibrate, quantize_ranges
@@ -96,11 +96,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Result:
-    """The integer network and how it came about."""
+    """The integer network and how it came about. graph: the float network as it was quantised, on the CPU; ranges: of
+    its maps; rounded: weights of its layers (empty for plain min-max)."""
 
     network: Network
     choices: list[Choice]
     layers: list[LayerRecord]
+    graph: FloatGraph
+    ranges: dict[str, Range]
+    rounded: dict[str, Rounded]
 
 
 def fingerprint(graph: FloatGraph, images: Tensor) -> str:
@@ -187,7 +191,8 @@ def run(
     long steps."""
     widths, top = recipe.widths, recipe.widths.weight_top
     if recipe.method is Method.MINMAX and widths is not Widths.MIXED:
-        return Result(quantize_ranges(graph, calibrate(graph, images), widths), [], [])
+        ranges = calibrate(graph, images)
+        return Result(quantize_ranges(graph, ranges, widths), [], [], graph, ranges, {})
     if widths.narrow and recipe.method is not Method.MINMAX:
         graph = with_gains(graph)
     ranges = calibrate(graph, images)
@@ -260,7 +265,8 @@ def run(
             folded, batch, used, rounded, teaching, recipe.seed, work.get(key), tick, recipe.objective
         )
     chosen = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in rounded.items()}
-    return Result(quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen), choices, records)
+    network = quantize_ranges(on_cpu, ranges, widths, codes, eight, chosen)
+    return Result(network, choices, records, on_cpu, ranges, chosen)
 
 
 def _turned(

@@ -50,12 +50,14 @@ def fake_quantise(x: Tensor, qparams: QParams) -> Tensor:
     return pass_through(x, rounded, (x >= entries.min()) & (x <= entries.max()))
 
 
-def run_layer(layer: FloatLayer, maps: Maps, weights: Weights | None = None, sums: Sums | None = None) -> Tensor:
+def run_layer(
+    layer: FloatLayer, maps: Maps, weights: Weights | None = None, sums: Sums | None = None, inner: Sums | None = None
+) -> Tensor:
     """The map that a layer makes, [B,C,H,W], before its code; with other weights if given. `sums` is shown what
-    goes into an activation function."""
+    goes into an activation function, `inner` the tensors that a layer without weights holds."""
     if isinstance(layer, Weighted):
         return layer.finish(product(layer, maps[layer.source], weights), maps, sums)
-    return layer.run(maps, lambda name, tensor: None)
+    return layer.run(maps, inner or (lambda name, tensor: None))
 
 
 def product(layer: Weighted, x: Tensor, weights: Weights | None = None) -> Tensor:
@@ -67,11 +69,11 @@ def product(layer: Weighted, x: Tensor, weights: Weights | None = None) -> Tenso
 def simulate(
     graph: FloatGraph, image: Tensor, codes: Mapping[str, QParams] | None = None,
     weights: Mapping[str, Weights] | None = None, observe: Callable[[str, Tensor], Tensor | None] | None = None,
-    sums: Sums | None = None,
+    sums: Sums | None = None, inner: Sums | None = None,
 ) -> Tensor:  # fmt: skip
     """The output for images [B,C,H,W]; codes and weights by name, without them in float.
 
-    `observe(name, map)` may return a replacement; `sums`: see `run_layer`.
+    `observe(name, map)` may return a replacement; `sums`, `inner`: see `run_layer`.
     """
     left = {name: 0 for name in graph.shapes}
     for layer in graph.layers:
@@ -79,7 +81,7 @@ def simulate(
             left[source] += 1
     maps: Maps = {graph.input: image, **constants(graph, image, codes)}
     for layer in graph.layers:
-        y = run_layer(layer, maps, (weights or {}).get(layer.name), sums)
+        y = run_layer(layer, maps, (weights or {}).get(layer.name), sums, inner)
         if codes is not None:
             y = fake_quantise(y, codes[layer.name])
         if observe is not None:

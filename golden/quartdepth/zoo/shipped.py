@@ -15,6 +15,7 @@ from triptych.golden.provenance import digest
 
 WEIGHTS = Path(__file__).parent / "weights"
 VIT = WEIGHTS / "vits_w4a4.triptych"
+METER = WEIGHTS / "meter_w4a4.triptych"
 PICTURES = WEIGHTS / "vits_float.npz"
 
 
