@@ -45,9 +45,11 @@ keys and values of four bits; 4,458,606 without a depthwise convolution for each
 work by urgency in pieces of 384 cycles, two taps a step for maps of 32 channels, and as many pixels a cell of the
 result as fit; 4,091,792 with queries in four bits as well, by table, and keys two a byte (attention 468,533 cycles
 instead of 603,743: 61.5 % of the peak instead of 47.7 %). Pieces of 512 and of 256 cycles cost .9 % and .8 % more by
-the compiler's clock: the array cannot bridge the ones, the VPU has more turns with the others. What attention leaves
-of the peak is its softmax weights', which have eight bits; the VPU is not the bound: a block of 64 queries and 253
-keys takes it 1,216 elements, and the array 1,536 steps."""
+the compiler's clock: the array cannot bridge the ones, the VPU has more turns with the others. So far all 32 lanes
+were full; with 16 full ones, as the table has it, the VPU is the bound of attention: a block of 64 queries and 253 keys
+takes it 1,856 elements (1,216 with 32), for powers and mixed values go by halves, and the array 1,536 steps. Pieces are
+smaller there: by the compiler's clock, for the shipped network, 4,368,822 cycles with pieces of 224 cycles that the
+array can bridge to three quarters, 4,391,235 to nine tenths, 4,405,869 and 4,388,298 with pieces of 192 and 256."""
 
 
 def network_and_codes() -> tuple[Network, np.ndarray]:
