@@ -29,15 +29,10 @@ module attention_scores
     output logic signed [Group-1:0][31:0] score_o,
     output logic signed [Group-1:0][31:0] largest_o
 );
-  function automatic logic signed [15:0] product(input logic [7:0] a, input logic [7:0] b);
-    if (Fabric) return 16'(fastcar_pkg::fabric_product(10'($signed(a)), 9'($signed(b))));
-    return $signed(a) * $signed(b);
-  endfunction
-
   word_t query_q[Group][KeyWords];
   logic [2:0] word_d, word_q;
   logic word_ends;
-  logic signed [15:0] product_q[Group][Bytes];
+  logic signed [15:0] product_d[Group][Bytes], product_q[Group][Bytes];
   logic signed [31:0] sum_d[Group], sum_q[Group], score_d[Group], score_q[Group];
   logic [2:0] busy_q;
   logic [1:0] first_q;
@@ -56,15 +51,25 @@ module attention_scores
   `FFLNR(first_q, {first_q[0], word_q == '0}, 1'b1)
   `FFLNR(last_q, {last_q[1:0], word_ends}, 1'b1)
 
-  always_ff @(posedge clk_i) begin
-    if (valid_i) begin
-      for (int unsigned g = 0; g < Group; g++) begin
-        for (int unsigned b = 0; b < Bytes; b++) begin
-          product_q[g][b] <= product(query_q[g][KeyW'(word_q)][8*b+:8], key_i[8*b+:8]);
-        end
+  for (genvar g = 0; g < Group; g++) begin : gen_head
+    word_t query;
+    assign query = query_q[g][KeyW'(word_q)];
+    for (genvar b = 0; b < Bytes; b++) begin : gen_product
+      if (Fabric) begin : gen_luts
+        lut_multiplier #(
+            .Left (8),
+            .Right(8)
+        ) u_product (
+            .left_i   (query[8*b+:8]),
+            .right_i  (key_i[8*b+:8]),
+            .product_o(product_d[g][b])
+        );
+      end else begin : gen_dsp
+        assign product_d[g][b] = $signed(query[8*b+:8]) * $signed(key_i[8*b+:8]);
       end
     end
   end
+  `FFLNR(product_q, product_d, valid_i)
   always_comb begin
     for (int unsigned g = 0; g < Group; g++) begin
       sum_d[g] = '0;

@@ -28,7 +28,7 @@ module tas_unit #(
   logic advance;
   logic [Stages-1:0] busy_q, last_q;
   logic signed [8:0] left[Width], right[Width];
-  logic signed [16:0] product_d[Width], product_q[Width];
+  logic signed [16:0] product[Width], product_q[Width];
   logic signed [31:0] sum_d, sum_q, weighted_d, weighted_q, total_d, total_q;
   logic signed [1:0][3:0] weight_q;
   logic fresh_q, done_q;
@@ -40,8 +40,6 @@ module tas_unit #(
   assign tas_o   = total_q;
 
   always_comb begin
-    product_d = product_q;
-    sum_d = '0;
     for (int unsigned i = 0; i < Width; i++) begin
       left[i]  = 9'($signed(q_i[i]));
       right[i] = 9'($signed(k_i[i]));
@@ -49,10 +47,11 @@ module tas_unit #(
         left[i]  = left[i] - right[i];
         right[i] = left[i];
       end
-      if (valid_i && advance) begin
-        product_d[i] = Fabric ? 17'(fastcar_pkg::fabric_product(10'(left[i]), right[i])) : left[i] * right[i];
-      end
     end
+  end
+
+  always_comb begin
+    sum_d = '0;
     if (busy_q[0]) begin
       for (int unsigned i = 0; i < Width; i++) sum_d += 32'(product_q[i]);
     end
@@ -61,9 +60,27 @@ module tas_unit #(
     total_d = (fresh_q ? '0 : total_q) + weighted_q;
   end
 
+  for (genvar i = 0; i < Width; i++) begin : gen_product
+    if (Fabric) begin : gen_luts
+      logic signed [17:0] whole;
+      logic unused_top;
+      lut_multiplier #(
+          .Left (9),
+          .Right(9)
+      ) u_product (
+          .left_i   (left[i]),
+          .right_i  (right[i]),
+          .product_o(whole)
+      );
+      assign product[i] = whole[16:0];
+      assign unused_top = whole[17];
+    end else begin : gen_dsp
+      assign product[i] = left[i] * right[i];
+    end
+  end
   `FFL(busy_q, {busy_q[1:0], valid_i}, advance, '0)
   `FFL(last_q, {last_q[1:0], last_i}, advance, '0)
-  `FFLNR(product_q, product_d, valid_i && advance)
+  `FFLNR(product_q, product, valid_i && advance)
   `FFLNR(weight_q, {weight_q[0], weight_i}, advance)
   `FFLNR(sum_q, sum_d, busy_q[0] && advance)
   `FFLNR(weighted_q, weighted_d, busy_q[1] && advance)

@@ -30,8 +30,12 @@ MEMORY_LUTS = {
 }  # fmt: skip
 """LUTs that a distributed memory or shift register takes (UG974)."""
 FLOPS = ("FDCE", "FDPE", "FDRE", "FDSE")
-BLOCKS = {"RAMB36E2": 1.0, "RAMB18E2": 0.5}
+BLOCKS = {"RAMB36E2": 1.0, "RAMB18E2": 0.5, "RAMB36E1": 1.0, "RAMB18E1": 0.5}
+DSPS = ("DSP48E2", "DSP48E1")
 URAM = "URAM288"
+ULTRASCALE, CASCADED = "xcup", "xc7"
+"""Families of `synth_xilinx`. It moves adders and registers into DSPs for the 7 series alone, whose DSP48E1 adds to its
+product and hands sums to its neighbour as a DSP48E2 does, for operands of 25 bits at most: the lanes' have 23."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def count(cells: Mapping[str, int]) -> Used:
     logic = sum(n for c, n in cells.items() if c in LUT_CELLS)
     blocks = sum(BLOCKS[c] * n for c, n in cells.items() if c in BLOCKS)
     flops = sum(n for c, n in cells.items() if c in FLOPS)
-    return Used(logic + memory, memory, flops, blocks, cells.get("DSP48E2", 0), cells.get(URAM, 0))
+    return Used(logic + memory, memory, flops, blocks, sum(cells.get(d, 0) for d in DSPS), cells.get(URAM, 0))
 
 
 def _reached(top: str, boxes: tuple[str, ...]) -> list[Path]:
@@ -86,13 +90,14 @@ def _parameters_of(module: str) -> set[str]:
     return {"s", *re.findall(r"(?:parameter|localparam)[^=;]*?(\w+)\s*=", text)}
 
 
-def synthesise(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...] = ()) -> Used:
+def synthesise(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...] = (), family: str = ULTRASCALE) -> Used:
     """Maps module `top` of `rtl/fastcar` (cached by content). Raises TriptychError when Yosys fails."""
-    key = cache.fingerprint(_reached(top, boxes), top, sorted(parameters.items()), boxes)
-    return count(cache.value("utilization", f"{top}-{key}", lambda: _cells(top, parameters, boxes)))
+    families = () if family == ULTRASCALE else (family,)
+    key = cache.fingerprint(_reached(top, boxes), top, sorted(parameters.items()), boxes, *families)
+    return count(cache.value("utilization", f"{top}-{key}", lambda: _cells(top, parameters, boxes, family)))
 
 
-def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> dict[str, int]:
+def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...], family: str) -> dict[str, int]:
     sizes = " ".join(f"-G {k}={v}" for k, v in parameters.items())
     boxed = " ".join(f"--blackboxed-module {name}" for name in boxes)
     includes = " ".join(f"-I {p}" for p in INCLUDES)
@@ -103,7 +108,7 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
             f"read_slang --threads 1 --unroll-limit 100000 -D SYNTHESIS {boxed} {includes} {sizes} "
             f"--top {top} {files}\n"
             + "".join(f"setparam -unset {p} t:{box}\n" for box in boxes for p in sorted(_parameters_of(box)))
-            + f"synth_xilinx -family xcup -noiopad -noclkbuf -flatten -top {top}\n"
+            + f"synth_xilinx -family {family} -noiopad -noclkbuf -flatten -top {top}\n"
             f"tee -q -o {out} stat -json"
         )
         arguments = [sys.executable, "-c", WORKER, str(script)]
@@ -117,6 +122,7 @@ def _cells(top: str, parameters: Mapping[str, int], boxes: tuple[str, ...]) -> d
 
 
 MOST = 0.9
+PRODUCT = ("lut_multiplier",)
 UNITS = ("attention_unit", "row_norm", "row_add", "row_pipe")
 
 
@@ -131,10 +137,12 @@ def step_parts(target: Board) -> list[tuple[str, int, Used]]:
     attention = {"HeadWords": 64, "KeyWords": 2, "Tokens": 4096, "Group": 1, "Fabric": 1, "Ultra": ultra}
     rest = {"Lanes": target.lanes, "Words": words, "Ultra": ultra}
     return [
-        ("lane", target.clusters * target.lanes, synthesise("lane", lane)),
+        ("lane", target.clusters * target.lanes, synthesise("lane", lane, family=CASCADED)),
         ("core around its lanes", target.clusters, synthesise("fastcar_core", core, ("lane", "tas_unit"))),
-        ("score", 1, synthesise("tas_unit", {"Width": target.width, "Fabric": 1})),
-        ("attention", 1, synthesise("attention_unit", attention)),
+        ("score", 1, synthesise("tas_unit", {"Width": target.width, "Fabric": 1}, PRODUCT)),
+        ("a product of the score", target.width, synthesise(*PRODUCT, {"Left": 9, "Right": 9})),
+        ("attention", 1, synthesise("attention_unit", attention, PRODUCT)),
+        ("a product with a key", target.width, synthesise(*PRODUCT, {"Left": 8, "Right": 8})),
         ("norm", 1, synthesise("row_norm", {})),
         ("residual", 1, synthesise("row_add", {})),
         ("behind the sums", 1, synthesise("row_pipe", {"Words": words})),
@@ -181,8 +189,10 @@ def utilization(names: Sequence[str] = tuple(BOARDS)) -> str:
         "`synth_xilinx -family xcup` of `fastcar_step` by parts, no place and route: a lane and a cluster's core as "
         "often as the board has them, score and row-wise half once (LLaMA-7B's sizes, one query head a pass, 8 "
         "elements a cycle; boards with several clusters share them, and what joins their sums is not built). A lane's "
-        "64 DSP48E2 are 128 W4A8 products a cycle, attention's 32 for values 64; the scores' products are LUTs. For "
-        "the HLS kernels see *what the kernels' memories allow*. By `python -m triptych.sim.fastcar.utilization`."
+        "64 DSP48E2 are 128 W4A8 products a cycle, attention's 32 for values 64; the scores' products are LUTs. "
+        "Lanes are mapped for the 7 series, since Yosys leaves adders and registers of chains of DSP48E2 outside, "
+        "in LUTs and FFs; their RAMB36E1 and DSP48E1 count as the E2 that they are here. For the HLS kernels see *what "
+        "the kernels' memories allow*. By `python -m triptych.sim.fastcar.utilization`."
     )
     return "\n\n".join(["## FastCar: utilization", text, *(board_rows(board(name)) for name in names)])
 

@@ -209,7 +209,7 @@ def _differs(unit: str, program: Path, folder: Path, seed: int) -> bool:
 BUGS = {
     "scores of the key before": ("attention", "attention_scores.sv", "(first_q[1] ? '0", "(first_q[0] ? '0"),
     "a negative value is a large one": ("attention", "fastcar_pkg.sv", "(negative ? ", "(1'b0 ? "),
-    "a group too few": ("attention", "attention_unit.sv", "(behind < 8'(Group)) ?", "(behind <= 8'(Group)) ?"),
+    "a head too many": ("attention", "attention_unit.sv", "(behind < 8'(Group)) ?", "1'b0 ?"),
     "no tie to rs": ("norm", "row_norm.sv", "? 4'((bits - 6'd30) >> 1)", "? 4'((bits - 6'd31) >> 1)"),
     "a load that does not wait": ("norm", "row_norm.sv", "!(load_valid_o && !load_ready_i)", "1'b1"),
     "the ring's word is taken early": ("residual", "row_add.sv", "word_ends && outside;", "word_valid_i && outside;"),
