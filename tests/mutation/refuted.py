@@ -19,7 +19,7 @@ PROOFS = {
     "engine_queues": ("prove_tokens",), "tokens": ("prove_tokens",),
     "drs_policy": ("prove_policy",), "drs_map": ("prove_map", "prove_filter"), "drs_filter": ("prove_filter",),
     "drs_plan": ("prove_plan", "prove_filter"), "lane_pack": ("prove_pack",),
-    "weight_streamer": ("prove_streamer",),
+    "weight_streamer": ("prove_streamer",), "vpu_stream_address": ("prove_stream",),
 }  # fmt: skip
 """By module: proofs that speak of it."""
 

@@ -25,6 +25,8 @@ PROOFS = {
     "prove_bursts": ("dma_bursts", "4 KiB, length, no gap, no burst shorter than it must be, the end, against 64 bits"),
     "prove_walk": ("dma_walk", "word for word what two loops in 64 bits give"),
     "prove_columns": ("mxu_stream", "input columns of every beat and what is padding, against 64 bits"),
+    "prove_stream": ("vpu_stream_address", "every element's address as its base, rows, pixels and groups add up; where "
+                     "blocks begin; alignment, range"),
     "prove_store": ("dma_store", "AW, W, B as a manager must keep them: offers stand, beats as the address says, "
     "WLAST, "
                     "bursts under way, no strobe after a stop"),
@@ -73,7 +75,7 @@ UVM = (
 NOT_PROVEN = (
     "The engines as a whole: MXU, VPU, LOAD and STORE are compared with the golden machine on random work, not proven.",
     "Sums over D cells and over steps: one cell is proven, that int32 does not overflow is the compiler's check.",
-    "mxu_stream's rows and words, mxu_loader and vpu_stream_address against a wide reference: tested at the ends of "
+    "mxu_stream's rows and words and mxu_loader against a wide reference: tested at the ends of "
     "each field, not proven.",
     "That a program the compiler emits cannot deadlock on its tokens: tested by a second way and by random networks.",
     "AXI4 as a whole: the manager's rules are proven for STORE and for the shared read address; of reads, that LOAD "
