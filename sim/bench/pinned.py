@@ -2,7 +2,8 @@
 
 Everything that judges a network against golden moves with golden: a quantiser that rounds otherwise gives another
 network, and chip and golden still agree on it. These hashes do not move; a change is committed with its reason.
-METER's ranges are kept beside them, to three digits, so that no processor's order of summation shows.
+METER's ranges are kept beside them, to three digits, so that no processor's order of summation shows; they are measured
+anew when the file holds none.
 """
 
 from __future__ import annotations

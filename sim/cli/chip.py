@@ -56,7 +56,7 @@ def hashes(
     from triptych.sim.bench import pinned
 
     wanted, ranges = pinned.committed()
-    found, ranges = pinned.measure(ranges if commit is None and ranges else None)
+    found, ranges = pinned.measure(ranges or None)
     if commit is not None:
         pinned.commit(found, ranges, commit)
         wanted = found
