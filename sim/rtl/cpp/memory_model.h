@@ -19,6 +19,7 @@ struct MemoryTiming {
   uint32_t latency = 40;             // cycles from an accepted address to its first beat (write: to its response)
   uint32_t milli_bytes_per_cycle = 19200;  // 19.2 GB/s at 1 GHz
   uint32_t outstanding = 16;         // bursts taken before the first is served
+  uint32_t behind = 0;               // cycles more until a write is answered
 };
 
 // The same kinds as in tests/kit/axi_memory.py.
@@ -177,7 +178,7 @@ class MemoryModel {
       ahead_.pop_front();
       if (!behaviour_.late) show(burst);
       if (--burst.beats == 0) {
-        burst.ready = cycle_ + timing_.latency;
+        burst.ready = cycle_ + timing_.latency + timing_.behind;
         --unfinished_;
       }
     }
