@@ -19,10 +19,12 @@ from triptych.sim.bench.cost_model import cost_model_rows
 from triptych.sim.bench.depth_rows import depth_rows
 from triptych.sim.bench.ledger import PICTURES, Label, machine, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
+from triptych.sim.bench.sweep import sweep_rows
 from triptych.sim.bench.vit_layers import vit_layers_rows
 from triptych.sim.depth.run import Progress
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.area import measure_area, plot_area
+from triptych.sim.model.liberty import read_library
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import chip_build, run_program
 from triptych.sim.view.plot import save_figure
@@ -110,7 +112,15 @@ for the array has grown by 36,123 with its codes of five bits (612,542; with 16 
 STORE and scratchpad as in the table of before: 28 % less). So both at once, a quarter less and 1,750 MAC a cycle, were
 not reached; nor were 22 % for the engine. Yosys' Booth recoding makes the multipliers 2,786 (32 x 16), 2,253, 1,488
 and 928; the tables here are without it, as those before. Sixteen lanes alone are an engine of 322,926, of which the
-lanes are 255,689."""
+lanes are 255,689.
+
+`paper` as a whole, measured for the first time, is 1,328,746 µm² (1,665 kGE) with 32 whole lanes, a tenth less than
+the sum of units of before: the vector engine 595,447 (44.8 %; its lanes 509,906), the array 404,847, its weights
+125,356, STORE 30,328, the scratchpad 12,790."""
+
+
+MAIN = "NangateOpenCellLibrary"
+"""The library whose areas are shown block by block; others have a section each with the whole chips."""
 
 
 def area_rows(library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str]) -> str:
@@ -142,12 +152,26 @@ def area_rows(library: Sequence[Path], out: Path, progress: Progress, configs: S
     return f"## Area\n{text}\n{AREA_HISTORY}\n\n" + "\n\n".join(parts)
 
 
+def other_area(library: Sequence[Path], progress: Progress, configs: Sequence[str]) -> str:
+    """Areas of whole chips in another library."""
+    rows, name = [], ""
+    for config in map(chip_config, configs):
+        report = measure_area(config, library, lambda module, n, of, c=config: progress(f"{c.name}: {module}", n, of))  # type: ignore[misc]
+        top, name = report.top, report.library
+        rows.append([
+            f"`{config.name}`", f"{top.total:,.0f}", f"{top.total / report.gate / 1e3:,.1f}", f"{report.flops:,}",
+            f"{top.memory_bits / 8192:.1f}", f"{top.memory_area:,.0f}", Label.YOSYS_MAPPED.value,
+        ])  # fmt: skip
+    header = ["chip", "cells, um²", "kGE", "flip-flops", "memory KiB", "memories, µm² (estimated)", "label"]
+    return f"## Area in {name}\nAs above.\n\n{table(header, rows)}"
+
+
 def run_results(
     sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str] = ()
 ) -> None:
-    """Measures the named sections and writes them. configs: chips of area (none: all), timing and energy (none:
-    `small`). Raises TriptychError."""
-    priced_chips = configs or ("small",)
+    """Measures the named sections and writes them, each when it is made; what takes long in one is kept piece by
+    piece. configs: chips of area (none: all), timing and energy (none: `small` and `paper`). Raises TriptychError."""
+    priced_chips = configs or ("small", "paper")
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),
@@ -159,13 +183,18 @@ def run_results(
         "timing": lambda: cost.timing_rows(library, priced_chips, out, progress),
         "energy": lambda: cost.energy_rows(library, priced_chips, progress),
         "paper": lambda: cost.paper_section(library, progress),
+        "sweep": lambda: sweep_rows(out, progress),
     }
     priced = ("timing", "energy")  # of a cell library alone
+    other = library and read_library(library)
     if sections == [BADGES]:
         write_badges()
         return
     for name in sections or [name for name in makers if library or name not in priced]:
         if name not in makers:
             raise TriptychError(f"no section '{name}': choose from {', '.join([*makers, BADGES])}")
-        replace_section(f"quartdepth-{name}", makers[name]())
+        if name == "area" and other and other.title != MAIN:
+            replace_section(f"quartdepth-area-{other.name}", other_area(library, progress, configs or tuple(CONFIGS)))
+        else:
+            replace_section(f"quartdepth-{name}", makers[name]())
     write_badges()

@@ -6,15 +6,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.zoo.vit import DptConfig, VitConfig
-from triptych.sim.bench.ledger import Label, replace_section, table
+from triptych.sim.bench.ledger import Label, table
 from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
 from triptych.sim.model import shapes
-from triptych.sim.model.sweep import Row, on_rtl
+from triptych.sim.model.sweep import Point, Row, grid, on_dask, on_rtl, plot_sweep, sweep
+from triptych.sim.view.plot import save_figure
 
 MODELS = ("vit", "meter")
 
@@ -61,14 +63,50 @@ def text_table(rows: Sequence[Row]) -> str:
     return table(HEADER, [_cells(row) for row in rows])
 
 
-def publish(model: str, net: Network, rows: Sequence[Row], picture: Path) -> None:
-    """Writes the section and its picture."""
-    shutil.copyfile(picture, ROOT / "docs" / "img" / "sweep.png")
-    name = {"vit": "ViT-S + DPT at 196x252", "meter": "METER-XXS at 192x256"}[model]
+NAMES = {"vit": "ViT-S + DPT at 196x252", "meter": "METER-XXS at 192x256"}
+
+
+def section(model: str, net: Network, rows: Sequence[Row], picture: Path) -> str:
+    """A network's part of docs/results.md; its picture goes beside the others."""
+    shutil.copyfile(picture, ROOT / "docs" / "img" / f"sweep_{model}.png")
     text = (
-        f"{name}, W4A4 with uniform codes, {net.macs / 1e9:.2f} GMAC; cycles by the compiler's clock, areas by a line "
-        f"through `small` and `paper`: `{Label.ESTIMATED.value}`; RTL: `{Label.RTL_SIMULATED.value}`. By "
-        f"`triptych sweep --model {model}`. A point that cannot be made keeps its row."
+        f"{NAMES[model]}, W4A4 with uniform codes, {net.macs / 1e9:.2f} GMAC; cycles by the compiler's clock, areas by "
+        f"lines through `small` and `paper`: `{Label.ESTIMATED.value}`; RTL: `{Label.RTL_SIMULATED.value}`. A point "
+        "that cannot be made keeps its row."
     )
-    shown = "![time over area](img/sweep.png)"
-    replace_section("quartdepth-sweep", f"## Which chip\n{text}\n\n{shown}\n\n{text_table(rows)}")
+    shown = f"![time over area](img/sweep_{model}.png)"
+    return f"### {NAMES[model]}\n{text}\n\n{shown}\n\n{text_table(rows)}"
+
+
+def publish(parts: Sequence[str]) -> str:
+    """The section of docs/results.md."""
+    return "## Which chip\nBy `triptych results sweep`.\n\n" + "\n\n".join(parts)
+
+
+def published() -> dict[str, list[Point]]:
+    """Points that the section shows, by network: arrays, scratchpads, and half the lanes. One array cannot be made, and
+    one scratchpad is too small for another."""
+    common: dict[str, Sequence[Any]] = {"rows": [64], "gb_s": [19.2], "latency_ns": [40.0], "clock_mhz": [1000]}
+
+    def points(arrays: Sequence[tuple[int, int]], scratchpads: Sequence[int], lanes: int = 0) -> list[Point]:
+        return [
+            point
+            for depth, cols in arrays
+            for point in grid(depth=[depth], cols=[cols], spad_kib=scratchpads, lanes=[lanes], **common)
+        ]
+
+    meter = points([(16, 8), (16, 16), (32, 16), (32, 32), (24, 24)], [64, 256]) + points([(32, 32)], [256], 16)
+    vit = points([(32, 16), (32, 32), (64, 32)], [1024]) + points([(32, 32)], [1024], 16)
+    return {"meter": meter, "vit": vit}
+
+
+def sweep_rows(out: Path, progress: Callable[[str, int, int], None], scheduler: str | None = None, rtl: int = 2) -> str:
+    """The section: both networks, on Dask. rtl: points of each front that run on RTL too."""
+    parts, mapper = [], on_dask(scheduler)
+    for model, points in published().items():
+        progress(f"sweep of {NAMES[model]}", 0, 0)
+        net = network(model)
+        rows = with_rtl(net, sweep(net, points, mapper, progress, keep=True), rtl, progress)
+        save_figure(plot_sweep(rows), out / f"sweep_{model}")
+        parts.append(section(model, net, rows, out / f"sweep_{model}.png"))
+    return publish(parts)

@@ -58,6 +58,17 @@ def value(kind: str, key: str, make: Callable[[], Any]) -> Any:
             return made
 
 
+def kept(kind: str, key: str) -> Any:
+    """The value kept as `kind`/`key`, None where there is none."""
+    path = build_root() / kind / f"{key}.store"
+    try:
+        found = store.unpack(path.read_bytes())
+    except (OSError, store.StoreError):
+        return None
+    _used(path)
+    return found
+
+
 def file(kind: str, key: str, name: str, make: Callable[[Path], None]) -> Path:
     """Path of `name` in the folder `kind`/`key`, which `make` fills when it is not there whole. The file's hash is kept
     beside it and compared once a process and change. Raises TriptychError, and what `make` does."""

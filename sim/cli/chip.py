@@ -158,7 +158,7 @@ def energy(config: Config = SMALL, library: Libraries = None, out: Out = Path("o
     with shown() as show:
         show("making the network", 0, 0)
         frame = frame_for(chip, show)
-        result = measure_energy(chip, files, show, frame.name, frame.network, frame.codes)
+        result = measure_energy(chip, files, show, frame.name, frame.network, frame.codes, frame.like)
     write(out / ENERGY, energy_json(result))
     if as_json:
         parts, windows = [vars(part) for part in result.parts], [vars(window) for window in result.windows]
@@ -195,7 +195,6 @@ def sweep(
         str | None, typer.Option(help="Address of a Dask scheduler; without: a local cluster.")
     ] = None,
     rtl: Annotated[int, typer.Option(min=0, help="So many points of the Pareto front run on RTL too.")] = 0,
-    publish: Annotated[bool, typer.Option("--publish", help="Write the section of docs/results.md.")] = False,
     out: Out = Path("out"),
     as_json: Json = False,
 ) -> None:
@@ -227,8 +226,6 @@ def sweep(
     figure = model_of.plot_sweep(found)
     written = save_figure(figure, out / "sweep")
     write(out / "sweep.json", json.dumps([row.told() for row in found], indent=1))
-    if publish:
-        bench.publish(model, network, found, out / "sweep.png")
     if as_json:
         print(json.dumps([row.told() for row in found]))
         return

@@ -303,14 +303,15 @@ def results(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper, badges; else all."
+            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper, sweep, badges."
         ),
     ] = None,
     library: Annotated[
         list[Path] | None, typer.Option(help="Liberty files for area, timing, energy; several for one library.")
     ] = None,
     chips: Annotated[
-        str, typer.Option(help="Chips, with commas between; without: of area all, of timing and energy small.")
+        str,
+        typer.Option(help="Chips, with commas between; without: of area all, else small and paper."),
     ] = "",
     out: Out = Path("out/results"),
 ) -> None:

@@ -8,26 +8,31 @@ clock tree and glitches are left out.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.golden import store
 from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Trap
-from triptych.golden.quartdepth.compiler.compile import compile_network
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.network.network import Network
+from triptych.sim.build import cache
 from triptych.sim.errors import TriptychError
 from triptych.sim.model.gates import net_rates
+from triptych.sim.model.liberty import Library
 from triptych.sim.model.mapped import Step
-from triptych.sim.model.process import FAKERAM
+from triptych.sim.model.process import FAKERAM, Process
 from triptych.sim.model.sta import check_sta, lengths, run_sta
 from triptych.sim.model.switching import Window, measure, rates, windows
-from triptych.sim.model.timing import Placed, check_library, placed
+from triptych.sim.model.timing import Placed, check_library, key_of, placed
 from triptych.sim.rtl.run import RtlRun, run_program
 
 ACTIVITY = 0.2  # changes a cycle, at which OpenSTA is asked: power is linear in it
@@ -52,7 +57,8 @@ class PartEnergy:
 
 @dataclass(frozen=True)
 class EnergyReport:
-    """A frame. network: its name. memories: mJ by kind. registers: share of them that RTL knows by name."""
+    """A frame. network: its name. memories: mJ by kind. registers: share of them that RTL knows by name. like: the
+    chip whose switching was measured."""
 
     config: str
     library: str
@@ -63,6 +69,7 @@ class EnergyReport:
     parts: list[PartEnergy]
     memories: dict[str, float]
     registers: float
+    like: str
 
     @property
     def mj(self) -> float:
@@ -133,24 +140,56 @@ def parse_powers(text: str, runs: int, parts: int) -> list[list[float]]:
     return found
 
 
-def measure_energy(
-    config: ChipConfig, library: Sequence[Path], step: Step, name: str, network: Network, codes: NDArray[np.int64]
-) -> EnergyReport:
-    """A frame `codes` [h, w, c] of `network`, called `name`. Raises NoSta, TriptychError."""
-    check_sta()
-    cells, process = check_library(library)
+class Frame(NamedTuple):
+    """A program with its photo in place, what RTL made of it, and windows in it."""
+
+    compiled: Compiled
+    image: NDArray[np.uint8]
+    run: RtlRun
+    windows: list[Window]
+
+
+def _frame(network: Network, codes: NDArray[np.int64], config: ChipConfig, step: Step) -> Frame:
     compiled = compile_network(network, config)
     image = np.frombuffer(compiled.memory(codes), np.uint8)
-    step("a frame on RTL", 0, 0)
-    run = run_program(config, image, compiled.prog_base, len(compiled.instructions))
+    step(f"a frame on RTL of {config.name}", 0, 0)
+    run = run_program(config, image, compiled.prog_base, len(compiled.instructions), watchdog=1 << 31)
     if run.trap is not Trap.NONE:
         raise TriptychError(f"the chip trapped: {run.trap.name} at instruction {run.trap_pc}")
-    chosen = windows(compiled, run)
+    return Frame(compiled, image, run, windows(compiled, run))
+
+
+def measure_energy(
+    config: ChipConfig, library: Sequence[Path], step: Step, name: str, network: Network, codes: NDArray[np.int64],
+    like: ChipConfig | None = None,
+) -> EnergyReport:  # fmt: skip
+    """A frame `codes` [h, w, c] of `network`, called `name`. like: a smaller chip whose registers' switching stands for
+    this one's, by their names and the kind of layer; without, its own. Kept where nothing changed. Raises NoSta,
+    TriptychError."""
+    check_sta()
+    cells, process = check_library(library)
+    mark = hashlib.sha256(store.pack(network) + codes.tobytes()).hexdigest()
+    key = cache.fingerprint([], key_of(config, library), mark, name, like)
+
+    def make() -> EnergyReport:
+        frame = _frame(network, codes, config, step)
+        shown = frame if like is None else _frame(network, codes, like, step)
+        return _measured(cells, process, step, name, frame, shown)
+
+    found: EnergyReport = cache.value("energy", f"{config.name}-{key}", make)
+    return found
+
+
+def _measured(cells: Library, process: Process, step: Step, name: str, frame: Frame, shown: Frame) -> EnergyReport:
+    """shown: the frame whose switching is measured."""
+    compiled, run, config = frame.compiled, frame.run, frame.compiled.config
+    cycles = {window.kind: window.cycles for window in frame.windows}
+    chosen = [replace(window, cycles=cycles.get(window.kind, 0.0)) for window in shown.windows]
     chip = placed(config, cells, process, step)
     seen = []
     for number, window in enumerate(chosen):
         step(f"switching in {window.layer}", number, len(chosen))
-        registers, known = rates(chip.flat, cells, measure(compiled, image, window))
+        registers, known = rates(chip.flat, cells, measure(shown.compiled, shown.image, window))
         seen.append((part_rates(chip, net_rates(chip.flat, cells, registers)), known))
     step("OpenSTA", 0, 0)
     moving, still = powers(chip)
@@ -166,5 +205,6 @@ def measure_energy(
         "DRAM": (run.bytes_read + run.bytes_written) * DRAM_PJ_BYTE * 1e-9,
     }
     return EnergyReport(
-        config.name, cells.name, name, network.macs, run.cycles, chosen, parts, memories, seen[0][1]
+        config.name, cells.name, name, compiled.network.macs, run.cycles, chosen, parts, memories, seen[0][1],
+        shown.compiled.config.name,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from triptych.golden.files import scratch
 from triptych.sim.build import cache, children
 from triptych.sim.errors import TriptychError
+from triptych.sim.model import clustering
 from triptych.sim.model.flat import Flat
 from triptych.sim.model.liberty import Library
 from triptych.sim.model.netlist import Memory
@@ -27,6 +29,8 @@ from triptych.sim.model.process import FAKERAM, SRAM_BIT, TWO_PORTS, Process
 DENSITY = 0.7
 GRID = 0.01  # um
 LARGEST_NET = 60  # pins of a net that pulls its cells together: clock, reset and enables of whole stages do not
+WHOLE, GROUPS = 40_000, 25_000
+"""Cells of a part that is placed cell by cell at most; groups of cells that a larger one is placed in."""
 FAST = {"penalty_factor": 1.6, "gap": 0.3, "tolerance": 1e-2}
 """Coloquinte's global placement in 40 % of the time of its lowest effort; wires are 6 % longer (`small`'s u_load)."""
 
@@ -133,13 +137,33 @@ def _placed(
                 nets.setdefault(net, []).append(place)
     edges = [sorted(set(cells)) for cells in nets.values()]
     edges = [cells for cells in edges if 2 <= len(cells) <= LARGEST_NET]
-    key = cache.fingerprint([], width, edges, process, DENSITY, FAST, metadata.version("coloquinte"))
+    facts = (width, edges, process, DENSITY, FAST, metadata.version("coloquinte"))
+    coarse = mine.size > WHOLE
+    key = cache.fingerprint([Path(clustering.__file__)] if coarse else [], *facts, *([GROUPS] if coarse else []))
 
     def make() -> list[list[float]]:
-        return _coloquinte(width, edges, round(process.row / GRID), round(box.width / GRID), box.what)
+        row = round(process.row / GRID)
+        if coarse:
+            return _coarse(width, edges, row, round(box.width / GRID), box.what)
+        return _coloquinte(width, edges, row, round(box.width / GRID), box.what)
 
     found = cache.value("placed", f"{box.what}-{key}", make)
     return np.array(found[0]) * GRID, np.array(found[1]) * GRID
+
+
+def _coarse(width: list[int], edges: list[list[int]], row: int, side: int, what: str) -> list[list[float]]:
+    """Middles of the cells of a large part: groups of them are placed, and the cells inside their groups."""
+    wide = np.array(width, float)
+    label = clustering.cluster(wide * row, edges, GROUPS)
+    groups = int(label.max()) + 1
+    rows = max(1, round(math.sqrt(wide.sum() * row / groups) / row))
+    sizes = np.maximum(np.round(np.bincount(label, wide) / rows), 1)
+    between = {tuple(sorted(set(label[cells].tolist()))) for cells in edges}
+    nets = [list(net) for net in sorted(between) if len(net) > 1]
+    x, y, _ = _coloquinte([int(size) for size in sizes], nets, rows * row, side, what)
+    px, py = clustering.spread(label, np.array(x), np.array(y), wide, edges, rows, float(row))
+    corner = [np.round(px - wide / 2).astype(int).tolist(), np.round(py - row / 2).astype(int).tolist()]
+    return _coloquinte(width, edges, row, side, what, corner)
 
 
 # Coloquinte writes to stdout, and knows no Ctrl-C.
@@ -160,7 +184,10 @@ placer = getattr(parameters, "global")
 placer.penalty.update_factor = task["penalty_factor"]
 placer.gap_tolerance = task["gap"]
 placer.continuous_model.conjugate_gradient_error_tolerance = task["tolerance"]
-circuit.place_global(parameters)
+if task["at"]:
+    circuit.cell_x, circuit.cell_y = task["at"]
+else:
+    circuit.place_global(parameters)
 circuit.legalize(parameters)
 circuit.place_detailed(parameters)
 xs = [x + w / 2 for x, w in zip(circuit.cell_x, width)]
@@ -168,11 +195,14 @@ json.dump([xs, [y + row / 2 for y in circuit.cell_y], circuit.hpwl()], open(sys.
 """
 
 
-def _coloquinte(width: list[int], edges: list[list[int]], row: int, side: int, what: str) -> list[list[float]]:
-    """Middles of the cells. Raises TriptychError when the placer fails."""
+def _coloquinte(
+    width: list[int], edges: list[list[int]], row: int, side: int, what: str, at: list[list[int]] | None = None
+) -> list[list[float]]:
+    """Middles of the cells. at: lower left corners to begin with. Raises TriptychError when the placer fails."""
     with scratch() as held:
         task, out = held / "task.json", held / "out.json"
-        task.write_text(json.dumps({"width": width, "edges": edges, "row": row, "side": side, **FAST}))
+        told = {"width": width, "edges": edges, "row": row, "side": side, "at": at, **FAST}
+        task.write_text(json.dumps(told))
         run = children.run([sys.executable, "-c", WORKER, str(task), str(out)])
         if run.status:
             raise TriptychError(f"placing {what} failed: {(run.text.strip().splitlines() or ['no output'])[-1]}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.network.quantize import Quantizer
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.levels import Levels, table_code
 from triptych.golden.quartdepth.zoo.meter import METER, fuse
-from triptych.golden.quartdepth.zoo.vit import DepthVit, DptConfig, VitConfig
+from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
 
 
 class _Made(Mapping[str, tuple[float, float]]):
@@ -60,13 +60,30 @@ def made(model: nn.Module, size: tuple[int, int], widths: Widths, coded: bool = 
     return Quantizer(graph, ranges, widths, coded_attention(graph, ranges) if coded else {}, set(), {}).run()
 
 
+class Shallow(Backbone):
+    """A backbone with fewer blocks than the head has taps: some are tapped several times, with a LayerNorm each."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        patch = self.cfg.patch
+        tokens = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), self.patch_embed(x)], 1)
+        tokens = tokens + self.positions(x.shape[2] // patch, x.shape[3] // patch)
+        out = []
+        for i, block in enumerate(self.blocks):
+            tokens = block(tokens)
+            out += [self.norm(tokens)[:, 1:] for _ in range(self.cfg.taps.count(i))]
+        return out
+
+
 def depth_vit(
     backbone: VitConfig, head: DptConfig, size: tuple[int, int], widths: Widths, coded: bool = False
 ) -> Network:
     """A ViT encoder with DPT head for images [height, width], multiples of its patch. coded: queries, keys and
     values of four bits."""
     torch.manual_seed(1)
-    return made(DepthVit(backbone, head), size, widths, coded)
+    model = DepthVit(backbone, head)
+    if len(set(backbone.taps)) < len(backbone.taps):
+        model.pretrained = Shallow(backbone)
+    return made(model, size, widths, coded)
 
 
 def meter(size: tuple[int, int], widths: Widths) -> Network:

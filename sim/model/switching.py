@@ -6,6 +6,8 @@ an array, which is one variable of many bits in the netlist, gets the mean of it
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.isa import Engine
 from triptych.golden.quartdepth.compiler.compile import Compiled
+from triptych.sim.build import cache
+from triptych.sim.build.sources import sources
 from triptych.sim.model.flat import Flat
 from triptych.sim.model.gates import Rate
 from triptych.sim.model.liberty import Library
@@ -121,12 +125,19 @@ def windows(compiled: Compiled, rtl: RtlRun) -> list[Window]:
 
 
 def measure(compiled: Compiled, image: NDArray[np.uint8], window: Window) -> Switching:
-    """Runs the program on RTL up to a window's end. Raises TriptychError."""
-    with scratch() as held:
-        file: Path = held / "window.saif"
-        count = len(compiled.instructions)
-        write_switching(compiled.config, image, compiled.prog_base, count, window.begin, window.end, file)
-        return read_saif(file.read_text(), window.end - window.begin)
+    """Runs the program on RTL up to a window's end, once for a program, a photo and a chip. Raises TriptychError."""
+    marks = hashlib.sha256(image.tobytes()).hexdigest(), compiled.config, window.begin, window.end
+
+    def make() -> Switching:
+        with scratch() as held:
+            file: Path = held / "window.saif"
+            count = len(compiled.instructions)
+            write_switching(compiled.config, image, compiled.prog_base, count, window.begin, window.end, file)
+            return read_saif(file.read_text(), window.end - window.begin)
+
+    key = cache.fingerprint(sources(), inspect.getsource(read_saif), *marks)
+    found: Switching = cache.value("switching", key, make)
+    return found
 
 
 def rates(flat: Flat, library: Library, switching: Switching) -> tuple[dict[int, Rate], float]:
@@ -152,9 +163,10 @@ def rates(flat: Flat, library: Library, switching: Switching) -> tuple[dict[int,
                     out[output] = found
                     seen[cell.part].append(found)
     known = len(out) / max(len(out) + len(unknown), 1)
+    means = {part: np.mean(seen[part] or [(0.0, 0.5)], 0).tolist() for part in {part for _, part in unknown}}
     for net, part in unknown:
-        changes, high = np.mean(seen[part] or [(0.0, 0.5)], 0)
-        out[net] = float(changes), float(high)
+        changes, high = means[part]
+        out[net] = changes, high
     driven = {net for cell in flat.cells for pin, net in cell.nets.items()
               if library.cells[cell.kind].pins[pin].direction == "output"}  # fmt: skip
     for macro in flat.macros:

@@ -5,6 +5,7 @@ Placed, not routed, not sized again: what a flow with timing-driven sizing reach
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from matplotlib.patches import Rectangle
 
 from triptych.golden.files import scratch
 from triptych.golden.quartdepth.chip.config import ChipConfig
+from triptych.sim.build import cache
+from triptych.sim.build.sources import sources
 from triptych.sim.model.flat import Flat, flatten
 from triptych.sim.model.liberty import Library, read_library
 from triptych.sim.model.mapped import Step, map_units
@@ -82,9 +85,20 @@ def check_library(paths: Sequence[Path]) -> tuple[Library, Process]:
     return library, process_of(library.title)
 
 
+_last: dict[str, Placed] = {}  # the chip that was placed last in this process
+
+
 def placed(config: ChipConfig, library: Library, process: Process, step: Step) -> Placed:
     """The chip mapped, placed and buffered. Raises TriptychError."""
     check_placer()
+    key = cache.fingerprint(sources(), config, [hashlib.sha256(text).hexdigest() for text in library.texts])
+    if key not in _last:
+        _last.clear()
+        _last[key] = _placed(config, library, process, step)
+    return _last[key]
+
+
+def _placed(config: ChipConfig, library: Library, process: Process, step: Step) -> Placed:
     netlist = elaborate(config)
     units = map_units(netlist, library, lambda m, n, of: step(f"synthesising {m}", n, of))
     flat = flatten(netlist, units, library)
@@ -95,10 +109,21 @@ def placed(config: ChipConfig, library: Library, process: Process, step: Step) -
     return Placed(flat, placement, library, process, buffers, clock)
 
 
+def key_of(config: ChipConfig, library: Sequence[Path]) -> str:
+    """What a chip's price depends on: sources, sizes, cells, and the code that finds it."""
+    return cache.fingerprint([*sources(), *sorted(Path(__file__).parent.glob("*.py")), *library], config)
+
+
 def measure_timing(config: ChipConfig, library: Sequence[Path], step: Step) -> TimingReport:
-    """library: its Liberty files. Raises NoSta, TriptychError."""
+    """library: its Liberty files. Kept where nothing changed. Raises NoSta, TriptychError."""
     check_sta()
     cells, process = check_library(library)
+    name = f"{config.name}-{cells.name}-{key_of(config, library)}"
+    found: TimingReport = cache.value("timing", name, lambda: _measured(config, cells, process, step))
+    return found
+
+
+def _measured(config: ChipConfig, cells: Library, process: Process, step: Step) -> TimingReport:
     chip = placed(config, cells, process, step)
     step("OpenSTA", 0, 0)
     with scratch() as held:

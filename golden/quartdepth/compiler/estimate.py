@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import inf
 from typing import NamedTuple
 
@@ -323,7 +323,11 @@ class _Clock:
         if len(words) == 1:
             self._elements(words[0], self.vpu, pixels * (groups if words[0].vector else 1))
             if words[0].reads > 1:
-                self.vpu += pixels * groups * _meeting(v, words[0], self.config)
+                places = tuple((v[o], v[f"{o}_row"], v[f"{o}_pix"]) for o in "ab")
+                shape = min(v["h"], SAMPLE), v["w"], groups
+                self.vpu += (
+                    pixels * groups * _meeting(shape, places, words[0].bits, self.config.depth, self.config.cols)
+                )
         else:
             for first in range(0, pixels, block):
                 rows = min(block, pixels - first)
@@ -381,15 +385,19 @@ def _window_beats(i: Instruction, first: int, pixels: int) -> int:
     return 3 * (fresh * (pixels - 1 - rows) + 3 * (rows + 1))
 
 
-def _meeting(v: Instruction, word: Timed, config: ChipConfig) -> float:
-    """The part of a VECTOR's elements whose two operands lie in one bank of the scratchpad: they come one by one."""
-    x, group = np.arange(v["w"]), np.arange(-(-v["n"] // config.cols))[:, None]
+@lru_cache(1 << 16)
+def _meeting(
+    shape: tuple[int, int, int], places: tuple[tuple[int, int, int], ...], bits: tuple[int, int], depth: int, cols: int
+) -> float:
+    """The part of a VECTOR's elements whose two operands lie in one bank of the scratchpad: they come one by one.
+    shape: rows, pixels of a row and groups that are counted. places: address, row and pixel step of each operand."""
+    height, width, groups = shape
+    x, group = np.arange(width), np.arange(groups)[:, None]
     same = 0
-    for y in range(min(v["h"], SAMPLE)):
+    for y in range(height):
         banks = []
-        for operand, bits in zip("ab", word.bits, strict=True):
-            at = v[operand] + y * v[f"{operand}_row"] + x * v[f"{operand}_pix"] + group * (config.cols * bits // 8)
-            at = at // config.depth
+        for (first, row, pixel), size in zip(places, bits, strict=True):
+            at = (first + y * row + x * pixel + group * (cols * size // 8)) // depth
             banks.append((at ^ at >> 2 ^ at >> 4) & (SPAD_BANKS - 1))
         same += int((banks[0] == banks[1]).sum())
-    return same / (x.size * group.size * min(v["h"], SAMPLE))
+    return same / (width * groups * height)

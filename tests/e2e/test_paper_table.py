@@ -1,0 +1,56 @@
+"""Paper and ours: what is extrapolated, and what is read from other sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.e2e.test_sweep import NETWORK, SMALL, one_by_one
+from triptych.golden.quartdepth.network.network import Network
+from triptych.golden.quartdepth.zoo.vit import Backbone, VitConfig
+from triptych.sim.bench import paper
+from triptych.sim.bench.cost import published_gmac_j
+from triptych.sim.model import sweep
+from triptych.sim.model.shapes import Shallow
+from triptych.sim.model.sweep import Point, Row
+
+
+def test_each_block_more_takes_the_same() -> None:
+    few = paper.Clocked(3.0, [100, 200, 300], "", 1024, 0)
+    more = paper.Clocked(4.0, [110, 220, 330], "too small", 2048, 0)
+    assert paper.extrapolated(few, more, 12) == paper.Clocked(14.0, [210, 420, 630], "too small", 2048, 0)
+    assert paper.extrapolated(few, more, 2) == more
+
+
+def test_a_shallow_backbone_is_tapped_as_often() -> None:
+    torch.manual_seed(1)
+    deep = Backbone(VitConfig(dim=32, depth=2, heads=2, grid=3, taps=(0, 0, 1, 1)))
+    shallow = Shallow(deep.cfg)
+    shallow.load_state_dict(deep.state_dict())
+    photo = torch.rand(1, 3, 42, 42)
+    one, other = deep(photo)
+    for found, wanted in zip(shallow(photo), (one, one, other, other), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_energy_is_read_from_its_section() -> None:
+    text = "### `small`, lib: 1.234 mJ a frame, 90 GMAC/J (120 without DRAM)\n### `paper`, lib: 2 mJ a frame"
+    assert published_gmac_j("small", text) == 120.0
+    assert published_gmac_j("paper", text) is None
+
+
+def test_points_of_a_sweep_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_BUILD", str(tmp_path))
+    bad = Point(24, 24, 64, 256, 0, 19.2, 40.0, 1000)
+    found = sweep.sweep(NETWORK, [SMALL, bad], one_by_one, lambda *_: None, keep=True)
+    asked: list[Point] = []
+
+    def only_bad(network: Network, tasks: list[list[Point]]) -> Iterable[list[Row]]:
+        asked.extend(point for task in tasks for point in task)
+        return one_by_one(network, tasks)
+
+    assert sweep.sweep(NETWORK, [SMALL, bad], only_bad, lambda *_: None, keep=True) == found
+    assert asked == [bad]  # what failed is tried again
