@@ -233,6 +233,7 @@ void writer(Bench& b, int seed, int stall) {
     t.eval();
     const bool taken = t.command_valid_i && t.command_ready_o, wrote = t.write_valid_i && t.write_ready_o;
     after += t.awvalid_o && !offered && t.fault_o != 0;  // what was offered before stays
+    after += t.idle_o && bursts != answered;             // idle is not told before the answers
     offered = t.awvalid_o && !t.awready_i;
     if (t.awvalid_o && t.awready_i) {
       crossing += (t.awaddr_o & 4095) + (t.awlen_o + 1) * kBytes > 4096;
