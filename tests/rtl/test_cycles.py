@@ -15,7 +15,7 @@ from triptych.sim.rtl.run import chip_build
 
 PLANTED = {
     "one queue entry less": (
-        "common/fifo.sv", "(IndexW + 1)'(Depth);", "(IndexW + 1)'(Width > 500 ? Depth - 1 : Depth);",
+        "common/fifo.sv", "(IndexW + 1)'(Depth);", "(IndexW + 1)'(Width > 70 ? Depth - 1 : Depth);",
     ),
     "one bubble a tile": (
         "mxu/mxu.sv", "!wait_acc && !wait_row;",
