@@ -288,9 +288,7 @@ module quartdepth #(
       .acc_ready_o  (acc_ready),
       .decode_i     (decode_entries),
       .threshold_i  (thresholds),
-      .prog_we_i    (prog_we),
-      .prog_addr_i  (prog_addr),
-      .prog_wdata_i (wdata[WriteLoad])
+      .prog_we_i    (prog_we), .prog_addr_i(prog_addr), .prog_wdata_i(wdata[WriteLoad])
   );
 
   dma_store #(

@@ -156,7 +156,8 @@ def _check(line: Line) -> None:
             spec = importlib.util.find_spec(rest[1])
             assert spec is not None, rest[1]
             assert spec.origin is not None, rest[1]
-            _check_script(Path(spec.origin), rest[2:])
+            package = spec.submodule_search_locations is not None  # what runs is its __main__.py
+            _check_script(Path(spec.origin).with_name("__main__.py") if package else Path(spec.origin), rest[2:])
         case "python":
             _check_script(ROOT / rest[0], rest[1:])
         case "make":

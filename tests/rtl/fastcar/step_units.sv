@@ -206,6 +206,24 @@ module step_units
       .wlast_o, .bvalid_i, .bready_o, .bresp_i, .idle_o,
       .fault_o     (fault)
   );
+
+  // The writer's port; a step's writes have no reads beside them, and strobes of their own.
+  axi_checker #(
+      .AddrW  (40),
+      .Bytes  (Bytes),
+      .Strobes(1'b1)
+  ) u_axi_checker (
+      .clk_i,
+      .rst_ni,
+      .ar_valid_i(1'b0), .ar_ready_i(1'b0), .ar_id_i('0), .ar_addr_i('0), .ar_len_i('0), .ar_size_i('0),
+      .ar_burst_i('0),
+      .r_valid_i (1'b0), .r_ready_i(1'b0), .r_id_i('0), .r_data_i('0), .r_resp_i('0), .r_last_i(1'b0),
+      .aw_valid_i(awvalid_o), .aw_ready_i(awready_i), .aw_id_i('0), .aw_addr_i(awaddr_o), .aw_len_i(awlen_o),
+      .aw_size_i (3'($clog2(Bytes))),  // what the step's top says of every burst
+      .aw_burst_i(2'b01),
+      .w_valid_i (wvalid_o), .w_ready_i(wready_i), .w_data_i(wdata_o), .w_strb_i(wstrb_o), .w_last_i(wlast_o),
+      .b_valid_i (bvalid_i), .b_ready_i(bready_o), .b_id_i('0), .b_resp_i(bresp_i)
+  );
 endmodule
 
 `default_nettype wire

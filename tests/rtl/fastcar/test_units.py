@@ -14,7 +14,7 @@ from triptych.golden.fastcar.config import TINY
 from triptych.golden.fastcar.integer import LayerState, attention, rms_norm, sat16
 from triptych.golden.fastcar.random_layer import random_layer
 from triptych.sim.build import children
-from triptych.sim.build.sources import ROOT, fastcar_sources
+from triptych.sim.build.sources import ROOT, checker, fastcar_sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ def build(sources: list[Path] | None = None) -> Build:
     memory = ROOT / "sim" / "rtl" / "cpp"
     return Build(
         top="step_units",
-        sources=(*(sources or fastcar_sources()), HERE / "step_units.sv"),
+        sources=(*(sources or fastcar_sources()), checker()[0], HERE / "step_units.sv"),
         cpp=(HERE / "step_units_main.cpp",),
         flags=POWER_ON,
         headers=(memory / "memory_model.h",),
