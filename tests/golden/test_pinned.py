@@ -11,10 +11,14 @@ from triptych.sim.bench import pinned
 from triptych.sim.errors import TriptychError
 
 
-def test_networks_and_programs_are_the_committed_ones() -> None:
+@pytest.mark.parametrize("vit", [False, pytest.param(True, marks=pytest.mark.slow)])  # the shipped file takes longest
+def test_networks_and_programs_are_the_committed_ones(vit: bool) -> None:
     """After a change that is meant: `triptych hashes --commit REASON`."""
     wanted, ranges = pinned.committed()
-    found, _ = pinned.measure(ranges)
+    assert set(wanted) == {"METER w4a8", "METER w4a4", pinned.VIT}
+    if not vit:
+        del wanted[pinned.VIT]
+    found, _ = pinned.measure(ranges, vit)
     assert pinned.differences(found, wanted) == []
 
 
