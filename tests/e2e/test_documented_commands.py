@@ -194,6 +194,7 @@ def test_every_line_is_run_or_said_why_not() -> None:
                                    "triptych fastcar layer --policy NONE", "triptych quantize --model meter",
                                    "triptych depth", "triptych area small", "make tests", "pip install brevitas==1",
                                    "python -m triptych.sim.nothing", "python tests/gpu/draft_kernel.py --outs X",
+                                   "python -m tests.coverage --transitions",
                                    "python -m triptych.sim.fastcar.quality --frame 4"])  # fmt: skip
 def test_a_wrong_line_is_found(wrong: str) -> None:
     with pytest.raises((AssertionError, ModuleNotFoundError)):
