@@ -21,6 +21,7 @@ from triptych.golden.quartdepth.chip.isa import Format, Trap
 from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.vectors import single
+from triptych.sim.bench import committed_file
 from triptych.sim.build.sources import ROOT
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
@@ -80,15 +81,7 @@ def measure_all(build: Build | None = None) -> dict[str, Figures]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    try:
-        held: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {"changes": [], "layers": {}}
-    except ValueError as error:
-        raise TriptychError(
-            f"{path} is damaged ({error}): take one side of a merge whole, then run `triptych cycles --commit REASON`"
-        ) from error
-    return held
+    return committed_file.read(path, {"changes": [], "layers": {}}, "triptych cycles --commit REASON")
 
 
 def committed(path: Path = FIGURES) -> dict[str, Figures]:
@@ -117,12 +110,10 @@ def differences(found: Mapping[str, Figures], wanted: Mapping[str, Figures]) -> 
 
 def commit(found: Mapping[str, Figures], reason: str, path: Path = FIGURES) -> None:
     """Writes the figures, and the reason with the totals that changed. Raises TriptychError without a reason."""
-    if not reason.strip():
-        raise TriptychError("--commit takes the reason why the cycles changed, in a sentence")
     held = _file(path)
     totals = {name: figures["cycles"] for name, figures in held["layers"].items()}
     changed = {n: [totals.get(n), f.cycles] for n, f in found.items() if totals.get(n) != f.cycles}
-    held["changes"].append({"reason": reason.strip(), "cycles": changed})
+    committed_file.explain(held, reason, "the cycles", cycles=changed)
     held["layers"] = {name: asdict(figures) for name, figures in found.items()}
     write(path, _text(held))
 

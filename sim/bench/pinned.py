@@ -28,15 +28,16 @@ from triptych.golden.quartdepth.network.quantize import calibrate, quantize_rang
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import model_file
 from triptych.golden.quartdepth.zoo import meter, shipped
+from triptych.sim.bench import committed_file
 from triptych.sim.build.sources import ROOT
 from triptych.sim.depth import calibration
-from triptych.sim.errors import TriptychError
 
 FILE = ROOT / "tests" / "golden" / "hashes.json"
 SIZE = (128, 192)  # METER's input here: height, width
 VIT = "ViT-S + DPT"
 WIDTHS = (Widths.W4A8, Widths.W4A4)
-REMEDY = "if that is meant, run `triptych hashes --commit REASON`"
+COMMAND = "triptych hashes --commit REASON"
+REMEDY = f"if that is meant, run `{COMMAND}`"
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,7 @@ def measure(ranges: Mapping[str, Range] | None = None, vit: bool = True) -> tupl
 
 
 def _file(path: Path) -> dict[str, Any]:
-    try:
-        held: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {"changes": [], "networks": {}, "ranges": {}}
-    except ValueError as error:
-        raise TriptychError(f"{path} is damaged ({error}): take one side of a merge whole; {REMEDY}") from error
-    return held
+    return committed_file.read(path, {"changes": [], "networks": {}, "ranges": {}}, COMMAND)
 
 
 def committed(path: Path = FILE) -> tuple[dict[str, Hashes], dict[str, Range]]:
@@ -105,11 +100,9 @@ def differences(found: Mapping[str, Hashes], wanted: Mapping[str, Hashes]) -> li
 
 def commit(found: Mapping[str, Hashes], ranges: Mapping[str, Range], reason: str, path: Path = FILE) -> None:
     """Writes the hashes, and the reason with what changed. Raises TriptychError without a reason."""
-    if not reason.strip():
-        raise TriptychError("--commit takes the reason why networks or programs changed, in a sentence")
     held = _file(path)
     before = {name: Hashes(**old) for name, old in held["networks"].items()}
-    held["changes"].append({"reason": reason.strip(), "changed": differences(found, before)})
+    committed_file.explain(held, reason, "networks or programs", changed=differences(found, before))
     held["networks"] = {name: asdict(new) for name, new in found.items()}
     held["ranges"] = {name: list(ends) for name, ends in ranges.items()}
     parts = [
