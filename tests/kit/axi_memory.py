@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import FallingEdge, First, RisingEdge
 
 from triptych.golden.quartdepth.chip.memory import Fault
 
@@ -116,11 +116,14 @@ class AxiSubordinate:
     """Serves the manager port `prefix` of `dut`. suffixes: what inputs' and outputs' names end in.
 
     reads, writes: every burst seen, as (address, bytes). `behaviour` may be replaced while nothing is outstanding.
+    offers: a signal that is high while the manager offers an address or data. With it the subordinate sleeps while
+    nothing is owed and nothing offered, its signals as they stand: most cycles of a program are such.
     """
 
     def __init__(
         self, dut: Any, clock: Any, reset_n: Any, backend: Backend, rng: random.Random,
         behaviour: Behaviour | None = None, prefix: str = "m_axi", suffixes: tuple[str, str] = ("_i", "_o"),
+        offers: Any = None,
     ) -> None:  # fmt: skip
         def channel(inputs: str, outputs: str) -> _Channel:
             return _Channel(dut, prefix, inputs, outputs, suffixes)
@@ -130,7 +133,7 @@ class AxiSubordinate:
         self.aw = channel("awready", "awvalid awid awaddr awlen")
         self.w = channel("wready", "wvalid wdata wstrb wlast")
         self.b = channel("bvalid bid bresp", "bready")
-        self.clock, self.reset_n, self.backend, self.rng = clock, reset_n, backend, rng
+        self.clock, self.reset_n, self.backend, self.rng, self.offers = clock, reset_n, backend, rng, offers
         self.size = len(self.r.into["rdata"]) // 8
         self.reads: list[tuple[int, int]] = []
         self.writes: list[tuple[int, int]] = []
@@ -174,6 +177,10 @@ class AxiSubordinate:
             ar, r, aw, w, b = (not next(s) for s in self._stalls)
             self._read_cycle(ar, r)
             self._write_cycle(aw, w, b)
+            if self.offers is not None and not self.outstanding:
+                await FallingEdge(self.clock)  # what is offered from this cycle on stands here
+                if self.offers.value != 1:
+                    await First(RisingEdge(self.offers), FallingEdge(self.reset_n))
 
     def _due(self) -> int:
         return self.cycle + self.rng.randint(0, self.behaviour.latency)

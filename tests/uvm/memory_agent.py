@@ -22,7 +22,9 @@ class MemoryDriver(uvm_driver):
         dut = cocotb.top
         self.memory = Memory(64)
         self.silent = True
-        self.port = AxiSubordinate(dut, dut.clk, dut.rst_n, self, random.Random(0), suffixes=("", ""))
+        self.port = AxiSubordinate(
+            dut, dut.clk, dut.rst_n, self, random.Random(0), suffixes=("", ""), offers=dut.bus_offers
+        )
 
     def load(self, memory: Memory, job: Job) -> None:
         """Put another memory there, that behaves as the job says; nothing may be outstanding."""

@@ -22,6 +22,7 @@ module tb #(
     input  logic               rst_n,
     output logic               irq,
     output logic               news,
+    output logic               bus_offers,  // the chip offers an address or data
     output logic               bus_busy,
     output logic [        9:0] bus,  // valid and ready of AR, R, AW, W, B
     output logic [        3:0] retire,
@@ -91,7 +92,8 @@ module tb #(
   logic [31:0] write_log_addr[LogSize];
 
   assign news = |retire;
-  assign bus_busy = m_axi_arvalid || m_axi_rvalid || m_axi_awvalid || m_axi_wvalid || m_axi_bvalid;
+  assign bus_offers = m_axi_arvalid || m_axi_awvalid || m_axi_wvalid;
+  assign bus_busy = bus_offers || m_axi_rvalid || m_axi_bvalid;
   assign bus = {m_axi_arvalid, m_axi_arready, m_axi_rvalid, m_axi_rready, m_axi_awvalid, m_axi_awready,
                 m_axi_wvalid, m_axi_wready, m_axi_bvalid, m_axi_bready};
 
