@@ -37,37 +37,32 @@ module attention_values
 
   // -- Sums
   localparam int unsigned Halves = Bytes / 2;
-  logic signed [38:0] product_q[Group][Halves];
-  logic [Halves-1:0] negative_q;  // the even value of each pair
   logic [Group-1:0][11:0] weight_q;
-  values_t made[Group][Halves];
-  logic signed [31:0] sum_q[Group][KeyWords][Bytes];
+  logic signed [31:0] sum[Group][KeyWords][Bytes];
   logic signed [31:0] total_q[Group];
   logic busy_q, fresh_q;
   logic [KeyW-1:0] at_q;
 
-  always_ff @(posedge clk_i) begin
-    if (valid_i) begin
-      for (int unsigned g = 0; g < Group; g++) begin
-        for (int unsigned p = 0; p < Halves; p++) begin
-          product_q[g][p] <= value_operand(value_i[16*p+:7], value_i[16*p+8+:8]) *
-              $signed({1'b0, weight_i[g]});
-        end
-      end
-    end
-    if (busy_q) begin
-      for (int unsigned g = 0; g < Group; g++) begin
-        for (int unsigned p = 0; p < Halves; p++) begin
-          sum_q[g][at_q][2*p] <= 32'(made[g][p].even) + (fresh_q ? '0 : sum_q[g][at_q][2*p]);
-          sum_q[g][at_q][2*p+1] <= 32'(made[g][p].odd) + (fresh_q ? '0 : sum_q[g][at_q][2*p+1]);
-        end
-      end
-    end
-  end
+  // A register of its own for each sum: an array that is written at `at_q` is a memory of 64 ports to Yosys.
   for (genvar p = 0; p < Halves; p++) begin : gen_pair
-    `FFLNR(negative_q[p], value_i[16*p+7], valid_i)
+    logic negative_q;  // the even value of the pair
+    `FFLNR(negative_q, value_i[16*p+7], valid_i)
     for (genvar g = 0; g < Group; g++) begin : gen_head
-      assign made[g][p] = split_values(product_q[g][p], negative_q[p], weight_q[g]);
+      logic signed [38:0] product_q;
+      logic signed [31:0] even, odd;
+      values_t made;
+      `FFLNR(product_q,
+             value_operand(value_i[16*p+:7], value_i[16*p+8+:8]) * $signed({1'b0, weight_i[g]}), valid_i)
+      assign made = split_values(product_q, negative_q, weight_q[g]);
+      assign even = 32'(made.even) + (fresh_q ? '0 : sum[g][at_q][2*p]);
+      assign odd  = 32'(made.odd) + (fresh_q ? '0 : sum[g][at_q][2*p+1]);
+      for (genvar w = 0; w < KeyWords; w++) begin : gen_word
+        logic signed [31:0] even_q, odd_q;
+        `FFLNR(even_q, even, busy_q && at_q == KeyW'(w))
+        `FFLNR(odd_q, odd, busy_q && at_q == KeyW'(w))
+        assign sum[g][w][2*p]   = even_q;
+        assign sum[g][w][2*p+1] = odd_q;
+      end
     end
   end
   `FFLNR(weight_q, weight_i, valid_i)
@@ -134,7 +129,7 @@ module attention_values
       end
     endcase
     for (int unsigned k = 0; k < 2; k++) begin
-      product_d[k] = 48'(sum_q[GroupW'(head_q)][KeyW'(pair_q>>5)][{pair_q[4:0], 1'(k)}]) *
+      product_d[k] = 48'(sum[GroupW'(head_q)][KeyW'(pair_q>>5)][{pair_q[4:0], 1'(k)}]) *
           48'($signed({1'b0, recip[14:0]}));
     end
   end

@@ -27,35 +27,31 @@ module head_turn
   localparam int unsigned AddrW = $clog2(MaxHeadDim);
 
   logic signed [15:0] cosine[2], sine[2];
-  logic signed [31:0] product_q[2][4];
   pair_t pair_q;
   logic signed [47:0] even[2], odd[2];
   logic [15:0] turned_d[2];
 
   for (genvar k = 0; k < 2; k++) begin : gen_turns
     logic signed [15:0] turns[MaxHeadDim];
+    logic signed [31:0] even_cosine_q, odd_sine_q, even_sine_q, odd_cosine_q;
     always_ff @(posedge clk_i) begin
       if (turn_we_i && turn_old_i == 1'(k)) turns[AddrW'(turn_addr_i)] <= turn_i;
     end
     assign cosine[k] = turns[AddrW'(place_i)];
     assign sine[k]   = turns[AddrW'(8'(half_i) + 8'(place_i))];
+    always_ff @(posedge clk_i) begin
+      even_cosine_q <= pair_i.even * cosine[k];
+      odd_sine_q    <= pair_i.odd * sine[k];
+      even_sine_q   <= pair_i.even * sine[k];
+      odd_cosine_q  <= pair_i.odd * cosine[k];
+    end
+    assign even[k] = 48'(even_cosine_q) - 48'(odd_sine_q);
+    assign odd[k]  = 48'(even_sine_q) + 48'(odd_cosine_q);
+    assign turned_d[k] = {sat8(rshift(odd[k], 10'(RopeShift))), sat8(rshift(even[k], 10'(RopeShift)))};
   end
 
-  always_comb begin
-    for (int unsigned k = 0; k < 2; k++) begin
-      even[k] = 48'(product_q[k][0]) - 48'(product_q[k][1]);
-      odd[k]  = 48'(product_q[k][2]) + 48'(product_q[k][3]);
-      turned_d[k] = {sat8(rshift(odd[k], 10'(RopeShift))), sat8(rshift(even[k], 10'(RopeShift)))};
-    end
-  end
   always_ff @(posedge clk_i) begin
     pair_q <= pair_i;
-    for (int unsigned k = 0; k < 2; k++) begin
-      product_q[k][0] <= pair_i.even * cosine[k];
-      product_q[k][1] <= pair_i.odd * sine[k];
-      product_q[k][2] <= pair_i.even * sine[k];
-      product_q[k][3] <= pair_i.odd * cosine[k];
-    end
     now_o   <= turned_d[0];
     old_o   <= turned_d[1];
     plain_o <= {sat8(rshift(48'(pair_q.odd), 10'sd7)), sat8(rshift(48'(pair_q.even), 10'sd7))};
