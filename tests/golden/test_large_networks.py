@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Opcode
 from triptych.golden.quartdepth.compiler import compile as compile_module
-from triptych.golden.quartdepth.compiler.compile import CompileError, compile_network
+from triptych.golden.quartdepth.compiler.compile import CompileError, compile_network, split
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.capture import Capture, View, capture
 from triptych.golden.quartdepth.network.exported import export
@@ -78,6 +78,22 @@ def test_instructions_are_longer_where_tokens_would_not_count_them(monkeypatch: 
     monkeypatch.setattr(compile_module, "MAX_TOKENS", 20)
     with pytest.raises(CompileError, match="more than 20 instructions of an engine"):
         most()
+
+
+def test_a_program_is_cut_where_tokens_would_not_count_its_instructions() -> None:
+    """Programs one after the other; the chip keeps what one has left for the next."""
+    network, config = resized_network(), chip_config("small")
+    whole = compile_network(network, config)
+    compiled = compile_network(network, config, cut=90)
+    codes = random_codes(network, 1)
+    assert whole.programs == [len(whole.listing)]
+    assert len(compiled.programs) > 2
+    assert len(compiled.listing) == len(whole.listing) + len(compiled.programs) - 1
+    for program in split(compiled.listing, compiled.programs):
+        assert program[-1].instruction.opcode is Opcode.HALT
+        assert max(Counter(ENGINE_OF[i.opcode] for i, _ in program[:-1]).values()) <= 90
+    assert np.array_equal(run_on_machine(compiled, codes, noise=1), network.run_integer(codes))
+    assert whole.cycles < compiled.cycles < 1.1 * whole.cycles
 
 
 def test_indices_of_whole_maps_share_their_memory() -> None:

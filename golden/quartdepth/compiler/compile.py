@@ -8,6 +8,7 @@ what stays on the chip and in which tiles, `emit` writes instructions, `schedule
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,9 +21,8 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, ROW_SCALARS, Opcode
 from triptych.golden.quartdepth.compiler.effects import Memory
 from triptych.golden.quartdepth.compiler.emit import emit_network
-from triptych.golden.quartdepth.compiler.emitter import Emitter
+from triptych.golden.quartdepth.compiler.emitter import Emitter, Op
 from triptych.golden.quartdepth.compiler.estimate import Listed, estimate
-from triptych.golden.quartdepth.compiler.interleave import Scheduled
 from triptych.golden.quartdepth.compiler.places import CompileError, InputWindows, Place, round_up
 from triptych.golden.quartdepth.compiler.plan import Plan, make_plan
 from triptych.golden.quartdepth.compiler.schedule import MAX_TOKENS, schedule
@@ -87,7 +87,8 @@ class Compiled:
     """A program and what it works on.
 
     program lies at `prog_base` of `image`, the memory's content from address 0; `memory_size` bytes are needed in all.
-    listing: the instructions, and the microwords of each VECTOR.
+    listing: the instructions, and the microwords of each VECTOR. programs: the lengths of the programs in it, each with
+    its HALT: one, where nobody asked for more.
     layer_of: for each instruction the index in `layers` of the layer that it works for.
     made: addresses and bytes of the maps that the program itself makes in memory.
     cycles: as `estimate` has them.
@@ -96,6 +97,7 @@ class Compiled:
     config: ChipConfig
     network: Network
     listing: list[Listed]
+    programs: list[int]
     image: bytes
     prog_base: int
     memory_size: int
@@ -145,12 +147,14 @@ class Compiled:
         }
 
 
-def compile_network(network: Network, config: ChipConfig) -> Compiled:
-    """Compile for a chip. Raises CompileError in one line when a layer cannot run there."""
+def compile_network(network: Network, config: ChipConfig, cut: int | None = None) -> Compiled:
+    """Compile for a chip. cut: instructions of an engine at which another program begins, MAX_TOKENS at most; without
+    it there is one, of longer instructions where they are too many. Raises CompileError in one line when a layer cannot
+    run there, or one program cannot hold all."""
     if network.input in network.outputs or not network.layers:
         raise CompileError("the network has no layer")
     plan = make_plan(network, config)
-    emitter = _emitted(plan, config)
+    emitter = _emitted(plan, config, cut is not None)
     image = emitter.image
     _put_constants(plan, emitter)
     sizes = {
@@ -160,9 +164,11 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         Memory.TABLE: config.tables,
         Memory.ROWS: ROW_SCALARS,
     }
-    scheduled = schedule(emitter.ops, config, sizes)
-    listing = [Listed(entry.op.instruction, entry.op.program) for entry in scheduled]
-    listing.append(Listed(Instruction(Opcode.HALT), ()))
+    programs = schedule(emitter.ops, config, sizes, cut or MAX_TOKENS)
+    halt = Op(Instruction(Opcode.HALT), len(plan.steps) - 1)
+    ops = [op for program in programs for op in (*(entry.op for entry in program), halt)]
+    listing = [Listed(op.instruction, op.program) for op in ops]
+    lengths = [len(program) + 1 for program in programs]
     prog_base = image.put(b"".join(i.encode() for i, _ in listing))
     memory = bytearray(image.size)
     for address, data in image.blocks:
@@ -173,28 +179,35 @@ def compile_network(network: Network, config: ChipConfig) -> Compiled:
         config,
         network,
         listing,
+        lengths,
         bytes(memory),
         prog_base,
         round_up(image.size, 4096),
         Surface(emitter.memory[network.input], places[network.input]),
         {name: Surface(emitter.memory[name], places[name]) for name in network.outputs},
         plan.layout.windows,
-        _layer_table(plan, scheduled, network, config),
-        [entry.op.step for entry in scheduled] + [len(plan.steps) - 1],
+        _layer_table(plan, ops, network, config),
+        [op.step for op in ops],
         [(at, storages[name].size) for name, at in emitter.memory.items() if name not in given],
         plan,
-        estimate(listing, config).cycles,
+        sum(estimate(program, config).cycles for program in split(listing, lengths)),
     )
 
 
-def _emitted(plan: Plan, config: ChipConfig) -> Emitter:
-    """All instructions but HALT, longer ones where there would be more than tokens count. Raises CompileError where
-    there are more however long they are."""
+def split(listing: list[Listed], lengths: list[int]) -> list[list[Listed]]:
+    """The programs that a listing is made of."""
+    ends = np.cumsum(lengths).tolist()
+    return [listing[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def _emitted(plan: Plan, config: ChipConfig, any_number: bool) -> Emitter:
+    """All instructions but HALT, longer ones where there would be more than tokens count and not any number will do.
+    Raises CompileError where there are more however long they are."""
     resident = {name: buffer.address for name, buffer in plan.resident.items()}
     stored = [life.storage for life in plan.lives.values() if life.in_memory]
     for coarse in COARSE:
         emitter = Emitter(config, Image(ALIGN), resident, stored)
-        if emit_network(plan, emitter, MAX_TOKENS, coarse):
+        if emit_network(plan, emitter, sys.maxsize if any_number else MAX_TOKENS, coarse):
             return emitter
     raise CompileError(f"the program has more than {MAX_TOKENS} instructions of an engine")
 
@@ -208,14 +221,14 @@ def _put_constants(plan: Plan, emitter: Emitter) -> None:
         emitter.image.blocks.append((emitter.memory[name], Surface(emitter.memory[name], place).pack(codes)))
 
 
-def _layer_table(plan: Plan, scheduled: list[Scheduled], network: Network, config: ChipConfig) -> list[LayerRow]:
+def _layer_table(plan: Plan, ops: list[Op], network: Network, config: ChipConfig) -> list[LayerRow]:
     rows = []
     special = {"w4a4": config.macs_w4a4, "w8a8": config.macs_w4a8 / 2}
     named = {layer.name: layer for layer in network.layers}
     places: dict[int, list[int]] = {}
-    for n, entry in enumerate(scheduled):
-        if entry.op.instruction.opcode is not Opcode.LOAD:
-            places.setdefault(entry.op.step, []).append(n)
+    for n, op in enumerate(ops):
+        if op.instruction.opcode not in (Opcode.LOAD, Opcode.HALT):
+            places.setdefault(op.step, []).append(n)
     for step in plan.steps:
         layer, mine = step.layer, places[step.index]
         macs, mode = named.get(layer.name, layer).macs(network.maps), layer.mode(plan.layout)

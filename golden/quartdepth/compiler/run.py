@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from triptych.golden.quartdepth.arithmetic.numerics import Ints
-from triptych.golden.quartdepth.chip.isa import Trap
+from triptych.golden.quartdepth.chip.isa import INSTRUCTION_BYTES, Trap
 from triptych.golden.quartdepth.chip.machine import Machine, Retired
 from triptych.golden.quartdepth.chip.memory import Memory
 from triptych.golden.quartdepth.chip.program import StoredProgram
@@ -43,8 +43,10 @@ def outputs_on_machine(
             memory.place(place, rng.integers(0, 256, size, dtype=np.uint8))
         state.spad[:] = rng.integers(0, 256, state.spad.shape, dtype=np.uint8)
         state.row_scalars[:] = rng.integers(-(1 << 31), 1 << 31, state.row_scalars.shape, dtype=np.int32)
-    program = StoredProgram(memory, compiled.prog_base, len(compiled.instructions))
-    result = machine.run(program, memory, on_retire)
-    if result.trap is not Trap.NONE:
-        raise RunError(f"trap {result.trap.name} at instruction {result.pc}: {result.detail}")
+    base = compiled.prog_base
+    for length in compiled.programs:
+        result = machine.run(StoredProgram(memory, base, length), memory, on_retire)
+        if result.trap is not Trap.NONE:
+            raise RunError(f"trap {result.trap.name} at instruction {result.pc}: {result.detail}")
+        base += length * INSTRUCTION_BYTES
     return compiled.read_outputs(memory.data)

@@ -12,22 +12,38 @@ from triptych.golden.quartdepth.chip.isa import Engine, Opcode, Space
 from triptych.golden.quartdepth.compiler.effects import Memory, Spans, effects_of, words_of
 from triptych.golden.quartdepth.compiler.emitter import Op
 from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
-from triptych.golden.quartdepth.compiler.places import CompileError
 
-MAX_TOKENS = 0xFFFF
+MAX_TOKENS = 0xFFFF  # instructions of an engine in a program
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
 STORE_SLACK = 50_000  # the same for microwords and code tables, so that elementwise layers can move ahead
 FEW = 16  # spans that are faster one by one
 WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
 
-def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int]) -> list[Scheduled]:
-    """Final order with all `wait_*` fields set. sizes: words of each memory. Raises CompileError for more than 65535
-    instructions of an engine."""
+def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int], most: int) -> list[list[Scheduled]]:
+    """Final order with all `wait_*` fields set, cut where an engine would have more than `most` instructions: programs
+    to be run one after the other, each when the one before has ended. sizes: words of each memory."""
     listed = [Scheduled(op, effects_of(op.instruction, op.program, config)) for op in ops]
     ordered = _load_early(interleave(_load_early(listed, config), config), config)
-    _set_waits(ordered, sizes)
-    return ordered
+    programs = _cut(ordered, most)
+    for program in programs:
+        _set_waits(program, sizes)
+    return programs
+
+
+def _cut(ordered: list[Scheduled], most: int) -> list[list[Scheduled]]:
+    """In order, as few as there can be; a MATMUL and its VECTOR stay together."""
+    programs: list[list[Scheduled]] = [[]]
+    count = dict.fromkeys(Engine, 0)
+    for entry in ordered:
+        fed = bool(programs[-1]) and programs[-1][-1].op.instruction.opcode is Opcode.MATMUL
+        engines = [Engine.MXU, Engine.VPU] if entry.engine is Engine.MXU else [entry.engine]
+        if not fed and any(count[engine] >= most for engine in engines):
+            programs.append([])
+            count = dict.fromkeys(Engine, 0)
+        count[entry.engine] += 1
+        programs[-1].append(entry)
+    return programs
 
 
 def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
@@ -104,8 +120,6 @@ def _set_waits(ordered: list[Scheduled], sizes: dict[Memory, int]) -> None:
             for e, m in {**seen[other][n], other: n}.items():
                 known[e] = max(known[e], m)
         count[engine] += 1
-        if count[engine] > MAX_TOKENS:
-            raise CompileError(f"the program has more than {MAX_TOKENS} {engine.name} instructions")
         known[engine] = count[engine]
         seen[engine].append(known)
         for memory, spans in entry.effects.reads.items():
