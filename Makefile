@@ -47,7 +47,7 @@ planted: venv
 
 # proofs, what they must reach, bugs that must refute them
 formal: venv
-	@$(BIN)/python -m pytest -p no:xdist tests/formal
+	@$(BIN)/python -m tests.formal
 
 # random programs on the chip until the time is over; what differs is made short and kept: make fuzz MINUTES=10
 fuzz: venv

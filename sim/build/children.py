@@ -158,6 +158,29 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
+def fork() -> int:
+    """As os.fork; the child leads a session of its own, which ends with this process as any child's group does.
+
+    What waits for it says so with `gone`.
+    """
+    pid = os.fork()
+    if pid:
+        _guarded.tell("+", pid)
+        return pid
+    os.setsid()
+    if _guarded.guard is not None and _guarded.guard.stdin is not None:
+        _guarded.guard.stdin.close()  # else the parent's guard would wait for this child too
+    _guarded.owner, _guarded.guard = 0, None
+    return 0
+
+
+def gone(pid: int) -> None:
+    """Ends what is left of the session of a forked child, and forgets it."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    _guarded.tell("-", pid)
+
+
 def run(arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Finished:
     """Runs a child to its end. Raises TriptychError when it cannot be started, Stopped when the command ends."""
     with child(arguments, env=env, cwd=cwd) as process:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // dma_setup: any copy is refused when, and only when, a word of it lies beyond the space, computed in 64 bits; what is
-// offered is the copy that was asked for, rows that lie end to end in memory as one run.
+// offered is the copy that was asked for, rows that lie end to end in memory as one run; a stop forgets it, whenever.
 
 `default_nettype none
 
@@ -14,7 +14,8 @@ module prove_setup
     input logic         valid_i,
     input copy_t        copy_i,
     input logic  [23:0] limit_i,
-    input logic         ready_i
+    input logic         ready_i,
+    input logic         stop_i
 );
   logic running = 1'b0;
   logic taken, ready, valid, fault, idle;
@@ -35,7 +36,7 @@ module prove_setup
   ) u_setup (
       .clk_i,
       .rst_ni       (running),
-      .stop_i       (1'b0),
+      .stop_i       (stop_i && running),
       .instr_valid_i(valid_i && running),
       .instr_ready_o(ready),
       .copy_i,
@@ -52,7 +53,7 @@ module prove_setup
   assign taken = valid_i && running && ready;
   always_ff @(posedge clk_i) begin
     if (taken) copy <= copy_i;
-    if (!running || (valid && ready_i)) age <= '0;
+    if (!running || stop_i || (valid && ready_i)) age <= '0;
     else if (taken) age <= 3'd1;
     else if (age != '0 && age != 3'd3) age <= age + 1'b1;
   end

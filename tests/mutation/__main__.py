@@ -26,6 +26,7 @@ from tests.mutation.refuted import refuted
 from tests.mutation.suites import SUITES, Suite
 from tests.mutation.tree import plant
 from tests.mutation.wait import NOTICED, Row, kept, reason, wait
+from triptych.sim.build import children
 from triptych.sim.build.cache import build_root
 from triptych.sim.build.sources import ROOT
 from triptych.sim.cli.progress import console
@@ -37,10 +38,9 @@ SLACK = 60.0  # seconds that a mutant may take beyond four times what the design
 def run_tests(rtl: Path, tests: tuple[str, ...], number: int, log: Path, first: Sequence[str] = ()) -> int:
     """Starts the tests with one mutant switched on; returns the process, a fork that has everything imported.
     first: the tests that go before the others."""
-    child = os.fork()
+    child = children.fork()
     if child:
         return child
-    os.setsid()
     with log.open("w") as to:
         os.dup2(to.fileno(), 1)
         os.dup2(to.fileno(), 2)

@@ -1,4 +1,4 @@
-"""`make planted`: bugs written by hand (holes.py, fresh.py) are planted one by one; which tests notice them?
+"""`make planted`: bugs written by hand (holes, fresh, moments) are planted one by one; which tests notice them?
 
 Each is a tree of its own, so that widths and whole statements may change; results go to out/mutation/planted.jsonl as
 they come, and what is there for the same bug and the same RTL is not run again.
@@ -11,22 +11,24 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import STDOUT, TimeoutExpired
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.mutation.refuted import proofs_of
 from tests.mutation.suites import CHIP, SUITES
 from triptych.golden.files import write
+from triptych.sim.build import children
 from triptych.sim.build.cache import build_root
 from triptych.sim.build.sources import ROOT, RTL
 from triptych.sim.cli.progress import console
 
-LISTS = {"holes": HOLES, "fresh": FRESH}
+LISTS = {"holes": HOLES, "fresh": FRESH, "moments": MOMENTS}
 RESULTS = ROOT / "out" / "mutation" / "planted.jsonl"
 LIMIT = 1500.0  # seconds that the tests may take with a bug in; what hangs is noticed
 
@@ -60,6 +62,15 @@ def environment(bug: Bug, folder: Path) -> dict[str, str]:
     return {"TRIPTYCH_RTL": str(tree)}
 
 
+def limited(command: list[str], env: dict[str, str], log: Path, seconds: float) -> int | None:
+    """Exit status of a command, None when it ran longer than that; simulators that it started end with it."""
+    with log.open("w") as to, children.child(command, env=env, cwd=ROOT, stdout=to.fileno(), stderr=STDOUT) as run:
+        try:
+            return run.wait(seconds)
+        except TimeoutExpired:
+            return None
+
+
 def judge(bug: Bug, folder: Path, groups: tuple[tuple[str, ...], ...]) -> tuple[str, str]:
     """`killed`, `hung` or `survived` these groups of tests, and the test that noticed.
 
@@ -71,14 +82,9 @@ def judge(bug: Bug, folder: Path, groups: tuple[tuple[str, ...], ...]) -> tuple[
     for tests in groups:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", plugin, "-p", "no:xdist", "-p", "no:cacheprovider"]
         log = folder / "run.log"
-        with log.open("w") as to:
-            try:
-                status = subprocess.run(
-                    [*command, "-m", "not slow and not gpu", *tests], cwd=ROOT, env={**os.environ, **extra},
-                    stdout=to, stderr=subprocess.STDOUT, timeout=LIMIT, check=False,
-                ).returncode  # fmt: skip
-            except subprocess.TimeoutExpired:
-                return "hung", ""
+        status = limited([*command, "-m", "not slow and not gpu", *tests], {**os.environ, **extra}, log, LIMIT)
+        if status is None:
+            return "hung", ""
         assert status in (0, 1), f"{bug.name}: pytest ended with {status} [{log}]"
         if status == 1:
             lines = log.read_text(errors="replace").splitlines()

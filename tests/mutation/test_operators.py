@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.moments import MOMENTS
 from tests.mutation.operators import Mutant, armed, mutants
 from tests.mutation.planted import Bug
 from tests.mutation.python import mutants as python_mutants
@@ -63,7 +64,7 @@ def test_mutants_of_python_leave_messages_and_annotations_alone(tmp_path: Path) 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("bug", [*HOLES, *FRESH], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*HOLES, *FRESH, *MOMENTS], ids=lambda bug: bug.name)
 def test_what_is_planted_by_hand_still_fits(bug: Bug) -> None:
     """What a bug replaces stands in its file once, the tests that must notice it are there, their files at least."""
     assert bug.applied((ROOT / bug.place).read_text()) != (ROOT / bug.place).read_text()

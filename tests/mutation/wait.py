@@ -9,23 +9,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+from triptych.sim.build import children
+
 Row = dict[str, Any]
 NOTICED = ("killed", "hung", "refuted", "unclosed")
 
 
 def wait(child: int, limit: float) -> str:
-    """`killed`, `survived` or `hung` (noticed too); ends what runs too long."""
+    """`killed`, `survived` or `hung` (noticed too), of a child of `children.fork`; ends what runs too long, and what it
+    leaves behind."""
     end = time.monotonic() + limit
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            return "survived" if code == 0 else "killed" if code == 1 else f"broken: {code}"
-        if time.monotonic() > end:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "hung"
-        time.sleep(0.05)
+    try:
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                code = os.waitstatus_to_exitcode(status)
+                return "survived" if code == 0 else "killed" if code == 1 else f"broken: {code}"
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return "hung"
+            time.sleep(0.05)
+    finally:
+        children.gone(child)
 
 
 def reason(log: Path) -> str:

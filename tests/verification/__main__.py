@@ -25,6 +25,7 @@ def main() -> None:
     found = record.update([
         ("mutation", record.mutation()), ("planted", record.planted()), ("functional", record.functional()),
         ("coverage", structural()), ("machines", record.machines()), ("kernels", record.kernels()),
+        ("proofs", record.proofs()), ("soak", record.soak()),
     ])  # fmt: skip
     write(PAGE, page(found))
     print(f"{PAGE.relative_to(ROOT)} from {record.RECORD.relative_to(ROOT)}")

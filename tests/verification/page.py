@@ -7,6 +7,7 @@ from typing import Any
 from tests.formal import test_arbitration, test_chip_proofs, test_drs
 from tests.mutation.fresh import FRESH, NO_BUGS
 from tests.mutation.holes import HOLES
+from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.verification.record import NOTICED, interval
 from triptych.sim.bench.ledger import table
@@ -132,6 +133,16 @@ def _kernels(record: dict[str, Any]) -> str:
     return f"gcov: {', '.join(said)}" if said else "not run"
 
 
+def _soak(run: dict[str, Any]) -> str:
+    """The longest run of random programs."""
+    if not run:
+        return "not run"
+    rate = run["instructions"] / run["minutes"]
+    return (f"{run['instructions']:,} random instructions in {run['programs']:,} programs in one run on "
+            f"{' and '.join(run['configs'])}, {run['differ']} differ; {rate:,.0f} a minute on a shared machine "
+            f"(commit {run['commit']})")  # fmt: skip
+
+
 def page(record: dict[str, Any]) -> str:
     """The text."""
     refuted = len(test_chip_proofs.BUGS) + len(test_drs.BUGS) + len(test_arbitration.BUGS)
@@ -143,17 +154,23 @@ def page(record: dict[str, Any]) -> str:
         sum(m["sample"] - m["equivalent"] for m in mutated.values()),
     )
     holes, fresh, first = count(record, HOLES), count(record, FRESH), count(record, FRESH, "first")[0]
+    moments, run = count(record, MOMENTS), record.get("proofs", {})
     random = record.get("functional", {})
     share = record.get("coverage", {})
     head = [
         ["lock step with the golden machine", f"{random['instructions']:,} random instructions in `make test`, every "
          f"signature equal; functional bins {random['hit']}/{random['bins']}" if random else "not run"],
+        ["soak (`make fuzz`)", _soak(record.get("soak", {}))],
         ["structural coverage ([by module](coverage.md))",
          ", ".join(f"{k} {v} %" for k, v in share.items()) or "not run"],
         ["proofs", f"{proofs}/{proofs} proven, {reached}/{reached} places reached, "
-         f"{refuted}/{refuted} planted bugs refuted"],
+         f"{refuted}/{refuted} planted bugs refuted" + (
+             f"; `make formal`: {run['checks']} checks in {run['minutes']} minutes of a shared machine, "
+             f"{run['cpu_minutes']} of one core" if run else "")],
         ["holes of the audit", f"{holes[0]}/{holes[1]} noticed now (of {len(HOLES)})"],
         ["fresh bugs", f"{first}/{fresh[1]} noticed at first, {fresh[0]} now (of {len(FRESH)} on the list)"],
+        ["bugs of bad moments", f"{moments[0]}/{moments[1]} noticed by the chip's virtual sequences "
+         f"(of {len(MOMENTS)})"],
         ["mutants", f"{noticed}/{left} noticed in {len(mutated)} modules" if mutated else "not run"],
         ["second implementation of the numerics", "written from docs/numerics.md alone; every signature of random "
          "programs equal (tests/golden/test_second.py)"],
@@ -201,6 +218,9 @@ def page(record: dict[str, Any]) -> str:
         "### Holes", "",
         "An audit planted these and nothing noticed. Each names the tests that must notice now.", "",
         _planted(record, HOLES), "",
+        "### Bad moments", "",
+        "For each virtual sequence a bug that shows when a host does just that.", "",
+        _planted(record, MOMENTS), "",
         "### Fresh bugs", "",
         "Written down before any of them was run, from docs/ and rtl/, by someone who had read the tests of the "
         "front end, "

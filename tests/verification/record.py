@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.moments import MOMENTS
 from tests.mutation.wait import NOTICED
 from triptych.golden.files import write
 from triptych.sim.build.sources import ROOT
@@ -66,7 +67,7 @@ def planted() -> dict[str, Row]:
     for row in lines(OUT / "mutation" / "planted.jsonl"):
         first.setdefault(row["name"], row)
         last[row["name"]] = row
-    names = [bug.name for bug in (*HOLES, *FRESH)]
+    names = [bug.name for bug in (*HOLES, *FRESH, *MOMENTS)]
     before = load().get("planted", {})  # what an earlier clone's first run found out
     return {
         name: {
@@ -96,6 +97,18 @@ def kernels() -> dict[str, Row]:
     """HLS kernels: lines and branches that C simulation passed, and lines that it did not."""
     path = OUT / "hls" / "coverage.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def proofs() -> Row:
+    """How many checks `make formal` ran, and its minutes."""
+    path = OUT / "formal" / "run.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def soak() -> Row:
+    """The run of `make fuzz` with the most instructions, here or in the record."""
+    runs = [load().get("soak", {}), *lines(OUT / "fuzz" / "log.jsonl")]
+    return max(runs, key=lambda run: run.get("instructions", 0))
 
 
 def load() -> dict[str, Any]:
