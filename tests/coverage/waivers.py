@@ -28,6 +28,12 @@ class Waiver:
 WAIVERS = (
     Waiver("*", "toggle", r"^(sram_)?(pins|status)_[io]", "", "for the memory compiler's macros: nobody drives them"),
     Waiver("*", "toggle", r"^unused_", "", "names what nothing reads"),
+    Waiver("dma_front", "toggle", r"^limit_i", "", "bits of the chip's sizes, which stand still"),
+    Waiver("dma_load", "toggle", r"^limit\[", "", "bits of the chip's sizes, which stand still"),
+    Waiver("dma_setup", "toggle", r"^limit_i", "", "bits of the chip's sizes, which stand still"),
+    Waiver("vpu_stream_address", "toggle", r"^granule", "", "bits of the chip's sizes, which stand still"),
+    Waiver("mxu_loader", "toggle", r"^n_step", "", "bits of the chip's sizes, which stand still"),
+    Waiver("mxu_stream", "toggle", r"^n_step", "", "bits of the chip's sizes, which stand still"),
     Waiver("*", "toggle", r"^test_en_i", "", "the scan mode's pin"),
     Waiver("chip_pkg", "*", "", "", "functions of parameters: elaboration alone calls them"),
     Waiver("reset_sync", "*", "", r"test_en_i", "the scan mode's pin"),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dma_bursts, any stream and any stalls: no burst is empty, longer than MaxBurst or across 4 KiB; bursts follow one
 // another without a gap in the run, each row begins where its stride says, and the last burst ends the last row.
+// It is free when it has nothing, and as the last burst leaves.
 
 `default_nettype none
 
@@ -78,6 +79,7 @@ module prove_bursts
     assume (stream_i.dram[$clog2(Depth)-1:0] == '0 && stream_i.dram_row[$clog2(Depth)-1:0] == '0);
     if (running) begin
       assert (valid == open);
+      assert (ready == (!open || (issue && last)));  // no bubble, and no wait without a reason
       if (valid) begin
         assert (addr == at[31:0]);
         assert (beats >= 9'd1 && 32'(beats) <= MaxBurst);

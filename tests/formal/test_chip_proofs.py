@@ -23,6 +23,7 @@ FILES: dict[str, list[Path]] = {
     "prove_bursts": [MEM / "dma_bursts.sv"],
     "prove_walk": [MEM / "dma_walk.sv"],
     "prove_columns": [MXU / "mxu_stream.sv"],
+    "prove_words": [MXU / "mxu_stream.sv"],
     "prove_stream": [RTL / "vpu" / f"{name}.sv" for name in ("vpu_pkg", "vpu_stream_address")],
     "prove_store": [
         COMMON / "fifo.sv",
@@ -32,6 +33,7 @@ FILES: dict[str, list[Path]] = {
     "prove_tokens": [COMMON / "fifo.sv", MEM / "ram_1r1w.sv", CTRL / "tokens.sv", CTRL / "engine_queues.sv"],
 }
 SEQUENTIAL = {
+    "prove_words",
     "prove_stream",
     "prove_store",
     "prove_control",
@@ -51,7 +53,7 @@ CUT = {"prove_store": [f"u_store.{name}" for name in ("bursts_valid", "burst", "
 REACHED = {
     "prove_decode": (1, 2, 3, 5), "prove_head": (1, 2), "prove_arith": (1, 2, 3), "prove_encode": (1, 2),
     "prove_cell": (1, 2), "prove_fifo": (1,), "prove_setup": (1, 2), "prove_bursts": (1,), "prove_walk": (1, 2),
-    "prove_columns": (1,), "prove_stream": (1, 2),
+    "prove_columns": (1,), "prove_words": (1, 2), "prove_stream": (1, 2),
     "prove_arbiter": (1,), "prove_tokens": (1,), "prove_control": (1, 2, 3), "prove_store": (1, 2, 3),
 }  # fmt: skip
 """By proof: values of its parameter Reach, each of which must refute it."""
@@ -121,6 +123,16 @@ BUGS = {
     ),
     "the second row begins without padding": (
         "prove_columns", "mxu_stream.sv", "next_place.ix = -coord_t'({1'b0, job_q.pad_left});", "next_place.ix = '0;",
+    ),
+    "every group of codes begins a word later": (
+        "prove_words", "mxu_stream.sv", "base_q + WordW'(!halves || chunk_q[0]);", "base_q + 1'b1;",
+    ),
+    "a short last word of a depthwise group": (
+        "prove_words", "mxu_stream.sv", "(chunk_last && !job_q.depthwise) ? job_q.last_elems",
+        "chunk_last ? job_q.last_elems",
+    ),
+    "a block's second tile begins with the next block": (
+        "prove_words", "mxu_stream.sv", "place_d = pass_end ? origin_q : next_place;", "place_d = next_place;",
     ),
     "the next block begins a pixel late": (
         "prove_stream", "vpu_stream_address.sv", "if (last_group_i && advance_i) block_d = follower;",

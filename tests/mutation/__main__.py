@@ -82,10 +82,10 @@ def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) 
     killers: Counter[str] = Counter(row["by"] for row in before.values() if row["outcome"] == "killed")
     for number, mutant in chosen.items():
         said = mutant.describe(text)
-        if said in before:
+        why = HARMLESS.get((suite.module, said.partition(": ")[2]))
+        if said in before and not (why and before[said]["outcome"] == "survived"):
             yield before[said]
             continue
-        why = HARMLESS.get((suite.module, said.partition(": ")[2]))
         by, certain = (why, False) if why else refuted(suite, mutant)
         outcome = "refuted"
         if not certain:

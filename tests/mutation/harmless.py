@@ -27,6 +27,12 @@ HARMLESS = {
         "`$unsigned({1'b0, ($bits(index_d) - 1)'((row_q == '0) ? '0 : index_q)})`",
     ): "prove_policy: while rows come, the last one's bit is zero",
     (
+        "vpu_stream_address",
+        "top bit lost: `half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes)` -> "
+        "`$unsigned({1'b0, ($bits(granule) - 1)'(half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : "
+        "ByteW'(Lanes))})`",
+    ): "prove_stream: three constants, of eight bits at most",
+    (
         "golden.numerics",
         "operand left out: `(np.uint32(32) - count) & np.uint32(31)` -> `(np.uint32(32) - count)`",
     ): "NumPy shifts a word of 32 bits by 32 to zero, and the word itself is there already",

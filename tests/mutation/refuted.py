@@ -13,8 +13,8 @@ from triptych.sim.build.sources import fastcar_sources, packages
 
 PROOFS = {
     "decode": ("prove_decode", "prove_head"), "arith_pkg": ("prove_arith",), "fifo": ("prove_fifo",),
-    "dma_setup": ("prove_setup",),
-    "dma_bursts": ("prove_bursts",), "dma_walk": ("prove_walk",), "mxu_stream": ("prove_columns",),
+    "dma_setup": ("prove_setup",), "dma_bursts": ("prove_bursts",), "dma_walk": ("prove_walk",),
+    "mxu_stream": ("prove_words", "prove_columns"),
     "read_arbiter": ("prove_arbiter",), "control": ("prove_control",), "dma_store": ("prove_store",),
     "engine_queues": ("prove_tokens",), "tokens": ("prove_tokens",),
     "drs_policy": ("prove_policy",), "drs_map": ("prove_map", "prove_filter"), "drs_filter": ("prove_filter",),

@@ -6,7 +6,7 @@ from itertools import cycle, product
 from typing import Any
 
 import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
 from tests.kit.axi_memory import Behaviour, WriteOrder
 from tests.kit.sparse import PAGE, magnitude
@@ -242,6 +242,15 @@ async def stops_anywhere(dut: Any) -> None:
         await ClockCycles(dut.clk_i, bench.rng.randrange(1, 120))
         for task in feeds:
             task.cancel()
+        await bench.stop()
+        bench.retired["load"].clear()
+        bench.retired["store"].clear()
+    for cycles in range(4):  # each of those in which a copy is set up
+        for engine, opcode in (("load", Opcode.LOAD), ("store", Opcode.STORE)):
+            await bench.issue(engine, bench.random_copy(opcode))
+        for _ in range(cycles):
+            await FallingEdge(dut.clk_i)
+        dut.stop_i.value = 1
         await bench.stop()
         bench.retired["load"].clear()
         bench.retired["store"].clear()

@@ -165,10 +165,12 @@ async def stop_at_any_moment(dut) -> None:
     rng = np.random.default_rng(22)
     bench = Bench(dut, 2)
     await bench.reset()
-    for _ in range(12):
+    for turn in range(14):
         job = vpu_jobs.random_job(rng, CONFIG, 1)
         await bench.load(job)
-        for _ in range(int(rng.integers(5, 120))):
+        while turn < 4 and not bench.issued:  # in each of the cycles in which an instruction is set up
+            await bench.cycle()
+        for _ in range(turn if turn < 4 else int(rng.integers(5, 120))):
             await bench.cycle()
         retired = len(bench.signatures)
         for n in range(400):

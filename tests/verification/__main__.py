@@ -26,6 +26,7 @@ def main() -> None:
         ("mutation", record.mutation()), ("planted", record.planted()), ("functional", record.functional()),
         ("coverage", structural()), ("machines", record.machines()), ("kernels", record.kernels()),
         ("proofs", record.proofs()), ("soak", record.soak()),
+        ("races", record.races()),
     ])  # fmt: skip
     write(PAGE, page(found))
     print(f"{PAGE.relative_to(ROOT)} from {record.RECORD.relative_to(ROOT)}")

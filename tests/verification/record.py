@@ -105,6 +105,14 @@ def proofs() -> Row:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def races() -> dict[str, list[int]]:
+    """By kernel: errors and warnings of racecheck, from the log of a run on a card (`== KERNEL` before each)."""
+    path = OUT / "gpu" / "races.log"
+    text = path.read_text(errors="replace") if path.exists() else ""
+    found = re.findall(r"^== (\w+)$(?:(?!^== ).)*?SUMMARY: .*?\((\d+) errors?, (\d+) warnings?\)", text, re.M | re.S)
+    return {name: [int(errors), int(warnings)] for name, errors, warnings in found}
+
+
 def soak() -> Row:
     """The run of `make fuzz` with the most instructions, here or in the record."""
     runs = [load().get("soak", {}), *lines(OUT / "fuzz" / "log.jsonl")]

@@ -50,3 +50,17 @@ def test_mutants_of_the_last_text_count(tmp_path: Path) -> None:
     assert found["fifo"] == {
         "of": 9, "sample": 4, "noticed": 2, "refuted": 1, "equivalent": 1, "survived": ["d"],
     }  # fmt: skip
+
+
+def test_what_racecheck_says(tmp_path: Path) -> None:
+    (tmp_path / "gpu").mkdir()
+    summary = "========= RACECHECK SUMMARY: {} hazards displayed ({} errors, {} warnings)\n"
+    log = "== planted\nHost Frame\n" + summary.format(5, 513, 0) + "== cut\nnever ended\n== triton\n"
+    (tmp_path / "gpu" / "races.log").write_text(log + summary.format(0, 0, 2))
+    with mock.patch.object(record, "OUT", tmp_path):
+        found = record.races()
+    assert found == {"planted": [513, 0], "triton": [0, 2]}
+    said = page({"races": found})
+    assert "racecheck on a Hopper card: `triton` 0 hazards; the planted race is named (513 hazards)" in said
+    assert "**missed**" in page({"races": {"triton": [0, 0]}})
+    assert "| GPU kernels in shared memory | not run |" in page({})
