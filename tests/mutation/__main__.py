@@ -101,9 +101,13 @@ def examine(suite: Suite, count: int, seed: int, work: Path, own: bool = False) 
                 by = reason(log)
                 killers[by] += 1
                 break
-            if tests is stages[0] and equivalent(suite, mutant):
-                outcome = "equivalent"
-                break
+            if tests is stages[0]:
+                by, certain = refuted(suite, mutant, late=True)
+                outcome = "refuted" if certain else "unclosed" if by else outcome
+                if not by and equivalent(suite, mutant):
+                    outcome = "equivalent"
+                if outcome != "survived":
+                    break
         row: Row = {"module": suite.module, "source": source, "of": len(found), "kind": mutant.kind, "said": said,
                     "outcome": outcome, "by": by, "stages": len(stages)}  # fmt: skip
         with file.open("a") as to:
