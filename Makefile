@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-full lint vectors mutate mutate-golden planted formal fuzz coverage hls-coverage verification venv clean
+.PHONY: demo test test-full lint vectors mutate mutate-golden mutate-kernels planted formal fuzz coverage hls-coverage verification venv clean
 
 venv: $(VENV)/ready
 
@@ -40,6 +40,10 @@ mutate: venv
 # the same of golden's integer code: make mutate-golden MODULE=numerics N=30
 mutate-golden: venv
 	@$(BIN)/python -m tests.mutation.golden $(MODULE) --count $(or $(N),30) --seed $(or $(SEED),1)
+
+# the same of the HLS kernels' C++ in C simulation: make mutate-kernels MODULE=drs N=30
+mutate-kernels: venv
+	@$(BIN)/python -m tests.mutation.kernels $(MODULE) --count $(or $(N),30) --seed $(or $(SEED),1)
 
 # the bugs that are written down by hand, one by one (docs/verification.md)
 planted: venv

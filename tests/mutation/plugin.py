@@ -9,17 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
+from tests.mutation.first import pytest_collection_modifyitems  # noqa: F401  (a hook)
 from triptych.sim.build import sources
 
 sources.RTL = Path(os.environ["TRIPTYCH_RTL"])
 sources.INCLUDES = (sources.RTL / "common",)
 sources.WAIVERS = sources.RTL / "common" / "waivers.vlt"
 sources.FIRST = ("mutant_pkg.sv", *sources.FIRST)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that notice most come first."""
-    first = os.environ.get("TRIPTYCH_FIRST", "").splitlines()
-    items.sort(key=lambda item: first.index(item.nodeid) if item.nodeid in first else len(first))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation import kernels
+from tests.mutation.cpp import mutants as kernel_mutants
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
 from tests.mutation.moments import MOMENTS
@@ -15,6 +17,7 @@ from tests.mutation.python import mutants as python_mutants
 from tests.mutation.suites import SUITES
 from tests.mutation.tree import SELECTED, plant
 from triptych.sim.build.sources import ROOT, RTL
+from triptych.sim.fastcar import csim
 
 
 def of(module: str) -> tuple[list[Mutant], str]:
@@ -72,3 +75,17 @@ def test_what_is_planted_by_hand_still_fits(bug: Bug) -> None:
     for test in bug.tests:
         file, _, name = test.partition("::")
         assert name.partition("[")[0] in (ROOT / file).read_text(), test
+
+
+@pytest.mark.slow  # libclang reads all kernels
+def test_mutants_of_kernels_leave_what_the_compiler_must_know(tmp_path: Path) -> None:
+    path = csim.HLS / "kernels" / "drs.hpp"
+    found, text = kernel_mutants(path), path.read_text()
+    said = {m.describe(text).partition(": ")[2] for m in found}
+    assert "operator: `score[row] > threshold` -> `(score[row]) >= (threshold)`" in said
+    assert "condition turned: `bit(index, row)` -> `!(bit(index, row))`" in said
+    assert "constant off by one: `counts[row] < 255` -> `(counts[row]) < 256`" in said
+    assert not any("LANES + 1" in s for s in said), "an array's size"
+    planted = kernels.plant(path, tmp_path / "hls", dict(enumerate(found, 1)))
+    assert (planted / "kernels" / "drs.hpp").read_text().count(kernels.SELECTED) == len(found) + 1
+    assert "TRIPTYCH_MUTANT" in (planted / "fastcar.cpp").read_text()

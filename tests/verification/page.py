@@ -213,7 +213,7 @@ def page(record: dict[str, Any]) -> str:
         "- `make coverage`: [structural coverage](coverage.md). `python -m tests.coverage --machines`: state machines "
         "alone. `make hls-coverage`: the HLS kernels.",
         "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants. "
-        "`make mutate-golden`: the same of golden.",
+        "`make mutate-golden`: the same of golden's integer code, `make mutate-kernels` of the HLS kernels.",
         "- `compute-sanitizer --tool racecheck python tests/gpu/draft_races.py triton`, on a card: races in shared "
         "memory; so with `planted`, `hopper`, `eight`, each behind `== NAME` in out/gpu/races.log.",
         "- `triptych hashes`: the committed networks and programs.",
