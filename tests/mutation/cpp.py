@@ -26,7 +26,10 @@ PLAIN = {
     TypeKind.LONGLONG, TypeKind.ULONGLONG, TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.UCHAR,
 }  # fmt: skip
 K = CursorKind
-SKIPPED = {K.STATIC_ASSERT, K.TEMPLATE_TYPE_PARAMETER, K.TEMPLATE_NON_TYPE_PARAMETER, K.TYPE_ALIAS_DECL, K.FIELD_DECL}
+SKIPPED = {
+    K.STATIC_ASSERT, K.TEMPLATE_TYPE_PARAMETER, K.TEMPLATE_NON_TYPE_PARAMETER, K.TYPE_ALIAS_DECL, K.FIELD_DECL,
+    K.PARM_DECL,
+}  # fmt: skip
 
 
 class _Collector:
@@ -68,7 +71,7 @@ class _Collector:
             before = self.text[max(0, self.span(node)[0] - 12) : self.span(node)[0]]
             if "constexpr" in head or "constexpr" in before:
                 return True
-        return node.kind in (K.VAR_DECL, K.PARM_DECL) and node.type.kind is TypeKind.CONSTANTARRAY
+        return node.kind is K.VAR_DECL and node.type.kind is TypeKind.CONSTANTARRAY
 
     def condition(self, node: Cursor) -> None:
         self.add(node, "condition turned", f"!({self.of(node)})")

@@ -27,6 +27,12 @@ HARMLESS = {
         "`$unsigned({1'b0, ($bits(index_d) - 1)'((row_q == '0) ? '0 : index_q)})`",
     ): "prove_policy: while rows come, the last one's bit is zero",
     (
+        "mxu_stream",
+        "top bit lost: `(row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : 4'd3 - 4'(job_q.stride_x)` -> "
+        "`$unsigned({1'b0, ($bits(first_column) - 1)'((row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : "
+        "4'd3 - 4'(job_q.stride_x))})`",
+    ): "prove_words: 3 at most",
+    (
         "vpu_stream_address",
         "top bit lost: `half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes)` -> "
         "`$unsigned({1'b0, ($bits(granule) - 1)'(half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : "

@@ -41,12 +41,15 @@ def reason(log: Path) -> str:
 
 
 def kept(file: Path, source: str, stages: int) -> dict[str, Row]:
-    """What earlier runs found out about this very text of the module, by mutant; not what survived fewer stages."""
+    """What earlier runs found out about this very text of the module, by mutant; not what survived fewer stages,
+    nor where pytest itself was ended."""
     if not file.exists():
         return {}
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
     return {
         row["said"]: row
         for row in rows
-        if row["source"] == source and (row["outcome"] != "survived" or row["stages"] >= stages)
+        if row["source"] == source
+        and not row["outcome"].startswith("broken")
+        and (row["outcome"] != "survived" or row["stages"] >= stages)
     }

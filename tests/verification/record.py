@@ -47,7 +47,9 @@ def mutation() -> dict[str, Row]:
         if path.stem in ("planted", "planted_golden"):
             continue
         rows = lines(path)
-        latest = {row["said"]: row for row in rows if row["source"] == rows[-1]["source"]}
+        latest = {
+            row["said"]: row for row in rows if row["source"] == rows[-1]["source"] and "broken" not in row["outcome"]
+        }
         outcomes: dict[str, list[Row]] = defaultdict(list)
         for row in latest.values():
             outcomes["noticed" if row["outcome"] in NOTICED else row["outcome"]].append(row)
