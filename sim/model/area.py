@@ -20,7 +20,7 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.sim.build import cache
 from triptych.sim.model.liberty import Library, read_library
 from triptych.sim.model.mapped import MappedUnit, Step, map_units
-from triptych.sim.model.netlist import Netlist, elaborate
+from triptych.sim.model.netlist import CLOCK_GATE, Netlist, elaborate
 from triptych.sim.model.place import macro_area
 from triptych.sim.model.process import PROCESSES
 from triptych.sim.model.yosys import run_yosys
@@ -89,9 +89,11 @@ def synthesise(netlist: Netlist, unit: str) -> dict[str, float]:
         source.write_text(netlist.source(unit))
         run_yosys(_commands(unit, source, out), netlist.units[unit].module)
         module = json.loads(out.read_text())["modules"][f"\\{unit}"]
-    flops = sum(count for cell, count in module["num_cells_by_type"].items() if "DFF" in cell)
+    counts = module["num_cells_by_type"]
+    flops = sum(count for cell, count in counts.items() if "DFF" in cell)
+    gates = counts.get("\\clock_gate", 0)  # a latch and a gate: as large as a flip-flop
     area = float(str(module.get("estimated_num_transistors", 0)).rstrip("+") or 0)
-    return {"area": area + FLOP_TRANSISTORS * flops, "flops": flops}
+    return {"area": area + FLOP_TRANSISTORS * (flops + gates), "flops": flops}
 
 
 def _cells(netlist: Netlist, library: Library | None, step: Step) -> dict[str, Cells]:
@@ -111,7 +113,9 @@ def _cells(netlist: Netlist, library: Library | None, step: Step) -> dict[str, C
 
 def _of_library(unit: MappedUnit, library: Library) -> Cells:
     cells = [library.cells[gate.kind] for gate in unit.gates if gate.kind in library.cells]
-    return Cells(sum(cell.area for cell in cells), sum(cell.next_state is not None for cell in cells))
+    gates = sum(gate.kind == CLOCK_GATE for gate in unit.gates)
+    flops = sum(cell.next_state is not None for cell in cells)
+    return Cells(sum(cell.area for cell in cells) + gates * library.clock_gate, flops)
 
 
 def _quiet(module: str, number: int, of: int) -> None:

@@ -98,10 +98,15 @@ def flatten(netlist: Netlist, units: Mapping[str, MappedUnit], library: Library)
                     Macro(f"{path}{plain}", memories[plain], part,
                           {port: [net(b) for b in bits] for port, bits in gate.nets.items()})
                 )  # fmt: skip
-            else:  # a clock gate: always open here
+            else:  # a clock gate: always open here; its enable must be there as early as a flip-flop's data
                 gated, clock = net(gate.nets["clk_o"][0]), net(gate.nets["clk_i"][0])
                 if isinstance(gated, int):
                     joined[gated] = clock
+                flop = library.flop
+                data = next(pin for pin in flop.inputs if pin in str(flop.next_state))
+                edge = next(pin for pin in flop.inputs if pin in str(flop.clock))
+                latch = {data: net(gate.nets["en_i"][0]), edge: clock}
+                flat.cells.append(Instance(f"{path}{gate.name}", flop.name, part, latch))
         for variable, bit in mapped.names.items():
             found = net(bit)
             if isinstance(found, int):

@@ -33,13 +33,15 @@ class Pin:
 
 @dataclass(frozen=True)
 class Cell:
-    """A standard cell. area in um^2. next_state, clock: of a flip-flop, in Liberty's notation."""
+    """A standard cell. area in um^2. next_state, clock: of a flip-flop, in Liberty's notation. gates_clock: it is a
+    clock gate."""
 
     name: str
     area: float
     pins: dict[str, Pin]
     next_state: str | None = None
     clock: str | None = None
+    gates_clock: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -81,6 +83,19 @@ class Library:
         if not found:
             raise TriptychError(f"the library {self.name} has no NAND of two inputs, in which gates are counted")
         return min(found)
+
+    @cached_property
+    def flop(self) -> Cell:
+        """The smallest flip-flop of those with the fewest pins."""
+        found = [cell for cell in self.cells.values() if cell.next_state and cell.clock and cell.area > 0]
+        return min(found, key=lambda cell: (len(cell.inputs), cell.area))
+
+    @property
+    def clock_gate(self) -> float:
+        """um^2 of a clock gate with a test pin where there is one, otherwise of any; without gates, of a flip-flop."""
+        found = [cell for cell in self.cells.values() if cell.gates_clock and cell.area > 0]
+        test = [cell for cell in found if len(cell.inputs) == 3]
+        return min((cell.area for cell in test or found), default=self.flop.area)
 
     def write(self, folder: Path) -> list[Path]:
         """Puts the unpacked files where tools can read them."""
@@ -176,4 +191,5 @@ def _cell(group: _Group, inside: Sequence[_Group], unit: float) -> Cell:
         else:
             capacitance = float(values.get("capacitance", "0")) * unit
             pins[part.name] = Pin(values.get("direction", ""), capacitance, values.get("function"))
-    return Cell(group.name, float(group.values.get("area", "0")), pins, state, clock)
+    gates = "clock_gating_integrated_cell" in group.values
+    return Cell(group.name, float(group.values.get("area", "0")), pins, state, clock, gates)

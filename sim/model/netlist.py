@@ -21,8 +21,9 @@ from triptych.sim.model.yosys import run_yosys
 MEMORY = "ram_1r1w"
 """The module in whose place a memory compiler puts macros."""
 
-BOXES = (MEMORY, "clock_gate")
-"""Modules that are not synthesised; the library's clock gates, a handful, are not counted."""
+CLOCK_GATE = "clock_gate"
+BOXES = (MEMORY, CLOCK_GATE)
+"""Modules that are not synthesised: the library and the memory compiler have them."""
 
 UNROLL = 10_000_000
 """Loop steps that may be unrolled in one process; the largest configuration's array needs some 200,000."""
@@ -52,6 +53,21 @@ class Memory:
     def bits(self) -> int:
         """Its capacity."""
         return self.words * self.width
+
+    @property
+    def module(self) -> str:
+        """Its black box's name."""
+        return f"{MEMORY}_{self.words}x{self.width}"
+
+    def box(self, body: str) -> str:
+        """Its black box. body: of one of any size; the reader makes one for all, whose ports would cut wider ones."""
+        address = max(1, (self.words - 1).bit_length())
+        widths = {"raddr_i": address, "waddr_i": address, "rdata_o": self.width, "wdata_i": self.width,
+                  "wbe_i": self.width // 8}  # fmt: skip
+        for port, width in widths.items():
+            body, count = re.subn(rf"wire (?:width \d+ )?(\w+ \d+ \\{port}\n)", rf"wire width {width} \1", body)
+            assert count == 1, f"{MEMORY} has no port {port}"
+        return f"attribute \\blackbox 1\nmodule \\{self.module}{body}end"
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,7 @@ def read(files: Sequence[Path], top: str, sizes: Mapping[str, int], what: str) -
     read = f"read_slang --threads 1 -D SYNTHESIS --keep-hierarchy --unroll-limit {UNROLL} {boxes} {includes} {values}"
     with scratch() as held:
         out = held / "design.il"
-        run_yosys([f"{read} --top {top} {names}", f"hierarchy -top {top}", f"write_rtlil {out}"], what)
+        run_yosys([f"{read} --top {top} {names}", f"write_rtlil {out}"], what)
         text = out.read_text()
     for fault, pattern in (("net without a driver", _UNKNOWN), ("latch", _LATCH)):
         if found := pattern.search(text):
@@ -114,11 +130,9 @@ def parse(text: str, top: str) -> Netlist:
     modules = {name: body for name, body in _MODULE.findall(_SOURCE.sub("", text))}
     units: dict[str, Unit] = {}
     known: dict[str, str] = {}  # unit of an elaborated module
-    boxes = {}
-    for name in BOXES:
-        body = modules.get("\\" + name)
-        if body is not None:
-            boxes[name] = f"attribute \\blackbox 1\nmodule \\{name}{body}end"
+    boxes: dict[str, str] = {}
+    if (gate := modules.get("\\" + CLOCK_GATE)) is not None:
+        boxes[CLOCK_GATE] = f"attribute \\blackbox 1\nmodule \\{CLOCK_GATE}{gate}end"
 
     def unit(name: str) -> str:
         if name not in known:
@@ -129,7 +143,10 @@ def parse(text: str, top: str) -> Netlist:
                 plain = instance.lstrip("\\")
                 if kind[1:] == MEMORY:
                     p = dict(_PARAMETER.findall(inside))
-                    memories.append((plain, Memory(int(p["Words"]), 8 * int(p["Bytes"]))))
+                    memory = Memory(int(p["Words"]), 8 * int(p["Bytes"]))
+                    memories.append((plain, memory))
+                    boxes[memory.module] = memory.box(modules["\\" + MEMORY])
+                    body = body.replace(f"  cell {kind} {instance}\n", f"  cell \\{memory.module} {instance}\n")
                 elif kind[1:] in boxes:
                     continue
                 elif kind in modules:

@@ -26,6 +26,7 @@ FAULTS = {
     "a driver conflict": re.compile(r".*driver-driver conflict", re.IGNORECASE),
     "a net without a driver": re.compile(r".*(is used but has no driver|Warning.*undriven)"),
     "a latch": re.compile(r"(Warning: )?Latch inferred"),
+    "a port of another width": re.compile(r".*Resizing cell port"),
     "a loop of gates": re.compile(r".*found logic loop"),
 }
 """Lines that Yosys writes as warnings, or not even that, and then goes on without the part of the design."""

@@ -61,6 +61,7 @@ def test_a_netlist_that_is_not_the_design_is_refused(name: str, tmp_path: Path) 
         "Warning: Wire dma_walk.\\nobody is used but has no driver.",
         "Latch inferred for signal `\\dma_walk.\\kept' from process `$proc': $auto$1",
         "Warning: found logic loop in module dma_walk:",
+        "Warning: Resizing cell port dma_walk.u_ram.rdata_o from 1024 bits to 256 bits.",
     ],
 )
 def test_what_yosys_only_mentions_is_a_fault(line: str) -> None:
@@ -77,4 +78,8 @@ def test_units_are_shared_and_memories_counted() -> None:
     assert len(used) > len(set(used))
     spad = next(unit for unit in netlist.units.values() if unit.module == "spad")
     assert [m for _, m in spad.memories] == [Memory(config.spad_words // 4, 8 * config.depth)] * 4
+    sums = next(name for name, unit in netlist.units.items() if unit.module == "mxu_acc")
+    wide = 32 * config.cols
+    assert f"wire width {wide} output 6 \\rdata_o" in netlist.source(sums), "the box has the memory's own width"
+    assert area.synthesise(netlist, sums)["flops"] > wide, "what leaves the accumulators stands in flip-flops"
     assert macro_area(Memory(1024, 32)) == pytest.approx(1.3 * 16406.082)
