@@ -21,6 +21,7 @@ module mxu
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
+    input  logic                          test_en_i,
     input  sram_pkg::pins_t               sram_pins_i,
     output sram_pkg::status_t             sram_status_o,
     input  port_pkg::engine_req_t         engine_i,
@@ -119,6 +120,7 @@ module mxu
       .Tables(Tables)
   ) u_edge (
       .clk_i,
+      .test_en_i,
       .valid_i(word_valid_q),
       .feed_i(word_q.feed),
       .word_i(stream_data_i),
@@ -163,6 +165,7 @@ module mxu
       .Cols (Cols)
   ) u_tile (
       .clk_i,
+      .test_en_i,
       .swap_i(word_valid_q && word_q.swap),
       .write_i(write),
       .transpose_i(write_transpose),
@@ -233,6 +236,7 @@ module mxu
       .Rows(Rows)
   ) u_acc (
       .clk_i,
+      .test_en_i,
       .rst_ni,
       .stop_i(stop),
       .sram_pins_i,

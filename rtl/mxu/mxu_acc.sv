@@ -17,6 +17,7 @@ module mxu_acc
 ) (
     input  logic                         clk_i,
     input  logic                         rst_ni,
+    input  logic                         test_en_i,
     input  logic                         stop_i,
     input  sram_pkg::pins_t         sram_pins_i,
     output sram_pkg::status_t       sram_status_o,
@@ -153,7 +154,7 @@ module mxu_acc
   `FFLNR(fetched_last_q, last_row, read_row)
   `FF(out_valid_q, out_valid_d, 1'b0)
 
-  `FFLNR(out_q, rdata[fetched_bank_q][fetched_part_q], move)
+  `FFGATED(out, out_q, rdata[fetched_bank_q][fetched_part_q], move)
   `FFLNR(out_last_q, fetched_last_q, move)
 
   assign acc_valid_o = out_valid_q;

@@ -15,6 +15,7 @@ module mxu_edge
     parameter int unsigned Tables = 8    // code tables
 ) (
     input  logic                      clk_i,
+    input  logic                      test_en_i,
     input  logic                      valid_i,
     input  feed_t                     feed_i,
     input  logic        [8*Depth-1:0] word_i,
@@ -27,7 +28,9 @@ module mxu_edge
 
   logic [7:0] bytes[Depth];  // as they arrived; depthwise: decoded
   operand_t operand_d[Depth], operand_q[Depth];
-  logic [7:0] column_q[2][Depth], window_d[9][Depth], window_q[9][Depth];
+  typedef logic [7:0] window_t[9][Depth];
+  logic [7:0] column0_q[Depth], column1_q[Depth];
+  window_t window_q;
   logic [4:0] entries[16];  // of the codes
   logic coded, dense, shift;
 
@@ -82,24 +85,23 @@ module mxu_edge
       end
     end
   end
-  `FFLNR(operand_q, operand_d, dense)
+  `FFGATED(operand, operand_q, operand_d, dense)
   assign operand_o = operand_q;
 
-  always_comb begin
-    window_d = window_q;
-    if (shift) begin
-      for (int unsigned r = 0; r < 3; r++) begin
-        window_d[3*r]   = window_q[3*r+1];
-        window_d[3*r+1] = window_q[3*r+2];
-      end
-      window_d[2] = column_q[0];
-      window_d[5] = column_q[1];
-      window_d[8] = bytes;
+  // A function, so that simulators compute it when the clock runs and not otherwise.
+  function automatic window_t next_window();
+    for (int unsigned r = 0; r < 3; r++) begin
+      next_window[3*r]   = window_q[3*r+1];
+      next_window[3*r+1] = window_q[3*r+2];
     end
-  end
-  `FFLNR(column_q[0], bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd0)
-  `FFLNR(column_q[1], bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd1)
-  `FFLNR(window_q, window_d, shift)
+    next_window[2] = column0_q;
+    next_window[5] = column1_q;
+    next_window[8] = bytes;
+  endfunction
+
+  `FFGATED(column0, column0_q, bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd0)
+  `FFGATED(column1, column1_q, bytes, valid_i && feed_i.depthwise && feed_i.tap_row == 2'd1)
+  `FFGATED(window, window_q, next_window(), shift)
   assign window_o = window_q;
 
   `CHECK_PARAMETER(DepthInRange, chip_pkg::legal_depth(Depth))

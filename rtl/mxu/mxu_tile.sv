@@ -13,6 +13,7 @@ module mxu_tile
     parameter int unsigned Cols  = 8    // columns
 ) (
     input  logic               clk_i,
+    input  logic               test_en_i,
     input  logic               swap_i,
     input  logic               write_i,
     input  logic               transpose_i,  // the word is one k of all columns, not one column
@@ -59,7 +60,7 @@ module mxu_tile
     end
   end
 
-  `FFLNR(active_q, shadow_q, swap_i)
+  `FFGATED(active, active_q, shadow_q, swap_i)
   assign weight_o = active_q;
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))

@@ -241,7 +241,7 @@ module quartdepth #(
       .Tables   (Tables)
   ) u_mxu (
       .clk_i,
-      .rst_ni       (rst_n),
+      .rst_ni       (rst_n), .test_en_i,
       .sram_pins_i,
       .sram_status_o(mxu_sram),
       .engine_i     (to_engine[EngineMxu]),
@@ -270,7 +270,7 @@ module quartdepth #(
       .Tables   (Tables)
   ) u_vpu (
       .clk_i,
-      .rst_ni       (rst_n),
+      .rst_ni       (rst_n), .test_en_i,
       .sram_pins_i,
       .sram_status_o(vpu_sram),
       .engine_i     (to_engine[EngineVpu]),

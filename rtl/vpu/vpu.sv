@@ -24,6 +24,7 @@ module vpu
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
+    input  logic                          test_en_i,
     input  sram_pkg::pins_t               sram_pins_i,
     output sram_pkg::status_t             sram_status_o,
     input  port_pkg::engine_req_t         engine_i,
@@ -143,7 +144,7 @@ module vpu
   vpu_tables #(
       .Tables(Tables)
   ) u_tables (
-      .clk_i,
+      .clk_i, .test_en_i,
       .setup_i(setup),
       .word_i(word),
       .decode_i,
@@ -207,7 +208,7 @@ module vpu
         .AddrW(AddrW)
     ) u_port (
         .clk_i,
-        .rst_ni,
+        .rst_ni, .test_en_i,
         .need_i(waiting && used[s] && sound && !second),
         .addr_i(addr[s][WordShift+:AddrW]),
         .ready_o(port_ready[s]),
@@ -229,7 +230,7 @@ module vpu
       .SpadWords(SpadWords)
   ) u_parameters (
       .clk_i,
-      .rst_ni,
+      .rst_ni, .test_en_i,
       .clear_i(start),
       .use_i(use_param && (setup || waiting)),
       .base_i(instr.param),
@@ -243,8 +244,7 @@ module vpu
       .idle_o(param_idle),
       .parameter_o(parameters),
       .rreq_o(read_o[2].valid),
-      .raddr_o(raddr[2]),
-      .rgnt_i(rgnt_i[2]),
+      .raddr_o(raddr[2]), .rgnt_i(rgnt_i[2]),
       .rdata_i(rdata_i[2])
   );
 
@@ -293,7 +293,7 @@ module vpu
       .Rows(Rows)
   ) u_lanes (
       .clk_i,
-      .rst_ni,
+      .rst_ni, .test_en_i,
       .enable_i(enable),
       .word_i(word),
       .decode_a_i(decode_a),
@@ -326,7 +326,7 @@ module vpu
   assign reduce_valid = result_valid && word.reduce != ReduceNone;
 
   vpu_reduce #(
-      .Lanes(Lanes)
+      .Lanes(Lanes), .FullLanes(FullLanes)
   ) u_reduce (
       .enable_i(reduce_valid),
       .reduce_i(reduce_e'(word.reduce)),
@@ -362,7 +362,7 @@ module vpu
       .SpadWords(SpadWords)
   ) u_write (
       .clk_i,
-      .rst_ni,
+      .rst_ni, .test_en_i,
       .clear_i(start),
       .valid_i(result_valid && use_d && !result_element.none),
       .ready_o(enable),

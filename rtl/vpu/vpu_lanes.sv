@@ -24,6 +24,7 @@ module vpu_lanes
 ) (
     input  logic                          clk_i,
     input  logic                          rst_ni,
+    input  logic                          test_en_i,
     input  logic                          enable_i,
     input  microword_t                    word_i,              // in force while anything is in the pipeline
     input  logic signed [            4:0] decode_a_i[16],
@@ -54,6 +55,9 @@ module vpu_lanes
 );
   localparam int unsigned ChunkW = $clog2(Depth / 4);  // index of a 32-bit part of a word
 
+  // A half lies at a multiple of its size: bits of `ChunkW` that say where.
+  localparam logic [ChunkW-1:0] BytesAt = ChunkW'(~(FullLanes / 4 - 1));
+  localparam logic [ChunkW-1:0] CodesAt = ChunkW'(~(FullLanes / 8 - 1));
   localparam int unsigned Upper = Lanes - FullLanes;  // first lane of the second half; 0: no halves
 
   typedef logic signed [7:0] bytes_t[FullLanes];
@@ -70,62 +74,33 @@ module vpu_lanes
 
   // -- Control: which stages hold something, and what ----------------------------------------------
 
-  logic [Stages-1:0] valid_d, valid_q, advance;
+  logic [Stages-1:0] valid_q, advance;
   element_t element_q[Stages];
+  uses_t uses;
   logic scalar, scaled, function_used, use_b, summed, largest, beside, exp2n, biased, param, square, times_b;
 
-  assign scalar        = word_i.kind == KindScalar;
-  assign scaled        = !scalar && word_i.side == SideScaleF;
-  assign use_b         = reads_b(word_i.kind, word_i.side, word_i.mul);
-  assign summed        = !scalar && word_i.side == SideAddB;
-  assign largest       = !scalar && word_i.side == SideMaxB;
-  assign beside        = summed || largest;
-  assign function_used = (scaled || scalar) && word_i.fn != FunctionIdent;
-  assign exp2n         = word_i.fn == FunctionExp2n;
-  assign biased        = word_i.addend == AddendBias;
-  assign param         = word_i.mul == MultiplyParam;
-  assign square        = word_i.mul == MultiplySquare;
-  assign times_b       = word_i.mul == MultiplyB;
+  assign uses = uses_of(word_i.kind, word_i.side, word_i.mul, word_i.fn);
+  assign {scalar, use_b, scaled, summed, largest, beside, function_used} = uses;
+  assign exp2n   = word_i.fn == FunctionExp2n;
+  assign biased  = word_i.addend == AddendBias;
+  assign param   = word_i.mul == MultiplyParam;
+  assign square  = word_i.mul == MultiplySquare;
+  assign times_b = word_i.mul == MultiplyB;
 
-  always_comb begin
-    valid_d = '0;
-    valid_d[StageDecode]    = issue_i;
-    valid_d[StageAdd]       = valid_q[StageDecode];
-    valid_d[StageMultiply]  = valid_q[StageAdd];
-    valid_d[StageRound]     = valid_q[StageMultiply];
-    valid_d[StageLookup]    = valid_q[StageRound] && function_used;
-    valid_d[StageSquare]    = valid_q[StageLookup];
-    valid_d[StageFinish]    = valid_q[StageSquare];
-    valid_d[StageMultiply2] = valid_q[StageFinish] || (valid_q[StageRound] && scaled && !function_used);
-    valid_d[StageRound2]    = valid_q[StageMultiply2] && !scalar;
-    valid_d[StageClamp]     = valid_q[StageRound2] || (valid_q[StageMultiply2] && scalar) ||
-                              (valid_q[StageRound] && !scaled && !function_used);
-    valid_d[StageEncode]    = valid_q[StageClamp] && !scalar;
-    valid_d[StagePack]      = valid_q[StageEncode];
-  end
-  `FFL(valid_q, valid_d, enable_i, '0)
-
-  assign advance = enable_i ? valid_q : '0;
-  assign idle_o  = valid_q == '0;
-
-  `FFLNR(element_q[StageDecode], element_i, enable_i && issue_i)
-  for (genvar s = 1; s < Stages; s++) begin : gen_element
-    element_t previous;
-    if (s == StageMultiply2) begin : gen_multiply2
-      assign previous = valid_q[StageFinish] ? element_q[StageFinish] : element_q[StageRound];
-    end else if (s == StageClamp) begin : gen_clamp
-      assign previous = valid_q[StageRound2] ? element_q[StageRound2] :
-          valid_q[StageMultiply2] ? element_q[StageMultiply2] : element_q[StageRound];
-    end else begin : gen_next
-      assign previous = element_q[s-1];
-    end
-    `FFLNR(element_q[s], previous, enable_i && valid_d[s])
-  end
-
-  always_comb begin
-    bank_busy_o = '0;
-    for (int unsigned s = 0; s <= StageClamp; s++) if (valid_q[s]) bank_busy_o[element_q[s].bank] = 1'b1;
-  end
+  vpu_stages u_stages (
+      .clk_i,
+      .rst_ni,
+      .test_en_i,
+      .enable_i,
+      .uses_i(uses),
+      .issue_i,
+      .element_i,
+      .valid_o(valid_q),
+      .advance_o(advance),
+      .element_o(element_q),
+      .bank_busy_o,
+      .idle_o
+  );
 
   // The microword's other fields are used around this module.
   logic unused_fields;
@@ -151,14 +126,14 @@ module vpu_lanes
   logic [Lanes-1:0][31:0] acc_d, acc_q;
   logic signed [31:0] x0_q[Lanes];
   logic signed [7:0] b_q[FullLanes];
-  logic [ChunkW-1:0] a_first, b_first;  // where the granules lie in the words
+  logic [ChunkW-1:0] a_first, b_first;  // where the granules lie in the words, at multiples of their size
   logic a_codes, b_codes;
 
   always_comb begin
     acc_d = acc_i;
     if (element_i.second) for (int unsigned c = 0; c < FullLanes; c++) acc_d[c] = acc_i[c+Upper];
   end
-  `FFLNR(acc_q, acc_d, enable_i && issue_i && word_i.src_a == SourceAAcc)
+  `FFGATED(acc, acc_q, acc_d, enable_i && issue_i && word_i.src_a == SourceAAcc)
 
   assign a_codes = word_i.fmt_a != FormatInt8;
   assign b_codes = word_i.fmt_b != FormatInt8;
@@ -178,12 +153,12 @@ module vpu_lanes
       for (int unsigned c = 0; c < Lanes; c++) next_x0[c] = acc_q[c];
     end else if (a_codes) begin
       for (int unsigned c = 0; c < Lanes; c++) begin
-        code = 8'(a_word_i[a_first+ChunkW'(c/8)] >> (4 * (c % 8)));
+        code = 8'(a_word_i[(a_first&CodesAt)+ChunkW'(c/8)] >> (4 * (c % 8)));
         next_x0[c] = 32'(decode_a_i[code[3:0]]);
       end
     end else begin
       for (int unsigned c = 0; c < Lanes; c++) begin
-        code = 8'(a_word_i[a_first+ChunkW'(c/4)] >> (8 * (c % 4)));
+        code = 8'(a_word_i[(a_first&BytesAt)+ChunkW'(c/4)] >> (8 * (c % 4)));
         next_x0[c] = 32'($signed(code));
       end
     end
@@ -191,15 +166,16 @@ module vpu_lanes
   endfunction
 
   function automatic bytes_t next_b();
-    logic [7:0] code;
+    logic [3:0] code;
     for (int unsigned c = 0; c < FullLanes; c++) begin
-      code = 8'(b_word_i[b_first+ChunkW'(b_codes?c/8 : c/4)] >> (b_codes ? 4 * (c % 8) : 8 * (c % 4)));
-      next_b[c] = b_codes ? 8'(decode_b_i[code[3:0]]) : code;
+      code = 4'(b_word_i[(b_first&CodesAt)+ChunkW'(c/8)] >> (4 * (c % 8)));
+      next_b[c] = 8'(decode_b_i[code]);
+      if (!b_codes) next_b[c] = 8'(b_word_i[(b_first&BytesAt)+ChunkW'(c/4)] >> (8 * (c % 4)));
     end
   endfunction
 
-  `FFLNR(x0_q, next_x0(), advance[StageDecode] && !scalar)
-  `FFLNR(b_q, next_b(), advance[StageDecode] && use_b)
+  `FFGATED(x0, x0_q, next_x0(), advance[StageDecode] && !scalar)
+  `FFGATED(b, b_q, next_b(), advance[StageDecode] && use_b)
 
   // -- Add -----------------------------------------------------------------------------------------
 
@@ -228,8 +204,8 @@ module vpu_lanes
     else for (int unsigned c = 0; c < FullLanes; c++) next_operand[c] = 17'(lane_finish(exp2n, value_q[c]));
   endfunction
 
-  `FFLNR(x_q, next_x(), advance[StageAdd])
-  `FFLNR(operand_q, next_operand(), use_b ? advance[StageAdd] : advance[StageFinish] && !scalar)
+  `FFGATED(x, x_q, next_x(), advance[StageAdd])
+  `FFGATED(operand, operand_q, next_operand(), use_b ? advance[StageAdd] : advance[StageFinish] && !scalar)
 
   // -- Multiply ------------------------------------------------------------------------------------
 
@@ -253,7 +229,7 @@ module vpu_lanes
         if (times_b) factor = sat16(48'(operand_q[c%FullLanes]));
         if (param) factor = multiply_parameter[c%FullLanes].mult;
       end
-      next_product[c] = x * factor;
+      next_product[c] = times32(x, factor);
     end
   endfunction
 
@@ -265,7 +241,7 @@ module vpu_lanes
     endcase
   end
 
-  `FFLNR(product_q, next_product(), advance[StageMultiply])
+  `FFGATED(product, product_q, next_product(), advance[StageMultiply])
   `FFLNR(count_q, count_d, advance[StageMultiply])
 
   // -- Round and saturate --------------------------------------------------------------------------
@@ -274,16 +250,14 @@ module vpu_lanes
 
   function automatic int32_t next_y();
     logic signed [9:0] count;
-    logic signed [47:0] rounded;
     for (int unsigned c = 0; c < Lanes; c++) begin
       count = count_q;
       if (param && c < FullLanes) count = $signed({2'b00, round_parameter[c%FullLanes].shift});
-      rounded = rshift(product_q[c], count);
-      next_y[c] = scaled ? 32'(sat16(rounded)) : sat32(rounded);
+      next_y[c] = rshift_sat(product_q[c], count, scaled);
     end
   endfunction
 
-  `FFLNR(y_q, next_y(), advance[StageRound])
+  `FFGATED(y, y_q, next_y(), advance[StageRound])
 
   // -- Function ------------------------------------------------------------------------------------
 
@@ -303,9 +277,9 @@ module vpu_lanes
     for (int unsigned c = 0; c < FullLanes; c++) next_value[c] = lane_value(coefficients_q[c], place_q[c]);
   endfunction
 
-  `FFLNR(coefficients_q, next_coefficients(), advance[StageLookup] && !scalar)
-  `FFLNR(place_q, next_place(), advance[StageLookup] && !scalar)
-  `FFLNR(value_q, next_value(), advance[StageSquare] && !scalar)
+  `FFGATED(coefficients, coefficients_q, next_coefficients(), advance[StageLookup] && !scalar)
+  `FFGATED(place, place_q, next_place(), advance[StageLookup] && !scalar)
+  `FFGATED(value, value_q, next_value(), advance[StageSquare] && !scalar)
 
   vpu_row_function u_row_function (
       .clk_i,
@@ -325,18 +299,19 @@ module vpu_lanes
     logic signed [16:0] operand;
     for (int unsigned c = 0; c < FullLanes; c++) begin
       operand = (scaled && !function_used) ? 17'(y_q[c]) : operand_q[c];
-      next_product2[c] = operand * word_i.b_m;
+      next_product2[c] = times17(operand, word_i.b_m);
     end
   endfunction
 
   function automatic sides_t next_side();
     for (int unsigned c = 0; c < FullLanes; c++) begin
-      next_side[c] = sat32(rshift(48'(product2_q[c]), $signed({4'd0, word_i.b_s})));
+      next_side[c] = rshift_sat(48'(product2_q[c]), $signed({4'd0, word_i.b_s}), 1'b0);
     end
   endfunction
 
-  `FFLNR(product2_q, next_product2(), beside ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
-  `FFLNR(side_q, next_side(), beside ? advance[StageRound] : advance[StageRound2])
+  `FFGATED(product2, product2_q, next_product2(),
+           beside ? advance[StageMultiply] : advance[StageMultiply2] && !scalar)
+  `FFGATED(side, side_q, next_side(), beside ? advance[StageRound] : advance[StageRound2])
 
   // -- Add, round and clamp ------------------------------------------------------------------------
 
@@ -345,13 +320,14 @@ module vpu_lanes
   function automatic int16_t next_v();
     logic signed [15:0] zero;
     logic signed [31:0] z;
-    logic signed [32:0] sum;
+    logic signed [32:0] both, sum;  // of both operands; or below zero if the second one is not less
     for (int unsigned c = 0; c < Lanes; c++) begin
       z = y_q[c];
       zero = word_i.out_add;
       if (c < FullLanes) begin
-        if (scaled || (largest && side_q[c%FullLanes] > y_q[c])) z = side_q[c%FullLanes];
-        else if (summed) z = sat32(48'(y_q[c]) + 48'(side_q[c%FullLanes]));
+        both = 33'(y_q[c]) + (largest ? ~33'(side_q[c%FullLanes]) : 33'(side_q[c%FullLanes]));
+        if (scaled || (largest && both[32])) z = side_q[c%FullLanes];
+        else if (summed) z = both[32] != both[31] ? {both[32], {31{!both[32]}}} : both[31:0];
         if (word_i.zp_param) zero = 16'(clamp_parameter[c%FullLanes].zero);
       end
       sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) + 33'(zero);
@@ -361,7 +337,7 @@ module vpu_lanes
     end
   endfunction
 
-  `FFLNR(v_q, next_v(), advance[StageClamp] && !scalar)
+  `FFGATED(v, v_q, next_v(), advance[StageClamp] && !scalar)
 
   assign scalar_valid_o = advance[StageClamp] && scalar;
   assign scalar_row_o   = element_q[StageClamp].row[RowW-1:0];
@@ -371,17 +347,22 @@ module vpu_lanes
 
   logic signed [15:0] e_q[Lanes];
 
+  // The thresholds rise: each comparison halves those that may be the next one.
   function automatic int16_t next_e();
+    logic [3:0] code;
     next_e = v_q;
     if (word_i.encode) begin
-      for (int unsigned c = 0; c < FullLanes; c++) next_e[c] = '0;
-      for (int unsigned i = 0; i < 15; i++) begin
-        for (int unsigned c = 0; c < FullLanes; c++) next_e[c] = next_e[c] + 16'(v_q[c] >= threshold_i[i]);
+      for (int unsigned c = 0; c < FullLanes; c++) begin
+        code = '0;
+        for (int unsigned b = 0; b < 4; b++) begin
+          if (v_q[c] >= threshold_i[code|(4'd7>>b)]) code = code | 4'(8 >> b);
+        end
+        next_e[c] = 16'(code);
       end
     end
   endfunction
 
-  `FFLNR(e_q, next_e(), advance[StageEncode])
+  `FFGATED(e, e_q, next_e(), advance[StageEncode])
 
   assign result_valid_o   = advance[StagePack];
   assign result_element_o = element_q[StagePack];

@@ -17,6 +17,7 @@ module vpu_parameters
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  logic                      test_en_i,
     input  logic                      clear_i,      // an instruction begins: what the buffers hold is stale
     input  logic                      use_i,        // the microword in hand reads parameters
     input  logic               [23:0] base_i,
@@ -40,7 +41,6 @@ module vpu_parameters
   localparam int unsigned SpadBytes = SpadWords * Depth;
   localparam int unsigned ShareW = $clog2(Cols / Lanes);  // bits of a group's place among C channels
   localparam int unsigned WordShift = $clog2(Depth);
-  localparam int unsigned LaneW = $clog2(Lanes);
 
   logic [1:0] valid_d, valid_q, outside_d, outside_q;
   logic [13:0] tag_q[2];
@@ -109,11 +109,12 @@ module vpu_parameters
   `FFLNR(target_q, target_d, start)
   `FFLNR(tag_q[target_d], wanted, start)
 
-  // One process: its parts are chosen by a register, so that only one may drive them.
-  always_ff @(posedge clk_i) begin
-    if (landing_q) begin
-      for (int unsigned i = 0; i < PerWord; i++) begin
-        parameter_o[target_q][LaneW'(PerWord*32'(landed_q)+i)] <= rdata_i[64*i+:64];
+  for (genvar b = 0; b < 2; b++) begin : gen_bank
+    for (genvar w = 0; w < Words; w++) begin : gen_word
+      logic [8*Depth-1:0] held_q;
+      `FFGATED(word, held_q, rdata_i, landing_q && 32'(target_q) == b && 32'(landed_q) == w)
+      for (genvar i = 0; i < PerWord; i++) begin : gen_parameter
+        assign parameter_o[b][PerWord*w+i] = held_q[64*i+:64];
       end
     end
   end

@@ -75,6 +75,30 @@ package vpu_pkg;
     return kind == KindVector && (side inside {SideAddB, SideMaxB} || mul == MultiplyB);
   endfunction
 
+  // What a microword makes the lanes do.
+  typedef struct packed {
+    logic scalar;
+    logic use_b;          // it reads B
+    logic scaled;         // side SCALE_F: the second multiplication comes behind the function
+    logic summed;         // ADD_B
+    logic largest;        // MAX_B
+    logic beside;         // one of these: the second multiplication stands beside the first one
+    logic function_used;
+  } uses_t;
+
+  function automatic uses_t uses_of(input logic kind, input logic [1:0] side, input logic [2:0] mul,
+                                    input logic [2:0] fn);
+    uses_t uses;
+    uses.scalar = kind == KindScalar;
+    uses.use_b = reads_b(kind, side, mul);
+    uses.scaled = !uses.scalar && side == SideScaleF;
+    uses.summed = !uses.scalar && side == SideAddB;
+    uses.largest = !uses.scalar && side == SideMaxB;
+    uses.beside = uses.summed || uses.largest;
+    uses.function_used = (uses.scaled || uses.scalar) && fn != FunctionIdent;
+    return uses;
+  endfunction
+
   function automatic logic [15:0] magnitude(input logic signed [15:0] y);
     return y[15] ? 16'(-y) : 16'(y);
   endfunction
@@ -114,15 +138,20 @@ package vpu_pkg;
     value_t out;
     logic signed [LaneC1W:0] h;
     h = (LaneC1W + 1)'(c.c1) + (LaneC1W + 1)'(rshift(48'(c.c2t), 10'(LaneHShift)));
-    out.v = (LaneC0W + 1)'(c.c0) + (LaneC0W + 1)'(h * $signed({1'b0, at.t}));
+    out.v = (LaneC0W + 1)'(c.c0) + (LaneC0W + 1)'(times17(17'(h), $signed(16'(at.t))));
     out.halvings = at.halvings;
     out.ramp = at.ramp;
     return out;
   endfunction
 
+  // The value's rounding shift, by as many places more as there are halvings. What it has above the point's half fits
+  // a shift by 31: then it is all sign, and so it is by more.
   function automatic logic signed [15:0] lane_finish(input logic exp2n, input value_t value);
-    logic signed [47:0] r;
-    r = rshift(48'(value.v), 10'(LaneVShift) + {4'd0, value.halvings});
-    return exp2n ? sat16(r) : $signed(value.ramp - r[15:0]);
+    localparam int unsigned KeptW = LaneC0W + 2 - LaneVShift;
+    logic signed [KeptW-1:0] kept;
+    logic signed [KeptW-1:0] r;
+    kept = $signed(value.v[LaneC0W:LaneVShift-1]) >>> (value.halvings[5] ? 5'd31 : value.halvings[4:0]);
+    r = (kept >>> 1) + KeptW'(kept[0]);
+    return exp2n ? sat16(48'(r)) : $signed(value.ramp - r[15:0]);
   endfunction
 endpackage

@@ -12,6 +12,7 @@ module vpu_read_port #(
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
+    input  logic               test_en_i,
     input  logic               need_i,    // the waiting element needs the word at `addr_i`
     input  logic [  AddrW-1:0] addr_i,
     output logic               ready_o,   // it has it, or is granted it now
@@ -47,8 +48,8 @@ module vpu_read_port #(
   `FF(have_q, have_d, 1'b0)
   `FF(early_q, early_d, 1'b0)
   `FF(live_q, live_d, 1'b0)
-  `FFLNR(waiting_q, rdata_i, keep_early)
-  `FFLNR(decode_q, decode_d, keep_now || hand_over)
+  `FFGATED(waiting, waiting_q, rdata_i, keep_early)
+  `FFGATED(decode, decode_q, decode_d, keep_now || hand_over)
 
   assign word_o = live_q ? rdata_i : decode_q;
 

@@ -7,7 +7,8 @@
 module vpu_reduce
   import isa_pkg::*;
 #(
-    parameter int unsigned Lanes = 8  // lanes
+    parameter int unsigned Lanes = 8,  // lanes
+    parameter int unsigned FullLanes = 8  // of these, ones that encode: the others are offered the same codes
 ) (
     input  logic                    enable_i,      // without it the result does not matter
     input  reduce_e                 reduce_i,
@@ -21,20 +22,21 @@ module vpu_reduce
   localparam int unsigned Levels = $clog2(Lanes);
 
   function automatic logic signed [31:0] reduced();
-    logic signed [31:0] node[Lanes];
-    logic maximum;
-    maximum = reduce_i == ReduceMax;
+    logic signed [31:0] sum[Lanes];  // of 16 bits and those that carry
+    logic signed [15:0] largest[Lanes];  // of nothing: the least, which no row's maximum is below
+    logic signed [15:0] lane;
     for (int unsigned c = 0; c < Lanes; c++) begin
-      node[c] = encode_i ? 32'(decode_i[lanes_i[c][3:0]]) : 32'(lanes_i[c]);
-      if (!valid_i[c]) node[c] = maximum ? 32'sh80000000 : 32'sd0;
+      lane = encode_i ? 16'(decode_i[lanes_i[c%FullLanes][3:0]]) : lanes_i[c];
+      sum[c] = valid_i[c] ? 32'(lane) : 32'sd0;
+      largest[c] = valid_i[c] ? lane : 16'sh8000;
     end
     for (int unsigned level = 1; level <= Levels; level++) begin
       for (int unsigned i = 0; i < Lanes >> level; i++) begin
-        if (!maximum) node[i] = node[i] + node[i+(Lanes>>level)];
-        else if (node[i] < node[i+(Lanes>>level)]) node[i] = node[i+(Lanes>>level)];
+        sum[i] = sum[i] + sum[i+(Lanes>>level)];
+        if (largest[i] < largest[i+(Lanes>>level)]) largest[i] = largest[i+(Lanes>>level)];
       end
     end
-    return node[0];
+    return reduce_i == ReduceMax ? 32'(largest[0]) : sum[0];
   endfunction
 
   always_comb begin
@@ -43,6 +45,7 @@ module vpu_reduce
   end
 
   `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_lanes(Lanes))
+  `CHECK_PARAMETER(FullInRange, chip_pkg::legal_full(FullLanes, Lanes))
 endmodule
 
 `default_nettype wire

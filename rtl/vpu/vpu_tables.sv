@@ -11,6 +11,7 @@ module vpu_tables
     parameter int unsigned Tables = 8  // code tables, 1 to 8
 ) (
     input  logic              clk_i,
+    input  logic              test_en_i,
     input  logic              setup_i,                // the microword is new
     input  microword_t        word_i,
     input  logic signed [4:0] decode_i[Tables][16],
@@ -31,10 +32,10 @@ module vpu_tables
     end
   endfunction
 
-  `FFLNR(decode_a_o, next_decode(word_i.fmt_a, table_t'(word_i.table_a)), setup_i)
-  `FFLNR(decode_b_o, next_decode(word_i.fmt_b, table_t'(word_i.table_b)), setup_i)
-  `FFLNR(decode_e_o, next_decode(FormatTable4, table_t'(word_i.table_e)), setup_i)
-  `FFLNR(threshold_o, threshold_i[table_t'(word_i.table_e)], setup_i)
+  `FFGATED(decode_a, decode_a_o, next_decode(word_i.fmt_a, table_t'(word_i.table_a)), setup_i)
+  `FFGATED(decode_b, decode_b_o, next_decode(word_i.fmt_b, table_t'(word_i.table_b)), setup_i)
+  `FFGATED(decode_e, decode_e_o, next_decode(FormatTable4, table_t'(word_i.table_e)), setup_i)
+  `FFGATED(threshold, threshold_o, threshold_i[table_t'(word_i.table_e)], setup_i)
 
   logic unused_fields;
   assign unused_fields = ^word_i;

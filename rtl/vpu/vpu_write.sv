@@ -18,6 +18,7 @@ module vpu_write
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
+    input  logic                      test_en_i,
     input  logic                      clear_i,        // an instruction begins: signature zero
     input  logic                      valid_i,        // a group to write
     output logic                      ready_o,
@@ -105,7 +106,7 @@ module vpu_write
   assign full_d  = take || !ready_o;
 
   `FF(full_q, full_d, 1'b0)
-  `FFLNR(words_q, next_words(), take)
+  `FFGATED(words, words_q, next_words(), take)
   `FFLNR(be_q, be_d, take)
   `FFLNR(addr_q, dest_i[WordShift+:AddrW], take)
 
@@ -156,7 +157,7 @@ module vpu_write
 
   assign written = wreq_o && wgnt_i;
   `FF(step_q, written, 1'b0)
-  `FFLNR(steps_q, next_steps(), written)
+  `FFGATED(steps, steps_q, next_steps(), written)
   `FFL(signature_q, signature_d, step_q || clear_i, '0)
 
   assign signature_o = signature_q;

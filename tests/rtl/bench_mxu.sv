@@ -71,6 +71,7 @@ module bench_mxu #(
   ) u_mxu (
       .clk_i,
       .rst_ni,
+      .test_en_i(1'b0),
       .sram_pins_i('0),
       .sram_status_o(unused_status),
       .engine_i(to_engine),

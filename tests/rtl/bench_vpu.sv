@@ -97,6 +97,7 @@ module bench_vpu #(
   ) u_vpu (
       .clk_i,
       .rst_ni,
+      .test_en_i(1'b0),
       .sram_pins_i('0),
       .sram_status_o(unused_status),
       .engine_i(to_engine),

@@ -24,8 +24,12 @@ def rounding_shift(value: int, count: int) -> int:
 async def _shift(dut: Any, value: int, count: int) -> None:
     dut.value_i.value = value
     dut.count_i.value = count
-    await Timer(1, unit="ns")
-    assert dut.rshift_o.value.to_signed() == rounding_shift(value, count), (value, count)
+    for least in (-(2**31), -(2**15)):
+        dut.to16_i.value = int(least == -(2**15))
+        await Timer(1, unit="ns")
+        shifted = rounding_shift(value, count)
+        assert dut.rshift_o.value.to_signed() == shifted, (value, count)
+        assert dut.rshift_sat_o.value.to_signed() == min(max(shifted, least), -least - 1), (value, count, least)
 
 
 @cocotb.test()
@@ -50,6 +54,24 @@ async def saturation(dut: Any) -> None:
         await Timer(1, unit="ns")
         assert dut.sat16_o.value.to_signed() == min(max(value, -(2**15)), 2**15 - 1)
         assert dut.sat32_o.value.to_signed() == min(max(value, -(2**31)), 2**31 - 1)
+
+
+@cocotb.test()
+async def products(dut: Any) -> None:
+    """Every factor, each with an edge and a random number; every edge with every edge."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    small = [value for value in EDGES if -(2**31) <= value < 2**31]
+    factors = [value for value in small if -(2**15) <= value < 2**15]
+    pairs = [(x, f) for x in small for f in factors]
+    for f in range(-(2**15), 2**15):
+        pairs += [(small[f % len(small)], f), (rng.getrandbits(32) - (1 << 31), f)]
+    for x, factor in pairs:
+        dut.value_i.value = x
+        dut.factor_i.value = factor
+        await Timer(1, unit="ns")
+        assert dut.times32_o.value.to_signed() == x * factor, (x, factor)
+        short = (x & 0x1FFFF) - ((x & 0x10000) << 1)
+        assert dut.times17_o.value.to_signed() == short * factor, (short, factor)
 
 
 @cocotb.test()

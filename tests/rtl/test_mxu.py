@@ -17,7 +17,7 @@ from triptych.sim.build.sources import RTL, packages, sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
-FILES = (*sources("mxu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")
+FILES = (*sources("mxu"), RTL / "common" / "clock_gate.sv", RTL / "mem" / "ram_1r1w.sv", HERE / "bench_mxu.sv")
 TINY = CONFIGS["tiny"]
 SQUARE = ChipConfig("square", depth=16, cols=16, rows=8, spad_words=1000, lanes=16)
 WIDE = ChipConfig("wide", depth=32, cols=32, rows=64, spad_words=4096, lanes=32)

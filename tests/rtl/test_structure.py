@@ -43,6 +43,7 @@ def yosys(
     return log
 
 
+GATE = RTL / "common" / "clock_gate.sv"
 TWO_DRIVERS = "\n  always_ff @(posedge clk_i) parameter_o[target_q][0] <= '0;\nendmodule"
 PRELOADED = "\n  initial mem[0] = '0;\nendmodule"
 
@@ -59,9 +60,9 @@ def test_a_second_driver_is_seen(name: str, more: str, tmp_path: Path) -> None:
 def test_parameters_keep_their_flops(tmp_path: Path) -> None:
     """Two buffers of C parameters of 64 bits are as many flops, each with one driver."""
     cols, out = 8, tmp_path / "parameters.json"
-    files = [*packages(), RTL / "vpu" / "vpu_pkg.sv", RTL / "vpu" / "vpu_parameters.sv"]
+    files = [*packages(), RTL / "vpu" / "vpu_pkg.sv", GATE, RTL / "vpu" / "vpu_parameters.sv"]
     commands = ["proc", "opt", "check -assert", "simplemap", f"write_json {out}"]
-    log = yosys("vpu_parameters", files, commands, {"Cols": cols})
+    log = yosys("vpu_parameters", files, commands, {"Cols": cols}, ["clock_gate"])
     assert "conflicting" not in log
     module = json.loads(out.read_text())["modules"]["vpu_parameters"]
     driven = [c["connections"]["Q"][0] for c in module["cells"].values() if "DFF" in c["type"]]
@@ -89,13 +90,36 @@ def test_no_path_from_bus_to_bus() -> None:
 
 
 def test_a_column_of_the_tile_is_clocked_alone(tmp_path: Path) -> None:
-    """No enable but the swap's clocks more flops than a column has."""
+    """No enable clocks more flops than a column has; the swap's are behind a clock gate."""
     depth, cols, out = 16, 8, tmp_path / "tile.json"
-    files = [*packages(), RTL / "mxu" / "mxu_tile.sv"]
-    yosys("mxu_tile", files, ["proc", "opt", "simplemap", f"write_json {out}"], {"Depth": depth, "Cols": cols})
+    files = [*packages(), GATE, RTL / "mxu" / "mxu_tile.sv"]
+    commands = ["proc", "opt", "simplemap", f"write_json {out}"]
+    yosys("mxu_tile", files, commands, {"Depth": depth, "Cols": cols}, ["clock_gate"])
     module = json.loads(out.read_text())["modules"]["mxu_tile"]
+    (gate,) = (c["connections"] for c in module["cells"].values() if c["type"] == "clock_gate")
+    assert gate["en_i"] == module["ports"]["swap_i"]["bits"]
     cells = [c["connections"] for c in module["cells"].values() if "DFF" in c["type"]]
-    clocked = Counter(c["E"][0] for c in cells)
-    swap = module["ports"]["swap_i"]["bits"][0]
-    assert clocked.pop(swap) == sum(clocked.values()) == 8 * depth * cols
+    active = [c for c in cells if c["C"] == gate["clk_o"]]
+    assert not any("E" in c for c in active)
+    clocked = Counter(c["E"][0] for c in cells if "E" in c)
+    assert len(active) == sum(clocked.values()) == 8 * depth * cols
     assert max(clocked.values()) <= 8 * depth
+
+
+@pytest.mark.parametrize(
+    ("module", "gates", "most"), [("vpu_stages", 12, 12), ("vpu_read_port", 2, 8), ("vpu_parameters", 8, 64)]
+)
+def test_wide_registers_are_clocked_from_gates(module: str, gates: int, most: int, tmp_path: Path) -> None:
+    """Each gate opens with the scan's pin and clocks flops without an enable; at most so many flops have one."""
+    out = tmp_path / "module.json"
+    files = [*packages(), RTL / "vpu" / "vpu_pkg.sv", GATE, RTL / "vpu" / f"{module}.sv"]
+    yosys(module, files, ["proc", "opt", "simplemap", f"write_json {out}"], boxes=["clock_gate"])
+    found = json.loads(out.read_text())["modules"][module]
+    cells = [c for c in found["cells"].values() if c["type"] == "clock_gate"]
+    assert len(cells) == gates
+    assert all(c["connections"]["test_en_i"] == found["ports"]["test_en_i"]["bits"] for c in cells)
+    clocks = {c["connections"]["clk_o"][0] for c in cells}
+    flops = [c["connections"] for c in found["cells"].values() if "DFF" in c["type"]]
+    assert clocks == {c["C"][0] for c in flops} - set(found["ports"]["clk_i"]["bits"])
+    assert not [c for c in flops if c["C"][0] in clocks and "E" in c]
+    assert len([c for c in flops if "E" in c]) <= most

@@ -17,7 +17,7 @@ from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
 TINY = CONFIGS["tiny"]
-FILES = (*sources("vpu"), RTL / "mem" / "ram_1r1w.sv", HERE / "bench_vpu.sv")
+FILES = (*sources("vpu"), RTL / "common" / "clock_gate.sv", RTL / "mem" / "ram_1r1w.sv", HERE / "bench_vpu.sv")
 ACTIVE, EMPTY, TOKEN, ACC, SPAD, PARAM, FILL = range(7)
 
 

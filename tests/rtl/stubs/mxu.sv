@@ -17,6 +17,7 @@ module mxu
 ) (
     input  logic                    clk_i,
     input  logic                    rst_ni,
+    input  logic                     test_en_i,
     input  sram_pkg::pins_t         sram_pins_i,
     output sram_pkg::status_t       sram_status_o,
     input  port_pkg::engine_req_t   engine_i,

@@ -20,6 +20,7 @@ module vpu
 ) (
     input  logic                     clk_i,
     input  logic                     rst_ni,
+    input  logic                     test_en_i,
     input  sram_pkg::pins_t          sram_pins_i,
     output sram_pkg::status_t        sram_status_o,
     input  port_pkg::engine_req_t    engine_i,
