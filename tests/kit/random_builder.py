@@ -53,6 +53,8 @@ class Builder(Vectors):
         pixels = [m["out_h"] * m["out_w"] for m in matmuls]
         tiles = [-(-m["n"] // cols) for m in matmuls]
         rows = sum(p * t for p, t in zip(pixels, tiles, strict=True))
+        if self.config.lanes < cols:  # rows leave in parts, block by block: each VECTOR mirrors its MATMUL
+            return [(self.words(1), self._shape(p), m["n"], m["block"]) for m, p in zip(matmuls, pixels, strict=True)]
         if len(matmuls) == 1 and self.chance(75):  # the usual case: the VECTOR mirrors the MATMUL
             n = self.pick([first["n"], self.number((tiles[0] - 1) * cols + 1, tiles[0] * cols)])
             return [(self.words(1), self._shape(pixels[0]), n, first["block"])]

@@ -30,9 +30,14 @@ def test_a_maximum_may_become_anything_else() -> None:
     said = {m.describe(text).partition(": ")[2] for m in found}
     assert "operator: `reduce_i == ReduceMax` -> `reduce_i != ReduceMax`" in said
     assert "condition turned: `enable_i` -> `!(enable_i)`" in said
-    assert "not left out: `!maximum` -> `(maximum)`" in said
-    assert any(s.startswith("operator: `node[i] < node[i+(Lanes>>level)]` -> `node[i] <= ") for s in said)
+    assert any(s.startswith("operator: `largest[i] < largest[i+(Lanes>>level)]` -> `largest[i] <= ") for s in said)
     assert not any("Lanes; c++" in s or "`level <= Levels`" in s for s in said), "loop bounds are the design's size"
+
+
+def test_a_not_may_be_left_out() -> None:
+    found, text = of("vpu_stages")
+    said = {m.describe(text).partition(": ")[2] for m in found}
+    assert "not left out: `!function_used` -> `(function_used)`" in said
 
 
 def test_all_stand_in_one_file_each_behind_its_number() -> None:

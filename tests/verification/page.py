@@ -16,7 +16,7 @@ PROOFS = {
     "prove_decode": ("decode", "every word of 512 bits: legal or trapped with the right cause, against the manual's "
                      "rules written once more by bit places"),
     "prove_head": ("decode", "what is taken stands unchanged until it leaves for one queue; no bubble; counts; a stop"),
-    "prove_arith": ("arith_pkg", "rounding shift and saturation of any value, against wider integers; a product's rows; banks"),
+    "prove_arith": ("arith_pkg", "rounding shift and saturation of any value, products, in wider integers; banks"),
     "prove_encode": ("vpu_lanes (its formulas)", "clamp, and the code as the place among fifteen rising thresholds"),
     "prove_cell": ("mxu_pkg", "a cell and its column in every mode and phase: entries of five bits, nibbles, bytes"),
     "prove_control": ("control", "start, HALT, traps, watchdog, clear; the oldest of several faults"),
