@@ -24,6 +24,12 @@ from triptych.sim.view.plot import save_figure
 
 Progress = Callable[[str, int, int], None]
 
+SCALED = ("small", "tiny")
+"""A chip whose energy is estimated by the second one's switching, too, as a large one's is by the first's."""
+
+LEAST = 0.01
+"""Of a frame's energy: parts with less are not compared."""
+
 TIMING_HISTORY = """\
 Parts with much memory stood as wide as their cells before: `small` was a strip of 14 mm, and 124,000 buffers on the way
 between its ends took 51 ns. As squares the slowest path of `small` was 4.88 ns, from the state of control through
@@ -78,6 +84,11 @@ def energy_rows(library: Sequence[Path], configs: Sequence[str], progress: Progr
             chip_config(name), library, progress, frame.name, frame.network, frame.codes, frame.like
         )
         parts.append(_energy_table(report))
+        if name == SCALED[0]:
+            by_other = measure_energy(
+                chip_config(name), library, progress, frame.name, frame.network, frame.codes, chip_config(SCALED[1])
+            )
+            parts.append(_scaling(report, by_other))
     text = (
         f"A frame. Windows of {CYCLES:,} cycles on RTL (Verilator, SAIF), one for each kind of layer, in the middle of "
         "the one that takes longest; each stands for the cycles of all layers of its kind, by RTL's counters. Measured "
@@ -93,6 +104,24 @@ def energy_rows(library: Sequence[Path], configs: Sequence[str], progress: Progr
         "most of its registers are weights that stand still."
     )
     return f"## Energy of a frame\n{text}\n\n" + "\n\n".join(parts)
+
+
+def _scaling(own: EnergyReport, other: EnergyReport) -> str:
+    """What a chip's energy by another's switching is beside its own, by part. own, other: of one frame."""
+    by_name = {part.name: part.mj for part in other.parts}
+    rows = [
+        [part.name, f"{part.mj:.4f}", f"{by_name[part.name]:.4f}", f"{by_name[part.name] / part.mj - 1:+.1%}"]
+        for part in sorted(own.parts, key=lambda p: -p.mj) if part.mj >= LEAST * own.mj
+    ]  # fmt: skip
+    logic, scaled = (sum(part.mj for part in report.parts) for report in (own, other))
+    rows.append(["all parts", f"{logic:.4f}", f"{scaled:.4f}", f"{scaled / logic - 1:+.1%}"])
+    rows.append(["the frame, memories too", f"{own.mj:.4f}", f"{other.mj:.4f}", f"{other.mj / own.mj - 1:+.1%}"])
+    text = (
+        f"What switching that is taken from a smaller chip is worth: the same frame on `{own.config}` by windows of "
+        f"`{other.like}`, register by register of the same name, beside its own windows."
+    )
+    header = ["part", "by its own, mJ", f"by those of `{other.like}`, mJ", "difference"]
+    return f"{text}\n\n{table(header, rows)}"
 
 
 def _like(report: EnergyReport) -> str:
@@ -149,4 +178,7 @@ def paper_section(library: Sequence[Path], progress: Progress) -> str:
             whole = (report.top.total + report.top.memory_area) / 1e6
             mm2[f"cells and modelled memories as measured ({report.library}, {report.node} nm)"] = whole
             mm2["scaled to 28 nm by the square of the node"] = whole * (28 / report.node) ** 2
-    return paper_rows(progress, mm2, published_gmac_j("paper", RESULTS.read_text()))
+            mm2["of which cells alone"] = report.top.total / 1e6 * (28 / report.node) ** 2
+    published = RESULTS.read_text()
+    gmac_j = {name: published_gmac_j(name, published) for name in ("paper", "small")}
+    return paper_rows(progress, mm2, {name: found for name, found in gmac_j.items() if found is not None})

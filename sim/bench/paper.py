@@ -11,7 +11,8 @@ import numpy as np
 from triptych.golden.quartdepth.chip.config import SPAD_BYTES, chip_config
 from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.compiler import estimate as clock
-from triptych.golden.quartdepth.compiler.compile import Compiled, CompileError, compile_network
+from triptych.golden.quartdepth.compiler.compile import Compiled, CompileError, compile_network, split
+from triptych.golden.quartdepth.compiler.schedule import MAX_TOKENS
 from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors import single
@@ -23,7 +24,7 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.model.shapes import depth_vit
 from triptych.sim.rtl.run import run_program
 
-LATENCIES = (40, 100, 200)
+LATENCIES = (clock.Memory().latency, 100, 200)
 
 TOO_LARGE = """\
 Attention keeps a head's keys and values on the chip, and two blocks of scores."""
@@ -31,11 +32,12 @@ Attention keeps a head's keys and values on the chip, and two blocks of scores."
 HISTORY = """\
 With queries of eight bits and a byte for each key the clock said for ViT-S at 518 43,189,217 cycles (57.6 GMAC, 1,334
 GMAC/s), at 1022 359,521,684 (418.7 GMAC, 1,165 GMAC/s, 1.24 times the paper's), this with a scratchpad of 2 MiB: a
-head's keys and values took 682,240 bytes, and 629,760 were free beside two blocks of 32 queries' scores. Blocks of 16
-queries would fit and leave the array waiting for weights: 16 steps for a tile of 32 words. With keys two a byte they
-take 511,680, which fits into 1 MiB, but the program has more than 65,535 instructions of an engine then, more than its
-tokens count, however long its instructions are: ViT-S at 1022 is refused. It would have to be cut into two programs, or
-be extrapolated from one and two blocks, as ViT-L is; one block took three minutes of a core and was cut off."""
+head's keys and values took 682,240 bytes, and 629,760 were free beside two blocks of 32 queries' scores. With keys two
+a byte they take 511,680, which fits into 1 MiB. ViT-S at 1022 was refused then, for its program has more than 65,535
+instructions of an engine however long they are.
+The head is what needs so many, not attention: of one block and the head 60,239 VECTORs and 52,805 LOADs are those of
+the last doubling, from 584 to 1022 columns: hardly two columns have the same factors, and each has microwords of its
+own. By one and two blocks cycles were 1.85 % fewer than by all twelve, ViT-S at 518 on 32 whole lanes."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,20 @@ SHORT = (1, 2)
 """Blocks of the two encoders by which a deep one's cycles are extrapolated: all of its blocks are alike. The head
 reads the last one as often as it would read others."""
 
-WHOLE_GMAC = 100.0
-"""Of the paper's networks, as it states them, the largest for which ours is compiled with all blocks."""
+HEADLESS_GMAC = 1000.0
+"""Of the paper's networks from which on what a block takes is found on encoders without the head, whose program takes
+minutes to compile."""
 
-MOST_PIXELS = {Size.SMALL: 512, Size.LARGE: 256}
-"""The largest pictures for which our network is compiled; others keep a row."""
+WHOLE_GMAC = 50.0
+"""Of the paper's networks, as it states them, the largest for which ours is compiled with all blocks."""
 
 
 @dataclass(frozen=True)
 class Ours:
     """side: of our image, a multiple of 14. cycles: at each latency, by the compiler's clock. kib: scratchpad, more
     than `paper` has where the program does not fit, for which `error` is the reason. rtl: cycles of RTL at the first
-    latency, 0: not run. short: what the clock says by the two shorter encoders; cycles are these for a deep one."""
+    latency, 0: not run. programs: that run one after the other; of the longer of two shorter encoders for a deep one.
+    short: what the clock says by the two shorter encoders; cycles are these for a deep one."""
 
     row: Cited
     side: int
@@ -82,6 +86,7 @@ class Ours:
     error: str
     kib: int
     rtl: int
+    programs: int
     short: list[int]
 
 
@@ -94,6 +99,7 @@ class Clocked:
     error: str
     kib: int
     rtl: int
+    programs: int
 
 
 def _code() -> list[Path]:
@@ -104,47 +110,65 @@ def _code() -> list[Path]:
     return sorted([*found, root / "ptq" / "levels.py", ROOT / "sim" / "model" / "shapes.py"])
 
 
-def clocked(size: Size, side: int, blocks: int, on_rtl: bool) -> Clocked:
-    """The encoder with so many of its blocks, and the head, from the cache where nothing changed. Raises CompileError,
-    TriptychError."""
+def clocked(size: Size, side: int, blocks: int, on_rtl: bool, head: bool = True) -> Clocked:
+    """The encoder with so many of its blocks, and the head unless it is left out, from the cache where nothing changed.
+    Raises CompileError, TriptychError."""
     code = _code()
     whole = size.backbone
     last = blocks - 1
     taps = whole.taps if blocks == whole.depth else (last, last, last, last)
     files = [*code, *sources()] if on_rtl else code
-    key = cache.fingerprint(files, size.value, side, blocks, LATENCIES, chip_config("paper"))
+    key = cache.fingerprint(files, size.value, side, blocks, LATENCIES, chip_config("paper"), *() if head else (False,))
 
     def make() -> Clocked:
         backbone = replace(whole, depth=blocks, taps=taps)
         network = depth_vit(backbone, size.head, (side, side), Widths.W4A4, coded=True)
+        if not head:
+            network = encoder(network, blocks)
         chip, error = chip_config("paper"), ""
         while True:
             try:
-                compiled = compile_network(network, chip)
+                compiled = compile_network(network, chip, None if on_rtl else MAX_TOKENS)
                 break
             except CompileError as reason:
                 if chip.spad_bytes == SPAD_BYTES:
                     raise
                 error = error or str(reason)
                 chip = replace(chip, spad_words=2 * chip.spad_words)
-        memories = [clock.Memory(latency=cycles) for cycles in LATENCIES]
-        each = [clock.estimate(compiled.listing, compiled.config, m).cycles for m in memories]
+        programs, each = split(compiled.listing, compiled.programs), [compiled.cycles]
+        for memory in map(clock.Memory, LATENCIES[1:]):
+            each.append(sum(clock.estimate(program, compiled.config, memory).cycles for program in programs))
         rtl = _on_rtl(compiled, network) if on_rtl else 0
-        return Clocked(network.macs / 1e9, each, error, chip.spad_bytes // 1024, rtl)
+        return Clocked(network.macs / 1e9, each, error, chip.spad_bytes // 1024, rtl, len(programs))
 
     found: Clocked = cache.value("paper-table", f"{size.value}-{side}-{blocks}-{key}", make)
     return found
 
 
-def extrapolated(few: Clocked, more: Clocked, blocks: int) -> Clocked:
-    """A network of so many blocks by two that have SHORT ones: each block more takes the same."""
-    times = (blocks - SHORT[1]) / (SHORT[1] - SHORT[0])
+def encoder(network: Network, blocks: int) -> Network:
+    """The first layers of a depth network, to the end of its encoder's last block."""
+    output = [layer.name for layer in network.layers if layer.name.startswith(f"pretrained.blocks.{blocks - 1}.")][-1]
+    needed = {output}
+    layers = []
+    for layer in reversed(network.layers):
+        if layer.name in needed:
+            needed.update(layer.sources)
+            layers.append(layer)
+    maps = {name: held for name, held in network.maps.items() if name in needed}
+    return replace(network, output=output, further={}, layers=layers[::-1], maps=maps)
 
-    def at(a: float, b: float) -> float:
-        return b + (b - a) * times
 
-    cycles = [round(at(a, b)) for a, b in zip(few.cycles, more.cycles, strict=True)]
-    return Clocked(at(few.gmac, more.gmac), cycles, more.error, max(few.kib, more.kib), 0)
+def extrapolated(whole: Clocked, few: Clocked, more: Clocked, blocks: int) -> Clocked:
+    """A network of so many blocks by a whole one that has SHORT[0] of them: each block more takes what `more` has over
+    `few`, which have SHORT blocks."""
+    times = (blocks - SHORT[0]) / (SHORT[1] - SHORT[0])
+
+    def at(begin: float, a: float, b: float) -> float:
+        return begin + (b - a) * times
+
+    cycles = [round(at(*each)) for each in zip(whole.cycles, few.cycles, more.cycles, strict=True)]
+    gmac = at(whole.gmac, few.gmac, more.gmac)
+    return Clocked(gmac, cycles, more.error, max(whole.kib, more.kib), 0, max(whole.programs, more.programs))
 
 
 def points(progress: Callable[[str, int, int], None]) -> list[Ours]:
@@ -152,24 +176,24 @@ def points(progress: Callable[[str, int, int], None]) -> list[Ours]:
     found = []
     for number, row in enumerate(PAPER):
         side = round(row.pixels / 14) * 14
-        if row.pixels > MOST_PIXELS[row.backbone]:
-            found.append(Ours(row, side, 0.0, [], "", 0, 0, []))
-            continue
         blocks, name = row.backbone.backbone.depth, f"ViT-{row.backbone.value} at {side}"
         whole, short = row.gmac <= WHOLE_GMAC, None
         if not whole or row.backbone is Size.SMALL:
+            progress(f"{name}, {SHORT[0]} blocks", number, len(PAPER))
+            begin = clocked(row.backbone, side, SHORT[0], False)
+            with_head = row.gmac < HEADLESS_GMAC
             parts = []
             for few in SHORT:
-                progress(f"{name}, {few} blocks", number, len(PAPER))
-                parts.append(clocked(row.backbone, side, few, False))
-            short = extrapolated(parts[0], parts[1], blocks)
+                progress(f"{name}, {few} blocks" + ("" if with_head else " alone"), number, len(PAPER))
+                parts.append(clocked(row.backbone, side, few, False, with_head))
+            short = extrapolated(begin, parts[0], parts[1], blocks)
         if whole:
             progress(name, number, len(PAPER))
             ours = clocked(row.backbone, side, blocks, side == CHECKED)
         else:
             assert short is not None
             ours = short
-        found.append(Ours(row, side, ours.gmac, ours.cycles, ours.error, ours.kib, ours.rtl,
+        found.append(Ours(row, side, ours.gmac, ours.cycles, ours.error, ours.kib, ours.rtl, ours.programs,
                           short.cycles if short is not None else []))  # fmt: skip
     return found
 
@@ -186,19 +210,18 @@ def _on_rtl(compiled: Compiled, network: Network) -> int:
     return run.cycles
 
 
-def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float], gmac_j: float | None = None) -> str:
-    """The table. mm2: the `paper` chip as measured and scaled, by what it says; gmac_j: from `triptych energy`."""
+def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float], gmac_j: dict[str, float]) -> str:
+    """The table. mm2: the `paper` chip as measured and scaled, by what it says; gmac_j: of chips whose energy was
+    estimated, without DRAM."""
     rows, found = [], points(progress)
     for ours in found:
         row, letter = ours.row, ours.row.backbone.value[0].upper()
         cited = [f"Metric3D ViT-{letter}, {row.pixels}", f"{row.gmac:.1f}", f"{row.ms:.1f}", f"{1e3 / row.ms:.1f}",
                  f"{row.gmac / row.ms * 1e3:,.0f}"]  # fmt: skip
-        if not ours.cycles:
-            rows.append([f"ViT-{letter} + DPT, {ours.side}x{ours.side}: not compiled", *[""] * 9, *cited, ""])
-            continue
         ms = [c / 1e6 for c in ours.cycles]
         rate = ours.gmac / ms[0] * 1e3
         size = f"{ours.side}x{ours.side}" + (f", scratchpad of {ours.kib // 1024} MiB" if ours.error else "")
+        size += f", {ours.programs} programs" if ours.programs > 1 else ""
         checked = f"{ours.rtl:,} ({ours.cycles[0] / ours.rtl - 1:+.2%})" if ours.rtl else ""
         if ours.short:
             short = ours.short[0] / ours.cycles[0] - 1
@@ -220,7 +243,10 @@ def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float],
         "its own head, from its emulator, no RTL; its GMAC are inferred. The networks are not the same, so frames a "
         "second are not compared; GMAC a second are. Programs of more than "
         f"{WHOLE_GMAC:.0f} GMAC by the paper's count are not compiled whole: cycles of encoders of {SHORT[0]} and "
-        f"{SHORT[1]} blocks are extrapolated to all (`yes`); where both are there, the column has the difference."
+        f"{SHORT[1]} blocks are extrapolated to all (`yes`); where both are there, the column has the difference. From "
+        f"{HEADLESS_GMAC:,.0f} GMAC on the second block's are by encoders without the head. "
+        f"An engine's tokens count {MAX_TOKENS:,} instructions: longer programs are cut into several, each of which "
+        "begins when the one before has ended (of extrapolated ones: as many as the two blocks take)."
     )
     reasons = [
         f"ViT-{ours.row.backbone.value[0].upper()} at {ours.side} does not fit into the 1 MiB of `paper`: {ours.error}."
@@ -229,9 +255,10 @@ def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float],
     if reasons:
         text += "\n\n" + " ".join(reasons) + " " + TOO_LARGE
     area = "; ".join(f"{what} {value:.2f} mm²" for what, value in mm2.items())
-    power = "not estimated yet" if gmac_j is None else f"{gmac_j:.0f} GMAC/J (`estimated`)"
+    power = ", ".join(f"`{name}` {found:.0f} GMAC/J" for name, found in gmac_j.items()) or "not estimated yet"
     tail = (
         f"Area: ours {area or 'by `triptych area --config paper --library ...`'}; the paper's {PAPER_MM2} mm² at 28 nm "
-        f"(W4A4, cited). Energy: ours {power}; the paper's best {PAPER_GMAC_J} GMAC/J (cited)."
+        f"(W4A4, cited). Energy, without DRAM, by *Energy of a frame* (`estimated`): ours {power}; the paper's best "
+        f"{PAPER_GMAC_J} GMAC/J (cited)."
     )
     return f"## Paper and ours\n{text}\n\n{table(header, rows)}\n\n{HISTORY}\n\n{tail}"
