@@ -35,7 +35,7 @@ from triptych.golden.quartdepth.ptq.model_file import ModelFile, ModelFileError,
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
 from triptych.golden.quartdepth.ptq.work import Work
 from triptych.sim.bench import method_figures, peers
-from triptych.sim.bench.accuracy_table import STEP, Row, markdown
+from triptych.sim.bench.accuracy_table import STEP, TAUGHT, Row, markdown
 from triptych.sim.bench.ledger import replace_section
 from triptych.sim.bench.peers import Peer
 from triptych.sim.build.sources import ROOT
@@ -158,15 +158,19 @@ class Bench:
     def ours(self, recipe: Recipe, frames: Frames, without: str = "") -> list[Row]:
         """Rows of our network. without: the sequence that it was calibrated without."""
         method = STEP[recipe.method] + (f", calibrated without {without}" if without else "")
-        title = f"{recipe.widths.value} {method}"
-        model = self.quantised(recipe, frames, title, f"-without-{without}" if without else "")
-        if model is None:
-            return []
+        model = self.quantised(
+            recipe, frames, f"{recipe.widths.value} {method}", f"-without-{without}" if without else ""
+        )
+        return [] if model is None else self.scored(model, recipe.widths, method)
+
+    def scored(self, model: ModelFile, widths: Widths, method: str) -> list[Row]:
+        """Rows of a quantised network, with the machine's verdict."""
+        title = f"{widths.value} {method}"
         content = to_bytes(model)
         smaller = f"{self.net.bytes / len(content):.1f}x smaller"
         predict = predictor(self.net, model.network)
         key = digest(content, code_digest(sources(network)).encode())
-        rows = self.rows(recipe.widths.value, method, key, lambda: (predict, smaller))
+        rows = self.rows(widths.value, method, key, lambda: (predict, smaller))
         config = MODELS[self.name].chip
         checked = digest(content, config.encode(), code_digest(sources(network, compiler_run)).encode())
         photo = self.net.fit(self.tests[0].rgb[:1])[0]
@@ -174,6 +178,18 @@ class Bench:
             checked, (lambda: on_machine(model.network, photo, config)) if self.wanted(title) else None
         )
         return [Row(**asdict(row) | {"note": f"{smaller}; {verdict or 'machine not run'}"}) for row in rows]
+
+    def boxed(self) -> ModelFile | None:
+        """The network in the box. Raises TriptychError if it was made of other weights than those shipped."""
+        file = MODELS[self.name].boxed
+        if file is None:
+            return None
+        stored = load(file)
+        if stored.about["weights"] != self.net.weights:
+            raise TriptychError(
+                f"{file.name} is of other weights than the float network: teach it anew (train/teach.py)"
+            )
+        return stored
 
     def peer(self, peer: Peer, bits: tuple[int, int], frames: Frames) -> list[Row]:
         """Rows of a peer's network."""
@@ -205,6 +221,8 @@ class Bench:
         """All rows of the model."""
         model, frames = MODELS[self.name], calibration_frames(self.name)
         yield self.rows("fp32", "float", net_key(self.net), lambda: (self.net.depth, ""))
+        if (boxed := self.boxed()) is not None:
+            yield self.scored(boxed, Widths.W4A4, TAUGHT)
         for recipe in BRIEF if model.brief else OURS:
             yield self.ours(recipe, frames)
         for peer, bits in self.peer_rows():
@@ -280,9 +298,11 @@ def examples(chosen: Bench) -> Figure | None:
     frames = calibration_frames(chosen.name)
     photos = [s.rgb[len(s.rgb) // 2] for s in chosen.tests]
     maps = {"FP32": [chosen.net.depth(rgb) for rgb in photos]}
+    boxed = chosen.boxed()
     for title, method in (("W4A4 min-max", Method.MINMAX), ("W4A4 ours", Method.FULL)):
         recipe = Recipe(Widths.W4A4, method)
-        stored = chosen.quantised(recipe, frames, f"{recipe.widths.value} {STEP[method]}")
+        stored = boxed if boxed and method is Method.FULL else None
+        stored = stored or chosen.quantised(recipe, frames, f"{recipe.widths.value} {STEP[method]}")
         if stored is None:
             return None
         predict = predictor(chosen.net, stored.network)

@@ -27,6 +27,7 @@ photo has eight bits, and neither GPTQ nor Qronos learns transposed convolutions
 which they were given. AIMET's AdaRound (aimet-torch 2.42.0) runs too, but made no row: on one core an iteration took
 0.08 s in METER's first layer and more than 0.5 s in the second, and its default is 15,000 iterations a layer.
 """.strip()
+TAUGHT = "ours: taught (in the box)"
 STEP = {
     Method.MINMAX: "min-max",
     Method.LOGNP: "ours: LogNP",

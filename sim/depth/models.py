@@ -30,7 +30,7 @@ from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.ptq.recipe import Recipe
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, resized
-from triptych.golden.quartdepth.zoo import meter, vit
+from triptych.golden.quartdepth.zoo import meter, shipped, vit
 from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 from triptych.sim.errors import TriptychError
 
@@ -118,7 +118,8 @@ class Model:
     """size: (height, width) of its photos. weights: None for those shipped. calibration: (folder, sequences) under
     `data`, train frames taken evenly. tests: (folder, sequence), every so many-th test frame. region: which pixels are
     scored. chip: the configuration that runs it. left_out: also calibrated without each sequence in turn. brief: the
-    best networks alone, no single steps, no peers. rendered: frames of which places, and how many, calibrate too."""
+    best networks alone, no single steps, no peers. rendered: frames of which places, and how many, calibrate too.
+    boxed: the network in four bits that ships."""
 
     title: str
     kind: Kind
@@ -133,6 +134,7 @@ class Model:
     brief: bool = False
     teaching: int = Recipe.teaching
     rendered: tuple[tuple[Place, int], ...] = ()
+    boxed: Path | None = None
 
 
 INDOOR = (*(("indoor", place) for place in TRAINED_PLACES), ("indoor", "sevenscenes"))
@@ -141,7 +143,7 @@ SEVENSCENES_HEAD = HEAD_WEIGHTS.with_name("dpt_vits_7scenes.npz")
 MODELS = {
     "meter": Model(
         "METER-XXS, our weights, indoor", Meter(), (192, 256), lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
-        EvalRegion.INDOOR, 4, "small", left_out=True,
+        EvalRegion.INDOOR, 4, "small", left_out=True, boxed=shipped.METER,
     ),
     "meter-kitti": Model(
         "METER-XXS, published KITTI weights", Meter(), (192, 640),
@@ -151,6 +153,7 @@ MODELS = {
     "vit": Model(
         "ViT-S + DPT, indoor", Vit(), INPUT_SIZE, lambda: None, ("indoor", TRAINED_PLACES), INDOOR,
         EvalRegion.INDOOR, 4, "paper", teaching=VIT_TEACHING, rendered=((Place.ROOM, 10), (Place.STREET, 6)),
+        boxed=shipped.VIT,
     ),
     "vit-7scenes": Model(
         "ViT-S + DPT, a head that saw 7-Scenes, indoor", Vit(), INPUT_SIZE, lambda: SEVENSCENES_HEAD,

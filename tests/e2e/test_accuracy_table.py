@@ -152,3 +152,15 @@ def test_what_is_missing_is_said_before_anything_is_measured(monkeypatch: pytest
     assert not measured
     run(["meter"], "fp32")
     assert measured == ["meter"]
+
+
+def test_the_network_in_the_box_is_of_the_weights_that_ship(tmp_path: Path) -> None:
+    net = float_network("meter")
+    bench = accuracy.Bench("meter", net, [], tmp_path, lambda *what: None, lambda title: True)
+    boxed = bench.boxed()
+    assert boxed is not None
+    assert boxed.about["model"] == "meter"
+    other = dataclasses.replace(bench, net=dataclasses.replace(net, weights="others"))
+    with pytest.raises(TriptychError, match=r"meter_w4a4\.triptych is of other weights"):
+        other.boxed()
+    assert dataclasses.replace(bench, name="meter-kitti").boxed() is None

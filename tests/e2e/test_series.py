@@ -11,7 +11,9 @@ from PIL import Image
 
 from tests.kit.command import triptych
 from triptych.golden.photo import PhotoError
+from triptych.golden.quartdepth.data.sequences import Sequence
 from triptych.golden.quartdepth.network.network import Network
+from triptych.sim.bench.example_frames import clip, photos
 from triptych.sim.depth.frames import is_clip, open_frames
 
 HERE = Path(__file__).parent
@@ -109,3 +111,21 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
     done = triptych(HERE, "depth", *SIZE, photo, tmp_path / "empty", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "one command for each kind" in done.stderr
+
+
+def test_example_frames_are_of_test_splits(tmp_path: Path) -> None:
+    """Evenly from all there are; what is asked for beyond that is not made up."""
+    rng = np.random.default_rng(3)
+    found = [
+        Sequence(name, "test", tuple(str(i) for i in range(n)), rng.integers(0, 256, (n, 48, 64, 3), np.uint8),
+                 np.zeros((n, 48, 64), np.float32))
+        for name, n in (("a", 5), ("b", 3))
+    ]  # fmt: skip
+    assert photos(found, 4, tmp_path / "four") == 4
+    names = sorted(file.name for file in (tmp_path / "four").iterdir())
+    assert names == ["00_a_0.png", "01_a_2.png", "02_b_0.png", "03_b_2.png"]
+    assert (np.asarray(Image.open(tmp_path / "four" / names[2])) == found[1].rgb[0]).all()
+    assert photos(found, 20, tmp_path / "all") == 8
+    pytest.importorskip("av", reason="PyAV writes videos")
+    assert clip(found[0], 3, tmp_path / "clip.mp4") == 3
+    assert open_frames(tmp_path / "clip.mp4").count == 3

@@ -7,11 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(rgb: Tensor, depth: Tensor, generator: torch.Generator, size: tuple[int, int] | None = None,
-            reference: int | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+def augment(
+    rgb: Tensor, depth: Tensor, generator: torch.Generator, size: tuple[int, int] | None = None,
+    reference: int | None = None, closest: float = 1.8, stretched: float = 0.1,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """rgb uint8 [B,3,H,W], depth [B,H,W] (0 unknown) -> image float32 [B,3,h,w] in 0..1, depth float32 [B,h,w].
 
-    size: (h, w), the source's if not given; a part of the source of its proportions is taken, give or take a tenth.
+    size: (h, w), the source's if not given; a part of the source of its proportions is taken, give or take `stretched`,
+    at up to `closest` times its size.
     reference: the width at which a whole source shows depth as it is, w if not given. Zooming in by s divides depth by
     s: to a network that does not know the focal length, a picture enlarged is a picture taken from nearer. Depth is
     picked, never mixed. The image keeps to 1/255 steps, as photos do.
@@ -26,8 +29,8 @@ def augment(rgb: Tensor, depth: Tensor, generator: torch.Generator, size: tuple[
     def chance(p: float, *shape: int) -> Tensor:
         return torch.rand((b, *shape), generator=generator, device=dev) < p
 
-    zoom = torch.where(chance(0.7), uniform(0, math.log(1.8)).exp(), 1.0)
-    stretch = torch.where(chance(0.5), uniform(-0.1, 0.1).exp(), 1.0)
+    zoom = torch.where(chance(0.7), uniform(0, math.log(closest)).exp(), 1.0)
+    stretch = torch.where(chance(0.5), uniform(-stretched, stretched).exp(), 1.0)
     angle = torch.where(chance(0.4), uniform(-0.17, 0.17), 0.0)
     flip = torch.where(chance(0.5), -1.0, 1.0)
     unit = torch.minimum(width / (w * stretch), height / (h / stretch)) / zoom  # source pixels a pixel

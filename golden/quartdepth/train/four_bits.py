@@ -107,14 +107,18 @@ class Learner(Student):
 
     def __init__(
         self, graph: FloatGraph, rounded: Mapping[str, Rounded], codes: Mapping[str, QParams], lessons: Lessons,
-        top: int,
+        top: int, latent: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
+        """latent: weight codes before their rounding, of a run to go on from."""
         super().__init__(graph, rounded, Teaching(0, top=top))
         self.graph, self.known, self.lessons = graph, dict(codes), lessons
         device = graph.device
         with torch.no_grad():  # a code starts where the weight lies, as far as it then rounds to what was chosen
             for layer in self.layers:
                 r = rounded[layer.name]
+                if latent is not None:
+                    self.codes[layer.name].copy_(latent[layer.name])
+                    continue
                 real = layer.weight / layer.by_output(r.scale)
                 self.codes[layer.name].copy_(real.clamp(r.codes - 0.49, r.codes + 0.49))
         self.moving = movable(graph, codes)
@@ -217,7 +221,7 @@ def on_the_way(codes: Mapping[str, QParams], graph: FloatGraph) -> tuple[str, ..
 class Course:
     """The lessons of a learner. frames: a new batch of pictures as the graph takes them. watched: maps on the way.
     generator: whatever `frames` draws with. other: a second teacher's output for such pictures, which counts `share` of
-    the output's error, the float twin the rest."""
+    the output's error, the float twin the rest. parts: of a batch, gone through one after the other to save memory."""
 
     learner: Learner
     judge: Judge
@@ -226,11 +230,20 @@ class Course:
     generator: torch.Generator
     other: Callable[[Tensor], Tensor] | None = None
     share: float = 0.7
+    parts: int = 1
 
     def step(self) -> Tensor:
         """One step; the loss."""
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            images = self.frames().chunk(self.parts)
+        losses = [self._lesson(image) for image in images]
+        self.learner.optimizer.step()
+        return torch.stack(losses).mean()
+
+    def _lesson(self, image: Tensor) -> Tensor:
+        """The loss of a part of a batch, whose gradients it adds."""
         learner, lessons = self.learner, self.learner.lessons
-        learner.optimizer.zero_grad(set_to_none=True)
         wanted: dict[str, Tensor] = {}
 
         def keep(name: str, y: Tensor) -> None:
@@ -238,7 +251,6 @@ class Course:
                 wanted[name] = y
 
         with torch.no_grad():
-            image = self.frames()
             target = self.judge.space(simulate(learner.graph, image, observe=keep))
             second = None if self.other is None else self.judge.space(self.other(image))
         apart: list[Tensor] = []
@@ -253,8 +265,7 @@ class Course:
         if second is not None:
             loss = (1 - self.share) * loss + self.share * shape_error(space, second)
         total = loss + lessons.maps * torch.stack(apart).mean() if apart and lessons.maps else loss
-        total.backward()
-        learner.optimizer.step()
+        (total / self.parts).backward()
         return loss.detach()
 
     def run(self) -> Iterator[tuple[int, float, Tensor]]:
@@ -263,7 +274,8 @@ class Course:
         with own_stream(self.generator.device):
             step, began, taken = RecordedStep(self.step, self.generator), time.monotonic(), 0
             while True:
-                done = taken / lessons.steps if lessons.steps else (time.monotonic() - began) / lessons.seconds
+                spent = (time.monotonic() - began) / lessons.seconds
+                done = spent if lessons.steps is None else taken / lessons.steps if lessons.steps else 1.0
                 if done >= 1:
                     return
                 rate = min(1.0, (taken + 1) / lessons.warm_up) * (0.5 + 0.5 * math.cos(math.pi * done))

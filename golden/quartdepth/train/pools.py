@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ class Pool:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where frames come from. data: the folder of the sequences. every: so many-th frames of TRAINED_PLACES."""
+    """Where frames come from. data: the folder of the sequences. every: so many-th frames of TRAINED_PLACES. kept: a
+    file of rendered frames (`frames.py`), which are rendered anew if there is none."""
 
     data: Path
     seed: int = 20
@@ -75,6 +77,7 @@ class Sources:
     quality: Quality = field(default_factory=Quality)
     workers: int = 0
     photos: Path | None = None
+    kept: Path | None = None
 
 
 def real_pools(sources: Sources) -> list[Pool]:
@@ -90,6 +93,20 @@ def real_pools(sources: Sources) -> list[Pool]:
             Pool(rgb, torch.from_numpy(np.concatenate([p.depth for p in parts])).half(), 0.0, 1.0, share, "real")
         )
     return out
+
+
+def keep(file: Path, pools: Sequence[Pool], held_out: Sequence[Pool]) -> None:
+    """Writes rendered frames, those of training and those of validation."""
+    parts = {"pools": pools, "held_out": held_out}
+    torch.save({name: [vars(p.to(torch.device("cpu"))) for p in part] for name, part in parts.items()}, file)
+
+
+def kept(file: Path, part: str, device: torch.device) -> list[Pool]:
+    """`pools` or `held_out` of such a file. Raises ValueError for a file that is none."""
+    try:
+        return [Pool(**fields).to(device) for fields in torch.load(file, map_location="cpu", mmap=True)[part]]
+    except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
+        raise ValueError(f"{file} holds no rendered frames: {error}") from error
 
 
 def frames_of(pools: Sequence[Pool]) -> NDArray[np.uint8]:
@@ -132,9 +149,14 @@ def rendered_pools(sources: Sources, art: Pictures, device: torch.device, chunk:
 def all_pools(sources: Sources, device: torch.device) -> tuple[list[Pool], list[Pool]]:
     """(real, rendered) on the device."""
     real = real_pools(sources)
-    art = pictures(sources.seed, frames_of(real)[::3], sources.photos)
-    rendered = rendered_pools(sources, art, device)
-    return [p.to(device) for p in real], rendered
+    return [p.to(device) for p in real], made_pools(sources, real, device)
+
+
+def made_pools(sources: Sources, real: Sequence[Pool], device: torch.device) -> list[Pool]:
+    """The rendered frames, surfaces of which carry crops of the real ones; from a file if there is one."""
+    if sources.kept is not None:
+        return kept(sources.kept, "pools", device)
+    return rendered_pools(sources, pictures(sources.seed, frames_of(real)[::3], sources.photos), device)
 
 
 def photo_pool(sources: Sources, device: torch.device) -> Pool:

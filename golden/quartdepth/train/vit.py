@@ -249,6 +249,7 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=int, default=1, help="every so many-th frame of the long sequences")
     parser.add_argument("--rendered", type=float, default=1.0, help="share of the rendered frames")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw the scenes")
+    parser.add_argument("--kept", type=Path, help="rendered frames that `train.frames` wrote (default: rendered anew)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=HeadConfig.seed)
     parser.add_argument("--seconds", type=float, help="length of the run on this machine")
@@ -264,7 +265,7 @@ def sources_of(args: argparse.Namespace, parser: argparse.ArgumentParser, kinds:
     rendered = tuple(Rendered(r.place, max(1, round(r.count * args.rendered)), r.size) for r in kinds)
     cuda = args.device.startswith("cuda")
     quality = Quality(2, 3 if cuda else 1, compiled=cuda)
-    return Sources(data, args.seed, args.every, also, rendered, quality, args.workers, args.photos)
+    return Sources(data, args.seed, args.every, also, rendered, quality, args.workers, args.photos, args.kept)
 
 
 def main() -> None:
@@ -278,12 +279,14 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=HeadConfig.rank, help="of the backbone's change; 0: none")
     parser.add_argument("--low-rate", type=float, default=HeadConfig.low_rate, help="its rate of learning")
     parser.add_argument("--real-share", type=float, default=HeadConfig.real_share, help="of a batch's frames")
+    parser.add_argument("--edges", type=float, default=Weights.edges, help="what edges count")
     source_arguments(parser)
     args = parser.parse_args()
     seconds = args.seconds or HeadConfig.seconds
     cfg = HeadConfig(
-        args.seed, args.steps, seconds, lr=args.lr, rank=args.rank, low_rate=args.low_rate, real_share=args.real_share
-    )
+        args.seed, args.steps, seconds, lr=args.lr, rank=args.rank, low_rate=args.low_rate, real_share=args.real_share,
+        weights=Weights(edges=args.edges),
+    )  # fmt: skip
     try:
         sources = sources_of(args, parser, also=tuple(args.also))
         train(cfg, args.backbone, sources, args.out, torch.device(args.device), args.start)

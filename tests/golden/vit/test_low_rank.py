@@ -61,11 +61,13 @@ def test_a_new_change_changes_nothing_and_loads_what_another_saved() -> None:
         merged(model.pretrained.state_dict(), {"low_rank.none.down": torch.ones(1, 1)})
 
 
-def test_the_mean_of_two_files(tmp_path: Path) -> None:
-    files = [tmp_path / f"{i}.npz" for i in range(3)]
-    for file, values in zip(files, (torch.zeros(3), torch.ones(3), torch.ones(4)), strict=True):
+def test_the_mean_of_files(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.npz" for i in range(4)]
+    for file, values in zip(files, (torch.zeros(3), torch.ones(3), torch.ones(4), 3 * torch.ones(3)), strict=True):
         file.write_bytes(npz_bytes({"a": values}, {"steps": 1, "config": {}}))
-    average(files[0], files[1], 0.25, tmp_path / "mean.npz")
+    average(files[0], [files[1]], 0.25, tmp_path / "mean.npz")
     assert np.allclose(read_head(tmp_path / "mean.npz")["a"], 0.25)
+    average(files[0], [files[1], files[3]], 0.25, tmp_path / "mean.npz")
+    assert np.allclose(read_head(tmp_path / "mean.npz")["a"], 0.5)
     with pytest.raises(BackboneError, match="different networks"):
-        average(files[0], files[2], 0.25, tmp_path / "no.npz")
+        average(files[0], [files[1], files[2]], 0.25, tmp_path / "no.npz")

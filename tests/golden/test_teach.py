@@ -1,0 +1,140 @@
+"""The command that teaches a network in four bits, from frames on disk to a model file: a small ViT, a few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.kit.vit import COLS, ROWS, tiny_vit
+from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES
+from triptych.golden.quartdepth.ptq.model_file import load
+from triptych.golden.quartdepth.train import frames, teach, validation
+from triptych.golden.quartdepth.train.pools import Pool, keep, kept
+
+SIZE = (14 * ROWS, 14 * COLS)
+
+
+def _sequences(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for place in (*TRAINED_PLACES, *OTHER_PLACES):
+        for kind in ("rgb", "depth"):
+            (folder / place / kind).mkdir(parents=True)
+        split = {"train": ["0", "1"], "test": ["2"] if place != "tum_fr1_desk" else []}
+        (folder / place / "meta.json").write_text(json.dumps({"split": split, "licence": "CC0"}))
+        for i in range(3):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+            coarse.resize((64, 48)).save(folder / place / "rgb" / f"{i}.jpg")
+            depth = rng.integers(500, 4000, (48, 64)).astype(np.uint16)
+            Image.fromarray(depth).save(folder / place / "depth" / f"{i}.png")
+
+
+def _pool(count: int, size: tuple[int, int], name: str, seed: int) -> Pool:
+    g = torch.Generator().manual_seed(seed)
+    coarse = torch.rand((count, 3, 5, 7), generator=g) * 255
+    rgb = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear").to(torch.uint8)
+    return Pool(rgb, (torch.rand((count, *size), generator=g) * 3 + 0.5).half(), 1.0, name=name)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments that name small data."""
+    torch.set_num_threads(1)
+    _sequences(tmp_path / "data")
+    made = [_pool(4, SIZE, "room", 1), _pool(4, SIZE, "street", 2), _pool(4, (28, 112), "street", 3)]
+    keep(tmp_path / "kept.pt", made, [_pool(2, SIZE, "room", 4), _pool(2, SIZE, "street", 5)])
+    monkeypatch.setattr(teach, "float_module", lambda *_: (tiny_vit().eval().requires_grad_(False), SIZE))
+    monkeypatch.setattr(teach, "CALIBRATION", (2, 1, 1, 1, 1))
+    monkeypatch.setattr(teach, "WIDE", 8)
+    monkeypatch.setitem(teach.BATCH, "vit", (1, 1, 1, 0, 1))
+    return [
+        "vit", "--backbone", "none", "--device", "cpu", "--data", str(tmp_path / "data"), "--kept",
+        str(tmp_path / "kept.pt"), "--method", "lognp",
+    ]  # fmt: skip
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["teach", *arguments])
+    teach.main()
+
+
+def test_from_frames_to_a_file_and_on_from_the_mean_of_two_runs(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = str(tmp_path / "begun.pt")
+    _run(monkeypatch, [*files, "--steps", "0", "--keep", begun, "--out", str(tmp_path / "begun.triptych")])
+    ends = [str(tmp_path / f"{seed}.pt") for seed in (1, 2)]
+    for seed, end in zip(("1", "2"), ends, strict=True):
+        out = str(tmp_path / f"{seed}.triptych")
+        rest = ["--steps", "2", "--parts", "2", "--code-rate", "0.05", "--keep", end, "--out", out]
+        _run(monkeypatch, [*files, "--seed", seed, "--start", begun, *rest])
+    told = capsys.readouterr().out
+    assert told.count("validation, real: d1 lost") == told.count("validation, street:") == 3
+    runs = [teach.read_end(Path(end)) for end in ends]
+    between = teach.mean(runs)
+    moved = 0
+    for name, latent in (between.latent or {}).items():
+        a, b = ((run.latent or {})[name] for run in runs)
+        torch.testing.assert_close(latent, (a + b) / 2)
+        moved += int((a != b).any())
+    assert moved > 10
+    scales = [q.scale for name, q in between.codes.items() if q.scale != runs[0].codes[name].scale]
+    assert scales
+    _run(monkeypatch, [*files, "--start", *ends, "--steps", "0", "--out", str(tmp_path / "mean.triptych")])
+    model = load(tmp_path / "mean.triptych")
+    assert model.about["recipe"]["steps"] == 0
+    assert model.about["recipe"]["taught"]["code_rate"] == teach.Lessons.code_rate
+    assert model.about["tensor_errors"]
+    assert model.network.maps[model.network.output].shape.height > 0
+
+
+@pytest.mark.slow
+def test_parts_of_a_batch_add_up_to_it(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where maps on the way do not count (each part has its own variance), two parts move weights as one does."""
+    begun, ends = str(tmp_path / "b.pt"), []
+    out = ["--out", str(tmp_path / "x.triptych")]
+    _run(monkeypatch, [*files, "--steps", "0", "--keep", begun, *out])
+    for parts in ("1", "2"):
+        end = str(tmp_path / f"p{parts}.pt")
+        _run(
+            monkeypatch,
+            [*files, "--start", begun, "--steps", "1", "--maps", "0", "--parts", parts, "--keep", end, *out],
+        )
+        ends.append(teach.read_end(Path(end)))
+    start = teach.read_end(Path(begun))
+    for name, a in (ends[0].latent or {}).items():
+        b, before = (ends[1].latent or {})[name], (start.latent or {})[name]
+        same = torch.isclose(a - before, b - before, atol=1e-6)
+        assert same.float().mean() > 0.97, name  # Adam's first step is a sign
+
+
+def test_no_end_is_said_in_one_line(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "no.pt").write_bytes(b"nothing")
+    with pytest.raises(SystemExit) as stop:
+        _run(monkeypatch, [*files, "--start", str(tmp_path / "no.pt"), "--out", str(tmp_path / "x.triptych")])
+    assert stop.value.code == 1
+    assert not (tmp_path / "x.triptych").exists()
+
+
+@pytest.mark.slow
+def test_rendered_frames_are_kept_for_several_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _sequences(tmp_path / "data")
+    out = tmp_path / "kept.pt"
+    monkeypatch.setattr(frames, "INPUT_SIZE", (28, 42))
+    monkeypatch.setattr(frames, "made_pools", lambda *_: [_pool(3, SIZE, "room", 1)])
+    words = ["--out", str(out), "--device", "cpu", "--data", str(tmp_path / "data"), "--rendered", "0.01"]
+    monkeypatch.setattr("sys.argv", ["frames", *words])
+    frames.main()
+    device = torch.device("cpu")
+    assert [p.name for p in kept(out, "pools", device)] == ["room"]
+    held = kept(out, "held_out", device)
+    assert [(p.name, tuple(p.rgb.shape)) for p in held] == [("room", (2, 3, 28, 42)), ("street", (2, 3, 28, 42))]
+    found = validation.pools(validation.Sources(tmp_path / "data", kept=out))
+    assert [len(p.rgb) for p in found] == [4, 2, 2]  # the desk has no test frames
+    out.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no rendered frames"):
+        kept(out, "pools", device)
