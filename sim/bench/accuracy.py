@@ -211,18 +211,19 @@ class Bench:
 
     def lacks_peers(self) -> bool:
         """Whether a peer's row is to be measured."""
+        asked = [(peer, bits) for peer, bits in self.peer_rows() if self.wanted(f"w{bits[0]}a{bits[1]} {peer.value}")]
+        if not asked:
+            return False
         frames, stored = calibration_frames(self.name), replace(self, wanted=lambda title: False)
-        return any(
-            self.wanted(f"w{bits[0]}a{bits[1]} {peer.value}") and not stored.peer(peer, bits, frames)
-            for peer, bits in self.peer_rows()
-        )
+        return any(not stored.peer(peer, bits, frames) for peer, bits in asked)
 
     def all(self) -> Iterator[list[Row]]:
         """All rows of the model."""
-        model, frames = MODELS[self.name], calibration_frames(self.name)
+        model = MODELS[self.name]
         yield self.rows("fp32", "float", net_key(self.net), lambda: (self.net.depth, ""))
         if (boxed := self.boxed()) is not None:
             yield self.scored(boxed, Widths.W4A4, TAUGHT)
+        frames = calibration_frames(self.name)
         for recipe in BRIEF if model.brief else OURS:
             yield self.ours(recipe, frames)
         for peer, bits in self.peer_rows():

@@ -1,14 +1,14 @@
 """Frames without end for a network that learns from another one: of no frame is the depth known.
 
-Pictures of several sources, moved, turned, zoomed and recoloured as a training's are (`augment`), but further, some of
-them with a part of another one pasted in or another one shining through. No place need look like that: what is asked of
-a network is to see in any picture what another network sees.
+Pictures of several sources, moved, turned, zoomed and recoloured as a training's are (`augment`), some of them with a
+part of another one pasted in or another one shining through. No place need look like that: what is asked of a network
+is to see in any picture what another network sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,18 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.train.augment import augment
 
-PASTED = 0.4  # of the pictures
-SHINING = 0.15
-CLOSEST = 3.0  # as `augment` takes it
-STRETCHED = 0.25
+
+@dataclass(frozen=True)
+class Variety:
+    """pasted, shining: shares of the pictures. closest, stretched: as `augment` takes them."""
+
+    pasted: float = 0.25
+    shining: float = 0.0
+    closest: float = 1.8
+    stretched: float = 0.1
+
+
+STRANGE = Variety(0.4, 0.15, 3.0, 0.25)
 
 
 def squeezed(rgb: Tensor, size: tuple[int, int], chunk: int = 256) -> Tensor:
@@ -38,6 +46,7 @@ class Stream:
     pools: Sequence[tuple[Tensor, int]]
     size: tuple[int, int]
     generator: torch.Generator
+    variety: Variety = field(default_factory=Variety)
 
     def photos(self) -> Tensor:
         """A batch [B,3,h,w], 0..1, in steps of 1/255."""
@@ -45,10 +54,10 @@ class Stream:
         for rgb, count in self.pools:
             index = torch.randint(len(rgb), (count,), generator=self.generator, device=device)
             nothing = torch.zeros((count, 2, 2), device=device)
-            parts.append(
-                augment(rgb[index], nothing, self.generator, self.size, closest=CLOSEST, stretched=STRETCHED)[0]
-            )
-        return self.shining(self.pasted(torch.cat(parts)))
+            how = {"closest": self.variety.closest, "stretched": self.variety.stretched}
+            parts.append(augment(rgb[index], nothing, self.generator, self.size, **how)[0])
+        x = self.pasted(torch.cat(parts))
+        return self.shining(x) if self.variety.shining else x
 
     def pasted(self, x: Tensor) -> Tensor:
         """Some of the pictures with a rectangle of another one."""
@@ -59,11 +68,13 @@ class Stream:
         y, z = (torch.arange(n, device=device) / n for n in (h, w))
         rows = (y >= top[:, None]) & (y < (top + tall)[:, None])
         columns = (z >= left[:, None]) & (z < (left + wide)[:, None])
-        inside = rows[:, None, :, None] & columns[:, None, None, :] & (draw[4] < PASTED)[:, None, None, None]
+        inside = (
+            rows[:, None, :, None] & columns[:, None, None, :] & (draw[4] < self.variety.pasted)[:, None, None, None]
+        )
         return torch.where(inside, x.roll(1, 0), x)
 
     def shining(self, x: Tensor) -> Tensor:
         """Some of the pictures with another one shining through, as in a pane; in steps of 1/255 again."""
         draw = torch.rand((2, len(x), 1, 1, 1), generator=self.generator, device=x.device)
-        share = torch.where(draw[0] < SHINING, 0.5 * draw[1], 0.0)
+        share = torch.where(draw[0] < self.variety.shining, 0.5 * draw[1], 0.0)
         return ((x + share * (x.roll(2, 0) - x)) * 255).round() / 255

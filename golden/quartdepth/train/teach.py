@@ -32,7 +32,7 @@ from triptych.golden.quartdepth.train import validation
 from triptych.golden.quartdepth.train.four_bits import Course, Learner, Lessons, on_the_way, widened
 from triptych.golden.quartdepth.train.meter import SIZE as METER_SIZE
 from triptych.golden.quartdepth.train.pools import Pool, Sources, made_pools, real_pools
-from triptych.golden.quartdepth.train.stream import Stream, squeezed
+from triptych.golden.quartdepth.train.stream import STRANGE, Stream, Variety, squeezed
 from triptych.golden.quartdepth.train.taught import teacher
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, source_arguments, sources_of
 from triptych.golden.quartdepth.zoo import meter
@@ -40,7 +40,7 @@ from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS
 
 CALIBRATION = (20, 4, 6, 2, 0)
 """Frames of each pool that codes are chosen on: real, of other places, rooms, streets, streets squeezed."""
-BATCH = {"vit": (2, 2, 2, 1, 1), "meter": (24, 8, 24, 8, 0)}
+BATCH = {"vit": (4, 2, 4, 2, 4), "meter": (24, 8, 24, 8, 0)}
 """Frames of each pool in a batch."""
 WIDE = 256  # frames that show how far eight-bit maps reach
 
@@ -131,7 +131,8 @@ def taught(
     """The integer network, and where its learner ended. found: frames of validation."""
     device = torch.device(args.device)
     generator = torch.Generator(device).manual_seed(args.seed)
-    stream = Stream([(p, n) for p, n in zip(pools, each, strict=True) if n], size, generator)
+    variety = STRANGE if args.strange else Variety()
+    stream = Stream([(p, n) for p, n in zip(pools, each, strict=True) if n], size, generator, variety)
     if args.start:
         start = mean([read_end(file) for file in args.start])
     else:
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--maps", type=float, default=Lessons.maps, help="what maps on the way count")
     parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
     parser.add_argument("--parts", type=int, default=1, help="in which a batch is gone through; two on 80 GB")
+    parser.add_argument("--strange", action="store_true", help="pictures stranger than those of a training")
     parser.add_argument("--keep", type=Path, help="file for where the run ended")
     parser.add_argument("--start", type=Path, nargs="+", help="such files: go on from their mean")
     source_arguments(parser)

@@ -31,7 +31,7 @@ from triptych.golden.quartdepth.train.four_bits import (
     shape_error,
     widened,
 )
-from triptych.golden.quartdepth.train.stream import PASTED, Stream, squeezed
+from triptych.golden.quartdepth.train.stream import STRANGE, Stream, Variety, squeezed
 
 SIZE = (16, 24)
 
@@ -188,7 +188,20 @@ def test_a_stream_mixes_pools_and_pastes() -> None:
     x = torch.arange(400.0)[:, None, None, None].expand(-1, 3, *SIZE)
     pasted = stream.pasted(x)
     strange = (pasted != x).flatten(1)
-    assert 0.15 < float(strange.any(1).float().mean()) < PASTED + 0.1
+    assert 0.15 < float(strange.any(1).float().mean()) < Variety().pasted + 0.1
     assert float(strange.float().mean(1).max()) <= 0.8
     assert set(pasted[5].unique().tolist()) <= {4.0, 5.0}
     assert squeezed(light, SIZE).shape == (2, 3, *SIZE)
+
+
+def test_stranger_pictures() -> None:
+    """Another one shines through by half at most, in steps of 1/255 still, and parts shown are smaller."""
+    light = torch.full((2, 3, 20, 60), 255, dtype=torch.uint8)
+    stream = Stream([(light, 5)], SIZE, torch.Generator().manual_seed(1), STRANGE)
+    photos = stream.photos()
+    assert torch.equal((photos * 255).round() / 255, photos)
+    x = (torch.rand((400, 3, *SIZE), generator=torch.Generator().manual_seed(2)) * 255).round() / 255
+    apart, between = (stream.shining(x) - x).flatten(1), (x.roll(2, 0) - x).flatten(1)
+    moved = apart.abs().amax(1) > 0.02
+    assert 0.08 < float(moved.float().mean()) < STRANGE.shining + 0.05
+    assert bool((apart.abs() <= 0.5 * between.abs() + 0.003).all())
