@@ -54,8 +54,8 @@ class Stream:
         for rgb, count in self.pools:
             index = torch.randint(len(rgb), (count,), generator=self.generator, device=device)
             nothing = torch.zeros((count, 2, 2), device=device)
-            how = {"closest": self.variety.closest, "stretched": self.variety.stretched}
-            parts.append(augment(rgb[index], nothing, self.generator, self.size, **how)[0])
+            closest, stretched = self.variety.closest, self.variety.stretched
+            parts.append(augment(rgb[index], nothing, self.generator, self.size, None, closest, stretched)[0])
         x = self.pasted(torch.cat(parts))
         return self.shining(x) if self.variety.shining else x
 

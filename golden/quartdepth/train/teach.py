@@ -213,8 +213,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.backbone is None and (args.model == "vit" or args.teacher):
         parser.error("name the backbone with --backbone")
-    rates = (args.rates * r for r in (args.code_rate, Lessons.scale_rate, Lessons.bias_rate, Lessons.step_rate))
-    lessons = Lessons(args.steps, args.seconds or Lessons.seconds, *rates, args.maps)
+    lessons = Lessons(
+        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps,
+        code_rate=args.rates * args.code_rate, scale_rate=args.rates * Lessons.scale_rate,
+        bias_rate=args.rates * Lessons.bias_rate, step_rate=args.rates * Lessons.step_rate,
+    )  # fmt: skip
     torch.manual_seed(args.seed)
     torch.backends.cudnn.benchmark = args.device != "cpu"
     try:
