@@ -107,6 +107,8 @@ class Disturbed(ProgramSequence):
                 await self.change(model, name, done=self.rng.randrange(2))
                 assert not dut.irq.value, "an interrupt while the program runs"
                 await self.change(model, name, done=1)
+            elif name == "PROG_COUNT":  # within this program: one that is read too late ends it, or never does
+                await self.write(name, self.rng.randrange(len(self.job.instructions)))
             else:
                 await self.write(name, self.rng.getrandbits(32))
 
