@@ -99,6 +99,7 @@ def test_a_file_of_torch_export_goes_through(folder: Path) -> None:
     assert both.stdout.count("bit-exact on machine") == 2
 
 
+@pytest.mark.slow
 def test_waves_name_every_instruction_of_a_layer(folder: Path) -> None:
     """The transactions in the FST are the run's: instruction, start, layer; and the save files name signals in it."""
     pywellen = pytest.importorskip("pywellen", reason="pip install 'triptych[test]'")

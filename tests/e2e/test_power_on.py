@@ -36,6 +36,7 @@ def check(chip: str, bits: Widths, size: tuple[int, int], seeds: int) -> None:
         assert np.array_equal(compiled.read_output(rtl.memory), expected), f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_meter_from_two_states() -> None:
     check("small", Widths.W4A8, (64, 64), seeds=2)
 

@@ -62,6 +62,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     teach.main()
 
 
+@pytest.mark.slow
 def test_from_frames_to_a_file_and_on_from_the_mean_of_two_runs(
     files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

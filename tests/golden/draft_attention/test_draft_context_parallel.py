@@ -48,6 +48,7 @@ def _worker(rank, store, results):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one(tmp_path):
     mp.spawn(_worker, args=(tmp_path / "store", tmp_path), nprocs=WORLD)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD)]
