@@ -188,6 +188,7 @@ def test_a_file_of_unknown_making_is_refused(about: dict[str, object], says: str
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_without_sequences_rendered_rooms_calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nothing").mkdir()
     monkeypatch.setenv("TRIPTYCH_SHARED", str(tmp_path / "nothing"))

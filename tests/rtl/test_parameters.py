@@ -105,6 +105,7 @@ ENDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ENDS, ids=lambda c: c.name)
 def test_ends_of_the_ranges_are_legal(config: ChipConfig) -> None:
     """Verilator -Wall has nothing to say: every width fits. (At the end of a field's range its check is constant.)"""

@@ -96,6 +96,7 @@ print("fine", tuple(out.shape))
     assert done.stdout == "fine (1, 2, 197, 16)\n", done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_an_extra_is_said_in_one_line(bare):
     done = _run(bare, "from triptych.sim.cli.start import main; main()")
     assert done.returncode == 1
