@@ -113,6 +113,25 @@ def test_parts_of_a_batch_add_up_to_it(files: list[str], tmp_path: Path, monkeyp
         assert same.float().mean() > 0.97, name  # Adam's first step is a sign
 
 
+def test_what_is_lost_on_frames_of_validation() -> None:
+    """A third of each picture too far by half: two thirds are within d1's bound after scaling by the median."""
+    rgb, depth = torch.zeros((3, 3, 28, 42), dtype=torch.uint8), torch.full((3, 28, 42), 2.0)
+    pool = Pool(rgb, depth.half(), name="real")
+    right = torch.full((28, 42), 2.0)
+    wrong = right.clone()
+    wrong[:, :14] = 3.0
+
+    def sees(depth: torch.Tensor) -> validation.Predict:
+        return lambda photos: depth.expand(len(photos), 1, 28, 42)
+
+    cpu = torch.device("cpu")
+    (d1, far) = validation.lost(sees(right), sees(wrong), [pool], (28, 42), cpu)["real"]
+    assert d1 == pytest.approx(1 / 3)
+    assert far > 0.1
+    assert validation.lost(sees(wrong), sees(right), [pool], (28, 42), cpu)["real"][0] == -d1
+    assert validation.lost(sees(wrong), sees(wrong), [pool], (28, 42), cpu)["real"] == (0.0, 0.0)
+
+
 def test_no_end_is_said_in_one_line(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "no.pt").write_bytes(b"nothing")
     with pytest.raises(SystemExit) as stop:

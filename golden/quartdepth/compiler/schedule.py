@@ -32,13 +32,12 @@ def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int], mo
 
 
 def _cut(ordered: list[Scheduled], most: int) -> list[list[Scheduled]]:
-    """In order, as few as there can be; a MATMUL and its VECTOR stay together."""
+    """In order, as few as there can be; where a MATMUL has room its VECTOR has, too, so that they stay together."""
     programs: list[list[Scheduled]] = [[]]
     count = dict.fromkeys(Engine, 0)
     for entry in ordered:
-        fed = bool(programs[-1]) and programs[-1][-1].op.instruction.opcode is Opcode.MATMUL
         engines = [Engine.MXU, Engine.VPU] if entry.engine is Engine.MXU else [entry.engine]
-        if not fed and any(count[engine] >= most for engine in engines):
+        if any(count[engine] >= most for engine in engines):
             programs.append([])
             count = dict.fromkeys(Engine, 0)
         count[entry.engine] += 1
