@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fetches the lanes' parameters a group ahead: two buffers, each tagged with the group that it holds.
+// Fetches the lanes' parameters a group ahead: two buffers, each tagged with the group that it holds. What the engine
+// has written over since is fetched anew when the next microword begins.
 
 `default_nettype none
 `include "assertions.svh"
@@ -19,6 +20,7 @@ module vpu_parameters
     input  logic                      rst_ni,
     input  logic                      test_en_i,
     input  logic                      clear_i,      // an instruction begins: what the buffers hold is stale
+    input  logic                      begin_i,      // a microword begins, and all writes have landed
     input  logic                      use_i,        // the microword in hand reads parameters
     input  logic               [23:0] base_i,
     input  logic               [13:0] group_i,      // group that streams
@@ -26,6 +28,8 @@ module vpu_parameters
     input  logic                      ahead_i,      // another group follows
     input  logic               [13:0] next_group_i, // this, in the other buffer
     input  logic               [ 1:0] bank_busy_i,  // elements in the pipeline need the buffer
+    input  logic                      written_i,    // the engine writes to the scratchpad
+    input  logic       [ AddrW-1:0]   waddr_i,      // this word
     output logic                      ready_o,      // the group's are there, or known to be out of range
     output logic                      outside_o,
     output logic                      idle_o,
@@ -44,6 +48,8 @@ module vpu_parameters
 
   logic [1:0] valid_d, valid_q, outside_d, outside_q;
   logic [13:0] tag_q[2];
+  logic [AddrW-1:0] place_q[2];  // first word of a buffer's parameters
+  logic [1:0] overwritten, stale_d, stale_q;
   logic hit_now, hit_next, start, target_d, target_q, beyond;
   logic [13:0] wanted;
   logic [AddrW-1:0] first;  // word of the group
@@ -72,8 +78,13 @@ module vpu_parameters
 
   assign target_d  = hit_now ? !bank_i : bank_i;
 
+  for (genvar b = 0; b < 2; b++) begin : gen_overwritten
+    assign overwritten[b] = written_i && AddrW'(waddr_i - place_q[b]) < AddrW'(Words);
+  end
+
   always_comb begin
-    valid_d   = valid_q;
+    valid_d   = begin_i ? valid_q & ~stale_q : valid_q;
+    stale_d   = stale_q | overwritten;
     outside_d = outside_q;
     busy_d    = busy_q;
     addr_d    = addr_q;
@@ -91,6 +102,7 @@ module vpu_parameters
     if (start) begin
       valid_d[target_d] = beyond;
       outside_d[target_d] = beyond;
+      stale_d[target_d] = 1'b0;
       busy_d   = !beyond;
       addr_d   = first;
       asked_d  = '0;
@@ -108,6 +120,8 @@ module vpu_parameters
   `FFLNR(addr_q, addr_d, start || landing_d)
   `FFLNR(target_q, target_d, start)
   `FFLNR(tag_q[target_d], wanted, start)
+  `FFLNR(place_q[target_d], first, start)
+  `FF(stale_q, stale_d, '0)
 
   for (genvar b = 0; b < 2; b++) begin : gen_bank
     for (genvar w = 0; w < Words; w++) begin : gen_word

@@ -24,6 +24,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Function,
     Kind,
     Multiply,
+    Reduce,
     Side,
     SourceA,
     Trap,
@@ -236,6 +237,27 @@ def test_halves_only_of_words_that_need_full_lanes(word: str, tmp_path: Path) ->
     job.stall = (0, 0, 0, 0, 0)
     (got,) = check([job], SPLIT, tmp_path)
     assert got.classes[ACTIVE] == cycles * pixels * -(-n // SPLIT.cols)
+
+
+@pytest.mark.parametrize("config", [TINY, SPLIT], ids=lambda c: c.name)
+def test_parameters_are_those_that_the_microword_before_has_written(config: ChipConfig, tmp_path: Path) -> None:
+    """A block's sums of biased elements go over the parameters, byte by byte, and the next block is biased by them. In
+    most jobs a microword goes over those that are fetched ahead for itself, too, whatever they are to it."""
+    rng = np.random.default_rng(12)
+    summed = {**SIMPLE, "addend": Addend.BIAS, "dst": Destination.NONE, "reduce": Reduce.SUM, "rs_d": 1}
+    written = {**SIMPLE, "addend": Addend.ROW, "rs_a": 1, "z_s": 9}
+    constant = {**SIMPLE, "addend": Addend.BIAS, "lo": 5, "hi": 5}
+    jobs = []
+    for groups, pixels in ((1, 12), (2, 12), (2, 1), (2, 1), (2, 1), (3, 2), (5, 12)):
+        for place in range(0, 8 * config.cols * groups, config.cols):
+            job = vpu_jobs.fresh(rng, config)
+            job.words = [summed, written] if pixels == 12 and place // config.cols % 2 else [constant, summed, written]
+            shape = {"h": 1, "w": pixels, "n": config.cols * groups - 3, "block": 5}
+            streams = {"a": 4096, "a_pix": config.cols * groups, "param": 2048, "d": 2048 + place, "d_pix": config.cols}
+            job.instructions = [{"prog": 0, "prog_len": len(job.words), **shape, **streams}]
+            job.stall = (0, 0, 200, 0, 0) if pixels == 1 else vpu_jobs.random_stall(rng)  # a fetch is slow
+            jobs.append(job)
+    check(jobs, config, tmp_path)
 
 
 def test_classes_name_the_port_that_stalls(tmp_path: Path) -> None:
