@@ -26,7 +26,8 @@ class Builder(Vectors):
     """Appends random instructions to `program`; `memory` gets the data that they load."""
 
     def matmul_and_vectors(self) -> None:
-        """One or two MATMULs, directly followed by the VECTORs that drain them: nothing between them can wait."""
+        """One or two MATMULs, directly followed by the VECTORs that drain them: nothing between them can wait. Where no
+        destination can be found that none of what the MATMULs read meets, others are drawn."""
         matmuls = [self.matmul()]
         if self.chance(20):
             matmuls.append(matmuls[0] if self.chance(50) else self.matmul())
@@ -34,14 +35,18 @@ class Builder(Vectors):
         prepared: list[Loaded] = []
         for words, _, _, _ in vectors:  # microwords are loaded before the MATMULs
             prepared.append(self.prepare(words, prepared))
-        first = len(self.accesses)
+        first = len(self.program)
         for matmul, reads in matmuls:
             self.add(Instruction(Opcode.MATMUL, dict(matmul.fields)), reads, [])
         # A VECTOR that waits for its own MATMUL would deadlock unless all rows fit in the two banks.
         banks = sum(self._banks(m) for m, _ in matmuls)
         keep = [] if banks <= 2 else [r for a in self.accesses[first:] for r in a.reads]
-        for (words, shape, n, block), prog in zip(vectors, prepared, strict=True):
-            self.vector(words, shape, n, block, keep, prog.first, idle=False)
+        try:
+            for (words, shape, n, block), prog in zip(vectors, prepared, strict=True):
+                self.vector(words, shape, n, block, keep, prog.first, idle=False)
+        except NoRoom:
+            del self.program[first:], self.accesses[first:]
+            self.matmul_and_vectors()
 
     def _banks(self, m: Instruction) -> int:
         blocks = -(-m["out_h"] * m["out_w"] // m["block"])

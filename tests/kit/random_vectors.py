@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from triptych.golden.quartdepth.chip.isa import (
     SourceA,
     Space,
 )
+
+TRIES = 2000  # draws of a VECTOR's streams
 
 
 @dataclass
@@ -94,14 +97,19 @@ class Vectors(Copies):
         prog: int | None = None,
         idle: bool = True,
     ) -> None:
-        """A VECTOR whose destination meets none of `keep`; without `prog`, its microwords are loaded first."""
+        """A VECTOR whose destination meets none of `keep`; without `prog`, its microwords are loaded first.
+
+        Raises NoRoom when one that takes rows, whose shape is given, finds no streams."""
         groups = -(-n // self.config.cols)
-        while True:
+        given = any(reads_rows(w) for w in words)
+        for tried in itertools.count():
             try:
                 a, b, d, param = self._streams(words, shape, groups, keep)
                 break
             except NoRoom:
-                if any(reads_rows(w) for w in words):  # the shape is given, so draw other streams only
+                if given and tried >= TRIES:
+                    raise
+                if given:
                     continue
                 shape, n, groups = (self.small(4), self.small(4)), self.number(1, self.config.cols), 1
         if prog is None:
