@@ -18,6 +18,7 @@ from triptych.golden.quartdepth.zoo.meter import (
     DEFAULT_WEIGHTS,
     METADATA_KEY,
     METER,
+    SepConv,
     fold_patches,
     fuse,
     fused_state,
@@ -128,6 +129,16 @@ def test_fusion_changes_nothing_but_rounding() -> None:
     assert (a - b).norm() / a.norm() < 1e-5
     before = sum(p.numel() for p in model.parameters())
     assert sum(p.numel() for p in fused.parameters()) < before
+
+
+def test_fused_weights_are_those_of_any_processor(default: METER) -> None:
+    """A processor's matrix product adds in its own order: another order, the same weights."""
+    turned, fused = load_weights(), fuse(default).state_dict()
+    for module in turned.modules():
+        if isinstance(module, SepConv):
+            module.depthwise.weight.data = module.depthwise.weight.data.flip(0)
+            module.pointwise.weight.data = module.pointwise.weight.data.flip(1)
+    assert all(torch.equal(value, fused[name]) for name, value in fuse(turned).state_dict().items())
 
 
 def test_fused_weights_carry_gradients() -> None:

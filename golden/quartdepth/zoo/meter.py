@@ -285,7 +285,8 @@ def fused_state(model: METER) -> dict[str, Tensor]:
 
     BatchNorm (running statistics) folds into the convolution before it, and `depthwise` (3x3 dense) times
     `pointwise` (1x1) into one 3x3 convolution: W[o,i] = sum_m P[o,m] D[m,i]. Both are exact in real numbers: nothing
-    stands between those two convolutions, and neither has a bias, so zero padding stays zero.
+    stands between those two convolutions, and neither has a bias, so zero padding stays zero. The sum is taken in
+    float64 and rounded once, so that it does not show in which order a processor's matrix product adds.
     """
     state: dict[str, Tensor] = {}
     for name, seq in model.named_modules():
@@ -293,7 +294,8 @@ def fused_state(model: METER) -> dict[str, Tensor]:
             continue
         for index, module in enumerate(seq):
             if isinstance(module, SepConv):
-                weight = torch.einsum("om,mihw->oihw", module.pointwise.weight[..., 0, 0], module.depthwise.weight)
+                point, depth = module.pointwise.weight[..., 0, 0].double(), module.depthwise.weight.double()
+                weight = torch.einsum("om,mihw->oihw", point, depth).float()
             elif isinstance(module, nn.Conv2d):
                 weight = module.weight
             else:
