@@ -58,6 +58,10 @@ FOUND = (
     ("planting in tests/second", "random programs of which the end alone is compared miss 16 of 24 slips, since later "
      "instructions write over them: signatures are compared one by one"),
     ("mutants of `arith_pkg`", "a fault of the mutation tool: an unsigned mutant made signed neighbours unsigned"),
+    ("soak", "the vector engine kept parameters that a VECTOR had just written over, where its next microword must see "
+     "what the one before wrote"),
+    ("soak", "two seeds of the first 1,500 never ended: MATMULs had left their VECTORs no room in the scratchpad, and "
+     "the generator drew for ever"),
 )  # fmt: skip
 """Method, what it found."""
 
