@@ -1,4 +1,4 @@
-"""`make planted`: bugs written by hand (holes, fresh, moments) are planted one by one; which tests notice them?
+"""`make planted`: bugs written by hand are planted one by one; which tests notice them?
 
 Each is a tree of its own, so that widths and whole statements may change; results go to out/mutation/planted.jsonl as
 they come, and what is there for the same bug and the same RTL is not run again.
@@ -18,6 +18,7 @@ from subprocess import STDOUT, TimeoutExpired
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.mutation.refuted import proofs_of
@@ -28,7 +29,7 @@ from triptych.sim.build.cache import build_root
 from triptych.sim.build.sources import ROOT, RTL
 from triptych.sim.cli.progress import console
 
-LISTS = {"holes": HOLES, "fresh": FRESH, "moments": MOMENTS}
+LISTS = {"holes": HOLES, "fresh": FRESH, "moments": MOMENTS, "independent": INDEPENDENT}
 RESULTS = ROOT / "out" / "mutation" / "planted.jsonl"
 LIMIT = 1500.0  # seconds that the tests may take with a bug in; what hangs is noticed
 

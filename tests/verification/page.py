@@ -7,6 +7,7 @@ from typing import Any
 from tests.formal import test_arbitration, test_chip_proofs, test_drs
 from tests.mutation.fresh import FRESH, NO_BUGS
 from tests.mutation.holes import HOLES
+from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.verification.record import NOTICED, interval
@@ -170,6 +171,7 @@ def page(record: dict[str, Any]) -> str:
     )
     holes, fresh, first = count(record, HOLES), count(record, FRESH), count(record, FRESH, "first")[0]
     moments, run = count(record, MOMENTS), record.get("proofs", {})
+    others, others_first = count(record, INDEPENDENT), count(record, INDEPENDENT, "first")[0]
     random = record.get("functional", {})
     share = record.get("coverage", {})
     head = [
@@ -184,6 +186,8 @@ def page(record: dict[str, Any]) -> str:
              f"{run['cpu_minutes']} of one core" if run else "")],
         ["holes of the audit", f"{holes[0]}/{holes[1]} noticed now (of {len(HOLES)})"],
         ["fresh bugs", f"{first}/{fresh[1]} noticed at first, {fresh[0]} now (of {len(FRESH)} on the list)"],
+        ["bugs of an independent list", f"{others_first}/{others[1]} noticed at first, {others[0]} now (of "
+         f"{len(INDEPENDENT)} on the list)"],
         ["bugs of bad moments", f"{moments[0]}/{moments[1]} noticed by the chip's virtual sequences "
          f"(of {len(MOMENTS)})"],
         ["mutants", f"{noticed}/{left} noticed in {len(mutated)} modules" if mutated else "not run"],
@@ -246,6 +250,10 @@ def page(record: dict[str, Any]) -> str:
         "tests "
         "of the module, then by those of the whole chip.", "",
         _planted(record, FRESH), "",
+        "### An independent list", "",
+        "By somebody who had read docs/ (without this page and that of coverage) and rtl/, and nothing of tests/; "
+        "written down before any of them was run.", "",
+        _planted(record, INDEPENDENT), "",
         "### Mutants", "",
         "Operators, conditions, constants, top bits and registers changed one at a time (`make mutate`). Equivalent "
         "ones are proven so by Yosys, flop by flop from any state, or by an assertion that a proof keeps "

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.wait import NOTICED
 from triptych.golden.files import write
@@ -69,7 +70,7 @@ def planted() -> dict[str, Row]:
     for row in lines(OUT / "mutation" / "planted.jsonl"):
         first.setdefault(row["name"], row)
         last[row["name"]] = row
-    names = [bug.name for bug in (*HOLES, *FRESH, *MOMENTS)]
+    names = [bug.name for bug in (*HOLES, *FRESH, *MOMENTS, *INDEPENDENT)]
     before = load().get("planted", {})  # what an earlier clone's first run found out
     return {
         name: {
