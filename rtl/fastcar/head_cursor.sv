@@ -47,7 +47,7 @@ module head_cursor
     next = here;
     if (!padding_o) begin
       next.pair = here.pair + 1'b1;
-      if (9'({next.pair, 1'b0}) == head_dim_i) begin
+      if ({8'(here.pair) + 8'd1, 1'b0} == head_dim_i) begin
         next.pair = '0;
         next.head = here.head + 1'b1;
         next.word = here.word + 12'(head_words_i);

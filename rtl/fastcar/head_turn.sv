@@ -17,7 +17,7 @@ module head_turn
     input  logic               turn_old_i,   // of the position one frame earlier
     input  logic       [  7:0] turn_addr_i,
     input  logic signed [15:0] turn_i,
-    input  logic       [  6:0] half_i,       // half of a head's elements
+    input  logic       [  7:0] half_i,       // half of a head's elements
     input  logic       [  6:0] place_i,      // of the pair in its head
     input  pair_t              pair_i,
     output logic       [ 15:0] now_o,
@@ -38,7 +38,7 @@ module head_turn
       if (turn_we_i && turn_old_i == 1'(k)) turns[AddrW'(turn_addr_i)] <= turn_i;
     end
     assign cosine[k] = turns[AddrW'(place_i)];
-    assign sine[k]   = turns[AddrW'(8'(half_i) + 8'(place_i))];
+    assign sine[k]   = turns[AddrW'(half_i + 8'(place_i))];
     always_ff @(posedge clk_i) begin
       even_cosine_q <= pair_i.even * cosine[k];
       odd_sine_q    <= pair_i.odd * sine[k];

@@ -75,7 +75,7 @@ module row_pipe
   tag_t tag_d, tag_q[Glu];
   logic [Glu-1:0] busy_q;
   logic [15:0] turned, turned_old, plain, glu;
-  logic [6:0] half;
+  logic [7:0] half;
 
   sum_scaler #(
       .Words(Words)
@@ -129,7 +129,7 @@ module row_pipe
   assign busy_o = sum_valid_i || busy_q != '0;
 
   // Heads
-  assign half = 7'(shape_i.head_dim >> 1);
+  assign half = 8'(shape_i.head_dim >> 1);
   head_turn #(
       .MaxHeadDim(MaxHeadDim)
   ) u_turn (

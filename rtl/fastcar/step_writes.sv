@@ -73,7 +73,7 @@ module step_writes
       .rows_i      (shape_i.rows),
       .chunks_i    (heads_leave ? shape_i.kv_heads : 8'd1),
       .words_i     (heads_leave ? 10'(derived_i.head_words) : derived_i.row_words),
-      .bytes_i     (heads_leave ? 15'(shape_i.head_dim) : 15'({shape_i.width, 1'b0})),
+      .bytes_i     (heads_leave ? 16'(shape_i.head_dim) : {shape_i.width, 1'b0}),
       .base_i      (heads_leave ? ((phase_i == PhaseKeys) ? shape_i.keys : shape_i.values) : shape_i.y),
       .first_i     (heads_leave ? cache_i + derived_i.now : '0),
       .stride_i    (heads_leave ? derived_i.head_stride : place_t'(derived_i.row_words)),

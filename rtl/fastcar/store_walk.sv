@@ -17,7 +17,7 @@ module store_walk
     input  count_t            rows_i,
     input  logic  [      7:0] chunks_i,
     input  logic  [      9:0] words_i,
-    input  logic  [     14:0] bytes_i,
+    input  logic  [     15:0] bytes_i,
     input  addr_t             base_i,
     input  place_t            first_i,
     input  place_t            stride_i,
@@ -69,7 +69,7 @@ module store_walk
   assign cmd_words_o  = 16'(words_i);
   assign re_o         = state_q == Read;
   assign word_valid_o = state_q == Send;
-  assign word_o       = mask_word(data_i, tail_bytes(12'(word), {3'd0, bytes_i}));
+  assign word_o       = mask_word(data_i, tail_bytes(12'(word), {2'd0, bytes_i}));
 
   always_comb begin
     state_d = state_q;

@@ -61,6 +61,8 @@ FOUND = (
     ("mutants of `arith_pkg`", "a fault of the mutation tool: an unsigned mutant made signed neighbours unsigned"),
     ("soak", "the vector engine kept parameters that a VECTOR had just written over, where its next microword must see "
      "what the one before wrote"),
+    ("reading, for the independent list", "heads of 256 elements and rows of 16,384, both within what docs/fastcar.md "
+     "allows, came out wrong in `fastcar_step`: a pair's number, half a head and a row's bytes had a bit too few"),
     ("soak", "two seeds of the first 1,500 never ended: MATMULs had left their VECTORs no room in the scratchpad, and "
      "the generator drew for ever"),
 )  # fmt: skip
