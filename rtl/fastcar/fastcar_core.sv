@@ -18,7 +18,9 @@ module fastcar_core
     parameter int unsigned Inputs   = ((MaxRows + Lanes - 1) / Lanes) * ((Longest + Width - 1) / Width),
     parameter int unsigned Depth    = 512,   // words of prefetch
     parameter int unsigned MaxBurst = 64,    // beats
-    parameter bit          Fabric   = 1'b0   // the score's products of LUTs, not of DSPs
+    parameter bit          Fabric   = 1'b0,  // the score's products of LUTs, not of DSPs
+    parameter int unsigned UltraLanes = 0,   // lanes whose inputs lie in UltraRAM
+    parameter int unsigned LutChains  = 0    // chains of the first lane without DSPs
 ) (
     input  logic                     clk_i,
     input  logic                     rst_ni,
@@ -199,7 +201,9 @@ module fastcar_core
       .Chain (Chain),
       .Lanes (Lanes),
       .Words (Words),
-      .Inputs(Inputs)
+      .Inputs(Inputs),
+      .UltraLanes(UltraLanes),
+      .LutChains(LutChains)
   ) u_engine (
       .clk_i,
       .rst_ni,

@@ -26,6 +26,8 @@ module fastcar_step
     parameter int unsigned MaxBurst   = 64,     // beats
     parameter bit          Fabric     = 1'b1,   // scores' products of LUTs, not of DSPs
     parameter bit          Ultra      = 1'b1,   // memories in UltraRAM; block RAM for devices without
+    parameter int unsigned UltraLanes = 0,      // lanes whose inputs lie in UltraRAM
+    parameter int unsigned LutChains  = 0,      // chains of the first lane without DSPs
     localparam int unsigned LongestInput = (MaxFfn > MaxWidth) ? MaxFfn : MaxWidth,
     localparam int unsigned Segments = (LongestInput + Bytes - 1) / Bytes,
     // segments that a lane stores
@@ -224,7 +226,8 @@ module fastcar_step
   assign walks = setup_done && !shape_bad;
   step_products #(
       .Chain(Chain), .Lanes(Lanes), .Words(Words), .Longest(LongestInput), .Inputs(Inputs),
-      .Depth(Depth), .MaxBurst(MaxBurst), .Fabric(Fabric)
+      .Depth(Depth), .MaxBurst(MaxBurst), .Fabric(Fabric), .UltraLanes(UltraLanes),
+      .LutChains(LutChains)
   ) u_products (
       .clk_i, .rst_ni,
       .shape_i(shape), .derived_i(derived), .layer_i(layer), .walks_i(walks), .job_valid_i(job_valid),

@@ -15,6 +15,8 @@ module lane
     parameter int unsigned Words   = 16,    // words of a window; there are two windows
     parameter int unsigned Inputs  = 1024,  // stored segments of inputs
     parameter int unsigned Entries = 64,    // accumulators of a tile; there are two tiles
+    parameter bit          Ultra   = 1'b0,  // the inputs lie in UltraRAM
+    parameter int unsigned LutChains = 0,   // chains without DSPs
     localparam int unsigned WordW  = $clog2(2 * Words),
     localparam int unsigned InputW = (Inputs > 1) ? $clog2(Inputs) : 1,
     localparam int unsigned EntryW = $clog2(2 * Entries)
@@ -40,6 +42,7 @@ module lane
     output logic signed [       31:0] odd_o
 );
   localparam int unsigned Chains = Width / Chain;
+  localparam logic [Width-1:0] InLuts = ~({Width{1'b1}} << (LutChains * Chain));  // products
   localparam int unsigned Latency = Chain + 4;  // from valid_i to the sum of a segment
 
   typedef struct packed {
@@ -52,7 +55,7 @@ module lane
   logic [Latency-1:0] busy_q;
   tag_t tag_q[Latency];
   logic active;
-  sram_pkg::status_t [1:0] unused_status;  // block RAM of a device: no pins
+  sram_pkg::status_t unused_status;  // block RAM of a device: no pins
 
   ram_1r1w #(
       .Words(2 * Words),
@@ -60,7 +63,7 @@ module lane
   ) u_words (
       .clk_i,
       .pins_i  ('0),
-      .status_o(unused_status[0]),
+      .status_o(unused_status),
       .re_i   (valid_i),
       .raddr_i(word_addr_i),
       .rdata_o(word),
@@ -70,13 +73,12 @@ module lane
       .wdata_i(word_i)
   );
 
-  ram_1r1w #(
+  step_ram #(
       .Words(Inputs),
-      .Bytes(Width)
+      .Bytes(Width),
+      .Ultra(Ultra)
   ) u_inputs (
       .clk_i,
-      .pins_i  ('0),
-      .status_o(unused_status[1]),
       .re_i   (valid_i),
       .raddr_i(input_addr_i),
       .rdata_o(inputs),
@@ -96,7 +98,7 @@ module lane
   // Skew: the DSP in place p of its chain sees its inputs p cycles late.
   packed_t weight_d[Chain][Width], weight_q[Chain][Width];
   logic [7:0] value_d[Chain][Width], value_q[Chain][Width];
-  logic signed [30:0] product_d[Width], product_q[Width];
+  logic signed [30:0] product_d[Width], product_q[Width], lut_product[Width];
   logic signed [35:0] partial_d[Width], partial_q[Width], sum_d, sum_q;
 
   always_comb begin
@@ -113,12 +115,42 @@ module lane
           weight_d[s][i] = weight_q[s-1][i];
           value_d[s][i]  = value_q[s-1][i];
         end
-        product_d[i] = wide_operand(weight_q[i%Chain][i]) * $signed(value_q[i%Chain][i]);
+        if (InLuts[i]) product_d[i] = lut_product[i];
+        else product_d[i] = wide_operand(weight_q[i%Chain][i]) * $signed(value_q[i%Chain][i]);
         partial_d[i] = 36'(product_q[i]);
         if (i % Chain != 0) partial_d[i] += partial_q[i-1];
       end
       sum_d = '0;
       for (int unsigned c = 0; c < Chains; c++) sum_d += partial_q[c*Chain+Chain-1];
+    end
+  end
+  // The same product of two small ones, where a device's DSPs do not suffice.
+  for (genvar i = 0; i < Width; i++) begin : gen_product
+    if (InLuts[i]) begin : gen_luts
+      packed_t pair;
+      logic signed [11:0] even, odd;
+      logic unused_sign;
+      assign pair        = weight_q[i%Chain][i];
+      assign unused_sign = pair[8];
+      lut_multiplier #(
+          .Left (8),
+          .Right(4)
+      ) u_even (
+          .left_i   (value_q[i%Chain][i]),
+          .right_i  (pair[3:0]),
+          .product_o(even)
+      );
+      lut_multiplier #(
+          .Left (8),
+          .Right(4)
+      ) u_odd (
+          .left_i   (value_q[i%Chain][i]),
+          .right_i  (pair[7:4] + 4'(pair[3])),
+          .product_o(odd)
+      );
+      assign lut_product[i] = {13'(odd) - 13'(even[11]), 18'(even)};
+    end else begin : gen_none
+      assign lut_product[i] = '0;
     end
   end
   `FFLNR(weight_q, weight_d, active)
@@ -145,6 +177,7 @@ module lane
   assign {odd_o, even_o} = sums[sum_addr_i];
 
   `CHECK_PARAMETER(WholeChains, Chain >= 1 && Width >= Chain && Width % Chain == 0 && Width <= 64)
+  `CHECK_PARAMETER(SomeChains, LutChains <= Chains)
   `CHECK_PARAMETER(WholeBytes, Width % 8 == 0)
   `CHECK_PARAMETER(TwoWindows, Words >= 1 && Words <= MaxWords)
   `CHECK_PARAMETER(SomeRoom, Inputs >= 1 && Entries >= 1)

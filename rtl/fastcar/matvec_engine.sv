@@ -15,7 +15,9 @@ module matvec_engine
     parameter int unsigned Chain  = 8,     // DSPs of a chain
     parameter int unsigned Lanes  = 16,  // lanes of the cluster, 1..32
     parameter int unsigned Words  = 16,    // of a window
-    parameter int unsigned Inputs = 1024   // segments of inputs that a lane stores, of all its rows
+    parameter int unsigned Inputs = 1024,  // segments of inputs that a lane stores, of all its rows
+    parameter int unsigned UltraLanes = 0,  // lanes whose inputs lie in UltraRAM
+    parameter int unsigned LutChains = 0   // chains of the first lane without DSPs
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
@@ -226,7 +228,9 @@ module matvec_engine
         .Chain  (Chain),
         .Words  (Words),
         .Inputs (Inputs),
-        .Entries(Entries)
+        .Entries(Entries),
+        .Ultra  (k < UltraLanes),
+        .LutChains((k == 0) ? LutChains : 0)
     ) u_lane (
         .clk_i,
         .rst_ni,
@@ -318,6 +322,7 @@ module matvec_engine
                  32'(input_pass) * 32'(segments_q) + 32'(input_segment) < Inputs)
 
   `CHECK_PARAMETER(LanesInRange, Lanes >= 1 && Lanes <= MaxRows)
+  `CHECK_PARAMETER(LanesThere, UltraLanes <= Lanes)
   `CHECK_PARAMETER(WordsInRange, Words >= 1 && Words <= MaxWords)
   `CHECK_PARAMETER(ASegmentOfEveryPass, Inputs >= Passes)
 endmodule

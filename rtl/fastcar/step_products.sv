@@ -16,7 +16,9 @@ module step_products
     parameter int unsigned Inputs   = 344,    // segments that a lane stores
     parameter int unsigned Depth    = 512,    // words of prefetch
     parameter int unsigned MaxBurst = 64,     // beats
-    parameter bit          Fabric   = 1'b0    // the score's products of LUTs, not of DSPs
+    parameter bit          Fabric   = 1'b0,   // the score's products of LUTs, not of DSPs
+    parameter int unsigned UltraLanes = 0,    // lanes whose inputs lie in UltraRAM
+    parameter int unsigned LutChains  = 0     // chains of the first lane without DSPs
 ) (
     input  logic                      clk_i,
     input  logic                      rst_ni,
@@ -161,7 +163,8 @@ module step_products
 
   fastcar_core #(
       .Width(Bytes), .Chain(Chain), .Lanes(Lanes), .Words(Words), .Longest(Longest), .Inputs(Inputs),
-      .Depth(Depth), .MaxBurst(MaxBurst), .Fabric(Fabric)
+      .Depth(Depth), .MaxBurst(MaxBurst), .Fabric(Fabric), .UltraLanes(UltraLanes),
+      .LutChains(LutChains)
   ) u_core (
       .clk_i, .rst_ni,
       .policy_i       (layer_i.policy),

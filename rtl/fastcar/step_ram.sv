@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A memory of a step, in UltraRAM or, for devices without, in block RAM: one read and one write port, byte enables; read
+// A memory of a step, or a lane's inputs, in UltraRAM or in block RAM: one read and one write port, byte enables; read
 // data one cycle after `re_i`, held. A word must not be read and written in the same cycle.
 
 `default_nettype none
@@ -9,7 +9,7 @@ module step_ram #(
     parameter int unsigned Words = 4096,  // words
     parameter int unsigned Bytes = 64,    // bytes of a word, each with a write enable
     parameter bit          Ultra = 1'b1,  // UltraRAM
-    localparam int unsigned AddrW = $clog2(Words)
+    localparam int unsigned AddrW = (Words > 1) ? $clog2(Words) : 1
 ) (
     input  logic               clk_i,
     input  logic               re_i,
@@ -38,7 +38,7 @@ module step_ram #(
   assign unused_style = Ultra;
 
   `ASSERT_CLOCKED(NoClash, !(re_i && we_i && raddr_i == waddr_i))
-  `CHECK_PARAMETER(SizeInRange, Words >= 2 && Bytes >= 1)
+  `CHECK_PARAMETER(SizeInRange, Words >= 1 && Bytes >= 1)
 endmodule
 
 `default_nettype wire

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHAIN = 8
+"""DSPs of a lane's chain."""
+
 PJ_PER_MAC = 1.0
 """Assumed energy of a W4A8 multiply-accumulate in a packed DSP48E2 with its operand registers, in pJ."""
 
@@ -65,7 +68,8 @@ class Board:
     engines, each fed by its share of the channels. lanes: of a cluster, a power of two. width: products of a lane's dot
     product = bytes of a weight word = DSP48E2 of a lane. fifo_words: prefetch depth of a cluster's streamer. latency:
     read round trip in ns. burst_bytes, outstanding: of the streamer's AXI reads. vector: elements a cycle of the
-    row-wise unit (norm, RoPE, SwiGLU) of the whole board.
+    row-wise unit (norm, RoPE, SwiGLU) of the whole board. ultra_lanes: lanes of a cluster whose inputs lie in UltraRAM,
+    the others' in block RAM. lut_chains: chains of DSPs of a cluster's first lane that are logic instead.
     """
 
     name: str
@@ -82,6 +86,8 @@ class Board:
     burst_bytes: int = 4096
     outstanding: int = 8
     vector: int = 64
+    ultra_lanes: int = 0
+    lut_chains: int = 0
 
     @property
     def peak_bytes_per_second(self) -> float:
@@ -92,17 +98,22 @@ class Board:
     @property
     def lane_dsp(self) -> int:
         """DSP48E2 of the lane arrays: two W4A8 products each."""
+        return self.clusters * (self.lanes * self.width - self.lut_chains * CHAIN)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of W4A8 products that the lanes compute a cycle, in DSPs or in logic."""
         return self.clusters * self.lanes * self.width
 
     @property
     def ridge_batch(self) -> float:
         """B0: rows at which the lanes take as long as their weights' stream at pin rate."""
-        return 2 * self.lane_dsp * self.clock_mhz * 1e6 * 0.5 / self.peak_bytes_per_second
+        return 2 * self.pairs * self.clock_mhz * 1e6 * 0.5 / self.peak_bytes_per_second
 
     @property
     def device_ridge_batch(self) -> float:
         """B0 if every DSP48E2 of the device were a lane's."""
-        return self.ridge_batch * self.dsp / self.lane_dsp
+        return self.ridge_batch * self.dsp / self.pairs
 
 
 BOARDS = {
@@ -118,11 +129,12 @@ BOARDS = {
         ),
         Board(
             "U50", "AMD DS965: 5,952 DSP48E2, 8 GB HBM2 316 GB/s over 32 pseudo channels",
-            HBM2_1234, channels=32, dsp=5952, clock_mhz=250, clusters=32, lanes=2, vector=1024,
+            HBM2_1234, channels=32, dsp=5952, clock_mhz=250, clusters=32, lanes=2, vector=1024, ultra_lanes=2,
         ),
         Board(
             "U280", "AMD DS963: 9,024 DSP48E2, 8 GB HBM2 460 GB/s over 32 pseudo channels",
-            HBM2_1800, channels=32, dsp=9024, clock_mhz=225, clusters=32, lanes=4, vector=1024,
+            HBM2_1800, channels=32, dsp=9024, clock_mhz=225, clusters=32, lanes=4, vector=1024, ultra_lanes=2,
+            lut_chains=1,
         ),
     )
 }  # fmt: skip

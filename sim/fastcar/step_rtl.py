@@ -58,7 +58,8 @@ def _power(value: int) -> int:
 @dataclass(frozen=True)
 class StepSize:
     """Parameters of fastcar_step. words: pairs of outputs of a tile, a power of two. inputs: segments that a lane
-    stores, 0 for all rows of the longest product. fabric: scores without DSPs. checked: with assertions and random
+    stores, 0 for all rows of the longest product. fabric: scores without DSPs. lut_chains: of the
+    first lane, without DSPs. checked: with assertions and random
     power-on values."""
 
     lanes: int = 4
@@ -75,6 +76,7 @@ class StepSize:
     burst: int = 64
     inputs: int = 0
     fabric: bool = False
+    lut_chains: int = 0
     checked: bool = True
 
     @classmethod
@@ -101,6 +103,7 @@ class StepSize:
             "Chain": self.chain, "Lanes": self.lanes, "Words": self.words, "MaxWidth": self.width, "MaxFfn": self.ffn,
             "MaxHeadDim": self.head_dim, "HeadWords": self.head_words, "Tokens": self.tokens, "Group": self.group,
             "Vector": self.vector, "Depth": self.depth, "MaxBurst": self.burst, "Fabric": int(self.fabric),
+            "LutChains": self.lut_chains,
         }  # fmt: skip
         return named | ({"Inputs": self.inputs} if self.inputs else {})
 

@@ -37,11 +37,12 @@ class Size:
     inputs: int = 256
     depth: int = 64
     burst: int = 16
+    lut_chains: int = 0
 
     def build(self) -> Build:
         """The core with its bench."""
-        names = ("Width", "Chain", "Lanes", "Words", "Inputs", "Depth", "MaxBurst")
-        values = (self.width, self.chain, self.lanes, self.words, self.inputs, self.depth, self.burst)
+        names = ("Width", "Chain", "Lanes", "Words", "Inputs", "Depth", "MaxBurst", "LutChains")
+        values = (self.width, self.chain, self.lanes, self.words, self.inputs, self.depth, self.burst, self.lut_chains)
         return Build(
             top="fastcar_core",
             sources=(*fastcar_sources(), *checker("fastcar_core")),

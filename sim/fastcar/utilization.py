@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.golden.fastcar.config import LLAMA_7B, MAX_ROWS
 from triptych.golden.files import scratch
 from triptych.sim.bench.ledger import Label, replace_section, table
 from triptych.sim.build import cache, children
 from triptych.sim.build.sources import INCLUDES, fastcar_sources
 from triptych.sim.errors import TriptychError
-from triptych.sim.fastcar.boards import BOARDS, Board, board
+from triptych.sim.fastcar.boards import BOARDS, CHAIN, Board, board
 from triptych.sim.fastcar.devices import DEVICES
 from triptych.sim.model.yosys import WORKER
 
@@ -130,31 +131,43 @@ take 89 and 71. That is 10,560 LUTs of the step."""
 
 MOST = 0.9
 PRODUCT = ("lut_multiplier",)
+MEMORY = ("step_ram",)
 UNITS = ("attention_unit", "row_norm", "row_add", "row_pipe")
 
 
 def step_parts(target: Board) -> list[tuple[str, int, Used]]:
     """The whole step of a board as (part, how many, each)."""
     words = 1 << (target.lanes - 1).bit_length()
-    entries = -(-32 // target.lanes) * words
-    inputs = -(-32 // target.lanes) * -(-11008 // target.width)
+    passes = -(-MAX_ROWS // target.lanes)
+    inputs = passes * -(-LLAMA_7B.ffn // target.width)
     ultra = int(bool(DEVICES[target.name].urams))
-    lane = {"Width": target.width, "Words": words, "Inputs": inputs, "Entries": entries}
+    lane = {"Width": target.width, "Words": words, "Inputs": inputs, "Entries": passes * words}
     core = {"Width": target.width, "Lanes": target.lanes, "Words": words, "Inputs": inputs}
+    stored = {"Words": inputs, "Bytes": target.width}
     attention = {"HeadWords": 64, "KeyWords": 2, "Tokens": 4096, "Group": 1, "Fabric": 1, "Ultra": ultra}
     rest = {"Lanes": target.lanes, "Words": words, "Ultra": ultra}
-    return [
-        ("lane", target.clusters * target.lanes, synthesise("lane", lane, family=CASCADED)),
-        ("core around its lanes", target.clusters, synthesise("fastcar_core", core, ("lane", "tas_unit"))),
-        ("score", 1, synthesise("tas_unit", {"Width": target.width, "Fabric": 1}, PRODUCT)),
-        ("a product of the score", target.width, synthesise(*PRODUCT, {"Left": 9, "Right": 9})),
-        ("attention", 1, synthesise("attention_unit", attention, PRODUCT)),
-        ("a product with a key", target.width, synthesise(*PRODUCT, {"Left": 8, "Right": 8})),
-        ("norm", 1, synthesise("row_norm", {})),
-        ("residual", 1, synthesise("row_add", {})),
-        ("behind the sums", 1, synthesise("row_pipe", {"Words": words})),
-        ("control, ports, memories", 1, synthesise("fastcar_step", rest, ("fastcar_core", *UNITS))),
+    mixed = target.clusters if target.lut_chains else 0
+    in_ultra, lanes = target.clusters * target.ultra_lanes, target.clusters * target.lanes
+
+    def lane_of(chains: int) -> Used:
+        return synthesise("lane", {**lane, "LutChains": chains} if chains else lane, MEMORY, CASCADED)
+
+    parts = [
+        ("lane", lanes - mixed, lambda: lane_of(0)),
+        (f"lane, {CHAIN * target.lut_chains} of its products in LUTs", mixed, lambda: lane_of(target.lut_chains)),
+        ("a lane's inputs, block RAM", lanes - in_ultra, lambda: synthesise(*MEMORY, {**stored, "Ultra": 0})),
+        ("a lane's inputs, UltraRAM", in_ultra, lambda: synthesise(*MEMORY, {**stored, "Ultra": 1})),
+        ("core around its lanes", target.clusters, lambda: synthesise("fastcar_core", core, ("lane", "tas_unit"))),
+        ("score", 1, lambda: synthesise("tas_unit", {"Width": target.width, "Fabric": 1}, PRODUCT)),
+        ("a product of the score", target.width, lambda: synthesise(*PRODUCT, {"Left": 9, "Right": 9})),
+        ("attention", 1, lambda: synthesise("attention_unit", attention, PRODUCT)),
+        ("a product with a key", target.width, lambda: synthesise(*PRODUCT, {"Left": 8, "Right": 8})),
+        ("norm", 1, lambda: synthesise("row_norm", {})),
+        ("residual", 1, lambda: synthesise("row_add", {})),
+        ("behind the sums", 1, lambda: synthesise("row_pipe", {"Words": words})),
+        ("control, ports, memories", 1, lambda: synthesise("fastcar_step", rest, ("fastcar_core", *UNITS))),
     ]
+    return [(name, number, mapped()) for name, number, mapped in parts if number]
 
 
 def board_rows(target: Board) -> str:
@@ -190,24 +203,30 @@ def shares_of(total: Used, name: str) -> dict[str, float]:
     return {resource: used / have if have else float(used > 0) for resource, (used, have) in amounts.items()}
 
 
-def utilization(names: Sequence[str] = tuple(BOARDS)) -> str:
-    """The section of docs/results.md, of the named boards."""
+def utilization() -> str:
+    """The section of docs/results.md, of all boards."""
     text = (
         "`synth_xilinx -family xcup` of `fastcar_step` by parts, no place and route: a lane and a cluster's core as "
         "often as the board has them, score and row-wise half once (LLaMA-7B's sizes, one query head a pass, 8 "
         "elements a cycle; boards with several clusters share them, and what joins their sums is not built). A lane's "
         "64 DSP48E2 are 128 W4A8 products a cycle, attention's 32 for values 64; the scores' products are LUTs. "
         "Lanes are mapped for the 7 series, since Yosys leaves adders and registers of chains of DSP48E2 outside, "
-        "in LUTs and FFs; their RAMB36E1 and DSP48E1 count as the E2 that they are here. For the HLS kernels see *what "
-        "the kernels' memories allow*. By `python -m triptych.sim.fastcar.utilization`."
+        "in LUTs and FFs; their DSP48E1 count as the E2 that they are here. A cluster's lanes hold the inputs of 32 "
+        "rows, 352 KB whatever their number: with 32 clusters that is more than the block RAM, so that `ultra_lanes` "
+        "of `boards.py` lie in UltraRAM. The U280's lanes alone would take 90.8% of its DSPs, so that eight "
+        "products of each cluster are logic (`lut_chains`). For the HLS kernels see *what the kernels' memories "
+        "allow*. By `python -m triptych.sim.fastcar.utilization`."
     )
-    return "\n\n".join(["## FastCar: utilization", text, HISTORY, *(board_rows(board(name)) for name in names)])
+    return "\n\n".join(["## FastCar: utilization", text, HISTORY, *map(board_rows, BOARDS.values())])
 
 
 def main(names: Sequence[str]) -> int:
-    """Writes the utilization of the named boards, or of all, into docs/results.md. Returns the exit status."""
+    """Prints the utilization of the named boards, or writes that of all into docs/results.md. Returns the status."""
     try:
-        replace_section("fastcar-utilization", utilization(names or tuple(BOARDS)))
+        if names:
+            print("\n\n".join(board_rows(board(name)) for name in names))
+        else:
+            replace_section("fastcar-utilization", utilization())
     except (TriptychError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from triptych.sim.fastcar.step_rtl import PLAIN, Fault, Made, Memory, StepSize, 
 
 ANY = StepSize(
     lanes=4, words=4, width=4096, ffn=256, head_dim=128, head_words=64, tokens=64, group=2, vector=8, depth=64,
-    burst=16, fabric=True,
+    burst=16, fabric=True, lut_chains=3,
 )  # fmt: skip
 """Holds every shape of `random_case`."""
 OTHER = StepSize(

@@ -1,89 +1,18 @@
 // Drives one unit of step_units.sv through a scenario, with random gaps on every stream. Arguments: scenario, results.
 // Numbers are little-endian int32. Scenario: seed, stall (of 256), mode, then what the mode reads.
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <random>
-#include <vector>
-
 #include "Vstep_units.h"
 #include "memory_model.h"
-#include "verilated.h"
+#include "unit_bench.h"
 
 namespace {
 
-constexpr int kBytes = 64, kLimit = 2'000'000;
-using Line = std::vector<uint8_t>;
+using Bench = UnitBench<Vstep_units>;
 
-FILE* in;
-FILE* out;
-
-int32_t number() {
-  int32_t value;
-  if (fread(&value, 4, 1, in) != 1) exit(2);
-  return value;
+void quiet(Vstep_units& t) {
+  t.start_i = t.word_valid_i = t.command_valid_i = t.write_valid_i = t.bvalid_i = 0;
+  t.load_ready_i = t.keep_ready_i = t.awready_i = t.wready_i = 0;
+  t.kv_heads_i = t.rows_i = 1;
 }
-Line bytes() {
-  Line line(number());
-  if (!line.empty() && fread(line.data(), 1, line.size(), in) != line.size()) exit(2);
-  return line;
-}
-void put(int32_t value) { fwrite(&value, 4, 1, out); }
-void put(const Line& line) { fwrite(line.data(), 1, line.size(), out); }
-
-template <class Port>
-void set(Port& port, const Line& memory, size_t word) {
-  memcpy(&port[0], &memory[word * kBytes], kBytes);
-}
-template <class Port>
-void get(Line& memory, size_t word, const Port& port) {
-  memcpy(&memory[word * kBytes], &port[0], kBytes);
-}
-
-class Bench {
- public:
-  Bench(int seed, int stall) : rng_(seed), stall_(stall) {
-    context_.randReset(2);
-    context_.randSeed((seed & 0x3fffffff) + 1);
-    top.start_i = top.word_valid_i = top.command_valid_i = top.write_valid_i = top.bvalid_i = 0;
-    top.load_ready_i = top.keep_ready_i = top.awready_i = top.wready_i = 0;
-    top.kv_heads_i = top.rows_i = 1;
-    top.rst_ni = 0;
-    for (int i = 0; i < 8; i++) {
-      context_.assertOn(i >= 4);
-      top.clk_i = i & 1;
-      top.eval();
-    }
-    top.rst_ni = 1;
-    top.clk_i = 0;
-    top.eval();
-  }
-  bool pause() { return stall_ && int(rng_() % 256) < stall_; }
-  void tick() {
-    top.clk_i = 1;
-    top.eval();
-    top.clk_i = 0;
-    context_.timeInc(1);
-    if (++cycle_ > kLimit) {
-      fprintf(stderr, "hangs\n");
-      exit(1);
-    }
-  }
-  // A stream of words into the unit: an offer stays until it is taken.
-  void offer(const Line& words, size_t at) {
-    if (!top.word_valid_i) top.word_valid_i = at * kBytes < words.size() && !pause();
-    if (top.word_valid_i) set(top.word_i, words, at);
-  }
-
-  VerilatedContext context_;
-  Vstep_units top{&context_};
-
- private:
-  std::mt19937 rng_;
-  int stall_;
-  int cycle_ = 0;
-};
 
 void attention(Bench& b) {
   auto& t = b.top;
@@ -298,7 +227,7 @@ int main(int argc, char** argv) {
   out = argc == 3 ? fopen(argv[2], "wb") : nullptr;
   if (!in || !out) return 2;
   const int seed = number(), stall = number(), mode = number();
-  Bench bench(seed, stall);
+  Bench bench(seed, stall, quiet);
   if (mode == 0) attention(bench);
   if (mode == 1) norm(bench);
   if (mode == 2) residual(bench);

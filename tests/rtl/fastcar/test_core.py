@@ -14,7 +14,7 @@ from triptych.sim.fastcar.twin import Product, Scenario, Size
 
 SIZES = {
     "four lanes": Size(),
-    "three lanes, five words": Size(chain=8, lanes=3, words=5, depth=32, burst=5),
+    "three lanes, five words": Size(chain=8, lanes=3, words=5, depth=32, burst=5, lut_chains=1),
     "one lane": Size(chain=8, lanes=1, words=2, inputs=1024),
 }
 WIDE = Size(width=64, chain=8, lanes=2, words=4, inputs=512)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.hls.reference import Case
+from tests.rtl.fastcar.planting import VARIABLE, chosen, plant
 from tests.rtl.fastcar.step_case import ANY, any_case, run_case, tokens_of
 from triptych.golden.fastcar.config import TINY, Controls
-from triptych.sim.build.sources import checker, fastcar_sources
+from triptych.sim.build.sources import checker
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.step_rtl import Fault, run_steps
 
@@ -55,34 +55,19 @@ UNHEARD = {
     ),
 }  # fmt: skip
 NUMBERS = {name: number for number, name in enumerate((*BUGS, *UNHEARD), 1)}
-CHOICE = 'import "DPI-C" pure function int planted();\n\nendpackage'
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All bugs in one build."""
     folder = tmp_path_factory.mktemp("planted")
-    texts = {p.name: p.read_text() for p in fastcar_sources()}
-    for name, (file, text, bug) in (BUGS | UNHEARD).items():
-        assert texts[file].count(text) == 1, name
-        texts[file] = texts[file].replace(text, bug.replace("BUG", f"(fastcar_pkg::planted() == {NUMBERS[name]})"))
-    texts["fastcar_pkg.sv"] = texts["fastcar_pkg.sv"].replace("endpackage", CHOICE)
-    files = []
-    for path in fastcar_sources():
-        files.append(folder / path.name)
-        files[-1].write_text(texts[path.name])
-    choice = folder / "planted.cpp"
-    choice.write_text(
-        '#include <cstdlib>\nextern "C" int planted() { static const int n = atoi(getenv("PLANTED")); return n; }\n'
-    )
-    build = ANY.build([*files, *checker("fastcar_step")])
-    return replace(build, cpp=(*build.cpp, choice)).executable()
+    return chosen(ANY.build([*plant(folder, BUGS | UNHEARD), *checker("fastcar_step")]), folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["none", *BUGS])
 def test_planted_bug_is_caught(name: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLANTED", str(NUMBERS.get(name, 0)))
+    monkeypatch.setenv(VARIABLE, str(NUMBERS.get(name, 0)))
     found: list[str] = []
     for seed in range(24):
         case, tokens, memory = any_case(ANY, seed)
@@ -103,7 +88,7 @@ def test_an_ignored_response_is_caught(name: str, program: Path, monkeypatch: py
     for array, cause in (("turns", Fault.READ_SLAVE), ("y", Fault.WRITE_SLAVE)):
         if (array == "y") is (name == "BRESP ignored"):
             for number, seen in ((0, cause), (NUMBERS[name], Fault.NONE)):
-                monkeypatch.setenv("PLANTED", str(number))
+                monkeypatch.setenv(VARIABLE, str(number))
                 tokens = tokens_of(case, 8, 1)
                 made = run_steps(ANY, case.program, case.device, tokens, executable=program, error=(array, 0, 2))
                 assert made[0].fault is seen

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from triptych.sim.bench.ledger import RESULTS
 from triptych.sim.errors import TriptychError
+from triptych.sim.fastcar.boards import BOARDS
 from triptych.sim.fastcar.hls_estimate import Estimator, Multipliers, estimate_kernels
-from triptych.sim.fastcar.utilization import Used, count, shares_of, synthesise
+from triptych.sim.fastcar.utilization import MOST, Used, count, shares_of, synthesise
 
 
 def test_half_a_dsp_a_product() -> None:
@@ -14,6 +18,26 @@ def test_half_a_dsp_a_product() -> None:
     used = synthesise("lane", {"Width": 8, "Chain": 4, "Words": 2, "Inputs": 16, "Entries": 8})
     assert used.dsps == 8
     assert used.luts > 0
+
+
+@pytest.mark.slow
+def test_a_chain_of_logic() -> None:
+    """Takes no DSP, and less than 150 LUTs a pair of products."""
+    size = {"Width": 8, "Chain": 4, "Words": 2, "Inputs": 16, "Entries": 8}
+    all_dsps, mixed = synthesise("lane", size), synthesise("lane", {**size, "LutChains": 1})
+    assert (all_dsps.dsps, mixed.dsps) == (8, 4)
+    assert mixed.luts - all_dsps.luts < 4 * 150
+
+
+def test_every_board_is_in_the_results() -> None:
+    """None takes more than 90 % of anything; a section of some boards alone would say less than it seems to."""
+    text = RESULTS.read_text().split("<!-- begin:fastcar-utilization -->")[1].split("<!-- end")[0]
+    for name in BOARDS:
+        row = re.search(rf"^\| of the {name} \|(.*)$", text, re.MULTILINE)
+        assert row, name
+        shares = [float(s) for s in re.findall(r"([\d.]+)%", row[1])]
+        assert len(shares) == 5, name
+        assert max(shares) <= 100 * MOST, name
 
 
 @pytest.mark.slow
