@@ -9,7 +9,7 @@ module walk_units
   import step_pkg::*;
 #(
     parameter int unsigned Words      = 16,
-    parameter int unsigned MaxHeadDim = 128
+    parameter int unsigned MaxHeadDim = 256
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
@@ -40,7 +40,7 @@ module walk_units
     // rows that leave; the places are those of the caches, too
     input  logic        [ 7:0] chunks_i,
     input  logic        [ 9:0] words_i,
-    input  logic        [14:0] bytes_i,
+    input  logic        [15:0] bytes_i,
     input  place_t             first_i,
     input  place_t             stride_i,
     output logic               read_o,
