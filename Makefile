@@ -33,7 +33,7 @@ lint: venv
 vectors: venv
 	@$(BIN)/triptych vectors
 
-# which small wrong changes of the RTL the tests notice: make mutate MODULE=fifo N=60 SEED=1
+# which small wrong changes of the RTL the tests notice: make mutate MODULE=fifo N=60 SEED=1, or of an engine: MODULE=vpu/
 mutate: venv
 	@$(BIN)/python -m tests.mutation $(MODULE) --count $(or $(N),60) --seed $(or $(SEED),1)
 

@@ -1,7 +1,8 @@
 """`make mutate`: which of the small wrong changes to the RTL the tests notice.
 
-A module's mutants lie in one build and are chosen when the simulation starts, so that a mutant costs a run of the
-module's tests and no build. Results go to out/mutation/MODULE.jsonl as they come; what is there is not run again.
+A module's mutants, or those drawn from a whole engine (`vpu/`), lie in one build and are chosen when the simulation
+starts, so that a mutant costs a run of the module's tests and no build. Results go to out/mutation/MODULE.jsonl and
+out/mutation/ENGINE/MODULE.jsonl as they come; what is there is not run again.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.mutation.equivalence import QUICK, equivalent
-from tests.mutation.operators import mutants
+from tests.mutation.operators import Mutant, mutants
 from tests.mutation.refuted import refuted
-from tests.mutation.sample import Sample, forked, parser
-from tests.mutation.suites import SUITES, Suite
+from tests.mutation.sample import Sample, draw, forked, parser
+from tests.mutation.suites import ENGINES, SUITES, Suite
 from tests.mutation.tree import plant
 from tests.mutation.wait import Row, reason, wait
 from triptych.sim.build.cache import build_root
@@ -47,11 +48,26 @@ def limit_of(module: str, tests: tuple[str, ...], rtl: Path, log: Path) -> float
     return 4 * taken + SLACK
 
 
-def examine(suite: Suite, sample: Sample, stages: Sequence[tuple[str, ...]], work: Path) -> Iterator[Row]:
+class Planted:
+    """All mutants of a run in one build, and the seconds that tests may take with one of them."""
+
+    def __init__(self, work: Path, samples: Sequence[Sample]) -> None:
+        self.rtl, self.log = work / "rtl", work / "run.log"
+        self.samples = samples
+        self.limits: dict[tuple[str, ...], float] = {}  # of the stages that something has come to
+
+    def outcome(self, module: str, tests: tuple[str, ...], number: int, first: Sequence[str]) -> str:
+        """What becomes of the mutant under these tests."""
+        if not self.limits:
+            plant(self.rtl, {sample.path: sample.chosen for sample in self.samples})
+        if tests not in self.limits:
+            self.limits[tests] = limit_of(module, tests, self.rtl, self.log)
+        return wait(run_tests(self.rtl, tests, number, self.log, first), self.limits[tests])
+
+
+def examine(suite: Suite, sample: Sample, stages: Sequence[tuple[str, ...]], planted: Planted) -> Iterator[Row]:
     """The outcome of each mutant, as it comes. stages: groups of tests, one after the other. Proofs go first, then the
     tests that noticed most so far."""
-    rtl, log = work / "rtl", work / "run.log"
-    limits: dict[tuple[str, ...], float] = {}  # of the stages that something has come to
     for number, mutant in sample.chosen.items():
         if known := sample.known(mutant):
             yield known
@@ -64,13 +80,9 @@ def examine(suite: Suite, sample: Sample, stages: Sequence[tuple[str, ...]], wor
         if not certain:
             outcome = "equivalent" if equivalent(suite, mutant, QUICK) else "unclosed" if by else "survived"
         for tests in stages if outcome == "survived" else ():
-            if not limits:
-                plant(rtl, suite.path, sample.chosen)
-            if tests not in limits:
-                limits[tests] = limit_of(suite.module, tests, rtl, log)
-            outcome = wait(run_tests(rtl, tests, number, log, sample.first), limits[tests])
+            outcome = planted.outcome(suite.module, tests, number, sample.first)
             if outcome != "survived":
-                by = reason(log)
+                by = reason(planted.log)
                 break
             if tests is stages[0]:
                 by, certain = refuted(suite, mutant, late=True)
@@ -82,18 +94,37 @@ def examine(suite: Suite, sample: Sample, stages: Sequence[tuple[str, ...]], wor
         yield sample.keep(mutant, outcome, by)
 
 
+def samples_of(name: str, suites: Sequence[Suite], count: int, seed: int, own: bool) -> list[Sample]:
+    """By module what was drawn from all mutants of these together; numbers go on from one to the next."""
+    every = [(suite, mutant) for suite in suites for mutant in mutants(suite.path, suite.files(), suite.top)]
+    chosen: dict[str, dict[int, Mutant]] = {suite.module: {} for suite in suites}
+    for number, (suite, mutant) in enumerate(draw(every, count, seed), 1):
+        chosen[suite.module][number] = mutant
+    prefix = name if name in ENGINES else ""
+    return [
+        Sample(prefix + s.module, s.path, chosen[s.module], len(every), len(s.stages[:1] if own else s.stages))
+        for s in suites
+        if chosen[s.module]
+    ]
+
+
 def main() -> None:
     """Runs what the command line asks for."""
-    asking = parser("mutate", __doc__, "module", SUITES, 60)
+    asking = parser("mutate", __doc__, "module", [*SUITES, *ENGINES], 60)
     asking.add_argument("--own", action="store_true", help="the module's own tests alone, not those of the whole chip")
     asked = asking.parse_args()
     for name in asked.names or SUITES:
-        suite, work = SUITES[name], build_root() / "mutation" / name
+        work = build_root() / "mutation" / name
         work.mkdir(parents=True, exist_ok=True)
-        stages = suite.stages[:1] if asked.own else suite.stages
-        found = mutants(suite.path, suite.files(), suite.top)
-        sample = Sample(name, suite.path, found, asked.count, asked.seed, len(stages))
-        sample.told(examine(suite, sample, stages, work))
+        suites = ENGINES[name] if name in ENGINES else (SUITES[name],)
+        samples = samples_of(name, suites, asked.count, asked.seed, asked.own)
+        planted, told = Planted(work, samples), []
+        for sample in samples:
+            suite = SUITES[sample.path.stem]
+            told.append(sample.told(examine(suite, sample, suite.stages[: sample.stages], planted)))
+        if name in ENGINES:
+            noticed, of, same = (sum(row[k] for row in told) for k in range(3))
+            print(f"{name} {noticed} of {of} noticed, {same} equivalent", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch  # noqa: F401
 
 from tests.mutation.operators import Mutant
 from tests.mutation.python import mutants
-from tests.mutation.sample import OUT, Sample, forked, parser
+from tests.mutation.sample import OUT, Sample, draw, forked, parser
 from tests.mutation.wait import Row, reason, wait
 from triptych.sim.build.sources import ROOT
 
@@ -76,7 +76,8 @@ def main() -> None:
     asked = parser("mutate-golden", __doc__, "module", SUITES, 30).parse_args()
     for name in asked.names or SUITES:
         path, tests = SUITES[name]
-        sample = Sample(f"golden.{name}", path, mutants(path), asked.count, asked.seed)
+        found = mutants(path)
+        sample = Sample(f"golden.{name}", path, dict(enumerate(draw(found, asked.count, asked.seed), 1)), len(found))
         sample.told(examine(sample, tests))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.mutation.cpp import mutants
 from tests.mutation.operators import Mutant, armed
-from tests.mutation.sample import Sample, forked, parser
+from tests.mutation.sample import Sample, draw, forked, parser
 from tests.mutation.wait import Row, reason, wait
 from triptych.sim.build.cache import build_root
 from triptych.sim.fastcar import csim
@@ -84,7 +84,8 @@ def main() -> None:
     for name in asked.names or KERNELS:
         path, work = csim.HLS / "kernels" / f"{name}.hpp", build_root() / "mutation" / f"hls-{name}"
         work.mkdir(parents=True, exist_ok=True)
-        sample = Sample(f"hls.{name}", path, mutants(path), asked.count, asked.seed)
+        found = mutants(path)
+        sample = Sample(f"hls.{name}", path, dict(enumerate(draw(found, asked.count, asked.seed), 1)), len(found))
         sample.told(examine(sample, work))
 
 

@@ -13,8 +13,9 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -26,20 +27,25 @@ from triptych.sim.build.sources import ROOT
 from triptych.sim.cli.progress import console
 
 OUT = ROOT / "out" / "mutation"
+T = TypeVar("T")
+
+
+def draw(found: Sequence[T], count: int, seed: int) -> list[T]:
+    """So many of them, the same ones for the same seed, in their order."""
+    return [found[k] for k in sorted(random.Random(seed).sample(range(len(found)), min(count, len(found))))]
 
 
 class Sample:
-    """Some of the mutants of one file. name: what results call it. stages: groups of tests that a mutant may survive.
+    """Mutants of one file. name: what results call it, `ENGINE/MODULE` when the draw was from a whole engine. chosen:
+    by the number that switches one on, in the order of the file. of: how many they were drawn from. stages: groups of
+    tests that a mutant may survive."""
 
-    chosen: the mutants by the number that switches one on, in the order of the file."""
-
-    def __init__(self, name: str, path: Path, found: Sequence[Mutant], count: int, seed: int, stages: int = 1) -> None:
-        self.name, self.path, self.stages, self.of = name, path, stages, len(found)
+    def __init__(self, name: str, path: Path, chosen: Mapping[int, Mutant], of: int, stages: int = 1) -> None:
+        self.name, self.path, self.chosen, self.of, self.stages = name, path, chosen, of, stages
         self.text = path.read_text()
         self.source = hashlib.sha256(self.text.encode()).hexdigest()[:16]
-        self.chosen = dict(enumerate(sorted(random.Random(seed).sample(found, min(count, len(found)))), 1))
-        OUT.mkdir(parents=True, exist_ok=True)
         self.file = OUT / f"{name}.jsonl"
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         self.before = kept(self.file, self.source, stages)
         self.killers = Counter(row["by"] for row in self.before.values() if row["outcome"] == "killed")
         console.print(f"{name}: {len(self.chosen)} of {self.of} mutants", highlight=False)
@@ -51,7 +57,7 @@ class Sample:
 
     def harmless(self, mutant: Mutant) -> str:
         """Why nothing can notice it, where that is written down."""
-        return HARMLESS.get((self.name, mutant.describe(self.text).partition(": ")[2]), "")
+        return HARMLESS.get((self.name.rpartition("/")[2], mutant.describe(self.text).partition(": ")[2]), "")
 
     def known(self, mutant: Mutant) -> Row | None:
         """What an earlier run found out; not of a survivor that has turned out harmless."""
@@ -70,8 +76,9 @@ class Sample:
             to.write(json.dumps(row) + "\n")
         return row
 
-    def told(self, rows: Iterable[Row]) -> None:
-        """Says which of them nothing notices, as they come, and then how many."""
+    def told(self, rows: Iterable[Row]) -> tuple[int, int, int]:
+        """Says which of them nothing notices, as they come, and then how many; returns how many are noticed, count and
+        are equivalent."""
         noticed = same = count = 0
         for row in rows:
             count += 1
@@ -80,6 +87,7 @@ class Sample:
             if row["outcome"] not in NOTICED:
                 console.print(f"  {row['outcome']}: {self.path.relative_to(ROOT)} {row['said']}", markup=False)
         print(f"{self.name}: {noticed} of {count - same} noticed, {same} equivalent", flush=True)
+        return noticed, count - same, same
 
 
 def forked(log: Path, arguments: Sequence[str], prepare: Callable[[], None]) -> int:

@@ -64,3 +64,9 @@ SUITES = {
     if not path.stem.endswith("_pkg")
 } | {"arith_pkg": ARITHMETIC}
 """Every module of the chip and of FastCar's twins that is written by hand, and the arithmetic that they share."""
+
+ENGINES = {
+    f"{folder}/": tuple(suite for suite in SUITES.values() if suite.path.parent.name == folder)
+    for folder in ("ctrl", "mem", "mxu", "vpu", "fastcar")
+}
+"""By folder: its modules, for a draw from all of them together."""

@@ -52,7 +52,7 @@ def test_all_stand_in_one_file_each_behind_its_number() -> None:
 def test_the_tree_differs_in_one_module(tmp_path: Path) -> None:
     found, text = of("fifo")
     path = SUITES["fifo"].path
-    tree = plant(tmp_path / "rtl", path, dict(enumerate(found, 1)))
+    tree = plant(tmp_path / "rtl", {path: dict(enumerate(found, 1))})
     changed = [p.name for p in sorted(RTL.rglob("*.sv")) if p.read_text() != (tree / p.relative_to(RTL)).read_text()]
     assert changed == ["fifo.sv"]
     assert (tree / "common" / "fifo.sv").read_text().count(SELECTED) == len(found) > 10

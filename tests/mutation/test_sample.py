@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutation import sample as module
 from tests.mutation.operators import Mutant
-from tests.mutation.sample import Sample, parser
+from tests.mutation.sample import Sample, draw, parser
 
 FOUND = [Mutant(4 * k, 4 * k + 1, "operator", "-", k + 1) for k in range(10)]
 
@@ -22,35 +22,39 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_the_same_seed_draws_the_same_in_the_files_order(path: Path) -> None:
-    one, two, other = (Sample("unit", path, FOUND, 4, seed).chosen for seed in (1, 1, 2))
+def drawn(path: Path, stages: int = 1) -> Sample:
+    return Sample("unit", path, dict(enumerate(draw(FOUND, 3, 1), 1)), len(FOUND), stages)
+
+
+def test_the_same_seed_draws_the_same_in_the_files_order() -> None:
+    one, two, other = (draw(FOUND, 4, seed) for seed in (1, 1, 2))
     assert one == two != other
-    assert list(one) == [1, 2, 3, 4]
-    assert list(one.values()) == sorted(one.values())
-    assert len(Sample("unit", path, FOUND, 60, 1).chosen) == 10
+    assert len(one) == 4
+    assert one == sorted(one)
+    assert draw(FOUND, 60, 1) == FOUND
 
 
 def test_what_is_kept_is_known_while_the_text_stands(path: Path) -> None:
-    first = Sample("unit", path, FOUND, 3, 1)
+    first = drawn(path)
     a, b, c = first.chosen.values()
     first.keep(a, "killed", "test_a")
     first.keep(b, "survived", "")
-    later = Sample("unit", path, FOUND, 3, 1)
+    later = drawn(path)
     row = later.known(a)
     assert row is not None
     assert (row["outcome"], row["by"], row["of"]) == ("killed", "test_a", 10)
     assert later.known(b) is not None
     assert later.known(c) is None
     assert later.first == ["test_a"]
-    assert Sample("unit", path, FOUND, 3, 1, stages=2).known(b) is None  # a second stage may notice it
+    assert drawn(path, 2).known(b) is None  # a second stage may notice it
     path.write_text("a-b\n" * 10)
-    assert Sample("unit", path, FOUND, 3, 1).known(a) is None
+    assert drawn(path).known(a) is None
 
 
 def test_a_survivor_that_turned_out_harmless_is_told_so(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sample = Sample("unit", path, FOUND, 3, 1)
+    sample = drawn(path)
     a, b, c = sample.chosen.values()
     sample.keep(a, "survived", "")
     said = a.describe(sample.text).partition(": ")[2]

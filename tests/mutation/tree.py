@@ -1,4 +1,4 @@
-"""A copy of `rtl/` in which one module holds mutants that are off until they are selected."""
+"""A copy of `rtl/` in which modules hold mutants that are off until they are selected."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ PACKAGE = Path(__file__).parent / "mutant_pkg.sv"
 LOOSE = ("WIDTHEXPAND", "WIDTHTRUNC", "CMPCONST", "UNSIGNED", "UNOPTFLAT", "LATCH", "SELRANGE", "WIDTHXZEXPAND")
 
 
-def plant(to: Path, path: Path, chosen: Mapping[int, Mutant]) -> Path:
-    """Copies `rtl/` to `to`, with the chosen mutants (by their numbers, from 1) in the copy of `path`."""
+def plant(to: Path, chosen: Mapping[Path, Mapping[int, Mutant]]) -> Path:
+    """Copies `rtl/` to `to`, with the chosen mutants (by file, then by their numbers, from 1) in the copies."""
     if to.exists():
         shutil.rmtree(to)
     shutil.copytree(RTL, to)
-    write(to / path.relative_to(RTL), armed(path.read_text(), chosen, SELECTED))
-    shutil.copy(PACKAGE, to / ("fastcar" if path.parent.name == "fastcar" else "pkg"))
+    for path, numbered in chosen.items():
+        write(to / path.relative_to(RTL), armed(path.read_text(), numbered, SELECTED))
+        shutil.copy(PACKAGE, to / ("fastcar" if path.parent.name == "fastcar" else "pkg"))
     waivers = to / "common" / "waivers.vlt"
     write(waivers, waivers.read_text() + "".join(f"lint_off -rule {rule}\n" for rule in LOOSE))
     return to

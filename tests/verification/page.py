@@ -192,7 +192,7 @@ def page(record: dict[str, Any]) -> str:
          f"{len(INDEPENDENT)} on the list)"],
         ["bugs of bad moments", f"{moments[0]}/{moments[1]} noticed by the chip's virtual sequences "
          f"(of {len(MOMENTS)})"],
-        ["mutants", f"{noticed}/{left} noticed in {len(mutated)} modules" if mutated else "not run"],
+        ["mutants", f"{noticed}/{left} noticed in {len(mutated)} modules and engines" if mutated else "not run"],
         ["second implementation of the numerics", "written from docs/numerics.md alone; every signature of random "
          "programs equal (tests/golden/test_second.py)"],
         ["committed hashes", "integer networks and programs of METER at two widths and of ViT-S + DPT "
@@ -222,7 +222,7 @@ def page(record: dict[str, Any]) -> str:
         "- `make fuzz MINUTES=10`: random programs on the chip until the time is over.",
         "- `make coverage`: [structural coverage](coverage.md). `python -m tests.coverage --machines`: state machines "
         "alone. `make hls-coverage`: the HLS kernels.",
-        "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants. "
+        "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants, of an engine with `MODULE=vpu/`. "
         "`make mutate-golden`: the same of golden's integer code, `make mutate-kernels` of the HLS kernels.",
         "- `compute-sanitizer --tool racecheck python tests/gpu/draft_races.py triton`, on a card: races in shared "
         "memory; so with `planted`, `hopper`, `eight`, each behind `== NAME` in out/gpu/races.log.",
@@ -257,7 +257,8 @@ def page(record: dict[str, Any]) -> str:
         "written down before any of them was run.", "",
         _planted(record, INDEPENDENT), "",
         "### Mutants", "",
-        "Operators, conditions, constants, top bits and registers changed one at a time (`make mutate`). Equivalent "
+        "Operators, conditions, constants, top bits and registers changed one at a time (`make mutate`), drawn from a "
+        "module or (`vpu/`) from all modules of an engine. Equivalent "
         "ones are proven so by Yosys, flop by flop from any state, or by an assertion that a proof keeps "
         "(tests/mutation/harmless.py), and do not count. Noticed is what a proof refutes, what a proof closes with no "
         "more, and what a test fails on or hangs with. The interval is Wilson's at 95 %.", "",

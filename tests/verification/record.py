@@ -41,24 +41,36 @@ def interval(noticed: int, of: int) -> tuple[float, float]:
     return (middle - spread) / (1 + z * z / of), (middle + spread) / (1 + z * z / of)
 
 
+def _latest(path: Path) -> list[Row]:
+    """What became of the mutants of the module's text that was run last."""
+    rows = lines(path)
+    held = {r["said"]: r for r in rows if r["source"] == rows[-1]["source"] and "broken" not in r["outcome"]}
+    return list(held.values())
+
+
 def mutation() -> dict[str, Row]:
-    """By module: mutants noticed, equivalent and left, of the sample; for the text of the module that was run last."""
-    found: dict[str, Row] = {}
+    """By module, or engine (`vpu/`) where the draw was from all of its modules: mutants noticed, equivalent and left,
+    of the sample."""
+    files: dict[str, list[Path]] = {}
     for path in sorted((OUT / "mutation").glob("*.jsonl")):
-        if path.stem in ("planted", "planted_golden"):
-            continue
-        rows = lines(path)
-        latest = {
-            row["said"]: row for row in rows if row["source"] == rows[-1]["source"] and "broken" not in row["outcome"]
-        }
+        if path.stem != "planted":
+            files[path.stem] = [path]
+    for path in sorted((OUT / "mutation").glob("*/*.jsonl")):
+        files.setdefault(f"{path.parent.name}/", []).append(path)
+    found: dict[str, Row] = {}
+    for name, paths in files.items():
         outcomes: dict[str, list[Row]] = defaultdict(list)
-        for row in latest.values():
+        drawn = [row for path in paths for row in _latest(path)]
+        for row in drawn:
             outcomes["noticed" if row["outcome"] in NOTICED else row["outcome"]].append(row)
-        found[path.stem] = {
-            "of": rows[-1]["of"], "sample": len(latest), "noticed": len(outcomes["noticed"]),
+        found[name] = {
+            "of": drawn[-1]["of"], "sample": len(drawn), "noticed": len(outcomes["noticed"]),
             "refuted": sum(row["outcome"] in ("refuted", "unclosed") for row in outcomes["noticed"]),
             "equivalent": len(outcomes["equivalent"]),
-            "survived": [row["said"] for row in outcomes["survived"]][:SURVIVORS],
+            "survived": [
+                f"{row['module'].rpartition('/')[2]}, {row['said']}" if name.endswith("/") else row["said"]
+                for row in outcomes["survived"]
+            ][:SURVIVORS],
         }  # fmt: skip
     return found
 

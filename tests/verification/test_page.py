@@ -50,6 +50,15 @@ def test_mutants_of_the_last_text_count(tmp_path: Path) -> None:
     assert found["fifo"] == {
         "of": 9, "sample": 4, "noticed": 2, "refuted": 1, "equivalent": 1, "survived": ["d"],
     }  # fmt: skip
+    (folder / "vpu").mkdir()
+    for name in ("one", "two"):
+        lines = [json.dumps({**row, "module": f"vpu/{name}"}) + "\n" for row in rows[1:4]]
+        (folder / "vpu" / f"{name}.jsonl").write_text("".join(lines))
+    with mock.patch.object(record, "OUT", tmp_path):
+        found = record.mutation()
+    assert found["vpu/"] == {
+        "of": 9, "sample": 6, "noticed": 2, "refuted": 0, "equivalent": 2, "survived": ["one, c", "two, c"],
+    }  # fmt: skip
 
 
 def test_what_racecheck_says(tmp_path: Path) -> None:
