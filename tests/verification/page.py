@@ -222,8 +222,9 @@ def page(record: dict[str, Any]) -> str:
         "- `make fuzz MINUTES=10`: random programs on the chip until the time is over.",
         "- `make coverage`: [structural coverage](coverage.md). `python -m tests.coverage --machines`: state machines "
         "alone. `make hls-coverage`: the HLS kernels.",
-        "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants, of a whole engine with "
-        "`MODULE=vpu/`. `make mutate-golden`: the same of golden's integer code, `make mutate-kernels` of the HLS kernels.",
+        "- `make planted`: the bugs below, one by one. `make mutate MODULE=decode N=60`: mutants, of a whole engine "
+        "with `MODULE=vpu/`. `make mutate-golden`: the same of golden's integer code, `make mutate-kernels` of the "
+        "HLS kernels.",
         "- `compute-sanitizer --tool racecheck python tests/gpu/draft_races.py triton`, on a card: races in shared "
         "memory; so with `planted`, `hopper`, `eight`, each behind `== NAME` in out/gpu/races.log.",
         "- `triptych hashes`: the committed networks and programs.",
