@@ -260,6 +260,24 @@ def test_parameters_are_those_that_the_microword_before_has_written(config: Chip
     check(jobs, config, tmp_path)
 
 
+@pytest.mark.parametrize("config", [TINY, SPLIT, CONFIGS["paper"]], ids=lambda c: c.name)
+def test_row_sums_of_the_largest(config: ChipConfig, tmp_path: Path) -> None:
+    """All lanes at one end of int16, or at both in turns: random lanes never add up to as many bits."""
+    groups, pixels = 3, 4
+    job = vpu_jobs.fresh(np.random.default_rng(13), config)
+    summed = {"src_a": SourceA.ACC, "lo": -32768, "hi": 32767, "reduce": Reduce.SUM, "rs_d": 1}
+    told = {**SIMPLE, "addend": Addend.ROW, "rs_a": 1, "z_s": 8, "lo": -32768, "hi": 32767, "dst": Destination.INT16}
+    job.words = [summed, told]
+    streams = {"a": 0, "d": 2048, "d_pix": 2 * config.cols * groups, "param": 4096}
+    job.instructions = [
+        {"prog": 0, "prog_len": 2, "h": 1, "w": pixels, "n": config.cols * groups - 1, "block": pixels, **streams}
+    ]  # fmt: skip
+    rows = np.zeros((pixels, groups, config.cols), np.int32)
+    rows[0], rows[1], rows[2, 0], rows[3, ::2] = 40_000, -40_000, 40_000, -40_000
+    job.rows = rows.reshape(-1, config.cols)
+    check([job], config, tmp_path)
+
+
 def test_classes_name_the_port_that_stalls(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     for port, stalled in ((1, SPAD), (2, PARAM), (3, SPAD), (4, ACC)):
