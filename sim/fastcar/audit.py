@@ -20,7 +20,9 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.csim import HLS, CSim, library
 from triptych.sim.fastcar.hls_audit import (
     FILL,
+    LATENCY,
     MEMORY_FILL,
+    PORTS,
     ArrayInfo,
     Finding,
     Instrument,
@@ -120,6 +122,20 @@ def audit(lanes: int = 16) -> Audit:
     return Audit(loops, instrument.arrays, estimate_kernels(lanes), lanes)
 
 
+def latencies() -> list[list[str]]:
+    """The table of what the bounds and shares assume."""
+    names = {"uram": "UltraRAM", "bram": "block RAM", "lutram": "LUT RAM", "auto": "a memory that no pragma binds"}
+    carried, entered = "RecMII: this and one for the write, over the distance in iterations", "the last column"
+    return [
+        ["read of registers", "0", carried],
+        *([f"read of {names[storage]}", str(cycles), carried] for storage, cycles in LATENCY.items()),
+        [f"accesses of a bank, {PORTS} ports", "1", "ResMII"],
+        ["word of an m_axi port", "1", "ResMII"],
+        ["entry of a pipelined loop", str(FILL), entered],
+        ["entry of one that reads or writes DRAM", str(MEMORY_FILL), entered],
+    ]
+
+
 def body(found: Audit) -> str:
     """The section of docs/results.md."""
     header = ["loop", "stated II", "ResMII", "by", "RecMII", "by", "cycles that start an iteration"]
@@ -136,13 +152,13 @@ def body(found: Audit) -> str:
     text = (
         f"`triptych fastcar audit --results`, {Label.ESTIMATED.value}, {found.lanes} lanes: least initiation intervals "
         "by the ports of memories and by carried dependences, from accesses recorded in C simulation, beside the "
-        f"stated ones. {len(found.over)} of {len(found.loops)} loops cannot reach theirs. The last column counts "
-        f"{FILL} cycles for an entry of a loop, {MEMORY_FILL} for one that reads or writes DRAM, at the small shapes "
-        "of the run; a loop that is rarely entered does not mind. Memories by width and depth of their banks; FIFOs "
-        "between kernels are not in it."
+        f"stated ones. {len(found.over)} of {len(found.loops)} loops cannot reach theirs. The last column is at the "
+        "small shapes of the run; a loop that is rarely entered does not mind. Memories by width and depth of their "
+        "banks; FIFOs between kernels are not in it."
     )
     return "\n\n".join(
         ["## FastCar: what the kernels' memories allow", text, table(header, lines),
+         f"Latencies assumed, {Label.ESTIMATED.value}:", table(["what", "cycles", "counts for"], latencies()),
          "Against the KV260:", table(["arrays of", "URAM288", "BRAM36"], stores),
          "Multipliers, by the widths that the source states, one query head a pass; LUTs of those that are logic at "
          f"{LUTS_A_BIT} a pair of bits, as Yosys maps them:",

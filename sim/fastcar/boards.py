@@ -134,7 +134,7 @@ BOARDS = {
         Board(
             "U280", "AMD DS963: 9,024 DSP48E2, 8 GB HBM2 460 GB/s over 32 pseudo channels",
             HBM2_1800, channels=32, dsp=9024, clock_mhz=225, clusters=32, lanes=4, vector=1024, ultra_lanes=2,
-            lut_chains=1,
+            lut_chains=2,
         ),
     )
 }  # fmt: skip
