@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,13 +40,13 @@ class Size:
     burst: int = 16
     lut_chains: int = 0
 
-    def build(self) -> Build:
-        """The core with its bench."""
+    def build(self, sources: Sequence[Path] | None = None) -> Build:
+        """The core with its bench. sources: instead of those of `rtl/fastcar`."""
         names = ("Width", "Chain", "Lanes", "Words", "Inputs", "Depth", "MaxBurst", "LutChains")
         values = (self.width, self.chain, self.lanes, self.words, self.inputs, self.depth, self.burst, self.lut_chains)
         return Build(
             top="fastcar_core",
-            sources=(*fastcar_sources(), *checker("fastcar_core")),
+            sources=(*(sources or fastcar_sources()), *checker("fastcar_core")),
             cpp=(MAIN,),
             parameters=dict(zip(names, values, strict=True)),
             flags=FLAGS,

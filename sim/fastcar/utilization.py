@@ -213,8 +213,8 @@ def utilization() -> str:
         "Lanes are mapped for the 7 series, since Yosys leaves adders and registers of chains of DSP48E2 outside, "
         "in LUTs and FFs; their DSP48E1 count as the E2 that they are here. A cluster's lanes hold the inputs of 32 "
         "rows, 352 KB whatever their number: with 32 clusters that is more than the block RAM, so that `ultra_lanes` "
-        "of `boards.py` lie in UltraRAM. The U280's lanes alone would take 90.8% of its DSPs, so that "
-        "sixteen products of each cluster are logic (`lut_chains`). For the HLS kernels see *what the kernels' memories "
+        "of `boards.py` lie in UltraRAM. The U280's lanes alone would take 90.8% of its DSPs, so that sixteen "
+        "products of each cluster are logic (`lut_chains`). For the HLS kernels see *what the kernels' memories "
         "allow*. By `python -m triptych.sim.fastcar.utilization`."
     )
     return "\n\n".join(["## FastCar: utilization", text, HISTORY, *map(board_rows, BOARDS.values())])
