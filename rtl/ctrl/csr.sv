@@ -48,7 +48,7 @@ module csr
     input  token_t      [Engines-1:0] tokens_i,
     input  signatures_t [Engines-1:0] signatures_i,
     input  logic                      begin_i,           // counters start from zero
-    input  logic        [ ClassW-1:0] class_i[Engines]   // of this cycle
+    input  logic        [ ClassW-1:0] class_i[Engines]   // of the cycle before
 );
   quartdepth_csr_pkg::quartdepth_csr__in_t  csr_in;
   quartdepth_csr_pkg::quartdepth_csr__out_t csr_out;

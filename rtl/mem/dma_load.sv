@@ -41,6 +41,7 @@ module dma_load #(
   import chip_pkg::*;
   import dma_pkg::*;
   import isa_pkg::*;
+  import port_pkg::class_t;
 
   localparam int unsigned Lanes = Depth / 4;  // 32-bit words of a word
   localparam int unsigned BeatsW = $clog2(MaxBeats + 1);
@@ -144,9 +145,9 @@ module dma_load #(
       .data_o ({data_error, wdata_o})
   );
 
-  // Side of the chip.
+  // Side of the chip. What stands here when the chip stops is written: nothing is said of it, and no grant waits for stop.
   logic present;
-  assign present     = walk_valid && data_valid && !data_error && !stop;
+  assign present     = walk_valid && data_valid && !data_error;
   assign write_o     = '{valid: present && space == SpaceSpad, addr: word};
   assign take        = present && (space != SpaceSpad || wgnt_i);
   assign wbe_o       = '1;
@@ -170,7 +171,7 @@ module dma_load #(
   end
 
   `FFLNR(sig_q, sig_d, take)
-  `FF(retire_q, take && walk_last, 1'b0)
+  `FF(retire_q, take && walk_last && !stop, 1'b0)
   `FF(bus_fault_q, !stop && (bus_fault_q || (walk_valid && data_valid && data_error)), 1'b0)
 
   // An instruction out of range faults when the earlier ones have retired.
@@ -184,21 +185,23 @@ module dma_load #(
                               outstanding_q == '0;
   assign engine_o.idle      = idle;
 
+  class_t class_d;
   always_comb begin
-    engine_o.cycle_class = '0;
-    if (take) engine_o.cycle_class[ClassActive] = 1'b1;
-    else if (write_o.valid) engine_o.cycle_class[DmaClassSpad] = 1'b1;
-    else if (outstanding_q != '0 || ar_o.valid) engine_o.cycle_class[DmaClassBus] = 1'b1;
-    else if (!idle || engine_i.valid) engine_o.cycle_class[DmaClassFill] = 1'b1;
-    else if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
-    else engine_o.cycle_class[ClassEmpty] = 1'b1;
+    class_d = '0;
+    if (take) class_d[ClassActive] = 1'b1;
+    else if (write_o.valid) class_d[DmaClassSpad] = 1'b1;
+    else if (outstanding_q != '0 || ar_o.valid) class_d[DmaClassBus] = 1'b1;
+    else if (!idle || engine_i.valid) class_d[DmaClassFill] = 1'b1;
+    else if (engine_i.token_wait) class_d[ClassToken] = 1'b1;
+    else class_d[ClassEmpty] = 1'b1;
   end
+  `FF(engine_o.cycle_class, class_d, class_t'(1 << ClassEmpty))
 
   logic unused_ok;
   assign unused_ok = ^{instr.unused, instr.opcode, instr.wait_load, instr.wait_mxu, instr.wait_vpu,
                        instr.wait_store, unused_last};
 
-  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
+  `ASSERT_ALWAYS(OneClass, $onehot(class_d))
   `ASSERT_ALWAYS(Expected, !r_i.valid || outstanding_q != '0)
 
   `CHECK_PARAMETER(BeatsInRange, MaxBeats >= MaxBurst)

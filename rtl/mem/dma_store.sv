@@ -43,6 +43,7 @@ module dma_store #(
   import chip_pkg::*;
   import dma_pkg::*;
   import isa_pkg::*;
+  import port_pkg::class_t;
 
   localparam int unsigned Lanes = Depth / 4;  // 32-bit words of a word
   localparam int unsigned Buffer = 4;  // words read ahead of the write channel
@@ -100,7 +101,7 @@ module dma_store #(
       .beats_o      (burst.beats),
       .burst_last_o (burst.last),
       .word_valid_o (walk_valid),
-      .word_step_i  (read_o.valid && rgnt_i),
+      .word_step_i  (rgnt_i),
       .space_o      (unused_space),
       .word_o       (word),
       .word_first_o (unused_first),
@@ -131,17 +132,17 @@ module dma_store #(
   logic [2:0] reserved_d, reserved_q;  // words in the buffer and on the way to it
   logic [8*Depth-1:0] data;
 
-  assign read_o = '{valid: walk_valid && 32'(reserved_q) != Buffer && !stop, addr: word};
+  assign read_o = '{valid: walk_valid && 32'(reserved_q) != Buffer, addr: word};  // no grant waits for stop
 
   always_comb begin
     reserved_d = reserved_q;
-    if (read_o.valid && rgnt_i) reserved_d = reserved_d + 1'b1;
+    if (rgnt_i) reserved_d = reserved_d + 1'b1;
     if (load && !stop) reserved_d = reserved_d - 1'b1;
     if (stop) reserved_d = '0;
   end
 
   `FF(reserved_q, reserved_d, '0)
-  `FF(granted_q, read_o.valid && rgnt_i, 1'b0)
+  `FF(granted_q, rgnt_i, 1'b0)
 
   logic data_ready;
   fifo #(
@@ -255,25 +256,28 @@ module dma_store #(
   assign engine_o.cause  = bus_fault_q ? TrapBusStore : range_fault ? TrapRange : TrapNone;
   assign engine_o.idle   = idle;
 
+  class_t class_d;
   always_comb begin
-    engine_o.cycle_class = '0;
-    if (w_valid_o && w_ready_i) engine_o.cycle_class[ClassActive] = 1'b1;
-    else if (w_valid_o) engine_o.cycle_class[DmaClassBus] = 1'b1;
-    else if (read_o.valid && !rgnt_i) engine_o.cycle_class[DmaClassSpad] = 1'b1;
-    else if (aw_valid_o && !aw_ready_i) engine_o.cycle_class[DmaClassBus] = 1'b1;
-    else if (read_o.valid || granted_q) engine_o.cycle_class[DmaClassFill] = 1'b1;
-    else if (outstanding_q != '0) engine_o.cycle_class[DmaClassBus] = 1'b1;
-    else if (!idle || engine_i.valid) engine_o.cycle_class[DmaClassFill] = 1'b1;
-    else if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
-    else engine_o.cycle_class[ClassEmpty] = 1'b1;
+    class_d = '0;
+    if (w_valid_o && w_ready_i) class_d[ClassActive] = 1'b1;
+    else if (w_valid_o) class_d[DmaClassBus] = 1'b1;
+    else if (read_o.valid && !rgnt_i) class_d[DmaClassSpad] = 1'b1;
+    else if (aw_valid_o && !aw_ready_i) class_d[DmaClassBus] = 1'b1;
+    else if (read_o.valid || granted_q) class_d[DmaClassFill] = 1'b1;
+    else if (outstanding_q != '0) class_d[DmaClassBus] = 1'b1;
+    else if (!idle || engine_i.valid) class_d[DmaClassFill] = 1'b1;
+    else if (engine_i.token_wait) class_d[ClassToken] = 1'b1;
+    else class_d[ClassEmpty] = 1'b1;
   end
+  `FF(engine_o.cycle_class, class_d, class_t'(1 << ClassEmpty))
 
   logic unused_ok;
   assign unused_ok = ^{instr.unused, instr.opcode, instr.wait_load, instr.wait_mxu, instr.wait_vpu,
                        instr.wait_store, unused_first, unused_last, unused_space, unused_checked, data_ready,
                        queue_ready, sig_ready, sig_valid, response_valid};
 
-  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
+  `ASSERT_ALWAYS(OneClass, $onehot(class_d))
+  `ASSERT_ALWAYS(GrantAskedFor, !rgnt_i || read_o.valid)
   `ASSERT_ALWAYS(BufferRoom, !granted_q || data_ready || stop)
   `ASSERT_ALWAYS(QueueRoom, (!issue || queue_ready) && (!(load && head_done) || response_ready))
   `ASSERT_ALWAYS(SignatureRoom, !ends_q || sig_ready)

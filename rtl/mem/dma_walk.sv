@@ -25,10 +25,12 @@ module dma_walk (
   word_t spad_row_q, words_q;
   word_t word_d, word_q, row_d, row_q, left_d, left_q;
   logic [15:0] rows_d, rows_q;
-  logic load, row_ends;
+  logic load, step, fresh, row_ends;
 
   assign ready_o  = !active_q || (step_i && last_o);
   assign load     = valid_i && ready_o;
+  assign fresh    = !active_q || last_o;  // what comes next is the next box's
+  assign step     = step_i || (valid_i && !active_q);
   assign valid_o  = active_q;
   assign word_o   = word_q;
   assign space_o  = space_q;
@@ -36,42 +38,37 @@ module dma_walk (
   assign row_ends = left_q == word_t'(1);
   assign last_o   = row_ends && rows_q == 16'd1;
 
+  // What is next is known before it is: a step is a grant, and comes late.
   always_comb begin
-    active_d = active_q;
-    word_d   = word_q;
-    row_d    = row_q;
-    left_d   = left_q;
-    rows_d   = rows_q;
-    if (step_i) begin
-      word_d = word_q + 1'b1;
-      left_d = left_q - 1'b1;
-      if (row_ends) begin
-        row_d    = row_q + spad_row_q;
-        word_d   = row_d;
-        left_d   = words_q;
-        rows_d   = rows_q - 1'b1;
-        active_d = rows_q != 16'd1;
-      end
+    word_d = word_q + 1'b1;
+    row_d  = row_q;
+    left_d = left_q - 1'b1;
+    rows_d = rows_q;
+    if (row_ends) begin
+      row_d  = row_q + spad_row_q;
+      word_d = row_d;
+      left_d = words_q;
+      rows_d = rows_q - 1'b1;
     end
-    if (load) begin
-      active_d = 1'b1;
+    if (fresh) begin
       word_d   = box_i.spad;
       row_d    = box_i.spad;
       left_d   = box_i.words;
       rows_d   = box_i.rows;
     end
-    if (stop_i) active_d = 1'b0;
   end
+
+  assign active_d = !stop_i && (load || (active_q && !(step_i && last_o)));
 
   `FF(active_q, active_d, 1'b0)
   `FFLNR(space_q, box_i.space, load)
   `FFLNR(spad_row_q, box_i.spad_row, load)
   `FFLNR(words_q, box_i.words, load)
-  `FFLNR(first_q, load, step_i || load)
-  `FFLNR(word_q, word_d, step_i || load)
-  `FFLNR(row_q, row_d, step_i || load)
-  `FFLNR(left_q, left_d, step_i || load)
-  `FFLNR(rows_q, rows_d, step_i || load)
+  `FFLNR(first_q, fresh, step)
+  `FFLNR(word_q, word_d, step)
+  `FFLNR(row_q, row_d, step)
+  `FFLNR(left_q, left_d, step)
+  `FFLNR(rows_q, rows_d, step)
 endmodule
 
 `default_nettype wire

@@ -29,6 +29,8 @@ module spad #(
   localparam int unsigned AddrW = $clog2(SpadWords);
   localparam int unsigned RowW = AddrW - 2;
 
+  typedef logic [AddrW-1:0] word_t;
+
   logic               re    [Banks];
   logic [   RowW-1:0] rrow  [Banks];
   logic [8*Depth-1:0] rdata [Banks];
@@ -39,27 +41,23 @@ module spad #(
   logic [        1:0] rbank [ReadPorts];
   logic [        1:0] rbank_q[ReadPorts];
   logic [        1:0] wbank [WritePorts];
-  logic               clash;
+  logic               wants [ReadPorts];  // a read, and of a word that nobody writes
 
+  for (genvar p = 0; p < ReadPorts; p++) begin : gen_rbank
+    assign rbank[p] = arith_pkg::spad_bank(read_i[p].addr[5:0]);
+  end
+  for (genvar p = 0; p < WritePorts; p++) begin : gen_wbank
+    assign wbank[p] = arith_pkg::spad_bank(write_i[p].addr[5:0]);
+  end
+
+  // A port has its bank unless a lower one wants the same. Whether that one gets it does not matter: if not, a still lower
+  // one has it. So no grant waits for another one.
   always_comb begin
-    for (int unsigned b = 0; b < Banks; b++) begin
-      re[b]   = 1'b0;
-      rrow[b] = '0;
-    end
-    clash = 1'b0;
     for (int unsigned p = 0; p < ReadPorts; p++) begin
-      rgnt_o[p] = 1'b0;
-      rbank[p]  = '0;
-      clash     = 1'b0;
+      wants[p] = read_i[p].valid;
       if (read_i[p].valid) begin
-        rbank[p] = arith_pkg::spad_bank(read_i[p].addr[5:0]);
         for (int unsigned w = 0; w < WritePorts; w++) begin
-          if (write_i[w].valid && write_i[w].addr == read_i[p].addr) clash = 1'b1;
-        end
-        if (!clash && !re[rbank[p]]) begin
-          rgnt_o[p]      = 1'b1;
-          re[rbank[p]]   = 1'b1;
-          rrow[rbank[p]] = read_i[p].addr[AddrW-1:2];
+          if (write_i[w].valid && word_t'(write_i[w].addr) == word_t'(read_i[p].addr)) wants[p] = 1'b0;
         end
       end
     end
@@ -67,20 +65,39 @@ module spad #(
 
   always_comb begin
     for (int unsigned b = 0; b < Banks; b++) begin
-      we[b]    = 1'b0;
-      wrow[b]  = '0;
-      wbe[b]   = '0;
-      wdata[b] = '0;
+      re[b]   = 1'b0;
+      rrow[b] = '0;
     end
+    for (int unsigned p = 0; p < ReadPorts; p++) begin
+      rgnt_o[p] = wants[p];
+      if (wants[p]) begin
+        for (int unsigned q = 0; q < p; q++) if (wants[q] && rbank[q] == rbank[p]) rgnt_o[p] = 1'b0;
+      end
+      if (rgnt_o[p]) begin
+        re[rbank[p]]   = 1'b1;
+        rrow[rbank[p]] = rrow[rbank[p]] | read_i[p].addr[AddrW-1:2];  // the bank's only one
+      end
+    end
+  end
+
+  // A bank that nobody writes may see anybody's word.
+  always_comb begin
     for (int unsigned p = 0; p < WritePorts; p++) begin
-      wgnt_o[p] = 1'b0;
-      wbank[p]  = arith_pkg::spad_bank(write_i[p].addr[5:0]);
-      if (write_i[p].valid && !we[wbank[p]]) begin
-        wgnt_o[p]       = 1'b1;
-        we[wbank[p]]    = 1'b1;
-        wrow[wbank[p]]  = write_i[p].addr[AddrW-1:2];
-        wbe[wbank[p]]   = wbe_i[p];
-        wdata[wbank[p]] = wdata_i[p];
+      wgnt_o[p] = write_i[p].valid;
+      for (int unsigned q = 0; q < p; q++) if (write_i[q].valid && wbank[q] == wbank[p]) wgnt_o[p] = 1'b0;
+    end
+    for (int unsigned b = 0; b < Banks; b++) begin
+      we[b]    = 1'b0;
+      wrow[b]  = write_i[WritePorts-1].addr[AddrW-1:2];
+      wbe[b]   = wbe_i[WritePorts-1];
+      wdata[b] = wdata_i[WritePorts-1];
+      for (int unsigned p = 0; p < WritePorts; p++) if (wgnt_o[p] && 32'(wbank[p]) == b) we[b] = 1'b1;
+      for (int unsigned p = 0; p < WritePorts - 1; p++) begin
+        if (wgnt_o[p] && 32'(wbank[p]) == b) begin
+          wrow[b]  = write_i[p].addr[AddrW-1:2];
+          wbe[b]   = wbe_i[p];
+          wdata[b] = wdata_i[p];
+        end
       end
     end
   end

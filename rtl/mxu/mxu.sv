@@ -300,9 +300,8 @@ module mxu
     else if (unretired_q != '0 || (engine_i.valid && ready)) cycle_class = ClassFill;
     else if (engine_i.token_wait) cycle_class = ClassToken;
     else cycle_class = ClassEmpty;
-    engine_o.cycle_class = '0;
-    engine_o.cycle_class[cycle_class] = 1'b1;
   end
+  `FF(engine_o.cycle_class, port_pkg::class_t'(1 << cycle_class), port_pkg::class_t'(1 << ClassEmpty))
 
   `ASSERT_ALWAYS(WindowKept, !(step_valid_q && run_q.more && !upper_q && word_valid_q && word_q.last))
   `ASSERT_STABLE(StreamRequestStable, stream_o.valid, stream_gnt_i || stop, stream_o.addr)

@@ -13,6 +13,7 @@ package port_pkg;
   } engine_req_t;
 
   localparam int unsigned ClassW = 7;  // of the engine with most cycle classes
+  typedef logic [ClassW-1:0] class_t;
 
   // From an engine.
   typedef struct packed {
@@ -22,7 +23,7 @@ package port_pkg;
     logic              fault;        // level until `stop`
     trap_e             cause;        // with `fault`
     logic              idle;         // holds nothing, and nothing is outstanding
-    logic [ClassW-1:0] cycle_class;  // one-hot: chip_pkg, mxu_pkg, vpu_pkg
+    class_t            cycle_class;  // of the cycle before, one-hot: chip_pkg, mxu_pkg, vpu_pkg
   } engine_rsp_t;
 
   // A request to the scratchpad, for a read or a write; granted in the same cycle, read data come in the next.

@@ -85,7 +85,7 @@ module quartdepth #(
     output logic [        3:0] trace_retire_o,
     output logic [  3:0][31:0] trace_retire_pc_o,
     output logic [  3:0][31:0] trace_retire_sig_o,
-    output logic [        6:0] trace_mxu_class_o   // one-hot, the MXU's cycle class
+    output logic [        6:0] trace_mxu_class_o   // one-hot, the MXU's class of the cycle before
 );
   import chip_pkg::*;
   import isa_pkg::*;

@@ -259,27 +259,29 @@ module vpu
   assign step = issue && (!halved || second);  // the group is done with
   assign acc_ready_o = operands && use_acc && (!halved || second);
 
+  port_pkg::class_t class_d;
   always_comb begin
-    engine_o.cycle_class = '0;
+    class_d = '0;
     if (waiting) begin
-      if (issue) engine_o.cycle_class[ClassActive] = 1'b1;
-      else if (use_param && !param_ready) engine_o.cycle_class[VpuClassParam] = 1'b1;
-      else if (use_acc && !acc_valid_i) engine_o.cycle_class[VpuClassAcc] = 1'b1;
-      else if (element_fault || stop) engine_o.cycle_class[VpuClassFill] = 1'b1;
-      else engine_o.cycle_class[VpuClassSpad] = 1'b1;
+      if (issue) class_d[ClassActive] = 1'b1;
+      else if (use_param && !param_ready) class_d[VpuClassParam] = 1'b1;
+      else if (use_acc && !acc_valid_i) class_d[VpuClassAcc] = 1'b1;
+      else if (element_fault || stop) class_d[VpuClassFill] = 1'b1;
+      else class_d[VpuClassSpad] = 1'b1;
     end else if (stopped && drained && !start) begin
-      if (engine_i.token_wait) engine_o.cycle_class[ClassToken] = 1'b1;
-      else engine_o.cycle_class[ClassEmpty] = 1'b1;
+      if (engine_i.token_wait) class_d[ClassToken] = 1'b1;
+      else class_d[ClassEmpty] = 1'b1;
     end else begin
-      engine_o.cycle_class[VpuClassFill] = 1'b1;
+      class_d[VpuClassFill] = 1'b1;
     end
   end
+  `FF(engine_o.cycle_class, class_d, port_pkg::class_t'(1 << ClassEmpty))
 
   // -- Lanes ---------------------------------------------------------------------------------------
 
   logic lanes_idle, scalar_valid, result_valid;
-  logic add_read, mul_read;
-  logic [RowW-1:0] add_row, mul_row, scalar_row;
+  logic add_read, mul_read, mul_take;
+  logic [RowW-1:0] read_row, scalar_row;
   logic signed [31:0] add_value, mul_value, scalar_value, reduced;
   element_t result_element;
   logic signed [15:0] result[Lanes];
@@ -305,8 +307,8 @@ module vpu
       .a_word_i(source[0]),
       .b_word_i(source[1]),
       .parameter_i(parameters),
-      .add_read_o(add_read), .add_row_o(add_row), .add_value_i(add_value),
-      .mul_read_o(mul_read), .mul_row_o(mul_row), .mul_value_i(mul_value),
+      .add_read_o(add_read), .mul_read_o(mul_read), .read_row_o(read_row), .mul_take_o(mul_take),
+      .add_value_i(add_value), .mul_value_i(mul_value),
       .scalar_valid_o(scalar_valid), .scalar_row_o(scalar_row), .scalar_value_o(scalar_value),
       .result_valid_o(result_valid), .result_element_o(result_element), .result_o(result),
       .bank_busy_o(bank_busy),
@@ -343,9 +345,9 @@ module vpu
       .rst_ni,
       .sram_pins_i,
       .sram_status_o(scalars_sram),
-      .add_read_i(add_read), .add_select_i(word.rs_a), .add_row_i(add_row), .add_value_o(add_value),
-      .mul_read_i(mul_read), .mul_select_i(word.rs_m), .mul_row_i(mul_row), .mul_value_o(mul_value),
-      .both_i(word.addend == AddendRow && word.rs_m == word.rs_a),
+      .row_read_i(read_row),
+      .add_read_i(add_read), .add_select_i(word.rs_a), .add_value_o(add_value),
+      .mul_read_i(mul_read), .mul_select_i(word.rs_m), .mul_take_i(mul_take), .mul_value_o(mul_value),
       .write_i(reduce_valid || scalar_valid),
       .set_i(scalar_valid || (result_element.first && !result_element.second)),
       .reduce_i(reduce_e'(word.reduce)),
@@ -382,7 +384,7 @@ module vpu
   assign engine_o.idle = stopped && drained;
 
   `ASSERT_STABLE(WriteStable, write_o.valid, wgnt_i, {write_o.addr, wbe_o, wdata_o})
-  `ASSERT_ALWAYS(OneClass, $onehot(engine_o.cycle_class))
+  `ASSERT_ALWAYS(OneClass, $onehot(class_d))
   logic unused_instr;
   assign unused_instr = ^{instr, word.unused, result_element, addr[0][ByteW-1:WordShift+AddrW],
                           addr[1][ByteW-1:WordShift+AddrW]};

@@ -37,12 +37,12 @@ module vpu_lanes
     input  logic [Depth/4-1:0][     31:0] a_word_i,            // words of the group in the decode stage
     input  logic [Depth/4-1:0][     31:0] b_word_i,
     input  parameter_t                    parameter_i[2][Lanes],
-    output logic                          add_read_o,     // row scalars: of what comes to the add stage,
-    output logic        [       RowW-1:0] add_row_o,
-    input  logic signed [           31:0] add_value_i,         // of the one that is there
-    output logic                          mul_read_o,          // the same of the multiply stage
-    output logic        [       RowW-1:0] mul_row_o,
-    input  logic signed [           31:0] mul_value_i,
+    output logic                          add_read_o,          // row scalars: what comes to the add stage
+    output logic                          mul_read_o,          // needs them there, and in the multiply stage
+    output logic        [       RowW-1:0] read_row_o,
+    output logic                          mul_take_o,          // it moves on to that
+    input  logic signed [           31:0] add_value_i,         // of what is in the add stage
+    input  logic signed [           31:0] mul_value_i,         // of what is in the multiply stage
     output logic                          scalar_valid_o,      // result of a SCALAR microword
     output logic        [       RowW-1:0] scalar_row_o,
     output logic signed [           31:0] scalar_value_o,
@@ -76,10 +76,12 @@ module vpu_lanes
 
   logic [Stages-1:0] valid_q, advance;
   element_t element_q[Stages];
-  uses_t uses;
+  uses_t uses, uses_d;
   logic scalar, scaled, function_used, use_b, summed, largest, beside, exp2n, biased, param, square, times_b;
 
-  assign uses = uses_of(word_i.kind, word_i.side, word_i.mul, word_i.fn);
+  // A register: the word is new a cycle before anything is issued under it.
+  assign uses_d = uses_of(word_i.kind, word_i.side, word_i.mul, word_i.fn);
+  `FF(uses, uses_d, '0)
   assign {scalar, use_b, scaled, summed, largest, beside, function_used} = uses;
   assign exp2n   = word_i.fn == FunctionExp2n;
   assign biased  = word_i.addend == AddendBias;
@@ -186,7 +188,8 @@ module vpu_lanes
   logic signed [16:0] operand_q[FullLanes];  // of the second multiplication: B + b_add, or F
 
   assign add_read_o = advance[StageDecode] && (scalar || word_i.addend == AddendRow);
-  assign add_row_o  = element_q[StageDecode].row[RowW-1:0];
+  assign mul_read_o = advance[StageDecode] && word_i.mul == MultiplyRow;
+  assign read_row_o = element_q[StageDecode].row[RowW-1:0];
 
   function automatic int32_t next_x();
     logic signed [31:0] addend, a;
@@ -212,8 +215,7 @@ module vpu_lanes
   logic signed [47:0] product_q[Lanes];
   logic signed [9:0] count_d, count_q;  // shift, unless every lane has its own
 
-  assign mul_read_o = advance[StageAdd] && word_i.mul == MultiplyRow;
-  assign mul_row_o  = element_q[StageAdd].row[RowW-1:0];
+  assign mul_take_o = advance[StageAdd] && word_i.mul == MultiplyRow;
 
   function automatic int48_t next_product();
     logic signed [15:0] common, narrow, factor;
@@ -317,9 +319,13 @@ module vpu_lanes
 
   logic signed [15:0] v_q[Lanes];
 
+  logic crossed;  // the upper bound lies below the lower one, and counts alone
+  assign crossed = word_i.lo > word_i.hi;
+
   function automatic int16_t next_v();
     logic signed [15:0] zero;
     logic signed [31:0] z;
+    logic signed [33:0] shifted;
     logic signed [32:0] both, sum;  // of both operands; or below zero if the second one is not less
     for (int unsigned c = 0; c < Lanes; c++) begin
       z = y_q[c];
@@ -330,10 +336,11 @@ module vpu_lanes
         else if (summed) z = both[32] != both[31] ? {both[32], {31{!both[32]}}} : both[31:0];
         if (word_i.zp_param) zero = 16'(clamp_parameter[c%FullLanes].zero);
       end
-      sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) + 33'(zero);
-      if (sum < 33'(word_i.lo)) sum = 33'(word_i.lo);
-      if (sum > 33'(word_i.hi)) sum = 33'(word_i.hi);
+      shifted = 34'(shift_above(48'(z), $signed({6'd0, word_i.z_s})));  // rounded with the sum
+      sum = $signed(shifted[33:1]) + 33'(zero) + $signed({32'd0, shifted[0]});
       next_v[c] = sum[15:0];
+      if (sum < 33'(word_i.lo)) next_v[c] = word_i.lo;
+      if (sum > 33'(word_i.hi) || crossed) next_v[c] = word_i.hi;
     end
   endfunction
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Four row scalars for every pixel of a block, a memory each: they are read for the add and for the multiply stage, and
-// set, added to or maximised. What is read is there in the next cycle and held. A microword that reduces into a row
-// scalar does not read it for a stage.
+// set, added to or maximised. Both are read for what comes to the add stage: there the one is at once, and held; the other
+// moves on to a register, for the product behind it takes a whole cycle. A microword that reduces into a row scalar does
+// not read it for a stage.
 
 `default_nettype none
 `include "assertions.svh"
@@ -17,15 +18,14 @@ module vpu_row_scalars
     input  logic                     rst_ni,
     input  sram_pkg::pins_t          sram_pins_i,
     output sram_pkg::status_t        sram_status_o,
-    input  logic                     add_read_i,    // what comes to the add stage uses one
+    input  logic          [RowW-1:0] row_read_i,    // pixel of what comes to the add stage
+    input  logic                     add_read_i,    // it uses one there
     input  logic              [ 1:0] add_select_i,
-    input  logic          [RowW-1:0] add_row_i,
     output logic signed       [31:0] add_value_o,
-    input  logic                     mul_read_i,    // the same of the multiply stage, which comes next
+    input  logic                     mul_read_i,    // and one in the multiply stage, which comes next
     input  logic              [ 1:0] mul_select_i,
-    input  logic          [RowW-1:0] mul_row_i,
+    input  logic                     mul_take_i,    // it goes there
     output logic signed       [31:0] mul_value_o,
-    input  logic                     both_i,        // the microword reads one row scalar for both
     input  logic                     write_i,       // taken always; in effect two cycles later
     input  logic                     set_i,         // the old entry does not matter
     input  reduce_e                  reduce_i,      // how the entry and the value are joined
@@ -37,7 +37,7 @@ module vpu_row_scalars
   logic write_q, set_q, max_q, again, again_q;
   logic [1:0] select_q, add_select_q, mul_select_q;
   logic [RowW-1:0] row_q;
-  logic signed [31:0] value_q, joined_q, carried_q, old, joined;
+  logic signed [31:0] value_q, joined_q, old, joined;
   logic signed [31:0] rdata[RowScalars];
   sram_pkg::status_t [RowScalars-1:0] status;
 
@@ -63,7 +63,7 @@ module vpu_row_scalars
     logic old_read, add_read, mul_read;
     assign old_read = write_i && !set_i && !again && 32'(select_i) == r;
     assign add_read = add_read_i && 32'(add_select_i) == r;
-    assign mul_read = mul_read_i && !both_i && 32'(mul_select_i) == r;
+    assign mul_read = mul_read_i && 32'(mul_select_i) == r;
 
     ram_1r1w #(
         .Words(Rows),
@@ -73,22 +73,20 @@ module vpu_row_scalars
         .pins_i  (sram_pins_i),
         .status_o(status[r]),
         .re_i    (old_read || add_read || mul_read),
-        .raddr_i (old_read ? row_i : add_read ? add_row_i : mul_row_i),
+        .raddr_i (old_read ? row_i : row_read_i),
         .rdata_o (rdata[r]),
         .we_i    (write_q && 32'(select_q) == r),
         .waddr_i (row_q),
         .wbe_i   ('1),
         .wdata_i (joined)
     );
-    `ASSERT_ALWAYS(OneReader, !(add_read && mul_read))
   end
 
   `FFLNR(add_select_q, add_select_i, add_read_i)
   `FFLNR(mul_select_q, mul_select_i, mul_read_i)
-  `FFLNR(carried_q, add_value_o, mul_read_i)  // to the multiply stage
+  `FFLNR(mul_value_o, rdata[mul_select_q], mul_take_i)
 
   assign add_value_o = rdata[add_select_q];
-  assign mul_value_o = both_i ? carried_q : rdata[mul_select_q];
   assign idle_o      = !write_q;
 
   always_comb begin

@@ -108,14 +108,18 @@ module vpu_write
   `FF(full_q, full_d, 1'b0)
   `FFGATED(words, words_q, next_words(), take)
   `FFLNR(be_q, be_d, take)
-  `FFLNR(addr_q, dest_i[WordShift+:AddrW], take)
 
+  // The address of the second word stands in the register, too: the scratchpad's grants hang on it.
   if (Beats == 2) begin : gen_beats
+    logic [AddrW-1:0] addr_d;
+    assign addr_d = take ? dest_i[WordShift+:AddrW] : addr_q + 1'b1;
+    `FFLNR(addr_q, addr_d, take || (written && !last_beat))
     `FFLNR(second_q, destination_i == DestinationInt16, take)
     `FF(beat_q, beat_d, 1'b0)
     assign beat_d    = wreq_o && wgnt_i ? !last_beat : beat_q;
     assign last_beat = beat_q || !second_q;
   end else begin : gen_beat
+    `FFLNR(addr_q, dest_i[WordShift+:AddrW], take)
     assign second_q  = 1'b0;
     assign beat_d    = 1'b0;
     assign beat_q    = beat_d;
@@ -128,7 +132,7 @@ module vpu_write
   end
 
   assign wreq_o  = full_q;
-  assign waddr_o = addr_q + AddrW'(beat_q);
+  assign waddr_o = addr_q;
   assign wbe_o   = beat_q ? be_q[(Beats-1)*Depth+:Depth] : be_q[Depth-1:0];
   for (genvar i = 0; i < Chunks; i++) begin : gen_wdata
     assign wdata_o[32*i+:32] = chunks[i];

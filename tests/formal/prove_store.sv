@@ -41,7 +41,7 @@ module prove_store #(
       .instr_i,
       .engine_o  (engine),
       .read_o    (read),
-      .rgnt_i,
+      .rgnt_i    (rgnt_i && read.valid),
       .rdata_i,
       .aw_valid_o(aw_valid),
       .aw_ready_i,

@@ -70,7 +70,7 @@ module bench_store #(
       .instr_i,
       .engine_o(from_engine),
       .read_o(read),
-      .rgnt_i,
+      .rgnt_i(rgnt_i && read.valid),
       .rdata_i,
       .aw_valid_o,
       .aw_ready_i,

@@ -44,7 +44,7 @@ module vpu
 );
   logic busy_q, take, last, ready, retire, fault;
   logic [15:0] left_q;
-  logic [6:0] now;
+  logic [6:0] now, now_q;
   vector_t instr, instr_q;
 
   assign instr   = instr_i;
@@ -64,12 +64,13 @@ module vpu
           fault: fault,
           cause: TrapAlignment,
           idle: !busy_q,
-          cycle_class: now
+          cycle_class: now_q
       };
 
   `FF(busy_q, !engine_i.stop && (take || (busy_q && !retire)), 1'b0)
   `FF(left_q, take ? instr.h : last ? left_q : left_q - 1'b1, '0)
   `FFLNR(instr_q, instr, take)
+  `FF(now_q, now, 7'd2)
 
   always_comb begin
     now = '0;
