@@ -9,7 +9,9 @@ from triptych.sim.build.sources import RTL, packages
 
 FILES = [*packages(), RTL / "mem" / "ram_1r1w.sv", RTL / "mem" / "spad.sv"]
 BUGS = {
-    "a word is read while it is written": ("spad.sv", "== word_t'(read_i[p].addr)) wants[p] = 1'b0;", "== word_t'(read_i[p].addr)) wants[p] = 1'b1;"),
+    "a word is read while it is written": (
+        "spad.sv", "== word_t'(read_i[p].addr)) wants[p] = 1'b0;", "== word_t'(read_i[p].addr)) wants[p] = 1'b1;",
+    ),
     "only the first writer is looked at": (
         "spad.sv", "w < WritePorts; w++) begin\n          if", "w < 1; w++) begin\n          if",
     ),
