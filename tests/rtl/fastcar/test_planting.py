@@ -1,4 +1,4 @@
-"""Planted bugs are of the sources as they are: a list that a change has left behind is seen at once, without a build."""
+"""Planted bugs are of the sources as they are: a list that a change has left behind is seen at once, with no build."""
 
 from __future__ import annotations
 
