@@ -1,7 +1,7 @@
 """Mutants that change nothing that can happen, though from any state the module could tell: by module and text.
 
-Each rests on an assertion that a proof keeps, those of golden's code on what Python and NumPy say of an operation. They
-do not count, as those that Yosys proves equivalent do not.
+Each rests on an assertion that a proof keeps, on a parameter's range or on what stands a line below; those of golden's
+code on what Python and NumPy say of an operation. They do not count, as those that Yosys proves equivalent do not.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ HARMLESS = {
         "top bit lost: `(row_q == '0) ? '0 : index_q` -> "
         "`$unsigned({1'b0, ($bits(index_d) - 1)'((row_q == '0) ? '0 : index_q)})`",
     ): "prove_policy: while rows come, the last one's bit is zero",
+    (
+        "mxu_acc",
+        "top bit lost: `upper_q ? (final_row >> 1) + 8'd1 : '0` -> "
+        "`$unsigned({1'b0, ($bits(tile_row) - 1)'(upper_q ? (final_row >> 1) + 8'd1 : '0)})`",
+    ): "RowsInRange: a bank has 255 rows at most, so that the upper tile begins at 127 at most",
+    (
+        "mxu_loader",
+        "top bit lost: `word_q` -> `$unsigned({1'b0, ($bits(word_d) - 1)'(word_q)})`",
+    ): "both ways to a step set it anew",
     (
         "mxu_stream",
         "top bit lost: `(row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : 4'd3 - 4'(job_q.stride_x)` -> "
