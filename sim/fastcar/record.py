@@ -38,7 +38,8 @@ def board_runs(mapped: Sequence[str]) -> list[BoardRun]:
 
 
 def _modelled(board: Board) -> list[Part]:
-    return [Part("lane", board.clusters * board.lanes, Resources(dsps=board.width), Label.ESTIMATED.value)]
+    each = Resources(dsps=board.lane_dsp // board.clusters)
+    return [Part("lanes of a cluster", board.clusters, each, Label.ESTIMATED.value)]
 
 
 def _mapped(board: Board) -> list[Part]:
