@@ -9,7 +9,7 @@ from pathlib import Path
 
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.sim.bench.ledger import RESULTS, Label, table
-from triptych.sim.bench.paper import paper_rows
+from triptych.sim.bench.paper import price_rows
 from triptych.sim.bench.priced import frame_for
 from triptych.sim.build.sources import ROOT
 from triptych.sim.errors import TriptychError
@@ -32,19 +32,37 @@ is slowest is the array: products, their sum and its shift in one cycle (4.75 ns
 lanes behind a row scalar's memory (4.48 ns). Those figures are of parts placed cell by cell; in groups the same netlist
 takes 5.05 and 4.64 ns.
 
-The chips below have products by Booth's digits, clock gates, and `paper` half of its lanes plain. Two parts are below
-the array now: in `small` the vector engine (5.35 ns: from the row scalar through a product of digits, smaller and
-slower than the one before), in `paper` STORE and the counters (8.12 ns: from the vector engine's write port through the
-scratchpad's grants; between parts, within STORE it is 184 MHz). Not tried yet: a register behind the row scalar, and
-grants that look at what a register says."""
+With products by Booth's digits, clock gates, and `paper` half of its lanes plain, two parts were below the array: in
+`small` the vector engine (5.35 ns: from the microword's kind through what it makes the lanes do to their clamp, two
+comparisons one behind the other), in `paper` STORE and the counters (8.12 ns: from the address of the vector engine's
+second word, an adder, through the scratchpad's grants, each of which waited for those before it). That a program runs
+reached STORE's walk and the counters over six modules, by LOAD's request, which stop took back. Now, in the same
+cycles, grants stand side by side (a port has its bank unless a lower one wants it, granted or not), addresses and the
+classes that are counted come from registers, no request looks at stop, what a walk does next is known before the grant,
+row scalars are read for both stages at once, so that the product begins at a register, clamps compare side by side, and
+what a microword makes the lanes do is a register. The table of `paper` is still of the chip before that."""
+
+
+CHIPS = ("small", "paper")
+
+
+def said_of(section: str, name: str, text: str) -> str:
+    """What docs/results.md says of a chip in a section, its picture with it; empty where it says nothing."""
+    _, _, rest = text.partition(f"<!-- begin:quartdepth-{section} -->")
+    body, _, _ = rest.partition("<!-- end:")
+    found = re.search(rf"^### `{name}`.*?(?=^### |\Z)", body, re.DOTALL | re.MULTILINE)
+    return found[0].strip() if found else ""
 
 
 def timing_rows(library: Sequence[Path], configs: Sequence[str], out: Path, progress: Progress) -> str:
-    """The slowest paths of chips, and the last one's floorplan."""
+    """The slowest paths of chips, and their floorplans. A chip that is not named keeps what is said of it."""
     if not library:
         raise TriptychError("the section timing is of a cell library: name its files with --library")
     parts = []
-    for name in configs:
+    for name in dict.fromkeys([*CHIPS, *configs]):
+        if name not in configs:
+            parts.append(said_of("timing", name, RESULTS.read_text()))
+            continue
         report = measure_timing(chip_config(name), library, progress)
         parts.append(_timing_table(report))
         save_figure(plot_floorplan(report), out / f"floorplan-{name}")
@@ -58,7 +76,7 @@ def timing_rows(library: Sequence[Path], configs: Sequence[str], out: Path, prog
         "OpenSTA; clock ideal, cells not sized for timing: a flow that does is faster. Memories answer .309 ns after "
         "the clock (fakeram45)."
     )
-    return f"## Clock after placement\n{text}\n\n{TIMING_HISTORY}\n\n" + "\n\n".join(parts)
+    return f"## Clock after placement\n{text}\n\n{TIMING_HISTORY}\n\n" + "\n\n".join(filter(None, parts))
 
 
 def _timing_table(report: TimingReport) -> str:
@@ -74,11 +92,14 @@ def _timing_table(report: TimingReport) -> str:
 
 
 def energy_rows(library: Sequence[Path], configs: Sequence[str], progress: Progress) -> str:
-    """mJ a frame by part."""
+    """mJ a frame by part. A chip that is not named keeps what is said of it."""
     if not library:
         raise TriptychError("the section energy is of a cell library: name its files with --library")
     parts = []
-    for name in configs:
+    for name in dict.fromkeys([*CHIPS, *configs]):
+        if name not in configs:
+            parts.append(said_of("energy", name, RESULTS.read_text()))
+            continue
         frame = frame_for(chip_config(name), progress)
         report = measure_energy(
             chip_config(name), library, progress, frame.name, frame.network, frame.codes, frame.like
@@ -98,7 +119,7 @@ def energy_rows(library: Sequence[Path], configs: Sequence[str], progress: Progr
         "all nets of a part as often as its registers: 0.599 mJ for METER on `small`, of the array .1388, too little: "
         "most of its registers are weights that stand still."
     )
-    return f"## Energy of a frame\n{text}\n\n" + "\n\n".join(parts)
+    return f"## Energy of a frame\n{text}\n\n" + "\n\n".join(filter(None, parts))
 
 
 def _like(report: EnergyReport) -> str:
@@ -146,16 +167,17 @@ def published_gmac_j(config: str, text: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def paper_section(library: Sequence[Path], progress: Progress) -> str:
-    """Paper and ours; areas where a library is named; energy as it was published last."""
+def price_section(library: Sequence[Path], progress: Progress) -> str:
+    """Area and energy beside the paper's; energy as it was published last. Raises TriptychError without a library."""
+    if not library:
+        raise TriptychError("the section price is of a cell library: name its files with --library")
     mm2: dict[str, float] = {}
-    if library:
-        report = measure_area(chip_config("paper"), library, progress)
-        if report.node is not None:
-            whole = (report.top.total + report.top.memory_area) / 1e6
-            mm2[f"cells and modelled memories as measured ({report.library}, {report.node} nm)"] = whole
-            mm2["scaled to 28 nm by the square of the node"] = whole * (28 / report.node) ** 2
-            mm2["of which cells alone"] = report.top.total / 1e6 * (28 / report.node) ** 2
+    report = measure_area(chip_config("paper"), library, progress)
+    if report.node is not None:
+        whole = (report.top.total + report.top.memory_area) / 1e6
+        mm2[f"`paper`, cells and memories as measured ({report.library}, {report.node} nm)"] = whole
+        mm2["`paper`, scaled to 28 nm by the square of the node"] = whole * (28 / report.node) ** 2
+        mm2["`paper`, of which cells alone"] = report.top.total / 1e6 * (28 / report.node) ** 2
     published = RESULTS.read_text()
     gmac_j = {name: published_gmac_j(name, published) for name in ("paper", "small")}
-    return paper_rows(progress, mm2, {name: found for name, found in gmac_j.items() if found is not None})
+    return price_rows(mm2, {name: found for name, found in gmac_j.items() if found is not None})

@@ -210,9 +210,8 @@ def _on_rtl(compiled: Compiled, network: Network) -> int:
     return run.cycles
 
 
-def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float], gmac_j: dict[str, float]) -> str:
-    """The table. mm2: the `paper` chip as measured and scaled, by what it says; gmac_j: of chips whose energy was
-    estimated, without DRAM."""
+def paper_rows(progress: Callable[[str, int, int], None]) -> str:
+    """The table."""
     rows, found = [], points(progress)
     for ours in found:
         row, letter = ours.row, ours.row.backbone.value[0].upper()
@@ -254,11 +253,19 @@ def paper_rows(progress: Callable[[str, int, int], None], mm2: dict[str, float],
     ]  # fmt: skip
     if reasons:
         text += "\n\n" + " ".join(reasons) + " " + TOO_LARGE
-    area = "; ".join(f"{what} {value:.2f} mm²" for what, value in mm2.items())
-    power = ", ".join(f"`{name}` {found:.0f} GMAC/J" for name, found in gmac_j.items()) or "not estimated yet"
-    tail = (
-        f"Area: ours {area or 'by `triptych area --config paper --library ...`'}; the paper's {PAPER_MM2} mm² at 28 nm "
-        f"(W4A4, cited). Energy, without DRAM, by *Energy of a frame* (`estimated`): ours {power}; the paper's best "
-        f"{PAPER_GMAC_J} GMAC/J (cited)."
+    return f"## Paper and ours\n{text}\n\n{table(header, rows)}\n\n{HISTORY}"
+
+
+def price_rows(mm2: dict[str, float], gmac_j: dict[str, float]) -> str:
+    """Area and energy. mm2: the `paper` chip as measured and scaled, by what it says; gmac_j: of chips whose energy was
+    estimated, without DRAM."""
+    area, power = Label.YOSYS_MAPPED.value, Label.ESTIMATED.value
+    rows = [[f"area: {what}", f"{value:.2f} mm²", area] for what, value in mm2.items()]
+    rows.append(["area: the paper's, W4A4, 28 nm", f"{PAPER_MM2} mm²", Label.CITED.value])
+    rows += [[f"energy without DRAM: `{name}`", f"{found:.0f} GMAC/J", power] for name, found in gmac_j.items()]
+    rows.append(["energy: the paper's best", f"{PAPER_GMAC_J} GMAC/J", Label.CITED.value])
+    text = (
+        "What the table before this one has no column for. Areas by *Area* (memories are modelled: `estimated`), "
+        "energy by *Energy of a frame*."
     )
-    return f"## Paper and ours\n{text}\n\n{table(header, rows)}\n\n{HISTORY}\n\n{tail}"
+    return f"## Paper and ours: area and energy\n{text}\n\n{table(['what', 'figure', 'label'], rows)}"

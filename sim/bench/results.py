@@ -19,6 +19,7 @@ from triptych.sim.bench.cost_model import cost_model_rows
 from triptych.sim.bench.depth_rows import depth_rows
 from triptych.sim.bench.ledger import PICTURES, Label, machine, replace_section, table
 from triptych.sim.bench.load_rate import load_rows
+from triptych.sim.bench.paper import paper_rows
 from triptych.sim.bench.sweep import sweep_rows
 from triptych.sim.bench.vit_layers import vit_layers_rows
 from triptych.sim.depth.run import Progress
@@ -193,8 +194,9 @@ def run_results(
     sections: Sequence[str], library: Sequence[Path], out: Path, progress: Progress, configs: Sequence[str] = ()
 ) -> None:
     """Measures the named sections and writes them, each when it is made; what takes long in one is kept piece by
-    piece. configs: chips of area (none: all), timing and energy (none: `small` and `paper`). Raises TriptychError."""
-    priced_chips = configs or ("small", "paper")
+    piece. configs: chips of area (none: all), timing and energy (none: `small` and `paper`; others keep what was said
+    of them). Raises TriptychError."""
+    priced_chips = configs or cost.CHIPS
     makers = {
         "depth": lambda: depth_rows(out, progress),
         "speed": lambda: speed_rows(progress),
@@ -205,10 +207,11 @@ def run_results(
         "cost-model": lambda: cost_model_rows(out, PICTURES, progress),
         "timing": lambda: cost.timing_rows(library, priced_chips, out, progress),
         "energy": lambda: cost.energy_rows(library, priced_chips, progress),
-        "paper": lambda: cost.paper_section(library, progress),
+        "paper": lambda: paper_rows(progress),
+        "price": lambda: cost.price_section(library, progress),
         "sweep": lambda: sweep_rows(out, progress),
     }
-    priced = ("timing", "energy")  # of a cell library alone
+    priced = ("timing", "energy", "price")  # of a cell library alone
     other = library and read_library(library)
     if sections == [BADGES]:
         write_badges()

@@ -303,7 +303,8 @@ def results(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper, sweep, badges."
+            help="depth, speed, functions, area, load, vit-layers, cost-model, timing, energy, paper, price, sweep, "
+            "badges."
         ),
     ] = None,
     library: Annotated[

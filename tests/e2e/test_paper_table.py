@@ -16,7 +16,7 @@ from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.vectors.single import random_codes
 from triptych.golden.quartdepth.zoo.vit import Backbone, DptConfig, VitConfig
 from triptych.sim.bench import paper
-from triptych.sim.bench.cost import published_gmac_j
+from triptych.sim.bench.cost import published_gmac_j, said_of
 from triptych.sim.model import sweep
 from triptych.sim.model.shapes import Shallow, depth_vit
 from triptych.sim.model.sweep import Point, Row
@@ -64,6 +64,18 @@ def test_energy_is_read_from_its_section() -> None:
     text = "### `small`, lib: 1.234 mJ a frame, 90 GMAC/J (120 without DRAM)\n### `paper`, lib: 2 mJ a frame"
     assert published_gmac_j("small", text) == 120.0
     assert published_gmac_j("paper", text) is None
+
+
+def test_a_chip_that_is_not_made_anew_keeps_its_table() -> None:
+    energy = "<!-- begin:quartdepth-energy -->\n## Energy\n### `paper`, lib: 2 mJ\n<!-- end:quartdepth-energy -->\n"
+    timing = (
+        "<!-- begin:quartdepth-timing -->\nSlow.\n\n### `small`, lib\n|a|\n\n![s](s.png)\n\n### `paper`, lib\n|b|\n"
+    )
+    text = energy + timing + "<!-- end:quartdepth-timing -->\n### `tiny`"
+    assert said_of("timing", "small", text) == "### `small`, lib\n|a|\n\n![s](s.png)"
+    assert said_of("timing", "paper", text) == "### `paper`, lib\n|b|"
+    assert said_of("timing", "tiny", text) == ""
+    assert said_of("energy", "paper", text) == "### `paper`, lib: 2 mJ"
 
 
 def test_points_of_a_sweep_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
