@@ -50,7 +50,9 @@ def _cells(row: Row) -> list[str]:
     rtl = "" if row.rtl is None or row.cycles is None else f"{row.rtl:,} ({row.cycles / row.rtl - 1:+.2%})"
     figures = ["", "", ""] if row.cycles is None else [f"{row.cycles:,}", f"{row.ms:.2f}", f"{row.mac_cycle:,}"]
     memory = f"{p.gb_s:g} GB/s, {p.latency_ns:g} ns"
-    shape = [f"{p.depth}x{p.cols}", str(p.spad_kib), str(p.rows), str(p.lanes or p.cols), memory, str(p.clock_mhz)]
+    lanes, full = p.both_lanes
+    told = str(lanes) if full == lanes else f"{lanes}, {full} full"
+    shape = [f"{p.depth}x{p.cols}", str(p.spad_kib), str(p.rows), told, memory, str(p.clock_mhz)]
     return [*shape, *figures, f"{p.mm2:.2f}", "yes" if row.pareto else "", rtl, row.error]
 
 
@@ -84,19 +86,24 @@ def publish(parts: Sequence[str]) -> str:
 
 
 def published() -> dict[str, list[Point]]:
-    """Points that the section shows, by network: arrays, scratchpads, and half the lanes. One array cannot be made, and
-    one scratchpad is too small for another."""
+    """Points that the section shows, by network: arrays, scratchpads, half the lanes, half of them full as on `paper`.
+    One array cannot be made, and one scratchpad is too small for another."""
     common: dict[str, Sequence[Any]] = {"rows": [64], "gb_s": [19.2], "latency_ns": [40.0], "clock_mhz": [1000]}
 
-    def points(arrays: Sequence[tuple[int, int]], scratchpads: Sequence[int], lanes: int = 0) -> list[Point]:
+    def points(
+        arrays: Sequence[tuple[int, int]], scratchpads: Sequence[int], lanes: int = 0, full: int = 0
+    ) -> list[Point]:
         return [
             point
             for depth, cols in arrays
-            for point in grid(depth=[depth], cols=[cols], spad_kib=scratchpads, lanes=[lanes], **common)
+            for point in grid(
+                depth=[depth], cols=[cols], spad_kib=scratchpads, lanes=[lanes], full_lanes=[full], **common
+            )
         ]
 
     meter = points([(16, 8), (16, 16), (32, 16), (32, 32), (24, 24)], [64, 256]) + points([(32, 32)], [256], 16)
     vit = points([(32, 16), (32, 32), (64, 32)], [1024]) + points([(32, 32)], [1024], 16)
+    vit += points([(32, 32)], [1024], 32, 16) + points([(64, 32)], [1024], 32, 16)
     return {"meter": meter, "vit": vit}
 
 

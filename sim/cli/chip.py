@@ -188,6 +188,7 @@ def sweep(
     scratchpads: Annotated[str, typer.Option(help="Scratchpads in KiB.")] = "128,256,512,1024",
     rows: Annotated[str, typer.Option(help="Rows of an accumulator bank.")] = "64",
     lanes: Annotated[str, typer.Option(help="Lanes of the VPU; 0: as many as columns.")] = "0",
+    full_lanes: Annotated[str, typer.Option(help="Of these, full ones: half, or 0: all.")] = "0",
     bandwidths: Annotated[str, typer.Option(help="GB/s of the memory.")] = "19.2",
     latencies: Annotated[str, typer.Option(help="ns to the memory's first beat.")] = "40",
     clocks: Annotated[str, typer.Option(help="MHz of the chip.")] = "1000",
@@ -214,7 +215,7 @@ def sweep(
             depth=[int(depth)], cols=[int(cols)], rows=_list(rows, "--rows"),
             spad_kib=_list(scratchpads, "--scratchpads"), lanes=_list(lanes, "--lanes"),
             gb_s=_list(bandwidths, "--bandwidths", float), latency_ns=_list(latencies, "--latencies", float),
-            clock_mhz=_list(clocks, "--clocks"),
+            clock_mhz=_list(clocks, "--clocks"), full_lanes=_list(full_lanes, "--full-lanes"),
         )
     ]  # fmt: skip
     mapper = model_of.on_dask(scheduler)

@@ -29,17 +29,24 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.model.process import SRAM_BIT, TWO_PORTS
 from triptych.sim.rtl.run import MemoryTiming, run_program
 
-# um^2 at 45 nm, lines through the array and the vector engine of `small` and of `paper` (with 32 whole lanes): by
-# multiplier, by lane, and what stays, the mean of both.
-ARRAY, LANE, REST = 545.4, 17_331.0, 207_400.0
+# um^2 at 45 nm of `small` (128 multipliers, 8 lanes) and of `paper` (1,024; 16 full lanes, 16 others), docs/results.md:
+# the chip, the array's engine, the lanes of the vector engine, what is beside them.
+_SMALL, _PAPER = (369_423, 120_622, 103_194, 41_294), (1_085_254, 602_131, 284_967, 77_395)
+_BESIDE = (_PAPER[3] - _SMALL[3]) / 24  # of a lane, full or not
+ARRAY = (_PAPER[1] - _SMALL[1]) / (1024 - 128)
+FULL = _SMALL[2] / 8 + _BESIDE
+PLAIN = (_PAPER[2] - 2 * _SMALL[2]) / 16 + _BESIDE
+REST = (_SMALL[0] - 128 * ARRAY - 8 * FULL + _PAPER[0] - 1024 * ARRAY - 16 * (FULL + PLAIN)) / 2
+"""By multiplier, by full lane and by another one; what stays is the mean of both chips'."""
 
-Shape = tuple[int, int, int, int, int]
+Shape = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Point:
     """depth, cols: the array, D bytes times C columns. rows: of an accumulator bank. spad_kib: scratchpad. lanes: of
-    the VPU, 0: as many as columns. gb_s, latency_ns: of the memory. clock_mhz: of the chip."""
+    the VPU, 0: as many as columns. gb_s, latency_ns: of the memory. clock_mhz: of the chip. full_lanes: of the lanes,
+    0: all."""
 
     depth: int
     cols: int
@@ -49,17 +56,25 @@ class Point:
     gb_s: float
     latency_ns: float
     clock_mhz: int
+    full_lanes: int = 0
 
     @property
     def shape(self) -> Shape:
         """What a program is compiled for."""
-        return self.depth, self.cols, self.rows, self.spad_kib, self.lanes or self.cols
+        return self.depth, self.cols, self.rows, self.spad_kib, *self.both_lanes
+
+    @property
+    def both_lanes(self) -> tuple[int, int]:
+        """All lanes, and the full ones."""
+        lanes = self.lanes or self.cols
+        return lanes, self.full_lanes or lanes
 
     def config(self) -> ChipConfig:
         """The chip. Raises ValueError where it cannot be made."""
         words = self.spad_kib * 1024 // self.depth
         return ChipConfig(
-            "sweep", self.depth, self.cols, self.rows, words, lanes=self.lanes, clock_mhz=self.clock_mhz
+            "sweep", self.depth, self.cols, self.rows, words, lanes=self.lanes, full_lanes=self.full_lanes,
+            clock_mhz=self.clock_mhz,
         )  # fmt: skip
 
     @property
@@ -75,9 +90,10 @@ class Point:
     @property
     def mm2(self) -> float:
         """Cells and memories at 45 nm, estimated."""
-        lanes = self.lanes or self.cols
+        lanes, full = self.both_lanes
         bits = 8 * 1024 * self.spad_kib + 2 * self.rows * 32 * self.cols
-        return (ARRAY * self.depth * self.cols + LANE * lanes + REST + bits * SRAM_BIT * TWO_PORTS) / 1e6
+        cells = ARRAY * self.depth * self.cols + FULL * full + PLAIN * (lanes - full) + REST
+        return (cells + bits * SRAM_BIT * TWO_PORTS) / 1e6
 
 
 @dataclass(frozen=True)
