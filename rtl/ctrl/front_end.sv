@@ -211,6 +211,8 @@ module front_end
 
   `FFL(signatures_o, signatures_d, begin_o || retire != '0, '0)
 
+  `ASSERT_ALWAYS(FaultAlone, (fault & retire) == '0)
+
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
   `CHECK_PARAMETER(RowsInRange, chip_pkg::legal_rows(Rows))
   `CHECK_PARAMETER(ProgramInRange, chip_pkg::legal_program(ProgWords))

@@ -202,6 +202,7 @@ module dma_load #(
                        instr.wait_store, unused_last};
 
   `ASSERT_ALWAYS(OneClass, $onehot(class_d))
+  `ASSERT_ALWAYS(FaultAlone, !(engine_o.fault && engine_o.retire))
   `ASSERT_ALWAYS(Expected, !r_i.valid || outstanding_q != '0)
 
   `CHECK_PARAMETER(BeatsInRange, MaxBeats >= MaxBurst)

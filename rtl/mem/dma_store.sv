@@ -277,6 +277,7 @@ module dma_store #(
                        queue_ready, sig_ready, sig_valid, response_valid};
 
   `ASSERT_ALWAYS(OneClass, $onehot(class_d))
+  `ASSERT_ALWAYS(FaultAlone, !(engine_o.fault && engine_o.retire))
   `ASSERT_ALWAYS(GrantAskedFor, !rgnt_i || read_o.valid)
   `ASSERT_ALWAYS(BufferRoom, !granted_q || data_ready || stop)
   `ASSERT_ALWAYS(QueueRoom, (!issue || queue_ready) && (!(load && head_done) || response_ready))

@@ -303,6 +303,7 @@ module mxu
   end
   `FF(engine_o.cycle_class, port_pkg::class_t'(1 << cycle_class), port_pkg::class_t'(1 << ClassEmpty))
 
+  `ASSERT_ALWAYS(FaultAlone, !(engine_o.fault && engine_o.retire))
   `ASSERT_ALWAYS(WindowKept, !(step_valid_q && run_q.more && !upper_q && word_valid_q && word_q.last))
   `ASSERT_STABLE(StreamRequestStable, stream_o.valid, stream_gnt_i || stop, stream_o.addr)
 

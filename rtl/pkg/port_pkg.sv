@@ -20,7 +20,7 @@ package port_pkg;
     logic              ready;        // takes the instruction
     logic              retire;       // pulse; instructions retire in order
     logic [31:0]       signature;    // with `retire`
-    logic              fault;        // level until `stop`
+    logic              fault;        // level until `stop`; in no cycle with `retire`
     trap_e             cause;        // with `fault`
     logic              idle;         // holds nothing, and nothing is outstanding
     class_t            cycle_class;  // of the cycle before, one-hot: chip_pkg, mxu_pkg, vpu_pkg

@@ -382,7 +382,6 @@ module vpu
 
   assign drained = lanes_idle && scalars_idle && write_idle && param_idle;
   assign engine_o.idle = stopped && drained;
-
   `ASSERT_STABLE(WriteStable, write_o.valid, wgnt_i, {write_o.addr, wbe_o, wdata_o})
   `ASSERT_ALWAYS(OneClass, $onehot(class_d))
   logic unused_instr;

@@ -287,4 +287,6 @@ async def stopped_stores_write_nothing_wrong(dut: Any) -> None:
                 word = memory.read(at, d)
                 assert any(stage.read(at, d) == word for stage in stages), f"word at {at:#x}"
         partial += all(memory.first_difference(stage) is not None for stage in stages)
+        bench.take_over()
+        await check_stores(bench, 1)  # nothing of the stopped one is left in the next one's signature
     assert partial > 3

@@ -20,8 +20,10 @@ def files() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("depth", "burst"), [(16, 256), pytest.param(32, 128, marks=pytest.mark.slow)], ids=["d16", "d32"]
+    ("depth", "burst", "testcase"),
+    [(16, 256, None), (64, 64, "ranges"), pytest.param(32, 128, None, marks=pytest.mark.slow)],
+    ids=["d16", "ends of wide words", "d32"],
 )
-def test_dma(depth: int, burst: int) -> None:
+def test_dma(depth: int, burst: int, testcase: str | None) -> None:
     sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
-    run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes, power_on=False)
+    run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes, power_on=False, testcase=testcase)
