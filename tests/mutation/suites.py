@@ -62,7 +62,7 @@ ARITHMETIC = Suite(
 
 SUITES = {
     path.stem: _suite(path)
-    for folder in ("common", "ctrl", "mem", "mxu", "vpu", "fastcar")
+    for folder in ("common", "ctrl", "mem", "mxu", "vpu", "top", "fastcar")
     for path in sorted((RTL / folder).glob("*.sv"))
     if not path.stem.endswith("_pkg")
 } | {"arith_pkg": ARITHMETIC}
