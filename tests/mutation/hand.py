@@ -98,7 +98,7 @@ def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="make planted", description=__doc__)
     parser.add_argument("lists", nargs="*", help=f"of {', '.join(LISTS)}; all unless named")
-    parser.add_argument("--own", action="store_true", help="the modules' own tests alone, not those of the whole chip")
+    parser.add_argument("--own", action="store_true", help="the modules' own tests alone, where there are any")
     parser.add_argument("--only", default="", help="bugs whose name or place holds this")
     parser.add_argument("--again", action="store_true", help="also what was run before: the tests have changed")
     asked = parser.parse_args()
@@ -115,7 +115,8 @@ def main() -> None:
             key = fingerprint(bug)
             folder = build_root() / "mutation" / f"{name}-{key}"
             folder.mkdir(parents=True, exist_ok=True)
-            groups = tuple(group for group in stages(bug) if not (asked.own and group == CHIP))
+            own = tuple(group for group in stages(bug) if group != CHIP)
+            groups = (own or stages(bug)) if asked.own else stages(bug)
             known = None if asked.again else before.get(key)
             asked_before = 0 if known is None else len(groups) if known["outcome"] != "survived" else known["stages"]
             if asked_before < len(groups):
