@@ -11,6 +11,7 @@ from triptych.golden.photo import LOOKED_AT
 from triptych.golden.quartdepth.data.render.builder import Builder, Material, about_y, camera
 from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, draw, frames, usable
 from triptych.golden.quartdepth.data.render.materials import PHOTOS, SIDE, Look, pictures
+from triptych.golden.quartdepth.data.render.near import defocused
 from triptych.golden.quartdepth.data.render.solids import (
     BOX,
     CYLINDER,
@@ -126,3 +127,20 @@ def test_pictures_leave_out_what_is_looked_at() -> None:
 def test_usable_refuses_a_wall_before_the_lens() -> None:
     near, far = torch.full((1, 32, 32), 0.1), torch.linspace(1, 4, 1024).reshape(1, 32, 32)
     assert usable(torch.cat([near, far])).tolist() == [False, True]
+    before = torch.where(torch.arange(32)[:, None] < 16, 0.3, 1.2).expand(1, 32, 32)
+    assert usable(before).tolist() == [True]
+    near_all = torch.linspace(0.2, 0.3, 1024).reshape(1, 32, 32)
+    assert usable(near_all).tolist() == [False]
+    assert usable(near_all, Place.NEAR).tolist() == [True]
+
+
+def test_what_is_near_stays_sharp_and_what_is_behind_does_not() -> None:
+    """Stripes before and behind: in some pictures those behind lose their contrast, those in front in none."""
+    stripes = torch.arange(60) % 2 * 200
+    rgb = stripes.to(torch.uint8).expand(24, 3, 40, 60)
+    depth = torch.where(torch.arange(60) < 30, 0.4, 4.0).expand(24, 40, 60)
+    seen = defocused(rgb, depth, torch.Generator().manual_seed(0))
+    assert torch.equal(seen[..., :30], rgb[..., :30])
+    behind = seen[..., 38:52].float().std((1, 2, 3))
+    assert (behind < 40).any()
+    assert (behind > 95).any()

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from tests.kit.vit import COLS, ROWS, tiny_vit
+from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.train import frames, teach, validation
@@ -132,6 +133,10 @@ def test_what_is_lost_on_frames_of_validation() -> None:
     assert validation.lost(sees(wrong), sees(wrong), [pool], (28, 42), cpu)["real"] == (0.0, 0.0)
 
 
+def test_parts_are_those_that_fit() -> None:
+    assert teach.parts_for("vit", torch.device("cpu")) == teach.parts_for("meter", torch.device("cpu")) == 1
+
+
 def test_no_end_is_said_in_one_line(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "no.pt").write_bytes(b"nothing")
     with pytest.raises(SystemExit) as stop:
@@ -155,6 +160,8 @@ def test_rendered_frames_are_kept_for_several_trainings(tmp_path: Path, monkeypa
     assert [(p.name, tuple(p.rgb.shape)) for p in held] == [("room", (2, 3, 28, 42)), ("street", (2, 3, 28, 42))]
     found = validation.pools(validation.Sources(tmp_path / "data", kept=out))
     assert [len(p.rgb) for p in found] == [4, 2, 2]  # the desk has no test frames
+    fresh = validation.pools(validation.Sources(tmp_path / "data", quality=Quality(1, 1)), 0.01)
+    assert [(p.name, len(p.rgb)) for p in fresh] == [("real", 4), ("room", 2), ("street", 2)]
     out.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no rendered frames"):
         kept(out, "pools", device)

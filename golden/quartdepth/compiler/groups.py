@@ -13,7 +13,7 @@ from triptych.golden.quartdepth.compiler.lowering import Factors
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.work import Group
 
-Scales = tuple[NDArray[np.int64], NDArray[np.int64], int]  # multipliers, shifts, zero point
+Scales = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # multipliers, shifts, zero points
 
 
 def make_groups(
@@ -32,7 +32,10 @@ def make_groups(
     shift = np.zeros(elements, dtype=np.int64)
     multiplier[output.positions] = np.tile(factors.multiplier, output.fold)
     shift[output.positions] = np.tile(factors.shift, output.fold)
-    scales = (multiplier, shift, output.qparams.zero)
+    zero = np.full(elements, output.qparams.zero, dtype=np.int64)
+    if factors.zero is not None:
+        zero[output.positions] = np.tile(factors.zero, output.fold)
+    scales = (multiplier, shift, zero)
     # count first, pack once: every unit of channels takes the same number of bytes
     size = len(_group(jobs, fmt, config, 0, min(unit, elements), scales).data)
     if size > least_bytes:
@@ -65,7 +68,7 @@ def _group(jobs: list[Job], fmt: Format, config: ChipConfig, first: int, last: i
                     data += pack.dense_weights(part, fmt, job.weights.format, config)
             place = len(data)
             record = slice(first, last)
-            data += pack.parameters(job.bias[record], multiplier[record], shift[record], zero, config)
+            data += pack.parameters(job.bias[record], multiplier[record], shift[record], zero[record], config)
             data += bytes(-len(data) % config.depth)
             known[id(job.weights)] = (at, place)
         at, place = known[id(job.weights)]

@@ -30,10 +30,11 @@ class Wish:
 
 @dataclass(frozen=True)
 class Factors:
-    """Parameters by output channel: `rs(X * multiplier, shift)`."""
+    """Parameters by output channel: `rs(X * multiplier, shift)`. zero: zero points, if not the map's for all."""
 
     multiplier: NDArray[np.int16]
     shift: NDArray[np.uint8]
+    zero: NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True, eq=False)

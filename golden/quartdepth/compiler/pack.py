@@ -77,7 +77,11 @@ def depthwise_weights(weight: Weights, config: ChipConfig) -> bytes:
 
 
 def parameters(
-    bias: NDArray[np.int64], multiplier: NDArray[np.int64], shift: NDArray[np.int64], zero: int, config: ChipConfig
+    bias: NDArray[np.int64],
+    multiplier: NDArray[np.int64],
+    shift: NDArray[np.int64],
+    zero: NDArray[np.int64],
+    config: ChipConfig,
 ) -> bytes:
     """Eight bytes a channel, filled up to whole groups of lanes."""
     count = len(bias)

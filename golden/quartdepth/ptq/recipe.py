@@ -28,6 +28,7 @@ from triptych.golden.quartdepth.network.qparams import QParams, QuantizeError
 from triptych.golden.quartdepth.network.quantize import calibrate, quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq import stationary
+from triptych.golden.quartdepth.ptq.centre import centred, offset_codes
 from triptych.golden.quartdepth.ptq.fisher import Fisher, estimate
 from triptych.golden.quartdepth.ptq.layerwise import LayerRecord, Steps, quantise_layers
 from triptych.golden.quartdepth.ptq.matrix import second_moment
@@ -222,6 +223,12 @@ def run(
             evened = frozenset(name for turn in kept for name in turn.maps)
             graph = turned(graph, kept)
             base += f" turned {sorted(evened)}"
+        if widths is Widths.W4A4 and recipe.method is not Method.MINMAX:
+            graph, gone = centred(graph, {name: x.mean(1) for name, x in stats.samples.items()})
+            narrow = {gone.get(name, name) for name in narrow}
+            ticks = _ticker(progress, "statistics, centred", len(images))
+            base += " centred"
+            stats = work.stage(f"{base} stats", lambda: measure(graph, batch, recipe.seed, ticks))
         ticks = _ticker(progress, "choosing tables", len(narrow))
 
         def polish() -> tuple[Gains, dict[str, QParams], list[Choice]]:
@@ -243,6 +250,7 @@ def run(
         graph = shifted(graph, four)
     folded, idle = without_idle_gains(fold(graph, gains), gains)
     codes = {idle.get(name, name): qparams for name, qparams in codes.items()}
+    codes = offset_codes(folded, codes)
     eight = {idle.get(name, name) for name in eight}
     on_cpu = folded.to(CPU)
     ranges = calibrate(on_cpu, images)

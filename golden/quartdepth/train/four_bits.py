@@ -12,8 +12,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -35,58 +35,100 @@ LEVEL = 0.3  # what a factor common to a whole picture counts beside its shape
 @dataclass(frozen=True)
 class Lessons:
     """`steps` fix the length, or `seconds` do. Rates: of weight codes in codes, of the others relative. maps: what the
-    maps on the way count. warm_up: steps."""
+    maps on the way count; early: so many times that those of the first quarter of them do. warm_up: steps."""
 
     steps: int | None = None
-    seconds: float = 400.0
+    seconds: float = 330.0
     code_rate: float = 0.004
     scale_rate: float = 5e-4
     bias_rate: float = 1e-3
     step_rate: float = 5e-4
     maps: float = 6.0
+    early: float = 1.0
     warm_up: int = 100
 
 
-class _Coded(torch.autograd.Function):
+def _coded(x: Tensor, size: Tensor, levels: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What x [N] means after a code of this size, where it lies within its levels, how its error depends on size."""
+    v = x / size
+    y = levels[torch.bucketize(v, thresholds, out_int32=True, right=True)] * size
+    inside = (v >= levels[0]) & (v <= levels[-1])
+    return y, inside, torch.where(inside, y - x, y).bfloat16()
+
+
+def _even(x: Tensor, size: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for levels evenly apart, `size` times low..high."""
+    q = torch.floor(x / size + 0.5)
+    inside = (q >= low) & (q <= high)
+    y = q.clamp(low, high) * size
+    return y, inside, torch.where(inside, y - x, y).bfloat16()
+
+
+def _passed(gradient: Tensor, inside: Tensor) -> Tensor:
+    return gradient * inside
+
+
+def _passed_and_summed(gradient: Tensor, inside: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+    return gradient * inside, (gradient * rest).sum()
+
+
+def _difference(y: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean square of y - true over the variance of `true`, and that variance."""
+    variance = true.var()
+    return (y - true).square().mean() / variance, variance
+
+
+def _difference_back(y: Tensor, true: Tensor, factor: Tensor) -> Tensor:
+    return (y - true) * factor
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=True)
+
+
+def _on(device: torch.device, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is, on a CUDA device as one kernel: a step is some ten thousand small ones without."""
+    return _compiled(function) if device.type == "cuda" else function
+
+
+class _Code(torch.autograd.Function):
     """What x means after a code whose step is `exp(log)` times as large; differentiable by x and log."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, log: Tensor, levels: Tensor, thresholds: Tensor) -> Tensor:
-        size = log.exp()
-        v = x / size
-        index = torch.bucketize(v, thresholds, out_int32=True, right=True)
-        y = levels.index_select(0, index.flatten()).view_as(x) * size
-        inside = (v >= levels[0]) & (v <= levels[-1])
-        ctx.save_for_backward(inside, torch.where(inside, y - x, y).bfloat16())
-        return y
+    def forward(ctx: Any, x: Tensor, log: Tensor, scale: Tensor, rule: Callable[..., Any], *terms: Tensor) -> Tensor:
+        flat = x.contiguous().view(-1)
+        y, inside, rest = _on(x.device, rule)(flat, log.exp() * scale, *terms)
+        ctx.save_for_backward(inside, *([rest] if ctx.needs_input_grad[1] else []))
+        return cast(Tensor, y.view(x.shape))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        (gradient,), (inside, rest) = gradients, ctx.saved_tensors
-        by_log = (gradient * rest).sum() if ctx.needs_input_grad[1] else None
-        return gradient * inside, by_log, None, None
-
-
-class _Even(torch.autograd.Function):
-    """The same for levels evenly apart: `scale` times `low..high`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, log: Tensor, scale: float, low: int, high: int) -> Tensor:
-        size = log.exp() * scale
-        q = torch.floor(x / size + 0.5)
-        inside = (q >= low) & (q <= high)
-        y = q.clamp_(low, high) * size
-        if ctx.needs_input_grad[1]:
-            ctx.save_for_backward(inside, torch.where(inside, y - x, y).bfloat16())
-        else:
-            ctx.save_for_backward(inside)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (inside, *rest) = gradients, ctx.saved_tensors
-        by_log = (gradient * rest[0]).sum() if rest else None
-        return gradient * inside, by_log, None, None, None
+        flat, by_log = gradient.contiguous().view(-1), None
+        if rest:
+            by_x, by_log = _on(flat.device, _passed_and_summed)(flat, inside, *rest)
+        else:
+            by_x = _on(flat.device, _passed)(flat, inside)
+        return by_x.view(gradient.shape), by_log, None, None, *[None] * (len(ctx.needs_input_grad) - 4)
+
+
+class _Apart(torch.autograd.Function):
+    """Mean square of y - true over the variance of `true`; differentiable by y."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, true: Tensor) -> Tensor:
+        a, b = y.contiguous().view(-1), true.contiguous().view(-1)
+        share, variance = _on(y.device, _difference)(a, b)
+        ctx.save_for_backward(a, b, variance)
+        ctx.shape = y.shape
+        return cast(Tensor, share)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        a, b, variance = ctx.saved_tensors
+        factor = gradients[0] * (2 / a.numel()) / variance
+        return _on(a.device, _difference_back)(a, b, factor).view(ctx.shape), None
 
 
 def _widen(found: dict[str, Range], name: str, x: Tensor) -> None:
@@ -125,12 +167,16 @@ class Learner(Student):
         self.logs = {name: torch.zeros((), device=device) for name in codes}
         for name in self.moving:
             self.logs[name].requires_grad_(True)
-        self.tables: dict[str, tuple[Tensor, Tensor]] = {}
+        one = torch.ones((), device=device)
+        self.rules: dict[str, tuple[Tensor, Callable[..., Any], tuple[Tensor, ...]]] = {}
         for name, q in codes.items():
             if q.table is not None:
                 levels = (torch.tensor(q.table.entries, device=device, dtype=torch.float32) - q.zero) * q.scale
                 thresholds = torch.tensor(q.table.thresholds, device=device, dtype=torch.float32)
-                self.tables[name] = levels, (thresholds - q.zero - 0.5) * q.unit
+                self.rules[name] = one, _coded, (levels, (thresholds - q.zero - 0.5) * q.unit)
+            elif q.bits != 16:
+                low, high = (torch.tensor(float(v - q.zero), device=device) for v in q.limits)
+                self.rules[name] = torch.tensor(q.scale, device=device), _even, (low, high)
         still = replace(graph, constants={n: self.coded(n, c).detach() for n, c in graph.constants.items()})
         self.coded_graph = still
         rates = (lessons.code_rate, lessons.scale_rate, lessons.bias_rate, lessons.step_rate)
@@ -144,13 +190,10 @@ class Learner(Student):
 
     def coded(self, name: str, x: Tensor) -> Tensor:
         """What a map means after its code."""
-        q = self.known[name]
-        if name in self.tables:
-            return _Coded.apply(x, self.logs[name], *self.tables[name])
-        if q.bits == 16:
+        if name not in self.rules:
             return x
-        low, high = q.limits
-        return _Even.apply(x, self.logs[name], q.scale, low - q.zero, high - q.zero)
+        scale, rule, terms = self.rules[name]
+        return cast(Tensor, _Code.apply(x, self.logs[name], scale, rule, *terms))  # type: ignore[no-untyped-call]
 
     def run(self, image: Tensor, seen: Callable[[str, Tensor], None] = lambda name, y: None,
             inner: Callable[[str, Tensor], None] | None = None) -> Tensor:  # fmt: skip
@@ -254,11 +297,12 @@ class Course:
             target = self.judge.space(simulate(learner.graph, image, observe=keep))
             second = None if self.other is None else self.judge.space(self.other(image))
         apart: list[Tensor] = []
+        first = self.watched[: -(-len(self.watched) // 4)]
 
         def compare(name: str, y: Tensor) -> None:
             if name in wanted:
-                true = wanted[name]
-                apart.append((y - true).square().mean() / true.var())
+                share = cast(Tensor, _Apart.apply(y, wanted[name]))  # type: ignore[no-untyped-call]
+                apart.append(share * lessons.early if name in first else share)
 
         space = self.judge.space(learner.run(image, compare))
         loss = shape_error(space, target)

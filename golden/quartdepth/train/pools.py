@@ -18,6 +18,7 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.data.render.dataset import Place, draw, usable
 from triptych.golden.quartdepth.data.render.materials import Look, Pictures, pictures
+from triptych.golden.quartdepth.data.render.near import defocused
 from triptych.golden.quartdepth.data.render.solids import Quality, batch, render
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, read_sequence
 from triptych.golden.quartdepth.train.losses import FARTHEST
@@ -135,11 +136,14 @@ def rendered_pools(sources: Sources, art: Pictures, device: torch.device, chunk:
         for i in range(0, len(drawn), chunk):
             scene = batch(drawn[i : i + chunk], kind.place.solids).to(device)
             picture = render(scene, levels, kind.size, generator, sources.quality)
-            keep = usable(picture.depth)
+            keep = usable(picture.depth, kind.place)
             metres = picture.depth * (CANONICAL_FOCAL / scene.focal)[:, None, None]
             if kind.place is Place.STREET:
                 metres = metres / STREET_UNIT
-            rgb.append(picture.rgb[keep])
+            seen = picture.rgb
+            if kind.place is Place.NEAR:
+                seen = defocused(seen, picture.depth, generator)
+            rgb.append(seen[keep])
             depth.append(metres.clamp(max=FARTHEST - 0.5)[keep].half())
         metric = 1.0 if kind.place is Place.ROOM else 0.3
         out.append(Pool(torch.cat(rgb), torch.cat(depth), 1.0, metric, kind.count, kind.place.value))

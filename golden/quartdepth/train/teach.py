@@ -105,6 +105,13 @@ def pools_of(sources: Sources, size: tuple[int, int], device: torch.device) -> l
     return [*out[:-1], squeezed(out[-1], size)]
 
 
+def parts_for(model: str, device: torch.device) -> int:
+    """Parts of a batch that fit the device's memory: ViT's 16 photos take more than 80 GB."""
+    if model != "vit" or device.type != "cuda":
+        return 1
+    return 1 if torch.cuda.get_device_properties(device).total_memory > 100e9 else 2
+
+
 def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
     """Photos [B,3,h,w] as the graph takes them."""
     return photos if graph.patches is None else graph.patches.arrange(photos)
@@ -144,7 +151,7 @@ def taught(
     learner = Learner(graph, rounded, codes, lessons, Widths.W4A4.weight_top, start.latent)
     judge = Judge.of(Objective.LOG_DEPTH, graph, wide[0])
     course = Course(learner, judge, lambda: arranged(graph, stream.photos()), on_the_way(codes, graph), generator)
-    course.parts = args.parts
+    course.parts = args.parts or parts_for(args.model, device)
     if args.teacher:
         course.other = seen_by(teacher(args.backbone, args.head).to(device), graph)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -204,8 +211,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="length; repeatable, unlike --seconds")
     parser.add_argument("--code-rate", type=float, default=Lessons.code_rate)
     parser.add_argument("--maps", type=float, default=Lessons.maps, help="what maps on the way count")
+    parser.add_argument(
+        "--early", type=float, default=Lessons.early, help="times as much for those of the first blocks"
+    )
     parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
-    parser.add_argument("--parts", type=int, default=1, help="in which a batch is gone through; two on 80 GB")
+    parser.add_argument("--parts", type=int, help="in which a batch is gone through (default: two on a GPU of 80 GB)")
     parser.add_argument("--strange", action="store_true", help="pictures stranger than those of a training")
     parser.add_argument("--keep", type=Path, help="file for where the run ended")
     parser.add_argument("--start", type=Path, nargs="+", help="such files: go on from their mean")
@@ -214,7 +224,7 @@ def main() -> None:
     if args.backbone is None and (args.model == "vit" or args.teacher):
         parser.error("name the backbone with --backbone")
     lessons = Lessons(
-        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps,
+        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early,
         code_rate=args.rates * args.code_rate, scale_rate=args.rates * Lessons.scale_rate,
         bias_rate=args.rates * Lessons.bias_rate, step_rate=args.rates * Lessons.step_rate,
     )  # fmt: skip
@@ -223,7 +233,7 @@ def main() -> None:
     try:
         sources = sources_of(args, parser)
         module, size = float_module(args.model, args.backbone, args.head)
-        found = validation.pools(sources) if args.kept else []
+        found = validation.pools(sources, args.rendered, torch.device(args.device))
         pools = pools_of(sources, size, torch.device(args.device))
         model, end = taught(module, size, pools, BATCH[args.model], lessons, args, found)
     except ValueError as error:

@@ -15,19 +15,20 @@ from torch import Tensor
 
 from triptych.golden.quartdepth.data.metrics import distance, score_image
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, DataError, read_sequence
+from triptych.golden.quartdepth.train.frames import held_out
 from triptych.golden.quartdepth.train.pools import Pool, Sources, kept
 from triptych.golden.quartdepth.train.stream import squeezed
 from triptych.golden.quartdepth.train.taught import teacher
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE, source_arguments, sources_of
 
+CPU = torch.device("cpu")
 Predict = Callable[[Tensor], Tensor]
 """Depth [B,1,h,w] of photos [B,3,H,W], 0..1."""
 
 
-def pools(sources: Sources) -> list[Pool]:
-    """The frames, on the CPU. Raises ValueError without a file of rendered frames, DataError without sequences."""
-    if sources.kept is None:
-        raise ValueError("validation frames lie in the file of rendered ones: name it with --kept")
+def pools(sources: Sources, share: float = 1.0, device: torch.device = CPU) -> list[Pool]:
+    """The frames, on the CPU: from the file of rendered ones, else `share` of them rendered on the device. Raises
+    DataError without sequences."""
     found = []
     for name in OTHER_PLACES:
         try:
@@ -38,7 +39,8 @@ def pools(sources: Sources) -> list[Pool]:
         raise DataError(f"{sources.data} holds no test frames of {', '.join(OTHER_PLACES)}")
     rgb = torch.from_numpy(np.concatenate([s.rgb for s in found])).permute(0, 3, 1, 2)
     depth = torch.from_numpy(np.concatenate([s.depth for s in found])).half()
-    return [Pool(rgb, depth, name="real"), *kept(sources.kept, "held_out", torch.device("cpu"))]
+    made = held_out(sources, share, device) if sources.kept is None else kept(sources.kept, "held_out", CPU)
+    return [Pool(rgb, depth, name="real"), *made]
 
 
 def seen(predict: Predict, rgb: Tensor, size: tuple[int, int], device: torch.device) -> list[NDArray[np.float64]]:
@@ -76,7 +78,7 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)
     try:
-        found = pools(sources_of(args, parser))
+        found = pools(sources_of(args, parser), args.rendered, device)
         for head in args.heads:
             model = teacher(args.backbone, head).to(device)
             by_place = {p.name: scaled(seen(model, p.rgb, INPUT_SIZE, device), p) for p in found}

@@ -8,6 +8,7 @@ allows training but not shipping the result: its terms go into the file.
 import argparse
 import io
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from triptych.golden.files import write
 from triptych.golden.paths import shared_dir
+from triptych.golden.quartdepth.data.render.dataset import Place
 from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, licence
 from triptych.golden.quartdepth.train.augment import augment
@@ -248,7 +250,11 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", type=Path, help="folder of scikit-image's photos (default: its package)")
     parser.add_argument("--every", type=int, default=1, help="every so many-th frame of the long sequences")
     parser.add_argument("--rendered", type=float, default=1.0, help="share of the rendered frames")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw the scenes")
+    parser.add_argument(
+        "--near", type=int, default=0, help="rendered frames of things close to the camera, beside them"
+    )
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    parser.add_argument("--workers", type=int, default=workers, help="processes that draw the scenes")
     parser.add_argument("--kept", type=Path, help="rendered frames that `train.frames` wrote (default: rendered anew)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=HeadConfig.seed)
@@ -263,6 +269,8 @@ def sources_of(args: argparse.Namespace, parser: argparse.ArgumentParser, kinds:
     if data is None:
         parser.error("no training data: name the folder of the RGB-D sequences with --data")
     rendered = tuple(Rendered(r.place, max(1, round(r.count * args.rendered)), r.size) for r in kinds)
+    if args.near:
+        rendered += (Rendered(Place.NEAR, args.near, INPUT_SIZE),)
     cuda = args.device.startswith("cuda")
     quality = Quality(2, 3 if cuda else 1, compiled=cuda)
     return Sources(data, args.seed, args.every, also, rendered, quality, args.workers, args.photos, args.kept)

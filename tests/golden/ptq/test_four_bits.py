@@ -24,8 +24,10 @@ from triptych.golden.quartdepth.train.four_bits import (
     Course,
     Learner,
     Lessons,
-    _Coded,
-    _Even,
+    _Apart,
+    _Code,
+    _coded,
+    _even,
     movable,
     on_the_way,
     shape_error,
@@ -156,9 +158,11 @@ def test_codes_of_a_moved_step(q: QParams) -> None:
     log = torch.tensor(0.2, requires_grad=True)
     if q.table is not None:
         levels = (torch.tensor(q.table.entries).float() - q.zero) * q.scale
-        y = _Coded.apply(x, log, levels, (torch.tensor(q.table.thresholds).float() - q.zero - 0.5) * q.unit)
+        thresholds = (torch.tensor(q.table.thresholds).float() - q.zero - 0.5) * q.unit
+        y = _Code.apply(x, log, torch.ones(()), _coded, levels, thresholds)
     else:
-        y = _Even.apply(x, log, q.scale, q.limits[0] - q.zero, q.limits[1] - q.zero)
+        ends = (torch.tensor(float(v - q.zero)) for v in q.limits)
+        y = _Code.apply(x, log, torch.tensor(q.scale), _even, *ends)
     s = log.detach().exp()
     other = x.detach().clone().requires_grad_(True)
     wanted = fake_quantise(other / s, q) * s
@@ -173,6 +177,30 @@ def test_codes_of_a_moved_step(q: QParams) -> None:
     inside = other.grad != 0
     by_log = (weight * torch.where(inside, wanted - other, wanted)).sum()
     assert float(log.grad.detach()) == pytest.approx(float(by_log.detach()), rel=2e-2, abs=2e-2)  # kept in sixteen bits
+
+
+def test_how_far_maps_are_apart() -> None:
+    """Value and gradient as autograd has them."""
+    torch.manual_seed(0)
+    y, true = torch.randn((2, 3, 4, 5)).requires_grad_(True), torch.randn((2, 3, 4, 5))
+    other = y.detach().clone().requires_grad_(True)
+    share, wanted = _Apart.apply(y, true), (other - true).square().mean() / true.var()
+    (3 * share).backward()
+    (3 * wanted).backward()
+    assert torch.allclose(share, wanted)
+    assert y.grad is not None
+    assert other.grad is not None
+    assert torch.allclose(y.grad, other.grad)
+
+
+def test_maps_of_the_first_quarter_count_more(start: Result) -> None:
+    def first(early: float) -> Tensor:
+        learner = _learner(start, Lessons(steps=1, maps=1.0, early=early))
+        _course(learner).step()
+        return torch.cat([c.grad.flatten() for c in learner.codes.values() if c.grad is not None])
+
+    assert not torch.allclose(first(1.0), first(50.0))
+    assert torch.equal(first(1.0), first(1.0))
 
 
 def test_a_stream_mixes_pools_and_pastes() -> None:

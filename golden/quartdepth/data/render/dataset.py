@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triptych.golden.quartdepth.data.render import rooms, streets
+from triptych.golden.quartdepth.data.render import near, rooms, streets
 from triptych.golden.quartdepth.data.render.materials import Look, Pictures, Rng
 from triptych.golden.quartdepth.data.render.solids import Picture, Quality, batch, render
 
@@ -26,14 +26,15 @@ class Place(Enum):
 
     ROOM = "room"
     STREET = "street"
+    NEAR = "near"
 
     @property
     def draw(self) -> Draw:
-        return rooms.room if self is Place.ROOM else streets.street
+        return {Place.ROOM: rooms.room, Place.STREET: streets.street, Place.NEAR: near.near}[self]
 
     @property
     def solids(self) -> int:
-        return rooms.SOLIDS if self is Place.ROOM else streets.SOLIDS
+        return {Place.ROOM: rooms.SOLIDS, Place.STREET: streets.SOLIDS, Place.NEAR: near.SOLIDS}[self]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class Frames:
     numbers: tuple[int, ...]
 
 
-def usable(depth: Tensor) -> Tensor:
-    """[B,H,W] -> bool [B]: whether the camera sees a place rather than stands before a thing or within one."""
+def usable(depth: Tensor, place: Place = Place.ROOM) -> Tensor:
+    """[B,H,W] -> bool [B]: whether the camera sees a place rather than stands before a thing or within one; before one
+    it may stand where things are near."""
     flat = depth.flatten(1)[:, ::16].sort(1).values
     count = flat.shape[1]
-    middle, end = flat[:, count // 2], flat[:, count * 19 // 20]
-    return (flat[:, count // 20] > 0.2) & (middle > 0.4) & (end > 1.25 * flat[:, count // 20])
+    start, middle, end = flat[:, count // 20], flat[:, count // 2], flat[:, count * 19 // 20]
+    if place is Place.NEAR:
+        return (start > 0.12) & (end > 1.15 * start)
+    return (start > 0.2) & (middle > 0.4) & (end > 1.25 * start)
 
 
 def draw(
@@ -72,7 +76,7 @@ def frames(
         scene = batch(draw(place, numbers, seed, pictures.looks), place.solids).to(device)
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + number)
         picture: Picture = render(scene, levels, size, generator, quality)
-        keep = usable(picture.depth)
+        keep = usable(picture.depth, place)
         number, have = number + chunk, have + int(keep.sum())
         kept = tuple(n for n, k in zip(numbers, keep.tolist(), strict=True) if k)
         yield Frames(picture.rgb[keep], picture.depth[keep], scene.focal[keep], kept)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import Node
 
@@ -18,7 +19,7 @@ from triptych.golden.quartdepth.chip.isa import Addend, Function, Kind, Multiply
 from triptych.golden.quartdepth.compiler import microcode
 from triptych.golden.quartdepth.compiler.job_work import JobWork
 from triptych.golden.quartdepth.compiler.jobs import alike, elementwise
-from triptych.golden.quartdepth.compiler.lowering import Layout, Lowerable
+from triptych.golden.quartdepth.compiler.lowering import Factors, Layout, Lowerable
 from triptych.golden.quartdepth.compiler.microcode import FeatureMaps, Program, Slots
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.network.capture import Capture, View
@@ -27,7 +28,7 @@ from triptych.golden.quartdepth.network.integers import QMaps, apply, finish, re
 from triptych.golden.quartdepth.network.layer import FloatLayer, Maps, Observe, QLayer, Quantising, Turns, Ungained
 from triptych.golden.quartdepth.network.operation import Example, Operation, Stage
 from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
-from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, Scale, fixed_point
+from triptych.golden.quartdepth.network.qparams import LARGEST_FACTOR, QParams, QuantizeError, Scale, fixed_point
 
 aten = torch.ops.aten
 SPREAD = 1.25  # of the centred values over the largest seen
@@ -73,8 +74,20 @@ class LayerNorm(Ungained):
             QLayerNorm(
                 self.name, self.source, fixed_point(64 / n), square_shift, min(round(n * self.eps * unit), 1 << 30),
                 fraction, fixed_point(min(factor, LARGEST_FACTOR), f"'{self.name}': the output rescaling"), lo, hi,
+                self._zeros(out),
             )
         ]  # fmt: skip
+
+    def _zeros(self, out: QParams) -> NDArray[np.int8] | None:
+        """The zero point of each channel, where its offset moves it. Raises QuantizeError."""
+        if not bool(self.beta.any()):
+            return None
+        zeros = np.round(self.beta.double().cpu().numpy() / out.step) + out.zero
+        if np.abs(zeros).max() > 127:
+            raise QuantizeError(
+                f"'{self.name}': its offsets are too large for zero points: its code's unit is too fine"
+            )
+        return zeros.astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +96,8 @@ class QLayerNorm(Lowerable):
 
     `mean = sat32(rs(sum A * mean.multiplier, mean.shift))` in Q6; `X = (A << 6) - mean`;
     `total = sum clamp(rs(sat16(X)^2, square_shift))`; `{e, m} = rsqrt(total + eps)`;
-    `Y = sat32(rs(X * m, e + fraction))`; `V = clamp(rs(sat16(Y) * out.multiplier, out.shift) + zero, lo, hi)`.
+    `Y = sat32(rs(X * m, e + fraction))`; `V = clamp(rs(sat16(Y) * out.multiplier, out.shift) + zero, lo, hi)`, with
+    the zero point of the channel where `zeros` has them, else of the map.
     """
 
     leads = True
@@ -97,6 +111,7 @@ class QLayerNorm(Lowerable):
     out: Scale
     lo: int
     hi: int
+    zeros: NDArray[np.int8] | None = None
 
     def run(self, maps: QMaps) -> Ints:
         a = read(maps, self.source)
@@ -105,7 +120,17 @@ class QLayerNorm(Lowerable):
         square = np.minimum(sat32(rs(sat16(x) ** 2, self.square_shift)), 32767)
         root = rsqrt(wrap32(square.sum(2, keepdims=True) + self.eps))
         y = sat32(rs(x * (root & 0xFFFF), (root >> 16) + self.fraction))
-        return finish(maps, self.name, apply(sat16(y), self.out), self.lo, self.hi)
+        y = apply(sat16(y), self.out)
+        if self.zeros is None:
+            return finish(maps, self.name, y, self.lo, self.hi)
+        return maps.qparams(self.name).store(np.clip(y + self.zeros.astype(np.int64), self.lo, self.hi))
+
+    @property
+    def factors(self) -> Factors | None:
+        if self.zeros is None:
+            return None
+        nothing = np.zeros(len(self.zeros))
+        return Factors(nothing.astype(np.int16), nothing.astype(np.uint8), self.zeros)
 
     def mode(self, layout: Layout) -> str:
         return "vector"
@@ -115,7 +140,8 @@ class QLayerNorm(Lowerable):
         (source,) = alike(self.name, layout, output, self.source)
         if source.elements != len(source.positions):
             raise CompileError(f"'{self.name}': its input lies in cells with gaps; put a convolution between them")
-        return JobWork(self, elementwise(output, source, words=3))
+        bias = None if self.zeros is None else np.zeros(output.elements, dtype=np.int64)
+        return JobWork(self, elementwise(output, source, bias=bias, words=3))
 
     def program(self, maps: FeatureMaps, slots: Slots) -> Program:
         """Row sums, mean, squares of the centred row, reciprocal root, product. Row scalars 0 to 3."""
@@ -135,7 +161,8 @@ class QLayerNorm(Lowerable):
             },
             {
                 **centred, "mul": Multiply.ROW, "rs_m": 3, "imm_s": self.fraction, "side": Side.SCALE_F,
-                "b_m": self.out.multiplier, "b_s": self.out.shift, "out_add": maps[self.name].qparams.zero,
+                "b_m": self.out.multiplier, "b_s": self.out.shift,
+                **({"out_add": maps[self.name].qparams.zero} if self.zeros is None else {"zp_param": 1}),
                 **microcode.store(maps, self.name, slots, self.lo, self.hi),
             },
         )  # fmt: skip
