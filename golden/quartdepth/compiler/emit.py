@@ -68,7 +68,7 @@ def _emit_tile(
             blocks = cluster.blocks[number]
             block = blocks[(turn * len(groups) + g) % len(blocks)].address
             if len(groups) > 1 or turn == 0:
-                emitter.load_block(group.data, block)
+                emitter.load_block(group.data, block, step.layer.leads)
         at_hand = AtHand(views, group, block, slots, maps, scratch, cycles)
         step.work.emit(emitter, tile, at_hand)
     for key, piece in pieces.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -19,11 +19,13 @@ MAX_ROWS = 0xFFFF  # of a LOAD or STORE
 
 @dataclass
 class Op:
-    """An instruction and the step that it belongs to. program: a VECTOR's microwords."""
+    """An instruction and the step that it belongs to. program: a VECTOR's microwords. early: a LOAD that may come long
+    before what needs it."""
 
     instruction: Instruction
     step: int
     program: Program = ()
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ class Emitter:
             self.emit(Opcode.MATMUL, (), **matmul)
         self.emit(Opcode.VECTOR, program, prog=first, prog_len=len(program), **vector)
 
-    def load_block(self, data: bytes, spad: int) -> None:
-        """Load constant bytes."""
+    def load_block(self, data: bytes, spad: int, early: bool = False) -> None:
+        """Load constant bytes. early: long before they are needed, if there is room."""
         self.emit(Opcode.LOAD, dram=self.image.put(data), spad=spad, rows=1, row_bytes=len(data))
+        self.ops[-1] = replace(self.ops[-1], early=early)
 
     def _load_program(self, first: int, data: bytes) -> None:
         self._load_store(Space.PROG, first * MICROWORD_BYTES, data)

@@ -83,13 +83,17 @@ class JobWork(Work):
             part = jobs[0].clip(tile) if self._thin else tile
             if part is None:
                 continue
-            for portion in portions(jobs, part, at_hand.group, at_hand.cycles, emitter.config):
+            for portion in self._portions(jobs, part, at_hand, emitter.config):
                 for index, job in zip(indices, jobs, strict=True):
                     points = job.clip(portion.points)
                     if points is not None:
                         if index not in programs:
                             programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
                         _emit_job(emitter, programs[index], job, index, portion._replace(points=points), at_hand)
+
+    def _portions(self, jobs: list[Job], part: Tile, at_hand: AtHand, config: ChipConfig) -> Iterator[Portion]:
+        """A layer that leads has parameters, but no products whose blocks it would have to keep to."""
+        return portions(jobs, part, at_hand.group, at_hand.cycles, config, at_hand.group is None or self.layer.leads)
 
     @cached_property
     def _thin(self) -> bool:
@@ -163,15 +167,18 @@ def _best_cut(height: int, width: int, most: int, load: float, config: ChipConfi
     return min(fitting, key=lambda cut: (total(*cut), abs(cut[0] * cut[1] - most)))
 
 
-def portions(jobs: list[Job], tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[Portion]:
-    """Parts of a tile that take about `cycles` cycles of an engine, whole blocks of pixels where there are so many."""
+def portions(
+    jobs: list[Job], tile: Tile, group: Group | None, cycles: int, config: ChipConfig, fine: bool
+) -> Iterator[Portion]:
+    """Parts of a tile that take about `cycles` cycles of an engine, whole blocks of pixels, unless they are `fine`,
+    where there are so many."""
     heavy = max(jobs, key=lambda j: j.kernel[0] * j.kernel[1])
     first, last = (0, heavy.output.place.elements) if group is None else (group.first, group.last)
     lanes, pixel = _cost(heavy, config)
     units = -(-(last - first) // lanes)
     height, width = tile.y1 - tile.y0, tile.x1 - tile.x0
     most = max(cycles // (pixel * units), 1)  # pixels
-    if group is None:
+    if fine:
         rows = even_block(height, min(height, max(most // width, 1)))
         width = even_block(width, most)
     else:

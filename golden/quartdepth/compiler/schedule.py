@@ -15,7 +15,7 @@ from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave
 
 MAX_TOKENS = 0xFFFF  # instructions of an engine in a program
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
-STORE_SLACK = 50_000  # the same for microwords and code tables, so that elementwise layers can move ahead
+STORE_SLACK = 50_000  # the same for what elementwise layers need, so that they can move ahead
 FEW = 16  # spans that are faster one by one
 WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -47,18 +47,19 @@ def _cut(ordered: list[Scheduled], most: int) -> list[list[Scheduled]]:
 
 def _load_early(listed: list[Scheduled], config: ChipConfig) -> list[Scheduled]:
     """Moves each LOAD up past what it does not conflict with, until enough computation lies between. Loads of data keep
-    their order; microwords and code tables are few and may come long before."""
+    their order; microwords, code tables and LayerNorms' parameters are few and may come long before."""
     out: list[Scheduled] = []
     for entry in listed:
         place = len(out)
         i = entry.op.instruction
         if i.opcode is Opcode.LOAD:
             data = i["space"] == Space.SPAD
-            wanted = 2 * i["rows"] * i["row_bytes"] // config.depth + SLACK if data else STORE_SLACK
+            patient = data and not entry.op.early
+            wanted = 2 * i["rows"] * i["row_bytes"] // config.depth + SLACK if patient else STORE_SLACK
             ahead = 0
             while place and ahead < wanted:
                 before = out[place - 1]
-                if data and before.op.instruction.opcode is Opcode.LOAD:
+                if patient and before.op.instruction.opcode is Opcode.LOAD:
                     break
                 if before.effects.conflicts(entry.effects):
                     break
