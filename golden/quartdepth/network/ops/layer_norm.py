@@ -244,7 +244,8 @@ OPERATION = Operation(
     forms="`layer_norm` over the channels of pixels or tokens; linear layers behind it take its gain and offset",
     widths="INT8 in, any out",
     mapping="a VECTOR of five microwords: sum, mean, squares, reciprocal root, product; in one cluster with its "
-    "readers, tile by tile (`compiler/clusters.py`)",
+    "readers, tile by tile (`compiler/clusters.py`); an offset by channel, where the method leaves one, is a zero "
+    "point by channel",
     limits="not of a concatenation with gaps; in front of anything but linear layers gain and offset are a depthwise "
     "convolution of one tap",
     cost="3 ceil(channels / C) + 2 cycles of the VPU a pixel",
