@@ -74,7 +74,8 @@ class Method(Enum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done, and with which seed. Two runs of one recipe on the same images give the same network."""
+    """What is done, and with which seed. Two runs of one recipe on the same images give the same network. centre: W4A4
+    maps behind LayerNorms, and values, lose their mean (`centre.py`)."""
 
     widths: Widths
     method: Method
@@ -84,6 +85,7 @@ class Recipe:
     teaching: int = 160
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
     objective: Objective = Objective.LOG_DEPTH
+    centre: bool = False
 
     def __post_init__(self) -> None:
         for field, kind in (("widths", Widths), ("method", Method), ("objective", Objective)):
@@ -223,7 +225,7 @@ def run(
             evened = frozenset(name for turn in kept for name in turn.maps)
             graph = turned(graph, kept)
             base += f" turned {sorted(evened)}"
-        if widths is Widths.W4A4 and recipe.method is not Method.MINMAX:
+        if recipe.centre and widths is Widths.W4A4 and recipe.method is not Method.MINMAX:
             graph, gone = centred(graph, {name: x.mean(1) for name, x in stats.samples.items()})
             narrow = {gone.get(name, name) for name in narrow}
             ticks = _ticker(progress, "statistics, centred", len(images))

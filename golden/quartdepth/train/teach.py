@@ -125,7 +125,7 @@ def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device:
     photos = torch.cat([squeezed(part, size) for part in parts if len(part)]).cpu().float() / 255
     graph = capture(module, photos[:1])
     images = [arranged(graph, photo) for photo in photos.split(1)]
-    result = run(graph, images, Recipe(Widths.W4A4, method), lambda text, done, total: None, None, device)
+    result = run(graph, images, Recipe(Widths.W4A4, method, centre=True), lambda text, done, total: None, None, device)
     maps = result.network.maps
     codes = {name: maps[name].qparams for name in result.graph.shapes if name in maps}
     return End(result.graph, codes, result.rounded)

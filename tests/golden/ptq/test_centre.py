@@ -46,7 +46,7 @@ def quantised() -> Result:
     graph = wide(captured(tiny_vit()))
     assert graph.patches is not None
     shots = [graph.patches.arrange(photo(seed)) for seed in range(6)]
-    return run(graph, shots, Recipe(Widths.W4A4, Method.LOGNP), lambda *_: None)
+    return run(graph, shots, Recipe(Widths.W4A4, Method.LOGNP, centre=True), lambda *_: None)
 
 
 def _pixels(seed: int) -> np.ndarray:
