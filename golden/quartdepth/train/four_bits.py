@@ -193,7 +193,7 @@ class Learner(Student):
         if name not in self.rules:
             return x
         scale, rule, terms = self.rules[name]
-        return cast(Tensor, _Code.apply(x, self.logs[name], scale, rule, *terms))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _Code.apply(x, self.logs[name], scale, rule, *terms))
 
     def run(self, image: Tensor, seen: Callable[[str, Tensor], None] = lambda name, y: None,
             inner: Callable[[str, Tensor], None] | None = None) -> Tensor:  # fmt: skip
@@ -301,7 +301,7 @@ class Course:
 
         def compare(name: str, y: Tensor) -> None:
             if name in wanted:
-                share = cast(Tensor, _Apart.apply(y, wanted[name]))  # type: ignore[no-untyped-call]
+                share = cast(Tensor, _Apart.apply(y, wanted[name]))
                 apart.append(share * lessons.early if name in first else share)
 
         space = self.judge.space(learner.run(image, compare))
