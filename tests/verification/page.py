@@ -59,6 +59,8 @@ FOUND = (
     ("planting in tests/second", "random programs of which the end alone is compared miss 16 of 24 slips, since later "
      "instructions write over them: signatures are compared one by one"),
     ("mutants of `arith_pkg`", "a fault of the mutation tool: an unsigned mutant made signed neighbours unsigned"),
+    ("bugs of the independent list", "row sums beyond 19 bits, a fault in the cycle of a retirement, the end of the "
+     "code tables on wide words and the signature of a STORE behind one that was stopped were tested by nobody"),
     ("soak", "the vector engine kept parameters that a VECTOR had just written over, where its next microword must see "
      "what the one before wrote"),
     ("reading, for the independent list", "heads of 256 elements and rows of 16,384, both within what docs/fastcar.md "
