@@ -22,7 +22,7 @@ from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.mutation.refuted import proofs_of
-from tests.mutation.suites import CHIP, SUITES
+from tests.mutation.suites import CHIP, STEP, SUITES, suite_of
 from triptych.golden.files import write
 from triptych.sim.build import children
 from triptych.sim.build.cache import build_root
@@ -36,7 +36,8 @@ LIMIT = 1500.0  # seconds that the tests may take with a bug in; what hangs is n
 
 def stages(bug: Bug) -> tuple[tuple[str, ...], ...]:
     """The tests that are asked, one group after the other: the module's proofs, its tests, those of the whole chip."""
-    return (bug.tests,) if bug.tests else (*proofs_of(bug.module), *SUITES[bug.module].stages)
+    suite = SUITES.get(bug.module) or suite_of(ROOT / bug.place)
+    return (bug.tests,) if bug.tests else (*proofs_of(bug.module), *suite.stages)
 
 
 def fingerprint(bug: Bug) -> str:
@@ -115,7 +116,7 @@ def main() -> None:
             key = fingerprint(bug)
             folder = build_root() / "mutation" / f"{name}-{key}"
             folder.mkdir(parents=True, exist_ok=True)
-            own = tuple(group for group in stages(bug) if group != CHIP)
+            own = tuple(group for group in stages(bug) if group not in (CHIP, STEP))
             groups = (own or stages(bug)) if asked.own else stages(bug)
             known = None if asked.again else before.get(key)
             asked_before = 0 if known is None else len(groups) if known["outcome"] != "survived" else known["stages"]

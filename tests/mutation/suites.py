@@ -23,7 +23,12 @@ OWN = {
 }
 """Tests by what a module's name begins with, else by its folder."""
 
-FASTCAR = ("tests/rtl/fastcar/test_twins.py", "tests/rtl/fastcar/test_core.py")
+CORE = ("tests/rtl/fastcar/test_twins.py", "tests/rtl/fastcar/test_core.py")
+STEP = tuple(f"tests/rtl/fastcar/test_{n}.py" for n in ("units", "walks", "step", "limits", "step_registers"))
+STEP_ALONE = (
+    "attention", "cache", "chain", "fastcar_step", "head", "row", "score_walk", "silu", "step", "store", "swiglu",
+)  # fmt: skip
+"""What modules begin with that `fastcar_step` has and `fastcar_core` has not."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,12 @@ class Suite:
         return [*packages(), self.bench] if self.bench else sources()
 
 
-def _suite(path: Path) -> Suite:
+def suite_of(path: Path) -> Suite:
+    """Of a file of `rtl/`, be it a module's or a package's."""
     name, folder = path.stem, path.parent.name
     own = next((OWN[key] for key in OWN if name == key or name.startswith(f"{key}_")), None) or OWN.get(folder, ())
     if folder == "fastcar":
-        return Suite(name, path, (FASTCAR,), name)
+        return Suite(name, path, (STEP,) if name.startswith(STEP_ALONE) else (CORE, STEP), name)
     return Suite(name, path, ((own, CHIP) if own else (CHIP,)), name)
 
 
@@ -61,7 +67,7 @@ ARITHMETIC = Suite(
 )  # fmt: skip
 
 SUITES = {
-    path.stem: _suite(path)
+    path.stem: suite_of(path)
     for folder in ("common", "ctrl", "mem", "mxu", "vpu", "top", "fastcar")
     for path in sorted((RTL / folder).glob("*.sv"))
     if not path.stem.endswith("_pkg")
