@@ -20,6 +20,8 @@ OWN = {
     "decode": ("tests/rtl/test_decode.py",),
     "fifo": ("tests/rtl/test_fifo.py",),
     "code_tables": ("tests/rtl/test_code_tables.py",),
+    "clock_gate": ("tests/rtl/test_tapeout.py",),
+    "reset_sync": ("tests/rtl/test_tapeout.py",),
 }
 """Tests by what a module's name begins with, else by its folder."""
 
