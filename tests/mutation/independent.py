@@ -1,6 +1,6 @@
 """A list of bugs by somebody who had read docs/ and rtl/ and nothing of tests/: each breaks what the documents say.
 
-It is kept as it was written; docs/verification.md tells what became of it.
+It is kept as it was written, but for texts that have changed since; docs/verification.md tells what became of it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ INDEPENDENT = (
         "the sum of rounded value and zero point wraps at 32 bits instead of being exact",
         "vpu",
         "rtl/vpu/vpu_lanes.sv",
-        "sum = 33'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) + 33'(zero);",
-        "sum = 33'(32'(32'(rshift(48'(z), $signed({6'd0, word_i.z_s}))) + 32'(zero)));",
+        "sum = $signed(shifted[33:1]) + 33'(zero) + $signed({32'd0, shifted[0]});",
+        "sum = 33'(32'($signed(shifted[33:1]) + 33'(zero) + $signed({32'd0, shifted[0]})));",
     ),
     Bug(
         "a row's sum carries 19 bits, enough for 8 lanes and not for 32",
@@ -187,7 +187,7 @@ INDEPENDENT = (
         "a read of the scratchpad waits for writes to other words too, those 256 words away",
         "cycles",
         "rtl/mem/spad.sv",
-        "write_i[w].addr == read_i[p].addr",
+        "word_t'(write_i[w].addr) == word_t'(read_i[p].addr)",
         "write_i[w].addr[7:0] == read_i[p].addr[7:0]",
     ),
     Bug(
@@ -244,8 +244,8 @@ INDEPENDENT = (
         "the last cycle of a run is not counted, in no class and not in CYCLES",
         "counters",
         "rtl/ctrl/counters.sv",
-        "begin_i || count_q[c], '0)",
-        "begin_i || (count_q[c] && running_i), '0)",
+        "begin_i || (running_q && count[c]), '0)",
+        "begin_i || (running_i && running_q && count[c]), '0)",
     ),
     Bug(
         "the interrupt stays until clear: neither masking it nor the next start lowers it",

@@ -10,11 +10,12 @@ from tests.mutation import kernels
 from tests.mutation.cpp import mutants as kernel_mutants
 from tests.mutation.fresh import FRESH
 from tests.mutation.holes import HOLES
+from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.operators import Mutant, armed, mutants
 from tests.mutation.planted import Bug
 from tests.mutation.python import mutants as python_mutants
-from tests.mutation.suites import SUITES
+from tests.mutation.suites import SUITES, suite_of
 from tests.mutation.tree import SELECTED, plant
 from triptych.sim.build.sources import ROOT, RTL
 from triptych.sim.fastcar import csim
@@ -72,11 +73,11 @@ def test_mutants_of_python_leave_messages_and_annotations_alone(tmp_path: Path) 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("bug", [*HOLES, *FRESH, *MOMENTS], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*HOLES, *FRESH, *MOMENTS, *INDEPENDENT], ids=lambda bug: bug.name)
 def test_what_is_planted_by_hand_still_fits(bug: Bug) -> None:
     """What a bug replaces stands in its file once, the tests that must notice it are there, their files at least."""
     assert bug.applied((ROOT / bug.place).read_text()) != (ROOT / bug.place).read_text()
-    assert bug.tests or bug.module in SUITES
+    assert bug.tests or suite_of(ROOT / bug.place).stages
     for test in bug.tests:
         file, _, name = test.partition("::")
         assert name.partition("[")[0] in (ROOT / file).read_text(), test
