@@ -58,9 +58,8 @@ def _power(value: int) -> int:
 @dataclass(frozen=True)
 class StepSize:
     """Parameters of fastcar_step. words: pairs of outputs of a tile, a power of two. inputs: segments that a lane
-    stores, 0 for all rows of the longest product. fabric: scores without DSPs. lut_chains: of the
-    first lane, without DSPs. checked: with assertions and random
-    power-on values."""
+    stores, 0 for all rows of the longest product. fabric: scores without DSPs. lut_chains: of the first
+    lane, without DSPs. checked: with assertions and random power-on values."""
 
     lanes: int = 4
     words: int = 4

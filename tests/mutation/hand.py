@@ -22,7 +22,7 @@ from tests.mutation.independent import INDEPENDENT
 from tests.mutation.moments import MOMENTS
 from tests.mutation.planted import Bug
 from tests.mutation.refuted import proofs_of
-from tests.mutation.suites import CHIP, STEP, SUITES, suite_of
+from tests.mutation.suites import CHIP, STEP, suite_of
 from triptych.golden.files import write
 from triptych.sim.build import children
 from triptych.sim.build.cache import build_root
@@ -36,8 +36,7 @@ LIMIT = 1500.0  # seconds that the tests may take with a bug in; what hangs is n
 
 def stages(bug: Bug) -> tuple[tuple[str, ...], ...]:
     """The tests that are asked, one group after the other: the module's proofs, its tests, those of the whole chip."""
-    suite = SUITES.get(bug.module) or suite_of(ROOT / bug.place)
-    return (bug.tests,) if bug.tests else (*proofs_of(bug.module), *suite.stages)
+    return (bug.tests,) if bug.tests else (*proofs_of(bug.module), *suite_of(ROOT / bug.place).stages)
 
 
 def fingerprint(bug: Bug) -> str:

@@ -57,6 +57,8 @@ class Suite:
 def suite_of(path: Path) -> Suite:
     """Of a file of `rtl/`, be it a module's or a package's."""
     name, folder = path.stem, path.parent.name
+    if name == ARITHMETIC.module:
+        return ARITHMETIC
     own = next((OWN[key] for key in OWN if name == key or name.startswith(f"{key}_")), None) or OWN.get(folder, ())
     if folder == "fastcar":
         return Suite(name, path, (STEP,) if name.startswith(STEP_ALONE) else (CORE, STEP), name)

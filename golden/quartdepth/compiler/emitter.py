@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import InitVar, dataclass, field
 
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -83,7 +83,7 @@ class Emitter:
     def load_block(self, data: bytes, spad: int, early: bool = False) -> None:
         """Load constant bytes. early: long before they are needed, if there is room."""
         self.emit(Opcode.LOAD, dram=self.image.put(data), spad=spad, rows=1, row_bytes=len(data))
-        self.ops[-1] = replace(self.ops[-1], early=early)
+        self.ops[-1].early = early
 
     def _load_program(self, first: int, data: bytes) -> None:
         self._load_store(Space.PROG, first * MICROWORD_BYTES, data)

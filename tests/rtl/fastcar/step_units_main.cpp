@@ -223,17 +223,10 @@ void writer(Bench& b, int seed, int stall) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  in = argc == 3 ? fopen(argv[1], "rb") : nullptr;
-  out = argc == 3 ? fopen(argv[2], "wb") : nullptr;
-  if (!in || !out) return 2;
-  const int seed = number(), stall = number(), mode = number();
-  Bench bench(seed, stall, quiet);
-  if (mode == 0) attention(bench);
-  if (mode == 1) norm(bench);
-  if (mode == 2) residual(bench);
-  if (mode == 3) writer(bench, seed, stall);
-  bench.top.final();
-  fclose(in);
-  fclose(out);
-  return 0;
+  return run_scenario<Bench>(argc, argv, quiet, [](Bench& bench, int mode, int seed, int stall) {
+    if (mode == 0) attention(bench);
+    if (mode == 1) norm(bench);
+    if (mode == 2) residual(bench);
+    if (mode == 3) writer(bench, seed, stall);
+  });
 }

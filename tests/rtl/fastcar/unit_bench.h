@@ -94,3 +94,18 @@ class UnitBench {
   int stall_;
   int cycle_ = 0;
 };
+
+// A program of one scenario: reads it, runs the unit of its mode and writes what was seen.
+template <class Bench, class Quiet, class Run>
+int run_scenario(int argc, char** argv, Quiet quiet, Run run) {
+  in = argc == 3 ? fopen(argv[1], "rb") : nullptr;
+  out = argc == 3 ? fopen(argv[2], "wb") : nullptr;
+  if (!in || !out) return 2;
+  const int seed = number(), stall = number(), mode = number();
+  Bench bench(seed, stall, quiet);
+  run(bench, mode, seed, stall);
+  bench.top.final();
+  fclose(in);
+  fclose(out);
+  return 0;
+}

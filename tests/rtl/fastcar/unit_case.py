@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +50,18 @@ def int8s(rng: Generator, *shape: int) -> NDArray[np.int8]:
     ends = rng.random(shape)
     values = rng.integers(-128, 128, shape)
     return np.where(ends < 0.1, -128, np.where(ends > 0.9, 127, values)).astype(np.int8)
+
+
+Check = Callable[[Path, Path, int], None]
+"""Program, folder, seed: compares a unit with golden. Raises AssertionError or ValueError where they differ."""
+
+
+def noticed(checks: Mapping[str, Check], unit: str | None, program: Path, folder: Path, seeds: int) -> bool:
+    """Whether one of so many scenarios of the unit, or of all when None, differs from golden."""
+    for check in checks.values() if unit is None else (checks[unit],):
+        for seed in range(seeds):
+            try:
+                check(program, folder, seed)
+            except (AssertionError, ValueError):
+                return True
+    return False

@@ -218,17 +218,10 @@ void sums(Bench& b) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  in = argc == 3 ? fopen(argv[1], "rb") : nullptr;
-  out = argc == 3 ? fopen(argv[2], "wb") : nullptr;
-  if (!in || !out) return 2;
-  const int seed = number(), stall = number(), mode = number();
-  Bench bench(seed, stall, quiet);
-  if (mode == 0) caches(bench);
-  if (mode == 1) store(bench);
-  if (mode == 2) counts(bench);
-  if (mode == 3) sums(bench);
-  bench.top.final();
-  fclose(in);
-  fclose(out);
-  return 0;
+  return run_scenario<Bench>(argc, argv, quiet, [](Bench& bench, int mode, int, int) {
+    if (mode == 0) caches(bench);
+    if (mode == 1) store(bench);
+    if (mode == 2) counts(bench);
+    if (mode == 3) sums(bench);
+  });
 }

@@ -31,8 +31,8 @@ def near(rng: Rng, looks: dict[Look, tuple[int, ...]]) -> dict[str, NDArray[np.g
     kind, angle = b.rng.random(), b.uniform(-np.pi, np.pi)
     # what is near comes first: a scene that is full lacks some of the furniture
     target, size = _near_thing(b, kind, angle)
-    rooms._shell(b, half_x, half_z, high)
-    rooms._along_walls(b, half_x, half_z, high)
+    rooms.shell(b, half_x, half_z, high)
+    rooms.along_walls(b, half_x, half_z, high)
     fills = b.uniform(0.45, 1.5)
     gap = max(2 * size * focal / (fills * TALL), size + 0.12, 0.22 * focal)
     turn, up = angle + b.rng.normal(0, 0.6), b.uniform(-0.25, 0.5) if kind < 0.45 else b.uniform(0.1, 0.9)

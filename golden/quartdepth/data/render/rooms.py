@@ -18,9 +18,9 @@ def room(rng: Rng, looks: dict[Look, tuple[int, ...]]) -> dict[str, NDArray[np.g
     """One scene, as `solids.batch` takes it."""
     b = Builder(rng, looks, SOLIDS)
     half_x, half_z, high = b.uniform(1.4, 4.0), b.uniform(1.4, 4.5), b.uniform(2.3, 3.3)
-    _shell(b, half_x, half_z, high)
+    shell(b, half_x, half_z, high)
     target = _centrepiece(b, half_x, half_z)
-    _along_walls(b, half_x, half_z, high)
+    along_walls(b, half_x, half_z, high)
     for _ in range(int(rng.integers(0, 4))):  # on the floor
         with b.at(b.uniform(-half_x, half_x) * 0.8, 0, b.uniform(-half_z, half_z) * 0.8, b.uniform(-np.pi, np.pi)):
             _loose(b)
@@ -39,7 +39,7 @@ def _roll(b: Builder) -> float:
     return b.uniform(-0.5, 0.5) if b.chance(0.12) else b.uniform(-0.06, 0.06)
 
 
-def _shell(b: Builder, half_x: float, half_z: float, high: float) -> None:
+def shell(b: Builder, half_x: float, half_z: float, high: float) -> None:
     floor = b.material(Look.WOOD, Look.TILES, Look.CLOTH, Look.GROUND, Look.PLASTER, plain=0.15, gloss=0.5)
     wall = b.material(Look.PLASTER, plain=0.7, gloss=0.05)
     ceiling = b.material(Look.PLASTER, plain=0.8, gloss=0.0)
@@ -133,7 +133,7 @@ def _piece(b: Builder) -> None:
         things.bed(b)
 
 
-def _along_walls(b: Builder, half_x: float, half_z: float, high: float) -> None:
+def along_walls(b: Builder, half_x: float, half_z: float, high: float) -> None:
     for side in b.rng.permutation(4):
         along, off = (half_x, half_z) if side % 2 == 0 else (half_z, half_x)
         with b.at(0, 0, 0, float(side) * np.pi / 2), b.at(0, 0, off):
