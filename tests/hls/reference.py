@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,11 @@ class Case:
     device: DeviceState
 
     @classmethod
-    def random(cls, config: LayerConfig, rows: int, controls: list[Controls], limits: Limits, seed: int) -> Case:
-        """As many layers as controls."""
-        layers = [random_layer(config, 100 * seed + i) for i in range(len(controls))]
+    def random(
+        cls, config: LayerConfig, rows: int, controls: list[Controls], limits: Limits, seed: int, **constants: int
+    ) -> Case:
+        """As many layers as controls. constants: of their weights, instead of what fits their sizes."""
+        layers = [replace(random_layer(config, 100 * seed + i), **constants) for i in range(len(controls))]
         states = [random_state(config, rows, 100 * seed + i) for i in range(len(controls))]
         program = Program.pack(config, layers, limits)
         program.steer(controls)

@@ -61,6 +61,21 @@ def test_policies_and_frames(program: Path, policy: Policy) -> None:
     assert run_case(case, ANY, tokens_of(case, 6, 4), program=program) == []
 
 
+ENDS = {
+    "scores": {"score_multiplier": 32767, "score_shift": 34},
+    "shifts": {"score_shift": 47, "attention_shift": 7, "swiglu_shift": 33},
+    "no shifts": {"score_multiplier": 1, "score_shift": 0, "attention_shift": 0, "swiglu_shift": 0},
+    "norms": {"attention_norm_shift": -15, "mlp_norm_shift": 16},
+}
+
+
+@pytest.mark.parametrize("constants", ENDS.values(), ids=ENDS)
+def test_constants_at_their_ends(program: Path, constants: dict[str, int]) -> None:
+    """As docs/fastcar.md allows them, be what they make of a layer as useless as it likes."""
+    case = Case.random(TINY, 3, [Controls(threshold=0)] * 2, ANY.limits, 17, **constants)
+    assert run_case(case, ANY, tokens_of(case, 9, 3), program=program) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [ODD, WIDE_HEADS, replace(TINY, width=384, ffn=200)])
 @pytest.mark.parametrize("scheduling", [True, False])
