@@ -77,9 +77,7 @@ def test_a_dense_decode_is_equal_to_itself(study: Study) -> None:
 @pytest.mark.slow
 def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "SHARES", (0.5,))
-    monkeypatch.setattr(quality, "FREE_SHARES", (0.5,))
-    monkeypatch.setattr(quality, "FREE_KINDS", ("still",))
-    monkeypatch.setattr(quality, "FREE_CHOOSERS", (Chooser.VALUE,))
+    monkeypatch.setattr(quality, "FREE_ROWS", 3)  # batches of three ways
     seen: list[str] = []
     found = quality.measure(study, 1, seen.append) | {"machine": "CPU", "seconds": 1.0}
     assert seen == ["still", "drift"]
@@ -88,16 +86,20 @@ def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.
     assert any(0.1 < c["skipped"] < 0.9 for c in cells)
     for c in cells:
         assert c["db"] - c["gain"] == pytest.approx(c["random_db"], abs=1e-4)
-    assert [r["chooser"] for r in found["free"]] == ["none", "value"]
+    own = [c.name.lower() for c in Chooser]
+    assert [(r["kind"], r["chooser"]) for r in found["free"]] == [
+        *(("still", "none"), ("drift", "none")), *(("still", name) for name in own), *(("drift", name) for name in own)
+    ]  # fmt: skip
+    assert all(0 <= r["tokens"] <= 1 and 0 <= r["real_ssim"] <= 1 for r in found["free"])
     assert {len(rows) for rows in found["redundancy"].values()} == {1}
     file, sections = tmp_path / "figures.json", {}
     file.write_text(json.dumps(found))
     monkeypatch.setattr(quality_section, "replace_section", sections.__setitem__)
     assert quality_section.main([str(file), "--rival", str(file)]) == 0
-    assert sections.keys() == set(quality_section.SECTIONS)
+    assert sections.keys() == {*quality_section.SECTIONS, quality_section.TUNING}
     text = sections["fastcar-quality"]
     assert "cpu-measured" in text
     assert "| still | value | still | 50% |" in text
-    assert "### What tuning with replay is worth" in text
+    assert "what tuning with replay is worth" in sections[quality_section.TUNING]
     file.write_text("{}")
     assert quality_section.main([str(file)]) == 1
