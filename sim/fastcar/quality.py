@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from triptych.golden.fastcar.scenes import Scenes
 from triptych.golden.fastcar.tokenizer import Tokenizer, load_tokenizer
 from triptych.golden.files import write
 
+KINDS = ("still", "drift", "moving", "half still")
 CLIPS = 32
 SEED = 3
 SHARES = (0.2, 0.5, 0.8, 0.87)
@@ -70,8 +71,11 @@ class Cell:
     lost_se: float
 
 
-def clips_of_kinds(folder: Path, tokenizer: Tokenizer, device: str, count: int, seed: int) -> dict[str, Kind]:
-    """Of the test splits. Raises ValueError when the folder was not prepared."""
+def clips_of_kinds(
+    folder: Path, tokenizer: Tokenizer, device: str, count: int, seed: int, names: Sequence[str]
+) -> dict[str, Kind]:
+    """Of the test splits; the same clips of a kind whatever other kinds are asked for. Raises ValueError when the
+    folder was not prepared."""
     scenes, clips = Scenes.load(folder, "test", "cpu", seed), Clips.load(folder, "cpu", seed, "test")
     draws: dict[str, tuple[Callable[[int], tuple[Tensor, Tensor]], Content]] = {
         "still": (lambda n: scenes.sample(n, 0.0), Content.STILL),
@@ -82,6 +86,8 @@ def clips_of_kinds(folder: Path, tokenizer: Tokenizer, device: str, count: int, 
     out = {}
     for name, (draw, content) in draws.items():
         pictures, conditions = (t.to(device) for t in draw(count))
+        if name not in names:
+            continue
         with torch.no_grad():
             tokens = tokenizer.encode(pictures.flatten(0, 1)).view(count, -1)
         out[name] = Kind(pictures, conditions, tokens, content)
@@ -188,7 +194,7 @@ class Study:
         self.engine.context(kind.conditions, kind.tokens, self._way(len(kind.tokens)), observe=observe)
         return out
 
-    def free(self, count: int) -> list[dict[str, Any]]:
+    def free(self, count: int, progress: Callable[[str], None]) -> list[dict[str, Any]]:
         """Running free after FREE_GIVEN frames: dense and all choosers at all shares on all kinds, then the rivals."""
         start = FREE_GIVEN * self.frame
         names = tuple(self.kinds)
@@ -198,11 +204,11 @@ class Study:
             content = self.kinds[name].content
             levels = [self.engine.model.threshold(i, chooser, share, content) for i in range(self.layers)]
             ways.append((name, Way.uniform(chooser, levels, count, self.device)))
-        tokens, skips = self._run_free(ways, count)
+        tokens, skips = self._run_free(ways, count, progress)
         dense = dict(zip(names, tokens, strict=False))
         shares = [s[:, :, self.frame :].float().mean(2) for s in skips[len(names) :]]
         drawn = [(name, Way.random(share)) for (name, _, _), share in zip(cases, shares, strict=True)]
-        rivals, _ = self._run_free(drawn, count)
+        rivals, _ = self._run_free(drawn, count, progress)
 
         def figures(name: str, made: Tensor) -> dict[str, Any]:
             changed = (made[:, start:] != made[:, start - self.frame : -self.frame]).float().mean()
@@ -224,7 +230,9 @@ class Study:
             })  # fmt: skip
         return out
 
-    def _run_free(self, ways: list[tuple[str, Way]], count: int) -> tuple[list[Tensor], list[Tensor]]:
+    def _run_free(
+        self, ways: list[tuple[str, Way]], count: int, progress: Callable[[str], None]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Tokens (count, t) and who replayed (layers, count, t) of each way, FREE_ROWS videos at once."""
         tokens: list[Tensor] = []
         skips: list[Tensor] = []
@@ -233,6 +241,7 @@ class Study:
             made, replayed = self._run_batch(ways[first : first + step], count)
             tokens += made
             skips += replayed
+            progress(f"running free: {len(tokens)} of {len(ways)} ways")
         return tokens, skips
 
     def _run_batch(self, ways: list[tuple[str, Way]], count: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -275,7 +284,7 @@ def measure(study: Study, free_clips: int, progress: Callable[[str], None]) -> d
         "summary": {name: study.summary(name) for name in study.kinds},
         "redundancy": {name: study.redundancy(name) for name in study.kinds},
         "context": [asdict(cell) for cell in cells],
-        "free": study.free(free_clips) if free_clips else [],
+        "free": study.free(free_clips, progress) if free_clips else [],
         "clips": len(next(iter(study.kinds.values())).tokens),
         "free_clips": free_clips,
     }
@@ -286,6 +295,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.quality", description=__doc__)
     parser.add_argument("--clips", type=Path, required=True, help="made by triptych.golden.fastcar.clips")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="alone: `quality_section` merges them")
     parser.add_argument("--count", type=int, default=CLIPS, help="clips of a kind")
     parser.add_argument("--free", type=int, default=CLIPS, help="clips of a kind that run free; 0: none")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -295,7 +305,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         model = IntegerModel.load(args.weights / "decoder.npz")
         tokenizer = load_tokenizer(args.weights / "tokenizer.npz").to(args.device)
-        kinds = clips_of_kinds(args.clips, tokenizer, args.device, args.count, SEED)
+        kinds = clips_of_kinds(args.clips, tokenizer, args.device, args.count, SEED, args.kinds)
     except ValueError as error:
         print(f"quality: {error}", file=sys.stderr)
         return 1

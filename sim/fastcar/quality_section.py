@@ -1,6 +1,6 @@
-"""Figures of `quality` as sections of docs/results.md: `python -m triptych.sim.fastcar.quality_section FIGURES`.
+"""Figures of `quality` as sections of docs/results.md: `python -m triptych.sim.fastcar.quality_section FIGURES ...`.
 
-FIGURES: what `quality --out` wrote; `--rival FIGURES`: those of a model that was tuned without replay, without which
+FIGURES: what `quality --out` wrote, several where kinds of clips were measured apart; `--rival FIGURES`: those of a model that was tuned without replay, without which
 that comparison stays as it is.
 """
 
@@ -142,14 +142,33 @@ def redundancy_body(found: dict[str, Any]) -> str:
     return "\n\n".join(["## FastCar: what there is to replay", text, table(header, lines)])
 
 
+def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of kinds that were measured apart, as if by one run. Raises ValueError where they do not belong together:
+    another machine, another number of clips, a kind twice."""
+    first, *rest = parts
+    out = {name: value.copy() if isinstance(value, (dict, list)) else value for name, value in first.items()}
+    for part in rest:
+        if any(part[name] != first[name] for name in ("machine", "clips", "free_clips")):
+            raise ValueError("figures of different machines or numbers of clips")
+        if twice := out["summary"].keys() & part["summary"].keys():
+            raise ValueError(f"figures of {', '.join(sorted(twice))} twice")
+        for name in ("summary", "redundancy"):
+            out[name] |= part[name]
+        for name in ("context", "free"):
+            out[name] += part[name]
+        out["seconds"] += part["seconds"]
+    out["free"].sort(key=lambda row: row["chooser"] != "none")
+    return out
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m triptych.sim.fastcar.quality_section", description=__doc__)
-    parser.add_argument("figures", type=Path)
+    parser.add_argument("figures", type=Path, nargs="+")
     parser.add_argument("--rival", type=Path)
     args = parser.parse_args(argv)
     try:
-        found = json.loads(args.figures.read_text())
+        found = merged([json.loads(file.read_text()) for file in args.figures])
         rival = json.loads(args.rival.read_text()) if args.rival else None
         bodies = dict(zip(SECTIONS, (quality_body(found), redundancy_body(found)), strict=True))
         if rival:

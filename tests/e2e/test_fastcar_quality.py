@@ -80,7 +80,10 @@ def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(quality, "FREE_ROWS", 3)  # batches of three ways
     seen: list[str] = []
     found = quality.measure(study, 1, seen.append) | {"machine": "CPU", "seconds": 1.0}
-    assert seen == ["still", "drift"]
+    assert seen[:2] == ["still", "drift"]
+    assert [text.partition(" ")[2] for text in seen[2:]] == [
+        *(f"free: {n} of 12 ways" for n in (3, 6, 9, 12)), *(f"free: {n} of 10 ways" for n in (3, 6, 9, 10))
+    ]  # fmt: skip
     cells = [c for c in found["context"] if c["share"]]
     assert len(cells) == 2 * 5 + 2 * 2
     assert any(0.1 < c["skipped"] < 0.9 for c in cells)
@@ -101,5 +104,16 @@ def test_a_study_and_its_text(study: Study, tmp_path: Path, monkeypatch: pytest.
     assert "cpu-measured" in text
     assert "| still | value | still | 50% |" in text
     assert "what tuning with replay is worth" in sections[quality_section.TUNING]
+
+    def alone(name: str) -> Path:
+        part = found | {key: {name: found[key][name]} for key in ("summary", "redundancy")}
+        part |= {key: [row for row in found[key] if row["kind"] == name] for key in ("context", "free")}
+        (tmp_path / name).write_text(json.dumps(part | {"seconds": 0.5}))
+        return tmp_path / name
+
+    apart = [str(alone(name)) for name in ("still", "drift")]
+    assert quality_section.main(apart) == 0
+    assert sections["fastcar-quality"] == text
+    assert quality_section.main([apart[0], apart[0]]) == 1  # a kind twice
     file.write_text("{}")
     assert quality_section.main([str(file)]) == 1
