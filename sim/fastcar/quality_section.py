@@ -1,7 +1,7 @@
 """Figures of `quality` as sections of docs/results.md: `python -m triptych.sim.fastcar.quality_section FIGURES ...`.
 
-FIGURES: what `quality --out` wrote, several where kinds of clips were measured apart; `--rival FIGURES`: those of a model that was tuned without replay, without which
-that comparison stays as it is.
+FIGURES: what `quality --out` wrote, several where kinds of clips were measured apart; `--rival FIGURES`: those of a
+model that was tuned without replay, without which that comparison stays as it is.
 """
 
 from __future__ import annotations
