@@ -40,7 +40,7 @@ reached STORE's walk and the counters over six modules, by LOAD's request, which
 cycles, grants stand side by side (a port has its bank unless a lower one wants it, granted or not), addresses and the
 classes that are counted come from registers, no request looks at stop, what a walk does next is known before the grant,
 row scalars are read for both stages at once, so that the product begins at a register, clamps compare side by side, and
-what a microword makes the lanes do is a register. The table of `paper` is still of the chip before that."""
+what a microword makes the lanes do is a register."""
 
 
 CHIPS = ("small", "paper")
