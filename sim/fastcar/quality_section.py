@@ -92,9 +92,10 @@ def quality_body(found: dict[str, Any]) -> str:
     label = Label.CPU_MEASURED if found["machine"] == "CPU" else Label.GPU_MEASURED
     text = (
         f"{COMMAND}; {label.value}, {found['machine']}, {found['seconds']:.0f} s of processes: the integer model, "
-        f"bit for bit golden's, greedy, {found['clips']} test clips of eight frames a kind, means ± standard errors "
-        "over clips. *still*, *drift*: our scenes, a camera that stands or drifts slowly, with moving objects; *moving*: TUM and "
-        "aims test clips, pans and zooms over test photos; *half still*: the right half stands. PSNR and SSIM of the "
+        f"bit for bit golden's, greedy, {found['clips']} test clips of eight frames a kind, means ± standard "
+        "errors over clips. *still*, *drift*: our scenes, a camera that stands or drifts slowly, with moving objects; "
+        "*moving*: TUM and aims test clips, pans and zooms over test photos; *half still*: the right half stands. "
+        "PSNR and SSIM of the "
         "pictures of frames 2 and "
         "later (equal pictures: 60 dB). *over random*: over a random choice of as many MLPs in each layer and video. "
         "*levels of*: the clips of the training data on which the thresholds were found. *tokens*: the same as "
