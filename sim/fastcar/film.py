@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     model, tokenizer = IntegerModel.load(), load_tokenizer()
     try:
-        kind = clips_of_kinds(args.clips, tokenizer, "cpu", args.scene + 1, SEED)["still"]
+        kind = clips_of_kinds(args.clips, tokenizer, "cpu", args.scene + 1, SEED, ("still",))["still"]
     except ValueError as error:
         print(f"film: {error}", file=sys.stderr)
         return 1

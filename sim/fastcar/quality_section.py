@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of kinds that were measured apart, as if by one run. Raises ValueError where they do not belong together:
     another machine, another number of clips, a kind twice."""
     first, *rest = parts
-    out = {name: value.copy() if isinstance(value, (dict, list)) else value for name, value in first.items()}
+    out: dict[str, Any] = deepcopy(first)
     for part in rest:
         if any(part[name] != first[name] for name in ("machine", "clips", "free_clips")):
             raise ValueError("figures of different machines or numbers of clips")
