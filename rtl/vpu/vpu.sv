@@ -171,7 +171,7 @@ module vpu
       .start_i(start),
       .begins_i(offered),
       .instr_i(instr),
-      .word_i(word),
+      .word_i(word), .setup_i(setup),
       .step_i(step),
       .row_end_i(row_end),
       .block_end_i(block_end),

@@ -20,6 +20,7 @@ module vpu_addresses
     input  vector_t          begins_i,
     input  vector_t          instr_i,         // the one in hand
     input  microword_t       word_i,          // its microword
+    input  logic             setup_i,         // that is new in this cycle
     input  logic             step_i,          // the waiting element is taken
     input  logic             row_end_i,       // see vpu_stream_address
     input  logic             block_end_i,
@@ -55,6 +56,7 @@ module vpu_addresses
         .base_i      (base[s]),
         .row_stride_i(row_stride[s]),
         .pix_stride_i(pix_stride[s]),
+        .check_i     (setup_i),
         .half_i      (half[s]),
         .double_i    (double[s]),
         .step_i,

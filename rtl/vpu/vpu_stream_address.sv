@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks the byte addresses of one stream: block by block, group by group, pixel by pixel, one element a `step_i`.
+// What is wrong with an address is found while it is made, so that it stands in registers when the element waits.
 
 `default_nettype none
 `include "assertions.svh"
@@ -19,6 +20,7 @@ module vpu_stream_address
     input  logic [     23:0] base_i,
     input  logic [     23:0] row_stride_i,
     input  logic [     19:0] pix_stride_i,
+    input  logic             check_i,       // the format is new: `addr_o` is checked again
     input  logic             half_i,        // half a byte a channel
     input  logic             double_i,      // two bytes a channel (neither: one)
     input  logic             step_i,        // the element at `addr_o` is taken
@@ -41,7 +43,8 @@ module vpu_stream_address
   } place_t;
 
   place_t at_d, at_q, block_d, block_q, next_d, next_q, stepped, follower;
-  logic [ByteW-1:0] group_d, group_q, granule;
+  logic [ByteW-1:0] group_d, group_q, granule, checked, checked_group;
+  logic misaligned_d, outside_d;
   logic [GranuleW-1:0] mask;
 
   assign granule = half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes);
@@ -78,9 +81,14 @@ module vpu_stream_address
 
   // C channels lie together at a multiple of their bytes, the groups of lanes one behind the other in them.
   assign mask = half_i ? GranuleW'(Cols / 2 - 1) : double_i ? GranuleW'(2 * Cols - 1) : GranuleW'(Cols - 1);
-  assign addr_o = at_q.pixel;
-  assign misaligned_o = ((addr_o[GranuleW-1:0] ^ group_q[GranuleW-1:0]) & mask) != '0;
-  assign outside_o = addr_o >= ByteW'(SpadBytes);
+  assign checked       = check_i ? at_q.pixel : at_d.pixel;
+  assign checked_group = check_i ? group_q : group_d;
+  assign misaligned_d  = ((checked[GranuleW-1:0] ^ checked_group[GranuleW-1:0]) & mask) != '0;
+  assign outside_d     = checked >= ByteW'(SpadBytes);
+  assign addr_o        = at_q.pixel;
+
+  `FFL(misaligned_o, misaligned_d, check_i || step_i, 1'b0)
+  `FFL(outside_o, outside_d, check_i || step_i, 1'b0)
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
   `CHECK_PARAMETER(LanesInRange, chip_pkg::legal_share(Lanes, Cols))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vpu_stream_address, any strides, blocks, groups and microwords: the address of every element is its base, its rows, its
-// pixels and its groups added up in 32 bits; the next block begins where the pixels of this one end; alignment and range.
+// pixels and its groups added up in 32 bits; the next block begins where the pixels of this one end; alignment and range, from `check_i` on.
 
 `default_nettype none
 
@@ -14,6 +14,7 @@ module prove_stream
     input logic [23:0] base_i,
     input logic [23:0] row_stride_i,
     input logic [19:0] pix_stride_i,
+    input logic        check_i,
     input logic        half_i,
     input logic        double_i,
     input logic        step_i,
@@ -43,6 +44,7 @@ module prove_stream
       .base_i,
       .row_stride_i,
       .pix_stride_i,
+      .check_i,
       .half_i,
       .double_i,
       .step_i,
@@ -62,7 +64,7 @@ module prove_stream
     logic [31:0] pixels;
   } place_t;
   place_t here, block, following, stepped, follower;
-  logic begun, second;
+  logic begun, second, known, half_known, double_known;
   logic [31:0] base, group, bytes;
 
   assign bytes = half_i ? 32'd1 : double_i ? 32'd4 : 32'd2;  // half bytes of a channel
@@ -81,14 +83,20 @@ module prove_stream
     running <= 1'b1;
     if (!running) begin
       begun <= 1'b0;
+      known <= 1'b0;
     end else if (start_i) begin
       begun  <= 1'b1;
+      known  <= 1'b0;
       base   <= 32'(base_i);
       here   <= '0;
       block  <= '0;
       group  <= '0;
       first  <= 1'b1;
       second <= 1'b0;
+    end else if (check_i) begin
+      known        <= 1'b1;
+      half_known   <= half_i;
+      double_known <= double_i;
     end else if (step_i) begin
       here <= stepped;
       if (block_end_i) begin
@@ -108,12 +116,17 @@ module prove_stream
   assign wanted = base + here.rows + here.pixels + group;
 
   always_comb begin
-    assume (!step_i || begun);
+    assume (!step_i || (begun && known && !check_i));
+    assume (!check_i || (begun && !start_i));
+    // A microword's format stands from its check on.
+    assume (!known || check_i || (half_i == half_known && double_i == double_known));
     assume (!(half_i && double_i));
     if (running && begun) begin
       assert (addr == ByteW'(wanted));
-      assert (misaligned == (((32'(addr) - group) & (Cols * bytes / 2 - 1)) != '0));
-      assert (outside == (32'(addr) >= SpadWords * Depth));
+      if (known && !check_i) begin
+        assert (misaligned == (((32'(addr) - group) & (Cols * bytes / 2 - 1)) != '0));
+        assert (outside == (32'(addr) >= SpadWords * Depth));
+      end
       // What ties the machine to the watcher.
       assert (u_address.at_q.row == ByteW'(base + here.rows + group));
       assert (u_address.block_q.pixel == ByteW'(base + block.rows + block.pixels));

@@ -142,6 +142,14 @@ BUGS = {
         "prove_stream", "vpu_stream_address.sv", "at_d.row   = block_d.row + group_d;",
         "at_d.row   = block_d.pixel + group_d;",
     ),
+    "an address is not checked as it moves on": (
+        "prove_stream", "vpu_stream_address.sv", "`FFL(misaligned_o, misaligned_d, check_i || step_i, 1'b0)",
+        "`FFL(misaligned_o, misaligned_d, check_i, 1'b0)",
+    ),
+    "a new format is not checked": (
+        "prove_stream", "vpu_stream_address.sv", "`FFL(misaligned_o, misaligned_d, check_i || step_i, 1'b0)",
+        "`FFL(misaligned_o, misaligned_d, step_i, 1'b0)",
+    ),
     "a start outlives a clear": (
         "prove_control", "control.sv", "(pending_q || accept_o) && !clear_i && !begin_o",
         "(pending_q || accept_o) && !begin_o",

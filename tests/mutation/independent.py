@@ -54,8 +54,8 @@ INDEPENDENT = (
         "a stream of VECTOR that leaves 24 bits comes around instead of trapping RANGE",
         "vpu",
         "rtl/vpu/vpu_stream_address.sv",
-        "assign outside_o = addr_o >= ByteW'(SpadBytes);",
-        "assign outside_o = addr_o[23:0] >= 24'(SpadBytes);",
+        "assign outside_d     = checked >= ByteW'(SpadBytes);",
+        "assign outside_d     = checked[23:0] >= 24'(SpadBytes);",
     ),
     Bug(
         "INT16 as the format of A traps where A comes from accumulators and the format is not used",
