@@ -43,7 +43,8 @@ module vpu_stream_address
   } place_t;
 
   place_t at_d, at_q, block_d, block_q, next_d, next_q, stepped, follower;
-  logic [ByteW-1:0] group_d, group_q, granule, checked, checked_group;
+  logic [ByteW-1:0] group_d, group_q, granule, checked;
+  logic [GranuleW-1:0] checked_group;
   logic misaligned_d, outside_d;
   logic [GranuleW-1:0] mask;
 
@@ -82,8 +83,8 @@ module vpu_stream_address
   // C channels lie together at a multiple of their bytes, the groups of lanes one behind the other in them.
   assign mask = half_i ? GranuleW'(Cols / 2 - 1) : double_i ? GranuleW'(2 * Cols - 1) : GranuleW'(Cols - 1);
   assign checked       = check_i ? at_q.pixel : at_d.pixel;
-  assign checked_group = check_i ? group_q : group_d;
-  assign misaligned_d  = ((checked[GranuleW-1:0] ^ checked_group[GranuleW-1:0]) & mask) != '0;
+  assign checked_group = GranuleW'(check_i ? group_q : group_d);
+  assign misaligned_d  = ((checked[GranuleW-1:0] ^ checked_group) & mask) != '0;
   assign outside_d     = checked >= ByteW'(SpadBytes);
   assign addr_o        = at_q.pixel;
 
