@@ -15,7 +15,7 @@ from triptych.sim.errors import TriptychError
 _OUTSIDE = re.compile(rb'/\*.*?\*/|"(?:[^"\\]|\\.)*"', re.DOTALL)  # braces in comments and strings count for nothing
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _HEAD = re.compile(r"(\w+)\s*\(\s*([^)]*)\)\s*$")
-_VALUE = re.compile(r'(\w+)\s*:\s*("[^"]*"|[^;\n]+)\s*;')
+_VALUE = re.compile(r'(\w+)\s*:\s*("[^"]*"|[^;\n]+?)\s*(?:;|\n|$)')  # some files leave semicolons out
 _CAPACITANCE = re.compile(r"capacitive_load_unit\s*\(\s*([\d.]+)\s*,\s*\"?(\w+)\"?\s*\)")
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
@@ -105,6 +105,50 @@ class Library:
             path.write_bytes(text)
             paths.append(path)
         return paths
+
+    def write_merged(self, folder: Path) -> Path:
+        """Puts all cells into one file: ABC refuses a file that has inverters and buffers alone. Raises TriptychError
+        when cells or templates of one name differ."""
+        path = folder / "cells.lib"
+        path.write_bytes(_merged(self.texts) if len(self.texts) > 1 else self.texts[0])
+        return path
+
+
+def _merged(texts: Sequence[bytes]) -> bytes:
+    """The first file with the cells of the others, and the templates of tables that it has not."""
+    plain = [_COMMENT.sub("", text.decode(errors="replace")) for text in texts]
+    first, *others = plain
+    known = {(kind, name): " ".join(text.split()) for kind, name, text in _parts(first)}
+    added = []
+    for other in others:
+        for kind, name, text in _parts(other):
+            if kind != "cell" and not kind.endswith("_template"):
+                continue
+            bare = " ".join(text.split())
+            if (kind, name) not in known:
+                known[kind, name] = bare
+                added.append(text)
+            elif known[kind, name] != bare:
+                raise TriptychError(f"the library's files have a {kind} {name} each, and these differ")
+    return (first.rstrip().removesuffix("}") + "\n".join(added) + "\n}\n").encode()
+
+
+def _parts(text: str) -> Iterator[tuple[str, str, str]]:
+    """Groups of a library: kind, name and the whole text of each."""
+    depth, begin, at = 0, 0, 0
+    for brace in re.finditer("[{}]", text):
+        if brace[0] == "{":
+            depth += 1
+            if depth == 2:
+                head = _HEAD.search(text[at : brace.start()].rstrip())
+                begin = at + head.start() if head else brace.start()
+        else:
+            depth -= 1
+            if depth == 1:
+                head = re.match(r"(\w+)\s*\(\s*([^)]*)\)", text[begin:])
+                if head:
+                    yield head[1], head[2].strip().strip('"'), text[begin : brace.end()]
+        at = brace.end()
 
 
 def read_liberty(path: Path) -> bytes:

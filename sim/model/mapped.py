@@ -65,7 +65,7 @@ def map_unit(netlist: Netlist, unit: str, library: Library) -> MappedUnit:
         with scratch() as held:
             source, out = held / "unit.il", held / "out.json"
             source.write_text(netlist.source(unit))
-            run_yosys(_commands(unit, source, library.write(held), out), netlist.units[unit].module)
+            run_yosys(_commands(unit, source, [library.write_merged(held)], out), netlist.units[unit].module)
             with gzip.open(folder / "unit.json.gz", "wb", compresslevel=1) as stream:
                 stream.write(out.read_bytes())
 
