@@ -104,6 +104,8 @@ module engine_queues
     `ASSERT_ALWAYS(RetireWhatWasIssued, !retire_i[e] || flight_valid[e] || stop_i)
   end
 
+  `ASSERT_ALWAYS(SilentAtStop, !stop_i || instr_valid_o == '0)
+
   // An engine that is ready, or has just retired and may be in the next cycle, goes first; without one, what can start is
   // read ahead when nothing is held.
   assign eager = can & (instr_ready_i | retire_i);

@@ -137,12 +137,11 @@ module mxu_setup
 
   // What decode has checked.
   logic unused_misaligned;
-  logic [23:0] word_fields, tile_fields;
-  assign word_fields = instr_i.act | instr_i.act_row | 24'(instr_i.act_pix) | instr_i.wgt_c;
-  assign tile_fields = instr_i.wgt | instr_i.wgt_n | instr_i.wgt_t;
-  assign unused_misaligned = word_fields % 24'(Depth) != '0 ||
-      tile_fields % 24'(instr_i.transpose ? Cols : Depth) != '0;
+  assign unused_misaligned =
+      (instr_i.act | instr_i.act_row | 24'(instr_i.act_pix) | instr_i.wgt_c) % 24'(Depth) != '0 ||
+      (instr_i.wgt | instr_i.wgt_n | instr_i.wgt_t) % 24'(instr_i.transpose ? Cols : Depth) != '0;
   `ASSERT_ALWAYS(Aligned, !take || !unused_misaligned)
+  `ASSERT_ALWAYS(StillAtStop, !stop_i || !instr_ready_o)
 
   `CHECK_PARAMETER(ColsInRange, chip_pkg::legal_cols(Cols, Depth))
 endmodule

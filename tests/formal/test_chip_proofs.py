@@ -22,6 +22,7 @@ FILES: dict[str, list[Path]] = {
     "prove_setup": [MEM / "dma_setup.sv"],
     "prove_bursts": [MEM / "dma_bursts.sv"],
     "prove_walk": [MEM / "dma_walk.sv"],
+    "prove_job": [MXU / "mxu_setup.sv"],
     "prove_columns": [MXU / "mxu_stream.sv"],
     "prove_words": [MXU / "mxu_stream.sv"],
     "prove_stream": [RTL / "vpu" / f"{name}.sv" for name in ("vpu_pkg", "vpu_stream_address")],
@@ -43,6 +44,7 @@ SEQUENTIAL = {
     "prove_setup",
     "prove_bursts",
     "prove_walk",
+    "prove_job",
     "prove_columns",
     "prove_arbiter",
     "prove_tokens",
@@ -53,7 +55,7 @@ CUT = {"prove_store": [f"u_store.{name}" for name in ("bursts_valid", "burst", "
 REACHED = {
     "prove_decode": (1, 2, 3, 5), "prove_head": (1, 2), "prove_arith": (1, 2, 3, 4), "prove_encode": (1, 2),
     "prove_cell": (1, 2), "prove_fifo": (1,), "prove_setup": (1, 2), "prove_bursts": (1,), "prove_walk": (1, 2),
-    "prove_columns": (1,), "prove_words": (1,), "prove_stream": (1, 2),
+    "prove_job": (1, 2, 3), "prove_columns": (1,), "prove_words": (1,), "prove_stream": (1, 2),
     "prove_arbiter": (1,), "prove_tokens": (1,), "prove_control": (1, 2, 3), "prove_store": (1, 2, 3),
 }  # fmt: skip
 """By proof: values of its parameter Reach, each of which must refute it."""
@@ -126,6 +128,18 @@ BUGS = {
     "the next box waits for an empty walk": (
         "prove_walk", "dma_walk.sv", "assign ready_o  = !active_q || (step_i && last_o);",
         "assign ready_o  = !active_q;",
+    ),
+    "the pixels' highest bit": (
+        "prove_job", "mxu_setup.sv", "job_d.pixels = pixels_q;", "job_d.pixels = 32'(pixels_q[30:0]);",
+    ),
+    "an odd step without its tile": ("prove_job", "mxu_setup.sv", "(steps >> 1) + 20'(steps[0]);", "steps >> 1;"),
+    "padding above as wide as that beside": (
+        "prove_job", "mxu_setup.sv", "WordW'(instr_q.act_row >> Shift) * WordW'(instr_q.pad_top)",
+        "WordW'(instr_q.act_row >> Shift) * WordW'(instr_q.pad_left)",
+    ),
+    "a MATMUL is taken while all stops": (
+        "prove_job", "mxu_setup.sv", "assign instr_ready_o = stage_q == '0 && !stop_i;",
+        "assign instr_ready_o = stage_q == '0;",
     ),
     "the second row begins without padding": (
         "prove_columns", "mxu_stream.sv", "next_place.ix = -coord_t'({1'b0, job_q.pad_left});", "next_place.ix = '0;",

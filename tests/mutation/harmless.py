@@ -27,6 +27,10 @@ HARMLESS = {
         "`$unsigned({1'b0, ($bits(index_d) - 1)'((row_q == '0) ? '0 : index_q)})`",
     ): "prove_policy: while rows come, the last one's bit is zero",
     (
+        "fetch",
+        "operand left out: `!stop_i && whole_q != '0` -> `whole_q != '0`",
+    ): "a line below, what is read at a stop is offered to nobody, and the next place is the first again",
+    (
         "mxu_acc",
         "top bit lost: `upper_q ? (final_row >> 1) + 8'd1 : '0` -> "
         "`$unsigned({1'b0, ($bits(tile_row) - 1)'(upper_q ? (final_row >> 1) + 8'd1 : '0)})`",
@@ -41,6 +45,10 @@ HARMLESS = {
         "`$unsigned({1'b0, ($bits(first_column) - 1)'((row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : "
         "4'd3 - 4'(job_q.stride_x))})`",
     ): "prove_words: 3 at most",
+    (
+        "mxu_stream",
+        "top bit lost: `kx_q + 4'd1` -> `$unsigned({1'b0, ($bits(kx_d) - 1)'(kx_q + 4'd1)})`",
+    ): "the depthwise loop's: decode lets no kernel pass there but of three columns; the other loop's does not survive",
     (
         "vpu_stream_address",
         "top bit lost: `half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes)` -> "

@@ -1,7 +1,8 @@
 """The small wrong changes that can be made to a SystemVerilog file, found in the elaborated design.
 
-slang says of each expression what it is, how wide, and whether it is a constant: constants, loop bounds, sizes and
-assertions are left alone, since a change there is another design or another check, not a bug of this one.
+slang says of each expression what it is, how wide, and whether it is a constant: constants, loop bounds, sizes,
+assertions and what these alone read (`unused_*`) are left alone, since a change there is another design or another
+check, not a bug of this one.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class _Collector:
         self.data = self.text.encode()
         assert len(self.data) == len(self.text), f"{path} holds letters beyond ASCII"
         self.found: set[Mutant] = set()
-        self.headers: list[tuple[int, int]] = []
+        self.left_alone: list[tuple[int, int]] = []
 
     def span(self, syntax: Any) -> tuple[int, int] | None:
         """Where it stands in the file; None for what a macro made or another file holds."""
@@ -98,7 +99,7 @@ class _Collector:
             body = self.span(node.body.syntax)
             whole = self.span(node.syntax)
             if body and whole:
-                self.headers.append((whole[0], body[0]))
+                self.left_alone.append((whole[0], body[0]))
         elif isinstance(node, ast.BinaryExpression):
             self.binary(node)
         elif isinstance(node, ast.UnaryExpression) and node.op in (
@@ -165,6 +166,9 @@ class _Collector:
         target = self.of(node.left)
         if whole is None or value is None or target is None:
             return
+        if target.startswith("unused_"):  # nothing but an assertion reads it
+            self.left_alone.append(whole)
+            return
         kind = node.left.type
         plain = kind.isIntegral and not kind.isEnum and not kind.isStruct and not kind.isPackedUnion
         if plain and kind.bitWidth >= NARROWEST and node.right.constant is None and self.text[value[0]] != "'":
@@ -191,7 +195,7 @@ def mutants(path: Path, files: Sequence[Path], top: str) -> list[Mutant]:
     compilation = design(files, top)
     collector = _Collector(compilation, path)
     compilation.getRoot().visit(collector.visit)
-    inside = [m for m in collector.found if not any(a <= m.start < b for a, b in collector.headers)]
+    inside = [m for m in collector.found if not any(a <= m.start < b for a, b in collector.left_alone)]
     return sorted(inside)
 
 

@@ -22,7 +22,7 @@ PROOFS = {
 }  # fmt: skip
 """By module: proofs that speak of it."""
 
-LATE = {"mxu_stream": ("prove_columns", "prove_words")}
+LATE = {"mxu_stream": ("prove_columns", "prove_words"), "mxu_setup": ("prove_job",)}
 """Proofs that take longer than a module's own tests: asked about what these do not notice."""
 
 SECONDS = 20

@@ -35,6 +35,13 @@ def test_a_maximum_may_become_anything_else() -> None:
     assert not any("Lanes; c++" in s or "`level <= Levels`" in s for s in said), "loop bounds are the design's size"
 
 
+def test_what_an_assertion_alone_reads_is_left_alone() -> None:
+    found, text = of("mxu_setup")
+    said = [m.describe(text) for m in found]
+    assert any("pixels_q" in s for s in said)
+    assert not any("Cols : Depth" in s for s in said)
+
+
 def test_a_not_may_be_left_out() -> None:
     found, text = of("vpu_stages")
     said = {m.describe(text).partition(": ")[2] for m in found}

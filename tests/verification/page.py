@@ -29,6 +29,8 @@ PROOFS = {
     "prove_columns": ("mxu_stream", "input columns of every beat and what is padding, against 64 bits"),
     "prove_words": ("mxu_stream", "every beat in the manual's order of loops, its word, what it says of itself: "
                     "padding, lanes, tile, rows, the ends of groups and jobs"),
+    "prove_job": ("mxu_setup", "both jobs of any MATMUL: counts in full width, addresses, formats; they stand until "
+                  "both are taken, a stop forgets them"),
     "prove_stream": ("vpu_stream_address", "every element's address as its base, rows, pixels and groups add up; where "
                      "blocks begin; alignment, range"),
     "prove_store": ("dma_store", "AW, W, B as a manager must keep them: offers stand, beats as the address says, "
