@@ -40,7 +40,12 @@ reached STORE's walk and the counters over six modules, by LOAD's request, which
 cycles, grants stand side by side (a port has its bank unless a lower one wants it, granted or not), addresses and the
 classes that are counted come from registers, no request looks at stop, what a walk does next is known before the grant,
 row scalars are read for both stages at once, so that the product begins at a register, clamps compare side by side, and
-what a microword makes the lanes do is a register."""
+what a microword makes the lanes do is a register.
+
+What is wrong with a waiting element's addresses was found in front of the request for its words: over nine modules, of
+`paper` 6.33 ns. It is found while the address is made now, and five are left, LOAD's address through the grants to the
+vector engine's walks, 6.04 ns. The array stays the slowest part of both chips, so its products, sum and shift stay in
+one cycle: in two they would be faster than the engine that must take what they make."""
 
 
 CHIPS = ("small", "paper")
