@@ -22,6 +22,15 @@ HARMLESS = {
         "extent_t'(box_q.words))})`",
     ): "prove_setup: words have 20 bits at most, so that the sum is below 2^37",
     (
+        "dma_store",
+        "top bit lost: `head_done ? '0 : beat_q + 1'b1` -> "
+        "`$unsigned({1'b0, ($bits(beat_d) - 1)'(head_done ? '0 : beat_q + 1'b1)})`",
+    ): "AXI4's bursts have 256 beats at most, so that the count ends at 255",
+    (
+        "dma_store",
+        "operand left out: `bursts_valid || aw_valid_o` -> `bursts_valid`",
+    ): "prove_store: a burst is outstanding from its offer on, and no answer comes before AW is taken",
+    (
         "drs_policy",
         "top bit lost: `(row_q == '0) ? '0 : index_q` -> "
         "`$unsigned({1'b0, ($bits(index_d) - 1)'((row_q == '0) ? '0 : index_q)})`",
