@@ -118,7 +118,7 @@ DOZEN = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DOZEN)
+@pytest.mark.parametrize("name", [*DOZEN[:8], *(pytest.param(name, marks=pytest.mark.slow) for name in DOZEN[8:])])
 def test_a_dozen_run(name: str) -> None:
     """Captured, quantised, compiled, machine == integers."""
     if any(importlib.util.find_spec(library) is None for library in run.NEEDED):

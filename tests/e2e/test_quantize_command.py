@@ -113,7 +113,8 @@ def test_int8_weights_run_from_a_file(tmp_path: Path) -> None:
     assert "needs a --model file" in str(error)
 
 
-@pytest.mark.parametrize(("widths", "rate"), [("w8a8", 64), pytest.param("mixed", 256, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("widths", "rate"), [("w8a8", 64), ("mixed", 256)])
 def test_a_run_is_titled_by_the_widths_of_its_file(widths: str, rate: int, tmp_path: Path) -> None:
     file = tmp_path / "m.triptych"
     made = _call(

@@ -50,7 +50,9 @@ def test_layer(network: Network) -> None:
     check(network, 1)
 
 
-@pytest.mark.parametrize("bits", [Widths.W4A8, Widths.W4A4], ids=lambda b: b.value)
+@pytest.mark.parametrize(
+    "bits", [pytest.param(Widths.W4A8, marks=pytest.mark.slow), Widths.W4A4], ids=lambda b: b.value
+)
 def test_whole_vit(bits: Widths) -> None:
     check(with_factors(small_vit(bits)[0], Format.TABLE4), 2)
 

@@ -89,7 +89,7 @@ def differences(name: str, seed: int, length: int) -> str:
 
 
 @given(st.sampled_from(["tiny", "tiny", "small"]), st.integers(0, 1 << 30))
-@settings(max_examples=14, deadline=None, derandomize=True, phases=UNSHRUNK)
+@settings(max_examples=8, deadline=None, derandomize=True, phases=UNSHRUNK)
 def test_random_programs(name: str, seed: int) -> None:
     """Every signature is the same, and in the end scratchpad and memory, byte by byte."""
     assert differences(name, seed, 100 if name == "tiny" else 30) == ""

@@ -108,7 +108,10 @@ def test_kernels_choose_and_trust_as_the_reference(geometry, forced):
 
 @pytest.mark.parametrize(
     "geometry",
-    [Geometry((2, 20, 20), (8, 8), 70), Geometry((2, 12, 36), (8, 16), 30, text_first=True)],
+    [
+        Geometry((2, 20, 20), (8, 8), 70),
+        pytest.param(Geometry((2, 12, 36), (8, 16), 30, text_first=True), marks=pytest.mark.slow),
+    ],
     ids=["64", "128"],
 )
 def test_the_tail_of_the_triton_kernel_over_both_block_sizes(geometry):
