@@ -33,7 +33,7 @@ def test_smoke(config: str) -> None:
     run(config, "Smoke")
 
 
-@pytest.mark.parametrize(("seed", "programs"), [(9001, 1), pytest.param(9100, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "programs"), [(9001, 2), pytest.param(9100, 40, marks=pytest.mark.slow)])
 def test_virtual(seed: int, programs: int) -> None:
     run("tiny", "Virtual", seed=seed, programs=programs)
 
