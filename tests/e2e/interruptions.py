@@ -29,8 +29,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 def listening() -> None:
-    """In a child before it begins: Ctrl-C is not ignored, as it is in what a shell started with `&`."""
+    """In a child before it begins: nothing is ignored, as Ctrl-C is in what a shell started with `&`, and the end of a
+    terminal in what `nohup` did."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass
