@@ -118,37 +118,18 @@ def _merged(texts: Sequence[bytes]) -> bytes:
     """The first file with the cells of the others, and the templates of tables that it has not."""
     plain = [_COMMENT.sub("", text.decode(errors="replace")) for text in texts]
     first, *others = plain
-    known = {(kind, name): " ".join(text.split()) for kind, name, text in _parts(first)}
+    known = {(part.kind, part.name): part.text.split() for part in _parts(first)}
     added = []
-    for other in others:
-        for kind, name, text in _parts(other):
-            if kind != "cell" and not kind.endswith("_template"):
-                continue
-            bare = " ".join(text.split())
-            if (kind, name) not in known:
-                known[kind, name] = bare
-                added.append(text)
-            elif known[kind, name] != bare:
-                raise TriptychError(f"the library's files have a {kind} {name} each, and these differ")
+    for part in (part for other in others for part in _parts(other)):
+        if part.kind != "cell" and not part.kind.endswith("_template"):
+            continue
+        key, words = (part.kind, part.name), part.text.split()
+        if key not in known:
+            known[key] = words
+            added.append(part.text)
+        elif known[key] != words:
+            raise TriptychError(f"the library's files have a {part.kind} {part.name} each, and these differ")
     return (first.rstrip().removesuffix("}") + "\n".join(added) + "\n}\n").encode()
-
-
-def _parts(text: str) -> Iterator[tuple[str, str, str]]:
-    """Groups of a library: kind, name and the whole text of each."""
-    depth, begin, at = 0, 0, 0
-    for brace in re.finditer("[{}]", text):
-        if brace[0] == "{":
-            depth += 1
-            if depth == 2:
-                head = _HEAD.search(text[at : brace.start()].rstrip())
-                begin = at + head.start() if head else brace.start()
-        else:
-            depth -= 1
-            if depth == 1:
-                head = re.match(r"(\w+)\s*\(\s*([^)]*)\)", text[begin:])
-                if head:
-                    yield head[1], head[2].strip().strip('"'), text[begin : brace.end()]
-        at = brace.end()
 
 
 def read_liberty(path: Path) -> bytes:
@@ -183,57 +164,60 @@ def read_library(paths: Sequence[Path]) -> Library:
             title = re.sub(r"\W+$|^\W+", "", (re.search(r"\blibrary\s*\(([^)]*)", plain) or [plain, ""])[1])
             scale = re.search(r"\btime_unit\s*:\s*\"?\s*([\d.]+)\s*([pn])s", plain)
             time = float(scale[1]) * {"p": 1e-12, "n": 1e-9}[scale[2]] if scale else 1e-9
-        cells |= {cell.name: cell for cell in _cells(plain, unit)}
+        cells |= {part.name: _cell(part, unit) for part in _parts(plain) if part.kind == "cell"}
     name = paths[0].name.split(".")[0]
     if not any(cell.next_state for cell in cells.values()):
         raise TriptychError(f"{paths[0]} holds no flip-flops: name a library of standard cells, all its files")
     return Library(name, title, texts, cells, voltage, time)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Group:
+    """kind (name) { body }; text: all of it."""
+
     kind: str
     name: str
-    own: list[str] = field(default_factory=list)
+    body: str
+    text: str
 
     @property
     def values(self) -> dict[str, str]:
-        return {key: value.strip().strip('"').strip() for key, value in _VALUE.findall("".join(self.own))}
+        """What it says itself, outside the groups in it."""
+        own = self.body
+        for part in _groups(self.body):
+            own = own.replace(part.text, "", 1)
+        return {key: value.strip().strip('"').strip() for key, value in _VALUE.findall(own)}
 
 
-def _cells(text: str, unit: float) -> Iterator[Cell]:
-    """unit: fF of the file's unit of capacitance."""
-    stack: list[_Group] = []
-    cell: list[tuple[_Group, int]] = []  # the cell that is open, and the groups in it that ended
-    at = 0
+def _groups(text: str) -> Iterator[_Group]:
+    """The groups that stand in a text, without those within them."""
+    depth = at = begin = body = 0
     for brace in re.finditer("[{}]", text):
-        piece = text[at : brace.start()]
-        at = brace.end()
-        if brace[0] == "{":
-            head = _HEAD.search(piece.rstrip())
-            group = _Group(head[1], head[2].strip().strip('"')) if head else _Group("", "")
-            if stack:
-                stack[-1].own.append(piece[: head.start()] if head else piece)
-            stack.append(group)
-            if len(stack) == 2 and group.kind == "cell":
-                cell = [(group, 0)]
-            continue
-        group = stack.pop()
-        group.own.append(piece)
-        if len(stack) == 2 and group.kind in ("pin", "ff"):
-            cell.append((group, 1))
-        elif len(stack) == 1 and group.kind == "cell":
-            yield _cell(group, [g for g, _ in cell[1:]], unit)
+        depth += 1 if brace[0] == "{" else -1
+        if brace[0] == "{" and depth == 1:
+            head = _HEAD.search(text[at : brace.start()].rstrip())
+            kind, name = (head[1], head[2].strip().strip('"')) if head else ("", "")
+            begin, body = at + head.start() if head else brace.start(), brace.end()
+        elif brace[0] == "}" and depth == 0:
+            at = brace.end()
+            yield _Group(kind, name, text[body : brace.start()], text[begin:at])
 
 
-def _cell(group: _Group, inside: Sequence[_Group], unit: float) -> Cell:
+def _parts(text: str) -> list[_Group]:
+    """Cells, templates and what else a library holds."""
+    return [part for library in _groups(text) for part in _groups(library.body)]
+
+
+def _cell(group: _Group, unit: float) -> Cell:
+    """unit: fF of the file's unit of capacitance."""
     pins, state, clock = {}, None, None
-    for part in inside:
+    for part in _groups(group.body):
         values = part.values
         if part.kind == "ff":
             state, clock = values.get("next_state"), values.get("clocked_on")
-        else:
+        elif part.kind == "pin":
             capacitance = float(values.get("capacitance", "0")) * unit
             pins[part.name] = Pin(values.get("direction", ""), capacitance, values.get("function"))
-    gates = "clock_gating_integrated_cell" in group.values
-    return Cell(group.name, float(group.values.get("area", "0")), pins, state, clock, gates)
+    values = group.values
+    gates = "clock_gating_integrated_cell" in values
+    return Cell(group.name, float(values.get("area", "0")), pins, state, clock, gates)
