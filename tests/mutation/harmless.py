@@ -61,8 +61,8 @@ HARMLESS = {
     (
         "mxu_stream",
         "top bit lost: `kx_q + 4'd1` -> `$unsigned({1'b0, ($bits(kx_d) - 1)'(kx_q + 4'd1)})`",
-    ): "the depthwise loop's: decode lets no kernel pass there but of three columns. The other loop's reads the same, and "
-    "does not come to be asked about: test_loops_of_every_magnitude[67,500 tiles] makes no progress with it",
+    ): "the depthwise loop's: decode lets no kernel pass there but of three columns. The other loop's reads the same "
+    "and does not come to be asked about: test_loops_of_every_magnitude[67,500 tiles] makes no progress with it",
     (
         "vpu_stream_address",
         "top bit lost: `half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes)` -> "
