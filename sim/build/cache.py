@@ -85,6 +85,8 @@ def file(kind: str, key: str, name: str, make: Callable[[Path], None]) -> Path:
             except OSError as error:
                 raise TriptychError(f"cannot write {folder}: {error.strerror}") from error
             make(folder)
+            for header in folder.rglob("*.gch"):  # a build's precompiled headers: 100 MB each that nobody reads again
+                header.unlink()
             _keep(_seal(path), _hash(path).encode())
     return path
 

@@ -29,6 +29,17 @@ def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypatch:
     assert "triptych: g++, make, perl is needed and not here (above)" in bare.stderr
 
 
+def test_a_finished_build_keeps_no_precompiled_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIPTYCH_BUILD", str(tmp_path / "build"))
+
+    def build(folder: Path) -> None:
+        for name in ("program", "all.h", "all.h.fast.gch"):
+            (folder / name).write_bytes(b"x")
+
+    program = cache.file("verilator", "key", "program", build)
+    assert {p.name for p in program.parent.iterdir()} == {"program", "program.sha256", "all.h"}
+
+
 def test_prune_deletes_what_nobody_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(cache, "_checked", {})

@@ -75,7 +75,7 @@ class _Free:
 
 
 @dataclass
-class _Clock:
+class Clock:
     """When MXU and VPU are done with what has been put in, and when each free VECTOR is."""
 
     config: ChipConfig
@@ -90,9 +90,13 @@ class _Clock:
         pixels = i["out_h"] * i["out_w"]
         return mxu_cycles(matmul, self.config) * min(i["block"], pixels) // (pixels * tiles)
 
+    def start(self, matmul: Op, ready: int) -> int:
+        """When a MATMUL, its operands ready at some time, could begin."""
+        return max(self.mxu, ready, self.vpu - BANKS * self.bank(matmul))
+
     def pair(self, matmul: Op, vector: Op, ready: int) -> None:
         """A MATMUL, its operands ready at some time, and its VECTOR."""
-        start = max(self.mxu, ready, self.vpu - BANKS * self.bank(matmul))
+        start = self.start(matmul, ready)
         self.mxu = start + mxu_cycles(matmul, self.config)
         self.vpu = max(self.vpu, start + self.bank(matmul)) + vpu_cycles(vector, self.config)
         self.vpu = max(self.vpu, self.mxu + min(self.bank(matmul), self.config.rows))
@@ -176,7 +180,7 @@ class _Waiting:
 def _merge(
     fixed: list[Scheduled], free: list[_Free], needs: dict[int, list[int]], config: ChipConfig
 ) -> list[Scheduled]:
-    clock = _Clock(config)
+    clock = Clock(config)
     bridged = BRIDGED if config.full_lanes == config.cols else BRIDGED_HALVES
     waiting = _Waiting(free)
     out: list[Scheduled] = []

@@ -91,6 +91,10 @@ class JobWork(Work):
                             programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
                         _emit_job(emitter, programs[index], job, index, portion._replace(points=points), at_hand)
 
+    def keeps_vpu(self, config: ChipConfig) -> bool:
+        group = config.cols // config.full_lanes  # cycles that the VPU takes for one of columns
+        return all(job.weights is not None and _cost(job, config)[1] < group for job in self.jobs)
+
     def _portions(self, jobs: list[Job], part: Tile, at_hand: AtHand, config: ChipConfig) -> Iterator[Portion]:
         """A layer that leads has parameters, but no products whose blocks it would have to keep to."""
         return portions(jobs, part, at_hand.group, at_hand.cycles, config, at_hand.group is None or self.layer.leads)

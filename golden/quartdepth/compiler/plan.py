@@ -32,7 +32,7 @@ FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
 VECTOR_PORTION = 384  # about what the MXU can go on for before it needs the VPU
 HALVES_PORTION = 224  # the same where many microwords take two cycles a group (docs/method.md)
 GROUP_PARTS = (4, 8)  # a group of weights takes such a part of the scratchpad at most
-AHEAD = 2  # clusters by which an elementwise layer may run ahead
+AHEAD = 2  # clusters by which a layer that keeps the VPU may run ahead
 
 
 @dataclass
@@ -294,13 +294,13 @@ class _Planner:
     def _attempt(self) -> tuple[Plan, Buffer | None]:
         """Tiles for all clusters, and addresses; or the buffer that found no room."""
         resident = {}
-        layers = {s.layer.name: s.layer for c in self.clusters for s in c.steps}
+        steps = [step for cluster in self.clusters for step in cluster.steps]
         for name, life in self.lives.items():
             if life.resident:
                 home = life.writers[0]
-                made = [layers[p] for p in layers if self.layout.places[p].storage.name == name]
-                # what the VPU alone makes can be made while the MXU is busy with earlier clusters
-                ahead = 0 if all(layer.on_mxu for layer in made) else AHEAD
+                made = [s for s in steps if self.layout.places[s.layer.name].storage.name == name]
+                # what the VPU mostly makes can be made while the MXU is busy with earlier clusters
+                ahead = 0 if all(s.layer.on_mxu and not s.work.keeps_vpu(self.config) for s in made) else AHEAD
                 resident[name] = Buffer(name, life.storage.size, max(home - ahead, 0), life.cut, home)
         plan = Plan(self.layout, self.lives, [self._cluster(c) for c in self.clusters], resident)
         while True:

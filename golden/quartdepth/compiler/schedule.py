@@ -12,6 +12,7 @@ from triptych.golden.quartdepth.chip.isa import Engine, Opcode, Space
 from triptych.golden.quartdepth.compiler.effects import Memory, Spans, effects_of, words_of
 from triptych.golden.quartdepth.compiler.emitter import Op
 from triptych.golden.quartdepth.compiler.interleave import Scheduled, interleave, mxu_cycles
+from triptych.golden.quartdepth.compiler.overlap import overlap
 
 MAX_TOKENS = 0xFFFF  # instructions of an engine in a program
 SLACK = 400  # cycles of computation ahead of a load besides its own time: memory latency and queues
@@ -24,7 +25,7 @@ def schedule(ops: Sequence[Op], config: ChipConfig, sizes: dict[Memory, int], mo
     """Final order with all `wait_*` fields set, cut where an engine would have more than `most` instructions: programs
     to be run one after the other, each when the one before has ended. sizes: words of each memory."""
     listed = [Scheduled(op, effects_of(op.instruction, op.program, config)) for op in ops]
-    ordered = _load_early(interleave(_load_early(listed, config), config), config)
+    ordered = _load_early(interleave(overlap(_load_early(listed, config), config), config), config)
     programs = _cut(ordered, most)
     for program in programs:
         _set_waits(program, sizes)

@@ -69,6 +69,10 @@ class Work(ABC):
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
         """The instructions of a tile, of one group of weights."""
 
+    def keeps_vpu(self, config: ChipConfig) -> bool:
+        """Its products feed the VPU faster than it takes them."""
+        return False
+
     def scratch(self, config: ChipConfig) -> int:
         """Bytes of each of two buffers that the work needs besides its operands."""
         return 0
