@@ -365,7 +365,7 @@ module vpu
       .clk_i,
       .rst_ni, .test_en_i,
       .clear_i(start),
-      .valid_i(result_valid && use_d && !result_element.none),
+      .valid_i(result_valid && use_d && result_lanes != '0),
       .ready_o(enable),
       .destination_i(destination_e'(word.dst)),
       .dest_i(result_element.dest),

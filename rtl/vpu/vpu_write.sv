@@ -167,6 +167,8 @@ module vpu_write
   assign signature_o = signature_q;
   assign idle_o = !full_q && !step_q;
 
+  // An element without lanes is not written: it would take the port's time for nothing.
+  `ASSERT_ALWAYS(SomethingTaken, !take || lanes_valid_i != '0)
   logic unused_dest;
   assign unused_dest = ^dest_i[ByteW-1:WordShift+AddrW];
 

@@ -64,6 +64,10 @@ HARMLESS = {
     ): "the depthwise loop's: decode lets no kernel pass there but of three columns. The other loop's reads the same "
     "and does not come to be asked about: test_loops_of_every_magnitude[67,500 tiles] makes no progress with it",
     (
+        "vpu_parameters",
+        "condition stuck: `landing_q` -> `1'b1`",
+    ): "the count's register takes what is made there only where a word lands, or at a start, which clears it",
+    (
         "vpu_stream_address",
         "top bit lost: `half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : ByteW'(Lanes)` -> "
         "`$unsigned({1'b0, ($bits(granule) - 1)'(half_i ? ByteW'(Lanes / 2) : double_i ? ByteW'(2 * Lanes) : "

@@ -15,7 +15,9 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import Opcode
 from triptych.golden.quartdepth.compiler.interleave import Clock, Scheduled, mxu_cycles, vpu_cycles
 
+MUCH = 1.25  # times the MXU's cycles
 SPREAD = 10  # so many times the time that the VPU takes longer, it should have left in what lies before
+WAIT = 64  # cycles that the array may wait for one of these: a bank is not read at once
 REACH = 400  # units that a layer looks back at most
 
 
@@ -58,12 +60,12 @@ def _units(listed: Sequence[Scheduled], config: ChipConfig) -> list[_Unit]:
 
 
 def _slow_steps(units: list[_Unit]) -> list[int]:
-    """Steps in order whose VECTORs, of a microword each, take longer than their products."""
-    excess: dict[int, int] = {}
+    """Steps in order whose VECTORs, of a microword each, take much longer than their products."""
+    excess: dict[int, float] = {}
     several: set[int] = set()
     for unit in units:
         if unit.mxu:
-            excess[unit.step] = excess.get(unit.step, 0) + unit.vpu - unit.mxu
+            excess[unit.step] = excess.get(unit.step, 0.0) + unit.vpu - MUCH * unit.mxu
             if len(unit.entries[1].op.program) > 1:
                 several.add(unit.step)
     return [step for step, cycles in sorted(excess.items()) if cycles > 0 and step not in several]
@@ -79,8 +81,8 @@ def _start(units: list[_Unit], first: int, wanted: int) -> int:
 
 
 def _merge(units: list[_Unit], step: int, config: ChipConfig) -> list[_Unit]:
-    """The step's and the others', both in their order: one of the step's as soon as the array can begin with it before
-    the next of the others."""
+    """The step's and the others', both in their order: one of the step's as soon as the array could begin with it about
+    when it could with the next of the others."""
     others = [(n, unit) for n, unit in enumerate(units) if unit.step != step]
     clock = Clock(config)
     out: list[_Unit] = []
@@ -102,9 +104,9 @@ def _merge(units: list[_Unit], step: int, config: ChipConfig) -> list[_Unit]:
         needs = [k for k, (n, other) in enumerate(others) if n < place and other.conflicts(unit)]
         while len(done) < len(others) and others[len(done)][0] < place:
             other = others[len(done)][1]
-            if len(done) > max(needs, default=-1):
+            if other.mxu and len(done) > max(needs, default=-1):
                 ready = max((done[k] for k in needs), default=0)
-                if start(unit, ready) <= start(other, 0):
+                if start(unit, ready) <= start(other, 0) + WAIT:
                     break
             put(other, 0)
             done.append(clock.vpu)

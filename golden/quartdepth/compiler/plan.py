@@ -28,7 +28,7 @@ from triptych.golden.quartdepth.network.network import Network
 
 STREAMED = -1
 PORTION = 8192  # cycles of an instruction: far from any watchdog
-FINE_PORTION = 1024  # near elementwise layers, whose portions run between them
+FINE_PORTION = 1024  # near layers that keep the VPU, whose portions run between them
 VECTOR_PORTION = 384  # about what the MXU can go on for before it needs the VPU
 HALVES_PORTION = 224  # the same where many microwords take two cycles a group (docs/method.md)
 GROUP_PARTS = (4, 8)  # a group of weights takes such a part of the scratchpad at most
@@ -276,7 +276,11 @@ class _Planner:
             return VECTOR_PORTION if self.config.full_lanes == self.config.cols else HALVES_PORTION
         steps = [s for cluster in self.clusters for s in cluster.steps]
         near = steps[max(step.index - 3, 0) : step.index + 2]
-        return PORTION if all(s.layer.on_mxu for s in near) else FINE_PORTION
+        return PORTION if all(self._busy(s) for s in near) else FINE_PORTION
+
+    def _busy(self, step: Step) -> bool:
+        """The MXU bounds it."""
+        return step.layer.on_mxu and not step.work.keeps_vpu(self.config)
 
     def _evict(self, cluster: Cluster) -> bool:
         """Cuts one storage that is resident at a cluster: the largest that it does not touch, else the largest."""
@@ -300,7 +304,7 @@ class _Planner:
                 home = life.writers[0]
                 made = [s for s in steps if self.layout.places[s.layer.name].storage.name == name]
                 # what the VPU mostly makes can be made while the MXU is busy with earlier clusters
-                ahead = 0 if all(s.layer.on_mxu and not s.work.keeps_vpu(self.config) for s in made) else AHEAD
+                ahead = 0 if all(self._busy(s) for s in made) else AHEAD
                 resident[name] = Buffer(name, life.storage.size, max(home - ahead, 0), life.cut, home)
         plan = Plan(self.layout, self.lives, [self._cluster(c) for c in self.clusters], resident)
         while True:

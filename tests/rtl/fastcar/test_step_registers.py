@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from triptych.sim.build.cocotb_run import run
-from triptych.sim.build.sources import RTL
+from triptych.sim.build.sources import RTL, fastcar_sources
 
 
 def test_step_registers() -> None:
-    files = [RTL / "fastcar" / f"{name}.sv" for name in ("fastcar_pkg", "step_pkg", "step_registers")]
-    run("step_registers", files, "tests.rtl.fastcar.cocotb_step_registers")
+    packages = [path for path in fastcar_sources() if path.stem.endswith("_pkg")]
+    run("step_registers", [*packages, RTL / "fastcar" / "step_registers.sv"], "tests.rtl.fastcar.cocotb_step_registers")
