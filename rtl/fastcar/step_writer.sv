@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes words to memory: a command names the first address and how many, the words follow. AXI4 bursts of at most
-// MaxBurst beats that never cross 4 KiB. `idle_o`: nothing is under way, all is answered. A response other than OKAY is
-// kept as the fault; what was promised to the bus is still written, and nothing more is begun.
+// MaxBurst beats that never cross 4 KiB. A burst's words are offered from the cycle behind its address's first, be that
+// taken or not: AXI4 lets a memory wait for either. `idle_o`: nothing is under way, all is answered. A response other
+// than OKAY is kept as the fault; what was promised to the bus is still written, and nothing more is begun.
 
 `default_nettype none
 `include "assertions.svh"
@@ -38,7 +39,8 @@ module step_writer
     output logic              idle_o,
     output fault_e            fault_o
 );
-  logic active_d, active_q, data_d, data_q, sound, accept, beat, aw;
+  logic active_d, active_q, data_d, data_q, sound, accept, begins, beat, last, aw, sent, all;
+  logic sent_q, all_q;  // the burst's address is taken, all of its words are
   addr_t addr_d, addr_q;
   logic [15:0] left_d, left_q;
   logic [6:0] burst, page_left, beats_d, beats_q;
@@ -49,13 +51,12 @@ module step_writer
   assign ready_o = !active_q && sound;
   assign accept  = valid_i && ready_o;
 
-  // The address goes first, its words behind it.
   always_comb begin
     page_left = 7'd64 - 7'(addr_q[11:6]);
     burst = (page_left < 7'(MaxBurst)) ? page_left : 7'(MaxBurst);
     if (left_q < 16'(burst)) burst = left_q[6:0];
   end
-  assign awvalid_o    = active_q && !data_q && open_q != '1;
+  assign awvalid_o    = active_q && !sent_q && open_q != '1;
   assign awaddr_o     = addr_q;
   assign awlen_o      = 8'(burst - 7'd1);
   assign aw           = awvalid_o && awready_i;
@@ -65,6 +66,10 @@ module step_writer
   assign wstrb_o      = strobe_i;
   assign wlast_o      = beats_q == 7'd1;
   assign beat         = wvalid_o && wready_i;
+  assign begins       = awvalid_o && !data_q && !all_q;
+  assign last         = beat && wlast_o;
+  assign sent         = sent_q || aw;
+  assign all          = all_q || last;
   assign bready_o     = 1'b1;
 
   always_comb begin
@@ -72,7 +77,7 @@ module step_writer
     fault_d = fault_o;
     if (bvalid_i && bresp_i[1] && sound) fault_d = bresp_i[0] ? FaultDecode : FaultSlave;
     active_d = active_q;
-    data_d   = data_q;
+    data_d   = (data_q || begins) && !last;
     addr_d   = addr_q;
     left_d   = left_q;
     beats_d  = beats_q - 7'(beat);
@@ -81,23 +86,21 @@ module step_writer
       addr_d   = addr_i;
       left_d   = words_i;
     end
+    if (begins) beats_d = burst;
     if (aw) begin
-      data_d  = 1'b1;
-      beats_d = burst;
-      addr_d  = addr_q + {27'd0, burst, 6'd0};
-      left_d  = left_q - 16'(burst);
+      addr_d = addr_q + {27'd0, burst, 6'd0};
+      left_d = left_q - 16'(burst);
     end
-    if (beat && wlast_o) begin
-      data_d   = 1'b0;
-      active_d = left_q != '0 && fault_d == FaultNone;
-    end
+    if (sent && all) active_d = left_d != '0 && fault_d == FaultNone;
   end
 
   `FF(active_q, active_d, 1'b0)
   `FF(data_q, data_d, 1'b0)
+  `FF(sent_q, sent && !all, 1'b0)
+  `FF(all_q, all && !sent, 1'b0)
   `FFLNR(addr_q, addr_d, accept || aw)
   `FFLNR(left_q, left_d, accept || aw)
-  `FFLNR(beats_q, beats_d, aw || beat)
+  `FFLNR(beats_q, beats_d, begins || beat)
   `FF(open_q, open_d, '0)
   `FF(fault_o, fault_d, FaultNone)
   assign idle_o = !active_q && open_q == '0;

@@ -5,7 +5,7 @@ The same `Program` and `DeviceState` run in C simulation (`csim.py`) and here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ from triptych.sim.build.sources import ROOT, checker, fastcar_sources
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import BYTES, DeviceState, Limits, Program, pack_rows
+from triptych.sim.rtl.run import WriteOrder
 
 MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_step_main.cpp"
 CHECKED = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")
@@ -122,13 +123,14 @@ class StepSize:
 @dataclass(frozen=True)
 class Memory:
     """What is behind the ports: cycles from an address to its first beat, words a cycle (all ports together), bursts
-    taken at once, chances in 256 that a channel holds back."""
+    taken at once, chances in 256 that a channel holds back, what it waits for before it takes a write."""
 
     latency: int = 20
     rate: float = 1.0
     outstanding: int = 32
     stall: int = 0
     seed: int = 1
+    writes: WriteOrder = WriteOrder.ADDRESS_FIRST
 
 
 PLAIN = Memory()
@@ -181,10 +183,12 @@ def run_steps(
     executable: Path | None = None,
     error: tuple[str, int, int] | None = None,
     limit: int = 20_000_000,
+    fields: Mapping[str, int] | None = None,
 ) -> list[Made]:
     """Token steps one after the other; `state` becomes what lies in memory behind the last.
 
     error: (array, byte, response), a beat that answers 2 (SLVERR) or 3 (DECERR). limit: cycles of a step.
+    fields: of the shape that are written otherwise than they are, for the hardware to refuse.
     Raises TriptychError for shapes beyond the size, when a step hangs, or when an assertion fails.
     """
     c = program.config
@@ -205,16 +209,17 @@ def run_steps(
         bad, response = layout.at[error[0]] + error[1], error[2]
     header = [
         memory.seed, memory.stall, memory.latency, round(64_000 * memory.rate), memory.outstanding, len(tokens),
-        len(layout.image), limit, bad, response,
+        len(layout.image), limit, bad, response, memory.writes,
     ]  # fmt: skip
     parts += [np.array(header, "<i4").tobytes(), layout.image.tobytes()]
     kept = ("keys", "values", "ring", "chains")
     for number, token in enumerate(tokens):
-        shape = (
-            program.layers, rows, token.position, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.frame_tokens,
-            c.context, int(token.scheduling),
-        )  # fmt: skip
-        writes = [(SHAPE_AT + 4 * i, value) for i, value in enumerate(shape)]
+        shape = {
+            "layers": program.layers, "rows": rows, "position": token.position, "width": c.width, "ffn": c.ffn,
+            "heads": c.heads, "kv_heads": c.kv_heads, "head_dim": c.head_dim, "frame_tokens": c.frame_tokens,
+            "context": c.context, "scheduling": int(token.scheduling),
+        } | dict(fields or {})  # fmt: skip
+        writes = [(SHAPE_AT + 4 * i, value) for i, value in enumerate(shape.values())]
         for i, name in enumerate(ARRAYS):
             writes += [(ARRAYS_AT + 8 * i, layout.at[name]), (ARRAYS_AT + 8 * i + 4, 0)]
         parts.append(np.array([len(writes), *(v for pair in writes for v in pair)], "<i4").tobytes())

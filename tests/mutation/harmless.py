@@ -49,6 +49,11 @@ HARMLESS = {
         "top bit lost: `word_q` -> `$unsigned({1'b0, ($bits(word_d) - 1)'(word_q)})`",
     ): "both ways to a step set it anew",
     (
+        "lane_sequencer",
+        "top bit lost: `window_ends ? '0 : pass_o + 1'b1` -> "
+        "`$unsigned({1'b0, ($bits(pass_d) - 1)'(window_ends ? '0 : pass_o + 1'b1)})`",
+    ): "32 rows make 32 passes at most, so that the last one's number is 31",
+    (
         "mxu_stream",
         "top bit lost: `(row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : 4'd3 - 4'(job_q.stride_x)` -> "
         "`$unsigned({1'b0, ($bits(first_column) - 1)'((row_end || pass_end || job_q.stride_x >= 3'd3) ? 4'd0 : "
@@ -63,6 +68,11 @@ HARMLESS = {
         "top bit lost: `kx_q + 4'd1` -> `$unsigned({1'b0, ($bits(kx_d) - 1)'(kx_q + 4'd1)})`",
     ): "the depthwise loop's: decode lets no kernel pass there but of three columns. The other loop's reads the same "
     "and does not come to be asked about: test_loops_of_every_magnitude[67,500 tiles] makes no progress with it",
+    (
+        "step_setup",
+        "top bit lost: `10'((32'(shape_i.width) + Bytes - 1) / Bytes)` -> "
+        "`$unsigned({1'b0, ($bits(now_d.width_segments) - 1)'(10'((32'(shape_i.width) + Bytes - 1) / Bytes))})`",
+    ): "a row has 16,384 elements at most, 256 words of 64; the field is as wide as the hidden's",
     (
         "vpu_parameters",
         "condition stuck: `landing_q` -> `1'b1`",

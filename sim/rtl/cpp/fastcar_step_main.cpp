@@ -21,6 +21,7 @@ constexpr int kBytes = 64, kPhases = 24;
 struct Header {
   int32_t seed, stall, latency, milli_bytes, outstanding, steps, memory, limit;
   int32_t error, response;  // a byte of the memory that answers with `response`, -1: none
+  int32_t writes;           // a WriteOrder
 };
 
 FILE* in;
@@ -97,6 +98,7 @@ class Bench {
   static MemoryBehaviour behaviour(const Header& h) {
     MemoryBehaviour b;
     b.reads = ReadOrder::kByBurst;
+    b.writes = WriteOrder(h.writes);
     b.late = true;
     b.stall = uint32_t(h.stall);
     b.seed = uint64_t(h.seed) + 7;

@@ -98,6 +98,33 @@ async def what_is_written_reads_back(dut: Any) -> None:
 
 
 @cocotb.test()
+async def a_write_waits_until_the_last_one_is_answered(dut: Any) -> None:
+    """Or one answer would stand for two."""
+    lite = await make(dut)
+    await FallingEdge(dut.clk_i)
+    dut.s_axil_awaddr_i.value, dut.s_axil_wdata_i.value, dut.s_axil_wstrb_i.value = 0x10, 5, 15
+    dut.s_axil_awvalid_i.value = dut.s_axil_wvalid_i.value = 1
+    await FallingEdge(dut.clk_i)
+    dut.s_axil_awaddr_i.value, dut.s_axil_wdata_i.value = 0x14, 6
+    for _ in range(5):
+        await RisingEdge(dut.clk_i)
+        assert (dut.s_axil_bvalid_o.value, dut.s_axil_awready_o.value, dut.s_axil_wready_o.value) == (1, 0, 0)
+    await FallingEdge(dut.clk_i)
+    dut.s_axil_bready_i.value = 1
+    answers = 0
+    for _ in range(6):
+        await RisingEdge(dut.clk_i)
+        answers += int(dut.s_axil_bvalid_o.value)
+        taken = bool(dut.s_axil_awready_o.value)
+        await FallingEdge(dut.clk_i)
+        if taken:
+            dut.s_axil_awvalid_i.value = dut.s_axil_wvalid_i.value = 0
+    dut.s_axil_bready_i.value = 0
+    assert answers == 2
+    assert [await lite.read(a) for a in (0x10, 0x14)] == [5, 6]
+
+
+@cocotb.test()
 async def ap_ctrl(dut: Any) -> None:
     """Start is a pulse and only when idle; done stays until it is read; a running step keeps its registers."""
     lite = await make(dut)

@@ -12,6 +12,7 @@ from tests.hls.reference import Case, random_case
 from triptych.golden.fastcar.config import Chooser, Controls
 from triptych.golden.fastcar.integer import StepTrace
 from triptych.sim.fastcar.step_rtl import PLAIN, Fault, Made, Memory, StepSize, Token, run_steps
+from triptych.sim.rtl.run import WriteOrder
 
 ANY = StepSize(
     lanes=4, words=4, width=4096, ffn=256, head_dim=128, head_words=64, tokens=64, group=2, vector=8, depth=64,
@@ -81,7 +82,10 @@ def any_case(size: StepSize, seed: int) -> tuple[Case, list[Token], Memory]:
     case, position, scheduling = random_case(size.limits, seed)
     if position >= case.config.frame_tokens and seed % 3:
         mixed_thresholds(case, position, random_case(size.limits, seed)[0])
-    memory = Memory(latency=5 + seed % 40, rate=(1.0, 0.8)[seed % 2], stall=48 * (seed % 2), seed=seed + 1)
+    memory = Memory(
+        latency=5 + seed % 40, rate=(1.0, 0.8)[seed % 2], stall=48 * (seed % 2), seed=seed + 1,
+        writes=WriteOrder(seed // 2 % len(WriteOrder)),
+    )  # fmt: skip
     return case, tokens_of(case, position, 3, scheduling), memory
 
 

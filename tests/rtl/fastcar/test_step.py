@@ -27,6 +27,7 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import DeviceState, Program
 from triptych.sim.fastcar.step_rtl import Fault, Memory, Token, run_steps
 from triptych.sim.fastcar.step_study import SIZE
+from triptych.sim.rtl.run import WriteOrder
 
 STALLS = Memory(latency=13, rate=0.7, stall=60, seed=3)
 
@@ -105,6 +106,15 @@ def test_a_frame_of_the_trained_model() -> None:
         replayed += trace.index == 0
     assert device.mismatches([state]) == 0
     assert 0 < replayed < len(tokens)
+
+
+@pytest.mark.parametrize("writes", WriteOrder)
+@pytest.mark.parametrize("stall", [0, 60])
+def test_every_legal_order_of_writes(program: Path, writes: WriteOrder, stall: int) -> None:
+    """A memory may wait for an address, for its data or for both before it takes either; the step waits for neither."""
+    case = Case.random(TINY, 2, [Controls(threshold=0, chain_cap=3)], ANY.limits, 9)
+    memory = Memory(latency=13, stall=stall, seed=5, writes=writes)
+    assert run_case(case, ANY, tokens_of(case, TINY.frame_tokens, 2), memory, program=program) == []
 
 
 FAULTS = [
@@ -186,9 +196,20 @@ def test_an_error_in_a_cache(program: Path, array: str) -> None:
         assert made[0].fault is (Fault.WRITE_SLAVE if wrote else Fault.READ_SLAVE)
 
 
-def test_a_shape_beyond_what_was_built(program: Path) -> None:
-    """Is refused by the hardware, too, with its cause."""
+SHAPES = [
+    {"layers": 0}, {"rows": 0}, {"rows": 33}, {"width": 0}, {"width": ANY.width + 1}, {"ffn": 0}, {"ffn": ANY.width + 1},
+    {"heads": 0}, {"heads": 3}, {"kv_heads": 0}, {"head_dim": 0}, {"head_dim": 9}, {"head_dim": ANY.head_dim + 2},
+    {"heads": 64, "head_dim": ANY.head_dim}, {"frame_tokens": 0}, {"context": ANY.tokens + 1},
+    {"position": TINY.context},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", SHAPES, ids=str)
+def test_a_shape_that_was_not_built(program: Path, fields: dict[str, int]) -> None:
+    """Each limit by itself is the hardware's, too: refused with its cause, nothing written."""
     case = Case.random(TINY, 2, [Controls()], ANY.limits, 7)
-    token = Token(case.rows(0), TINY.context)  # behind the context
-    made = run_steps(ANY, case.program, case.device, [token], executable=program, limit=5_000)
-    assert made[0].fault is Fault.SHAPE
+    (made,) = run_steps(
+        ANY, case.program, case.device, [Token(case.rows(0), 0)], executable=program, limit=5_000, fields=fields
+    )
+    assert made.fault is Fault.SHAPE
+    assert not made.y.any()

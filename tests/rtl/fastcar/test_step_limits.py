@@ -16,7 +16,7 @@ LARGEST = StepSize(
 )  # fmt: skip
 SHAPES = {
     "wide rows, wide heads": (1, LayerConfig(16384, 64, 1, 1, 256, frame_tokens=4, context=16)),
-    "many heads": (1, LayerConfig(64, 64, 128, 2, 128, frame_tokens=4, context=16)),
+    "many heads of one key": (1, LayerConfig(64, 64, 128, 1, 128, frame_tokens=4, context=16)),
     "wide hidden of all rows": (32, LayerConfig(64, 16384, 2, 1, 64, frame_tokens=4, context=16)),
 }
 

@@ -91,7 +91,7 @@ def check_counts(program: Path, folder: Path, seed: int) -> None:
     """A byte a row: who may replay, and one more for who did, at most 255, nothing for who computed."""
     rng = np.random.default_rng(seed)
     rows, stride, first = int(rng.integers(1, ROWS + 1)), int(rng.integers(1, 200)), int(rng.integers(0, 64))
-    base = int(rng.integers(0, 1 << 20))
+    base = int(rng.choice((rng.integers(0, 1 << 20), (1 << 30) - 4, (1 << 31) - 16)))  # in 512 bytes
     before = rng.choice([0, 1, 2, 3, 7, 254, 255], first + rows * stride + 64).astype(np.uint8)
     before = np.concatenate([before, np.zeros(-len(before) % 64, np.uint8)])
     places = first + stride * np.arange(rows)

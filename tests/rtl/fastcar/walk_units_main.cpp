@@ -115,7 +115,7 @@ void counts(Bench& b) {
   auto& t = b.top;
   t.counts_i = 1;
   t.rows_i = number();
-  const uint64_t base = uint64_t(number()) << 6;
+  const uint64_t base = uint64_t(number()) << 9;  // up to the last of 40 bits
   t.byte_i = base + number();
   t.byte_stride_i = number();
   t.cap_i = number();
