@@ -197,10 +197,10 @@ def test_an_error_in_a_cache(program: Path, array: str) -> None:
 
 
 SHAPES = [
-    {"layers": 0}, {"rows": 0}, {"rows": 33}, {"width": 0}, {"width": ANY.width + 1}, {"ffn": 0}, {"ffn": ANY.width + 1},
-    {"heads": 0}, {"heads": 3}, {"kv_heads": 0}, {"head_dim": 0}, {"head_dim": 9}, {"head_dim": ANY.head_dim + 2},
-    {"heads": 64, "head_dim": ANY.head_dim}, {"frame_tokens": 0}, {"context": ANY.tokens + 1},
-    {"position": TINY.context},
+    {"layers": 0}, {"rows": 0}, {"rows": 33}, {"width": 0}, {"width": ANY.width + 1}, {"ffn": 0},
+    {"ffn": ANY.width + 1}, {"heads": 0}, {"heads": 3}, {"kv_heads": 0}, {"head_dim": 0}, {"head_dim": 9},
+    {"head_dim": ANY.head_dim + 2}, {"heads": 64, "head_dim": ANY.head_dim}, {"frame_tokens": 0},
+    {"context": ANY.tokens + 1}, {"position": TINY.context},
 ]  # fmt: skip
 
 
