@@ -71,10 +71,10 @@ FOUND = (
      "the generator drew for ever"),
     ("mutants of `step_writer`", "`fastcar_step` offered no data before an address was taken, which AXI4 forbids: a "
      "memory that waits for data first, as it may, stood still; every order of writes is tried now"),
-    ("mutants of `vpu`", "an element without lanes, in the second half of a group, took the scratchpad's write port for "
-     "nothing"),
-    ("mutants of `step_setup`, `step_registers`", "which shapes a step refuses, each by itself, and a second write of a "
-     "host that takes no answer were tested by nobody"),
+    ("mutants of `vpu`", "an element without lanes, in the second half of a group, took the scratchpad's write port "
+     "for nothing"),
+    ("mutants of `step_setup`, `step_registers`", "which shapes a step refuses, each by itself, and a second write of "
+     "a host that takes no answer were tested by nobody"),
 )  # fmt: skip
 """Method, what it found."""
 
