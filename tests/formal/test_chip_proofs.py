@@ -30,6 +30,7 @@ FILES: dict[str, list[Path]] = {
         COMMON / "fifo.sv",
         *(MEM / f"{name}.sv" for name in ("dma_setup", "dma_bursts", "dma_walk", "dma_front", "dma_store")),
     ],
+    "prove_writer": [RTL / "fastcar" / f"{name}.sv" for name in ("fastcar_pkg", "step_pkg", "step_writer")],
     "prove_arbiter": [CTRL / "read_arbiter.sv"],
     "prove_tokens": [COMMON / "fifo.sv", MEM / "ram_1r1w.sv", CTRL / "tokens.sv", CTRL / "engine_queues.sv"],
 }
@@ -37,6 +38,7 @@ SEQUENTIAL = {
     "prove_words",
     "prove_stream",
     "prove_store",
+    "prove_writer",
     "prove_control",
     "prove_decode",
     "prove_head",
@@ -57,6 +59,7 @@ REACHED = {
     "prove_cell": (1, 2), "prove_fifo": (1,), "prove_setup": (1, 2), "prove_bursts": (1,), "prove_walk": (1, 2),
     "prove_job": (1, 2, 3), "prove_columns": (1,), "prove_words": (1,), "prove_stream": (1, 2),
     "prove_arbiter": (1,), "prove_tokens": (1,), "prove_control": (1, 2, 3), "prove_store": (1, 2, 3),
+    "prove_writer": (1, 2, 3),
 }  # fmt: skip
 """By proof: values of its parameter Reach, each of which must refute it."""
 
@@ -182,6 +185,18 @@ BUGS = {
     "an address changes while it is offered": (
         "prove_store", "dma_store.sv", "assign issue      = bursts_valid && (!aw_valid_o || aw_ready_i) && !stop &&",
         "assign issue      = bursts_valid && !stop &&",
+    ),
+    "data wait for their address": (
+        "prove_writer", "step_writer.sv", "assign wvalid_o     = data_q && word_valid_i;",
+        "assign wvalid_o     = data_q && sent_q && word_valid_i;",
+    ),
+    "a word is taken between bursts": (
+        "prove_writer", "step_writer.sv", "assign word_ready_o = data_q && wready_i;",
+        "assign word_ready_o = wready_i;",
+    ),
+    "a burst over the page": (
+        "prove_writer", "step_writer.sv", "burst = (page_left < 7'(MaxBurst)) ? page_left : 7'(MaxBurst);",
+        "burst = 7'(MaxBurst);",
     ),
     "an offer is withdrawn": ("prove_arbiter", "read_arbiter.sv", "take || (valid_q && !ar_ready_i)", "take"),
     "EXOKAY is an error": (

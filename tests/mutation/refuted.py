@@ -15,6 +15,7 @@ PROOFS = {
     "decode": ("prove_decode", "prove_head"), "arith_pkg": ("prove_arith",), "fifo": ("prove_fifo",),
     "dma_setup": ("prove_setup",), "dma_bursts": ("prove_bursts",), "dma_walk": ("prove_walk",),
     "read_arbiter": ("prove_arbiter",), "control": ("prove_control",), "dma_store": ("prove_store",),
+    "step_writer": ("prove_writer",),
     "engine_queues": ("prove_tokens",), "tokens": ("prove_tokens",),
     "drs_policy": ("prove_policy",), "drs_map": ("prove_map", "prove_filter"), "drs_filter": ("prove_filter",),
     "drs_plan": ("prove_plan", "prove_filter"), "lane_pack": ("prove_pack",),

@@ -36,6 +36,8 @@ PROOFS = {
     "prove_store": ("dma_store", "AW, W, B as a manager must keep them: offers stand, beats as the address says, "
     "WLAST, "
                     "bursts under way, no strobe after a stop"),
+    "prove_writer": ("step_writer", "the same of FastCar's step, whose data wait for no address; a command's words, in "
+                     "order, within 4 KiB"),
     "prove_arbiter": ("read_arbiter", "offers stand; nobody waits without a reason; beats go to whom they belong"),
     "prove_tokens": ("engine_queues, tokens", "no start before all four counts are reached, order, counts by "
                      "one, nobody forgotten"),
@@ -97,8 +99,8 @@ NOT_PROVEN = (
     "Sums over D cells and over steps: one cell is proven, that int32 does not overflow is the compiler's check.",
     "mxu_loader against a wide reference: tested at the ends of each field, not proven.",
     "That a program the compiler emits cannot deadlock on its tokens: tested by a second way and by random networks.",
-    "AXI4 as a whole: the manager's rules are proven for STORE and for the shared read address; of reads, that LOAD "
-    "and fetch take what they asked for is watched by a checker of our own in every simulation.",
+    "AXI4 as a whole: the manager's rules are proven for STORE, FastCar's writer and the shared read address; of "
+    "reads, that LOAD and fetch take what they asked for is watched by a checker of our own in every simulation.",
     "The register block that PeakRDL generates, beyond its tests.",
     "What a netlist does: synthesis is not compared with the RTL, and x is two-valued in Verilator (random at "
     "power-on).",
