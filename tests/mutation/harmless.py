@@ -69,6 +69,11 @@ HARMLESS = {
     ): "the depthwise loop's: decode lets no kernel pass there but of three columns. The other loop's reads the same "
     "and does not come to be asked about: test_loops_of_every_magnitude[67,500 tiles] makes no progress with it",
     (
+        "score_walk",
+        "top bit lost: `distance ? 8'd1 : derived_i.heads_each` -> "
+        "`$unsigned({1'b0, ($bits(members) - 1)'(distance ? 8'd1 : derived_i.heads_each)})`",
+    ): "128 heads at most: where as many share a key head it is the only one, and its last one ends the row",
+    (
         "step_setup",
         "top bit lost: `10'((32'(shape_i.width) + Bytes - 1) / Bytes)` -> "
         "`$unsigned({1'b0, ($bits(now_d.width_segments) - 1)'(10'((32'(shape_i.width) + Bytes - 1) / Bytes))})`",
