@@ -121,6 +121,8 @@ module prove_streamer
       assert (8'(4'(u_streamer.u_fifo.write_q - u_streamer.u_fifo.read_q)) == stored);
       if (rvalid_i) assert (rready);
       assert (valid == (stored != '0));
+      // An empty cycle is the memory's where something is asked for, or still to be asked for.
+      if (!failed) assert (u_streamer.idle == (!open && away == '0 && stored == '0));
       // A region waits for its decision, for the one before, and for nothing else.
       if (!failed && region_valid_i && (!region_i.mlp || decision_valid_i) && !open) assert (region_ready);
       if (decision_ready) assert (region_valid_i && region_i.mlp && region_i.last && decision_valid_i);

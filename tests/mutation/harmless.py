@@ -79,6 +79,10 @@ HARMLESS = {
         "`$unsigned({1'b0, ($bits(now_d.width_segments) - 1)'(10'((32'(shape_i.width) + Bytes - 1) / Bytes))})`",
     ): "a row has 16,384 elements at most, 256 words of 64; the field is as wide as the hidden's",
     (
+        "sum_drain",
+        "top bit lost: `base_q` -> `$unsigned({1'b0, ($bits(base_d) - 1)'(base_q)})`",
+    ): "a product has 16,384 sums at most, 8,192 pairs",
+    (
         "vpu_parameters",
         "condition stuck: `landing_q` -> `1'b1`",
     ): "the count's register takes what is made there only where a word lands, or at a start, which clears it",
