@@ -22,7 +22,7 @@ from pathlib import Path
 LONGEST_NAME = 255  # bytes that file systems allow
 SCRATCH = "triptych-"
 _numbers = count()
-_inputs: set[tuple[int, int]] = set()
+_inputs: dict[tuple[int, int], Path] = {}  # by what a file is on its disk: where it was read
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run the command again",
@@ -73,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def protect(path: Path) -> None:
     """Remembers a file as an input of this process: `replacing` will not take its place."""
     with suppress(OSError):
-        _inputs.add(_node(path))
+        _inputs[_node(path)] = path.absolute()
 
 
 def _node(path: Path) -> tuple[int, int]:
@@ -81,10 +81,19 @@ def _node(path: Path) -> tuple[int, int]:
     return state.st_dev, state.st_ino
 
 
+def _is_input(path: Path) -> bool:
+    """A number that a file had may be another's once it is gone."""
+    try:
+        node = _node(path)
+        return node in _inputs and _node(_inputs[node]) == node
+    except OSError:
+        return False
+
+
 def check_not_input(*paths: Path) -> None:
     """Raises FileError where a result would take the place of a file that was read as an input."""
     for path in paths:
-        if path.exists() and _node(path) in _inputs:
+        if _is_input(path):
             raise FileError(f"cannot write {path}: this command reads it: name another --out")
 
 

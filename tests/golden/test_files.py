@@ -104,7 +104,7 @@ def test_a_folder_is_asked_before_the_work(tmp_path: Path) -> None:
 
 
 def test_an_output_is_never_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_inputs", set())
+    monkeypatch.setattr(files, "_inputs", {})
     (tmp_path / "photo.png").write_text("photo")
     (tmp_path / "link.png").symlink_to("photo.png")
     os.link(tmp_path / "photo.png", tmp_path / "other.png")
@@ -114,6 +114,16 @@ def test_an_output_is_never_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyP
             write(tmp_path / name, "result")
     check_not_input(tmp_path / "result.png")
     assert (tmp_path / "photo.png").read_text() == "photo"
+
+
+def test_a_file_with_the_number_of_an_input_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disks give numbers of deleted files to new ones: renaming shows what that looks like."""
+    monkeypatch.setattr(files, "_inputs", {})
+    (tmp_path / "photo.png").write_text("photo")
+    protect(tmp_path / "photo.png")
+    (tmp_path / "photo.png").rename(tmp_path / "new.png")
+    write(tmp_path / "new.png", "result")
+    assert (tmp_path / "new.png").read_text() == "result"
 
 
 def test_long_names_are_cut_and_told_apart() -> None:
