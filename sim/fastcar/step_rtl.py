@@ -21,7 +21,7 @@ from triptych.sim.build.sources import ROOT, checker, fastcar_sources
 from triptych.sim.build.verilate import Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import BYTES, DeviceState, Limits, Program, pack_rows
-from triptych.sim.rtl.run import WriteOrder
+from triptych.sim.rtl.orders import WriteOrder
 
 MAIN = ROOT / "sim" / "rtl" / "cpp" / "fastcar_step_main.cpp"
 CHECKED = ("-O3", "--assert", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1")

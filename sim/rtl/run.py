@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from triptych.sim.build.sources import BOARD, ROOT, checker, parameters, sources
 from triptych.sim.build.verilate import FAST, POWER_ON, Build
 from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.cycle_classes import CLASSES
+from triptych.sim.rtl.orders import ReadOrder, WriteOrder
 from triptych.sim.rtl.registers.register_map import REGISTERS
 
 SLOWEST, WIDEST = 1_000_000, 1_000_000  # cycles, bytes a cycle
@@ -30,23 +30,6 @@ TRAFFIC_CYCLES = 256
 """Cycles between two values of `RtlRun.traffic`, as `quartdepth_main.cpp` writes them."""
 
 EVENT = np.dtype([("cycle", "<u8"), ("what", "<u4"), ("signature", "<u4")])
-
-
-class WriteOrder(IntEnum):
-    """What the memory wants to see before it takes a write's address or data, as `memory_model.h` numbers it."""
-
-    FREE = 0
-    ADDRESS_FIRST = 1
-    OFFERED = 2  # an address only while its data are offered, data only after their address
-    DATA_FIRST = 3
-
-
-class ReadOrder(IntEnum):
-    """How reads of different identifiers share the data channel."""
-
-    IN_ORDER = 0
-    BY_BURST = 1
-    INTERLEAVED = 2
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from triptych.golden.quartdepth.chip.isa import Trap
 from triptych.golden.quartdepth.network.quantize import image_codes
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.depth.run import Options, prepare
-from triptych.sim.rtl.run import MemoryTiming, ReadOrder, WriteOrder, run_program
+from triptych.sim.rtl.orders import ReadOrder, WriteOrder
+from triptych.sim.rtl.run import MemoryTiming, run_program
 
 ORDERS = (
     (WriteOrder.ADDRESS_FIRST, ReadOrder.IN_ORDER, 0.0),

@@ -7,33 +7,16 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Protocol
 
 import cocotb
 from cocotb.triggers import FallingEdge, First, RisingEdge
 
 from triptych.golden.quartdepth.chip.memory import Fault
+from triptych.sim.rtl.orders import ReadOrder, WriteOrder
 
 OKAY, SLVERR, DECERR = 0, 2, 3
 OUTSTANDING = 16  # bursts taken before the first is answered, for each direction
-
-
-class WriteOrder(Enum):
-    """What the subordinate wants to see before it takes an address or data (AXI4, dependencies between channels)."""
-
-    FREE = "each channel for itself"
-    ADDRESS_FIRST = "data only after their address"
-    OFFERED = "an address only while its data are offered, data only after their address"
-    DATA_FIRST = "an address only after all of its data"
-
-
-class ReadOrder(Enum):
-    """How bursts of different identifiers share the read channel; those of one identifier are always in order."""
-
-    IN_ORDER = "as they were asked for"
-    BY_BURST = "any identifier next, bursts whole"
-    INTERLEAVED = "any identifier next, beat by beat"
 
 
 @dataclass(frozen=True)

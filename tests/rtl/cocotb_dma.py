@@ -8,11 +8,12 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
-from tests.kit.axi_memory import Behaviour, WriteOrder
+from tests.kit.axi_memory import Behaviour
 from tests.kit.sparse import PAGE, magnitude
 from tests.rtl.dma_kit import check_loads, check_stores, make
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.isa import Opcode, Space, Trap
+from triptych.sim.rtl.orders import WriteOrder
 
 
 @cocotb.test()

@@ -11,12 +11,13 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteMaster
 
-from tests.kit.axi_memory import Behaviour, ReadOrder
+from tests.kit.axi_memory import Behaviour
 from tests.rtl.bench import AxiMemory, lite_bus, start
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import chip_config
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, INSTRUCTION_BYTES, Engine, Opcode, Space, Trap
 from triptych.sim.rtl.cycle_classes import CLASSES
+from triptych.sim.rtl.orders import ReadOrder
 from triptych.sim.rtl.registers.register_map import REGISTERS
 
 CONFIG = chip_config("tiny")

@@ -21,7 +21,8 @@ from triptych.golden.quartdepth.chip.machine import Machine
 from triptych.golden.quartdepth.chip.memory import Fault, Memory
 from triptych.golden.quartdepth.chip.program import CONTROL, StoredProgram
 from triptych.golden.quartdepth.vectors.files import MANIFEST, read_retired
-from triptych.sim.rtl.run import MemoryTiming, ReadOrder, RtlRun, WriteOrder, run_program
+from triptych.sim.rtl.orders import ReadOrder, WriteOrder
+from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SMALL = CONFIGS["small"]  # depth and columns are those of the vectors' configuration, and so are all results

@@ -8,7 +8,7 @@ from itertools import product
 
 from pyuvm import ConfigDB, uvm_subscriber
 
-from tests.kit.axi_memory import Behaviour, ReadOrder, WriteOrder
+from tests.kit.axi_memory import Behaviour
 from tests.uvm.scoreboard import Executed
 from triptych.golden.quartdepth.chip.codec import Instruction, Microword
 from triptych.golden.quartdepth.chip.config import ChipConfig
@@ -32,6 +32,7 @@ from triptych.golden.quartdepth.chip.isa import (
     Trap,
     WeightFormat,
 )
+from triptych.sim.rtl.orders import ReadOrder, WriteOrder
 
 Bin = tuple[str, ...]
 

@@ -22,7 +22,7 @@ struct MemoryTiming {
   uint32_t behind = 0;               // cycles more until a write is answered
 };
 
-// The same kinds as in tests/kit/axi_memory.py.
+// The same kinds as in sim/rtl/orders.py.
 enum class WriteOrder { kFree, kAddressFirst, kOffered, kDataFirst };
 enum class ReadOrder { kInOrder, kByBurst, kInterleaved };
 

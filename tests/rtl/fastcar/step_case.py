@@ -12,7 +12,7 @@ from tests.hls.reference import Case, random_case
 from triptych.golden.fastcar.config import Chooser, Controls
 from triptych.golden.fastcar.integer import StepTrace
 from triptych.sim.fastcar.step_rtl import PLAIN, Fault, Made, Memory, StepSize, Token, run_steps
-from triptych.sim.rtl.run import WriteOrder
+from triptych.sim.rtl.orders import WriteOrder
 
 ANY = StepSize(
     lanes=4, words=4, width=4096, ffn=256, head_dim=128, head_words=64, tokens=64, group=2, vector=8, depth=64,

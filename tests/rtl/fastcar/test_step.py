@@ -27,7 +27,7 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.fastcar.image import DeviceState, Program
 from triptych.sim.fastcar.step_rtl import Fault, Memory, Token, run_steps
 from triptych.sim.fastcar.step_study import SIZE
-from triptych.sim.rtl.run import WriteOrder
+from triptych.sim.rtl.orders import WriteOrder
 
 STALLS = Memory(latency=13, rate=0.7, stall=60, seed=3)
 
