@@ -42,6 +42,8 @@ CALIBRATION = (20, 4, 6, 2, 0)
 """Frames of each pool that codes are chosen on: real, of other places, rooms, streets, streets squeezed."""
 BATCH = {"vit": (4, 2, 4, 2, 4), "meter": (24, 8, 24, 8, 0)}
 """Frames of each pool in a batch."""
+WITH_NEAR = {"vit": (3, 2, 3, 2, 3, 3), "meter": (20, 8, 20, 6, 0, 10)}
+"""The same where there are things near the camera, too (`--near`)."""
 WIDE = 256  # frames that show how far eight-bit maps reach
 
 
@@ -99,10 +101,10 @@ def float_module(name: str, backbone: Path | None, head: Path) -> tuple[nn.Modul
 
 
 def pools_of(sources: Sources, size: tuple[int, int], device: torch.device) -> list[Tensor]:
-    """Pictures uint8 [N,3,h,w] of each pool on the device; the last as a whole at the network's size."""
+    """Pictures uint8 [N,3,h,w] of each pool on the device; the wide streets as a whole at the network's size."""
     real = real_pools(sources)
     out = [pool.rgb.to(device) for pool in (*real, *made_pools(sources, real, device))]
-    return [*out[:-1], squeezed(out[-1], size)]
+    return [*out[:4], squeezed(out[4], size), *out[5:]]
 
 
 def parts_for(model: str, device: torch.device) -> int:
@@ -120,7 +122,7 @@ def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
 def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method) -> End:
     """The float network as it is quantised, codes of its maps and rounded weights, by the method."""
     parts = [
-        pool[torch.linspace(0, len(pool) - 1, count).long()] for pool, count in zip(pools, CALIBRATION, strict=True)
+        pool[torch.linspace(0, len(pool) - 1, count).long()] for pool, count in zip(pools, CALIBRATION)
     ]
     photos = torch.cat([squeezed(part, size) for part in parts if len(part)]).cpu().float() / 255
     graph = capture(module, photos[:1])
@@ -235,7 +237,8 @@ def main() -> None:
         module, size = float_module(args.model, args.backbone, args.head)
         found = validation.pools(sources, args.rendered, torch.device(args.device))
         pools = pools_of(sources, size, torch.device(args.device))
-        model, end = taught(module, size, pools, BATCH[args.model], lessons, args, found)
+        each = BATCH if len(pools) == len(CALIBRATION) else WITH_NEAR
+        model, end = taught(module, size, pools, each[args.model], lessons, args, found)
     except ValueError as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {save(model, args.out)} bytes")
