@@ -24,7 +24,8 @@ from triptych.golden.quartdepth.network.ops.conv2d import Conv2d
 from triptych.golden.quartdepth.network.ops.layer_norm import LayerNorm
 from triptych.golden.quartdepth.network.qparams import QParams
 
-ROOM = 100  # of the 127 that a zero point can be, for the largest offset: teaching moves steps
+LARGEST = 111  # zero point of a channel: 127 less the 16 that a code's own can be
+ROOM = 100  # of these for the largest offset: teaching moves steps
 
 
 def centred(graph: FloatGraph, means: Mapping[str, Tensor]) -> tuple[FloatGraph, dict[str, str]]:
@@ -79,16 +80,18 @@ def _moved(layer: FloatLayer, shift: Mapping[str, Tensor]) -> FloatLayer:
     return replace(layer, bias=bias)
 
 
-def offset_codes(graph: FloatGraph, codes: Mapping[str, QParams]) -> dict[str, QParams]:
-    """The codes, those of LayerNorms with an offset by table and in a unit in which it is a zero point of the chip."""
+def offset_codes(graph: FloatGraph, codes: Mapping[str, QParams], room: int = ROOM) -> dict[str, QParams]:
+    """The codes, those of LayerNorms with an offset by table and in a unit in which it is a zero point of the chip, of
+    at most `room`."""
     offsets = {
         layer.name: float(layer.beta.abs().max())
         for layer in graph.layers if isinstance(layer, LayerNorm) and bool(layer.beta.any())
     }  # fmt: skip
-    return {name: _roomy(q, offsets[name]) if name in offsets else q for name, q in codes.items()}
+    return {name: _roomy(q, offsets[name] / room) if name in offsets else q for name, q in codes.items()}
 
 
-def _roomy(q: QParams, offset: float) -> QParams:
+def _roomy(q: QParams, least: float) -> QParams:
+    """The code, by table, in a unit of at least so much."""
     if q.table is None:
         if q.format is not Format.UINT4:
             return q
@@ -98,6 +101,6 @@ def _roomy(q: QParams, offset: float) -> QParams:
         # a value is rounded to whole units before it meets a threshold
         middles = [(t - q.zero - 0.5) * q.unit for t in q.table.thresholds]
         entries, zero, old = q.table.entries, q.zero, q.unit
-    unit = max(old, offset / ROOM, q.scale / 64)
+    unit = max(old, least, q.scale / 64)
     thresholds = tuple(min(max(math.ceil(m / unit) + zero, -32768), 32767) for m in middles)
     return QParams(Format.TABLE4, q.scale, zero, CodeTable(entries, thresholds), unit)

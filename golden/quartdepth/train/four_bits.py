@@ -24,6 +24,7 @@ from triptych.golden.quartdepth.network.network import Network
 from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.network.quantize import quantize_ranges
 from triptych.golden.quartdepth.network.widths import Widths
+from triptych.golden.quartdepth.ptq.centre import LARGEST, offset_codes
 from triptych.golden.quartdepth.ptq.objective import Judge
 from triptych.golden.quartdepth.ptq.reconstruct import Student, Teaching
 from triptych.golden.quartdepth.ptq.simulate import simulate
@@ -228,7 +229,9 @@ class Learner(Student):
         """The integer network; batches of pictures show what attention and LayerNorm hold."""
         rounded = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in self.rounded().items()}
         graph = self.graph.to(torch.device("cpu"))
-        return quantize_ranges(graph, self.ranges(batches), Widths.W4A4, self.codes_now(), (), rounded)
+        # steps that became finer would leave a LayerNorm's offset no zero point
+        codes = offset_codes(graph, self.codes_now(), LARGEST)
+        return quantize_ranges(graph, self.ranges(batches), Widths.W4A4, codes, (), rounded)
 
 
 def shape_error(space: Tensor, target: Tensor) -> Tensor:

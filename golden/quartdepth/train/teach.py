@@ -122,7 +122,8 @@ def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
 def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method) -> End:
     """The float network as it is quantised, codes of its maps and rounded weights, by the method."""
     parts = [
-        pool[torch.linspace(0, len(pool) - 1, count).long()] for pool, count in zip(pools, CALIBRATION)
+        pool[torch.linspace(0, len(pool) - 1, count).long()]
+        for pool, count in zip(pools[: len(CALIBRATION)], CALIBRATION, strict=True)
     ]
     photos = torch.cat([squeezed(part, size) for part in parts if len(part)]).cpu().float() / 255
     graph = capture(module, photos[:1])
