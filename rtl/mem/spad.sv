@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scratchpad of four banks, each serving one read and one write a cycle. Grants are combinational; the lower port number
-// wins a bank. Read data come in the cycle after the grant. A word that a port wants to write is not read in that cycle:
-// the read waits, and sees what was written. A word's bank: arith_pkg::spad_bank; its row: word / 4.
+// wins a bank, of reads one whose `first_i` is set before all whose is not. Which ones go first may change in any cycle.
+// Read data come in the cycle after the grant. A word that a port wants to write is not read in that cycle: the read
+// waits, and sees what was written. A word's bank: arith_pkg::spad_bank; its row: word / 4.
 
 `default_nettype none
 `include "assertions.svh"
@@ -17,6 +18,7 @@ module spad #(
     input  logic               rst_ni,
     input  sram_pkg::pins_t   sram_pins_i,
     output sram_pkg::status_t sram_status_o,
+    input  logic               first_i[ReadPorts],  // its reads go before those where this is not set
     input  port_pkg::spad_req_t read_i [ReadPorts],
     output logic               rgnt_o [ReadPorts],
     output logic [8*Depth-1:0] rdata_o[ReadPorts],
@@ -50,8 +52,8 @@ module spad #(
     assign wbank[p] = arith_pkg::spad_bank(write_i[p].addr[5:0]);
   end
 
-  // A port has its bank unless a lower one wants the same. Whether that one gets it does not matter: if not, a still lower
-  // one has it. So no grant waits for another one.
+  // A port has its bank unless one that goes before it wants the same. Whether that one gets it does not matter: if not,
+  // one that goes before both has it. So no grant waits for another one.
   always_comb begin
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       wants[p] = read_i[p].valid;
@@ -71,7 +73,11 @@ module spad #(
     for (int unsigned p = 0; p < ReadPorts; p++) begin
       rgnt_o[p] = wants[p];
       if (wants[p]) begin
-        for (int unsigned q = 0; q < p; q++) if (wants[q] && rbank[q] == rbank[p]) rgnt_o[p] = 1'b0;
+        for (int unsigned q = 0; q < ReadPorts; q++) begin
+          if (wants[q] && rbank[q] == rbank[p] && (first_i[q] == first_i[p] ? q < p : first_i[q])) begin
+            rgnt_o[p] = 1'b0;
+          end
+        end
       end
       if (rgnt_o[p]) begin
         re[rbank[p]]   = 1'b1;

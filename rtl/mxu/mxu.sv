@@ -3,7 +3,9 @@
 //
 // Pipeline of a beat: issue (scratchpad grant) | word arrives, edge | products, column sums | accumulate | signature.
 // A second instruction is taken while the first still streams, so that its first tile is loaded early; a fault is
-// raised only when it belongs to the oldest unretired instruction. `stop_i` drops everything, accumulators included.
+// raised only when it belongs to the oldest unretired instruction. `stop` drops everything, accumulators included.
+// `behind_o` says that the VPU sets the pace: it rises in the cycle after a step waited for an accumulator row, stays
+// until the last steps of four groups of rows have gone without another wait, and falls with a stop. It is a register's.
 
 `default_nettype none
 `include "registers.svh"
@@ -38,6 +40,7 @@ module mxu
     output logic                          acc_valid_o,
     output logic      [Lanes-1:0][  31:0] acc_data_o,
     input  logic                          acc_ready_i,
+    output logic                          behind_o,
     // code tables
     input  logic signed     [        4:0] decode_i[Tables][16]
 );
@@ -105,6 +108,21 @@ module mxu
   `FF(step_q, go && beat.last && !stop, 1'b0)
   `FF(second_q, go && beat.last && beat.step.more && !stop, 1'b0)
   `FFLNR(row_q, beat.step.target.row, go)
+
+  // The VPU is behind. Its words are worth more than the array's then, which would wait for a row a little later. One
+  // group would not do: what the VPU catches up is lost again while it is not noticed.
+  localparam logic [2:0] BehindGroups = 3'd4;
+  logic group_gone;
+  logic [2:0] behind_d, behind_q;
+  assign group_gone = go && beat.last && beat.step.target.group_last;
+  always_comb begin
+    behind_d = behind_q;
+    if (offered && wait_acc) behind_d = BehindGroups;
+    else if (group_gone && behind_q != '0) behind_d = behind_q - 3'd1;
+    if (stop) behind_d = '0;
+  end
+  `FF(behind_q, behind_d, '0)
+  assign behind_o = behind_q != '0;
 
   // The word arrives.
   logic word_valid_q;

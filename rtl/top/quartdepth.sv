@@ -196,7 +196,7 @@ module quartdepth #(
   logic rgnt[ReadPorts], wgnt[WritePorts];
   logic [8*Depth-1:0] rdata[ReadPorts], wdata[WritePorts];
   logic [Depth-1:0] wbe[WritePorts];
-  logic prog_we, tab_we;
+  logic prog_we, tab_we, vpu_behind;
   logic [ProgAddrW-1:0] prog_addr;
   logic [TabAddrW-1:0] tab_addr;
   logic signed [4:0] decode_entries[Tables][16];
@@ -242,8 +242,7 @@ module quartdepth #(
   ) u_mxu (
       .clk_i,
       .rst_ni       (rst_n), .test_en_i,
-      .sram_pins_i,
-      .sram_status_o(mxu_sram),
+      .sram_pins_i, .sram_status_o(mxu_sram),
       .engine_i     (to_engine[EngineMxu]),
       .instr_i      (instr[EngineMxu]),
       .engine_o     (from_engine[EngineMxu]),
@@ -256,6 +255,7 @@ module quartdepth #(
       .acc_valid_o  (acc_valid),
       .acc_data_o   (acc_data),
       .acc_ready_i  (acc_ready),
+      .behind_o     (vpu_behind),
       .decode_i     (decode_entries)
   );
 
@@ -329,8 +329,8 @@ module quartdepth #(
   ) u_spad (
       .clk_i,
       .rst_ni       (rst_n),
-      .sram_pins_i,
-      .sram_status_o(spad_sram),
+      .sram_pins_i, .sram_status_o(spad_sram),
+      .first_i      ('{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}),  // the VPU's
       .read_i       (read),
       .rgnt_o       (rgnt),
       .rdata_o      (rdata),

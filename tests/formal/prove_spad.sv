@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// spad: no word is read and written in one cycle, each bank serves one port, and nobody is refused without a reason.
+// spad: no word is read and written in one cycle, each bank serves one port, and nobody is refused without a reason: a
+// write of its word, or a granted read of its bank that is first when it is not, or is equally first and lower.
 
 `default_nettype none
 
@@ -9,6 +10,7 @@ module prove_spad #(
 ) (
     input logic                clk_i,
     input logic                rst_ni,
+    input logic                first_i[ReadPorts],
     input port_pkg::spad_req_t read_i [ReadPorts],
     input port_pkg::spad_req_t write_i[WritePorts]
 );
@@ -28,6 +30,7 @@ module prove_spad #(
       .rst_ni,
       .sram_pins_i('0),
       .sram_status_o(status),
+      .first_i,
       .read_i,
       .rgnt_o(rgnt),
       .rdata_o(rdata),
@@ -51,9 +54,12 @@ module prove_spad #(
         assert (!(rgnt[p] && wgnt[w] && read_i[p].addr == write_i[w].addr));
         if (write_i[w].valid && read_i[p].addr == write_i[w].addr) reason = 1'b1;
       end
-      for (int unsigned q = 0; q < p; q++) begin
-        assert (!(rgnt[p] && rgnt[q] && bank(read_i[p]) == bank(read_i[q])));
-        if (rgnt[q] && bank(read_i[p]) == bank(read_i[q])) reason = 1'b1;
+      for (int unsigned q = 0; q < ReadPorts; q++) begin
+        if (rgnt[q] && q != p && bank(read_i[p]) == bank(read_i[q])) begin
+          assert (!rgnt[p]);
+          if (first_i[q] && !first_i[p]) reason = 1'b1;
+          if (first_i[q] == first_i[p] && q < p) reason = 1'b1;
+        end
       end
       assert (rgnt[p] != reason);
     end

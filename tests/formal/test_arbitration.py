@@ -16,6 +16,12 @@ BUGS = {
         "spad.sv", "w < WritePorts; w++) begin\n          if", "w < 1; w++) begin\n          if",
     ),
     "two ports read a bank": ("spad.sv", "if (wants[q] && rbank[q]", "if (wants[q] && q != 2 && rbank[q]"),
+    "who goes first is not looked at": ("spad.sv", "first_i[q] == first_i[p] ? q < p : first_i[q]", "q < p"),
+    "who goes first goes last": ("spad.sv", "q < p : first_i[q]", "q < p : first_i[p]"),
+    "of those that go first the highest wins": (
+        "spad.sv", "first_i[q] == first_i[p] ? q < p : first_i[q]",
+        "first_i[q] != first_i[p] ? first_i[q] : first_i[q] ? q > p : q < p",
+    ),
 }  # fmt: skip
 
 

@@ -206,6 +206,7 @@ module bench_dma #(
       .rst_ni,
       .sram_pins_i  ('0),
       .sram_status_o(unused_status),
+      .first_i('{1'b0, 1'b0}),
       .read_i (read),
       .rgnt_o (rgnt),
       .rdata_o(rdata),

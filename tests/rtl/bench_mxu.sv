@@ -36,6 +36,7 @@ module bench_mxu #(
     output logic             acc_valid_o,
     output logic [Lanes-1:0][31:0] acc_data_o,
     input  logic             acc_ready_i,
+    output logic             behind_o,
     input  logic signed [4:0] decode_i[Tables][16]
 );
   port_pkg::engine_req_t to_engine;
@@ -86,6 +87,7 @@ module bench_mxu #(
       .acc_valid_o,
       .acc_data_o,
       .acc_ready_i,
+      .behind_o,
       .decode_i
   );
 endmodule

@@ -12,6 +12,7 @@ module bench_spad #(
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
+    input  logic               first_i[ReadPorts],
     input  logic               rreq_i [ReadPorts],
     input  logic [  AddrW-1:0] raddr_i[ReadPorts],
     output logic               rgnt_o [ReadPorts],
@@ -42,6 +43,7 @@ module bench_spad #(
       .rst_ni,
       .sram_pins_i('0),
       .sram_status_o(unused_status),
+      .first_i,
       .read_i(read),
       .rgnt_o,
       .rdata_o,

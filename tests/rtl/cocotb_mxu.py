@@ -15,7 +15,7 @@ from tests.rtl.mxu_jobs import Job, Outcome
 from triptych.golden.quartdepth.arithmetic.codetable import entries_of
 from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import CONFIGS
-from triptych.golden.quartdepth.chip.isa import Opcode, Trap
+from triptych.golden.quartdepth.chip.isa import ActFormat, Opcode, Trap, WeightFormat
 
 CONFIG = CONFIGS["tiny"]
 PORTS = ("stream", "weight")
@@ -34,6 +34,8 @@ class Bench:
         self.held: tuple[int, int] | None = None  # a row that was offered and not taken
         self.seen = Outcome(Trap.NONE, np.zeros((0, CONFIG.cols), np.int32))
         self.idle = True
+        self.behind = False
+        self.cycle_class = mxu_jobs.EMPTY
 
     async def reset(self) -> None:
         d = self.dut
@@ -92,10 +94,11 @@ class Bench:
         if d.retire_o.value:
             seen.signatures.append(int(d.retire_sig_o.value))
         seen.trap = Trap(int(d.fault_cause_o.value)) if d.fault_o.value else Trap.NONE
-        self.idle = bool(d.idle_o.value)
+        self.idle, self.behind = bool(d.idle_o.value), bool(d.behind_o.value)
         classes = int(d.class_o.value)
         assert classes.bit_count() == 1
-        seen.classes[classes.bit_length() - 1] += 1
+        self.cycle_class = classes.bit_length() - 1
+        seen.classes[self.cycle_class] += 1
         seen.cycles += 1
         await RisingEdge(d.clk_i)
         if taken:
@@ -162,6 +165,44 @@ async def retires_when_the_last_row_has_a_bank(dut) -> None:
         assert not bench.idle
         bench.stall = (0, 0, 0, 0)
         await bench.finish(1)
+
+
+@cocotb.test()
+async def behind_for_four_groups(dut) -> None:
+    """From a step's wait for a row until four groups have gone without another one; a stop ends it. The cycle's class
+    says what the step did: both are of the cycle before."""
+    bench, chance = Bench(dut, 5), random.Random(36)
+    await bench.reset()
+    sizes = {"out_h": 8, "out_w": 4, "kernel_h": 1, "kernel_w": 1, "chunks": 2, "n": 3 * CONFIG.cols, "wgt": 0,
+             "block": 8, "weight_format": WeightFormat.INT8, "act_format": ActFormat.INT8, "transpose": 0}  # fmt: skip
+    work = mxu_jobs.random_matmul(np.random.default_rng(37), CONFIG, depthwise=0, **sizes)
+    steps = mxu_jobs.steps(work, CONFIG) // 12  # of a group: four blocks of three column tiles
+    left = fallen = renewed = 0
+    for stopped in (False, False, True, True, False):
+        job = Job(np.zeros(CONFIG.spad_bytes, np.uint8), np.zeros(CONFIG.tables * 64, np.uint8), [work] * 6)
+        bench.load(job)
+        active = 0
+        while len(bench.seen.signatures) < 6 or not bench.idle:
+            if chance.random() < 0.01:  # nobody takes a row, or some are taken, or all as soon as they come
+                bench.stall = (32, 0, chance.choice((256, 200, 0, 0, 0)), 0)
+            await bench.cycle()
+            if bench.cycle_class == mxu_jobs.ACC:
+                renewed += 0 < left < 4
+                left = 4
+            elif bench.cycle_class == mxu_jobs.ACTIVE:
+                active += 1
+                if left and active % steps == 0:
+                    left -= 1
+                    fallen += left == 0
+            assert bench.behind == (left > 0), (left, active, steps)
+            if stopped and left == 2:
+                await bench.cycle(stop=True)
+                left = 0
+                await bench.cycle(stop=True)
+                assert not bench.behind
+                break
+    assert fallen > 2
+    assert renewed > 2
 
 
 @cocotb.test()

@@ -17,14 +17,14 @@ def bank(word: int) -> int:
     return (word ^ word >> 2 ^ word >> 4) & 3
 
 
-def grants(requests: list[int | None], written: Collection[int] = ()) -> list[bool]:
-    """Which of the ports are served: the first one of each bank, reads of words that are being written aside."""
+def grants(requests: list[int | None], first: Collection[int] = (), written: Collection[int] = ()) -> list[bool]:
+    """Which of the ports are served: one of each bank, those of `first` before the others, lower ones before higher
+    ones. Reads of words that are being written wait."""
     busy: set[int] = set()
-    served = []
-    for word in requests:
-        asks = word is not None and word not in written
-        served.append(word is not None and asks and bank(word) not in busy)
-        if word is not None and asks:
+    served = [False] * len(requests)
+    for p, word in sorted(enumerate(requests), key=lambda port: port[0] not in first):
+        if word is not None and word not in written:
+            served[p] = bank(word) not in busy
             busy.add(bank(word))
     return served
 
@@ -40,6 +40,7 @@ async def random_traffic(dut: Any) -> None:
     expected: list[bytes | None] = [None] * readers
     lost = collisions = 0
     for p in range(readers):
+        dut.first_i[p].value = 0
         dut.rreq_i[p].value = 0
         dut.raddr_i[p].value = 0
     for p in range(writers):
@@ -53,9 +54,11 @@ async def random_traffic(dut: Any) -> None:
         await FallingEdge(dut.clk_i)
         window = words if cycle % 1000 < 500 else 16  # the second half fights for a few words
         eager = rng.random() if cycle % 50 == 0 else 0.7
+        first = {p for p in range(readers) if rng.random() < 0.3}  # of other ports in every cycle
         for p in range(readers):
             if reads[p] is None and rng.random() < eager:
                 reads[p] = rng.randrange(window)
+            dut.first_i[p].value = p in first
             dut.rreq_i[p].value = reads[p] is not None
             dut.raddr_i[p].value = reads[p] or 0
         for p in range(writers):
@@ -71,7 +74,7 @@ async def random_traffic(dut: Any) -> None:
         for p, data in enumerate(expected):
             if data is not None:
                 assert int(dut.rdata_o[p].value) == int.from_bytes(data, "little"), f"cycle {cycle} port {p}"
-        served = grants(reads, {w[0] for w in writes if w is not None})
+        served = grants(reads, first, {w[0] for w in writes if w is not None})
         written = grants([w and w[0] for w in writes])
         for p in range(readers):
             assert dut.rgnt_o[p].value == served[p], f"cycle {cycle} read port {p}"

@@ -22,6 +22,13 @@ PLANTED = {
         "!wait_acc && !wait_row && !bubble_q;\n  logic bubble_q;\n  `FF(bubble_q, go && beat.swap, 1'b0)",
     ),
     "one LOAD burst under way instead of eight": ("top/quartdepth.sv", "(LoadBursts * LoadBurst)", "(LoadBurst)"),
+    "the VPU's reads never go first": (
+        "top/quartdepth.sv", "'{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}", "'{default: 1'b0}",
+    ),
+    "the VPU's reads always go first": (
+        "top/quartdepth.sv", "'{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}",
+        "'{1'b0, 1'b0, 1'b1, 1'b1, 1'b1, 1'b0}",
+    ),
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ module mxu
     output logic                    acc_valid_o,
     output logic [  Lanes-1:0][31:0] acc_data_o,
     input  logic                    acc_ready_i,
+    output logic                    behind_o,
     input  logic signed [      4:0] decode_i[Tables][16]
 );
   logic busy_q, take, last, ready, retire, fault;
@@ -72,6 +73,7 @@ module mxu
   assign weight_o      = '0;
   assign acc_valid_o   = 1'b0;
   assign acc_data_o    = '0;
+  assign behind_o      = 1'b0;
   assign sram_status_o = '0;
 endmodule
 
