@@ -18,6 +18,8 @@ from triptych.golden.quartdepth.compiler.places import round_up
 from triptych.golden.quartdepth.compiler.steps import Step
 
 TILES = 12  # a cluster that streams is cut into so many tiles at least: the next one can load while it ends
+FINE_TILES = 24  # the same where tiles keep so many
+FINE_PIXELS = 512  # pixels: shorter ones are all turns and latency
 HALO = 2  # a tile should have so many times the rows that neighbouring tiles read twice
 
 TileSet = tuple[Tile, ...]  # one tile of each step
@@ -106,7 +108,8 @@ def tile_options(
         options = own
     else:
         least = min(rows, max(1, HALO * first.work.overlap)) if comfortable else 1
-        most = max(least, -(-rows // TILES))
+        fine = max(-(-rows // FINE_TILES), -(-FINE_PIXELS // cols))
+        most = max(least, min(-(-rows // TILES), fine))
         options = [(h, cols, 2) for h in range(most, least - 1, -1)]
         if rows == 1:
             options = [(1, even_block(cols, round_up(-(-cols // TILES), config.rows)), 2)]

@@ -63,6 +63,8 @@ HELD = 4  # copies that an engine holds; all but the youngest of them have asked
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
 CONFLICT = 1.2  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
+BEHIND = 4  # groups of accumulator rows from the array's last wait for one on, in which the VPU's operands go first
+BEHIND_WEIGHTS = 0.3  # part of the words of weights that operands wait for then
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
 
@@ -186,7 +188,7 @@ class _Clock:
         self.flight = config.load_bursts * BURST * config.depth
         self.rate = min(self.beat, self.flight / (memory.latency + SETUP_COPY))
         self.lanes = lanes
-        self.weights = _Traffic()  # words that the MXU reads
+        self.weights = _Traffic()  # words that the MXU reads, as far as the VPU waits for them
         self.moved = {engine: _Traffic() for engine in (Engine.LOAD, Engine.STORE)}  # bytes
         self.program = _Traffic()  # bytes of instructions
         self.retired: dict[Engine, list[float]] = {engine: [0.0] for engine in Engine}
@@ -200,6 +202,7 @@ class _Clock:
         self.vpu = 0.0  # when the VPU is done
         # the last two groups of accumulator rows: when the VPU began to read them, when it had
         self.begun, self.drained = [0.0, 0.0], [0.0, 0.0]
+        self.behind = 0  # groups until the array's words go first again
         self.busy = dict.fromkeys(Engine, 0.0)
 
     def run(self, listing: Sequence[Listed]) -> Estimate:
@@ -296,12 +299,18 @@ class _Clock:
                     length = steps * rows * (2 if wide else 1)
                 words_of_tile = depth if i["transpose"] else min(columns, cols)
                 load = words_of_tile * LOADING + TILE
-                begin = max(stream, loaded + load - TILE + SWAP, self.begun[0] + 1)
+                could = max(stream, loaded + load - TILE + SWAP)
+                begin = max(could, self.begun[0] + 1)
                 period = max(beats, load)
                 last = begin + (tiles - 1) * period
                 requested = load + (loaded if tiles == 1 else last - period + TILE)
-                end = max(last + length - (tiles - 1) * beats, self.drained[0] + 1 + length - rows)
-                self.weights.add(begin, end, tiles * words_of_tile)
+                done = last + length - (tiles - 1) * beats
+                end = max(done, self.drained[0] + 1 + length - rows)
+                # with less than a cycle to spare the array waits for some row, for both go at the VPU's rate
+                spare = min(could - self.begun[0], done - self.drained[0] - length + rows) - 1
+                self.behind = BEHIND if spare < 1 else max(self.behind - 1, 0)
+                share = BEHIND_WEIGHTS if self.behind else 1.0
+                self.weights.add(begin, end, share * tiles * words_of_tile)
                 self.busy[Engine.MXU] += length
                 stream, loaded = end, last + TILE
                 groups = -(-columns // cols)
