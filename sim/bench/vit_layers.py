@@ -51,15 +51,24 @@ takes it 1,856 elements (1,216 with 32), for powers and mixed values go by halve
 smaller there: by the compiler's clock, for the shipped network, 4,368,822 cycles with pieces of 224 cycles that the
 array can bridge to three quarters, 4,391,235 to nine tenths, 4,405,869 and 4,388,298 with pieces of 192 and 256.
 
-Attention (50 % were wanted) stays below: it waits for the VPU's powers and mixed values. The head's convolutions took
-849,147 cycles (84.1 %) while they waited for an instruction, 5.0 %, as four wait in front of each engine and pieces of
-elementwise work fill the VPU's: 1x1 convolutions, whose results the VPU takes longer for than the array makes them,
-stand between the 3x3 ones before them now, so that a map's doubling begins earlier. Tried for attention, on RTL with
-eight instructions in the queues: its products between those of queries, keys and values, a head's first. It then shows
-55 %, as its waits fall to the others (88.5 %), and the frame takes .4 % less: two accumulator banks bridge 768 to 1,024
-cycles, the powers of 64 queries take 1,300; with blocks of 43 queries they take 930, and the frame 1.5 % more. Blocks
-of all heads one after the other instead of a head's, so that the projection and the MLP could fill in, cost 1.1 to
-1.6 %: loads and copies come too late.
+Attention had 46.7 % of the peak (616,243 cycles; 50 % were wanted) while the scratchpad's reads had fixed priorities,
+the array's before the VPU's: it waits for the VPU's powers and mixed values, and these waited for words that the array
+did not need yet. Now the VPU's reads go first once the array had to wait for an accumulator row, until four groups of
+rows have gone without another wait: 51.7 %, and the frame 4,257,276 cycles instead of 4,319,147. With the VPU's reads
+always first it takes 4,327,766: attention 51.7 % as well, but linear layers 94.5 and 96.4 %, the head's convolutions
+83.7 %. The shipped network (4,348,887 cycles by fixed priority; 4,342,823 with the VPU always first) takes 4,332,586
+cycles with one group, 4,305,694 with two, 4,280,265 with three, 4,282,958 with four, 4,285,002 with six, 4,285,239 with
+eight.
+
+The head's convolutions took 849,147 cycles (84.1 %) while they waited for an instruction, 5.0 %, as four wait in front
+of each engine and pieces of elementwise work fill the VPU's: 1x1 convolutions, whose results the VPU takes longer for
+than the array makes them, stand between the 3x3 ones before them now, so that a map's doubling begins earlier.
+
+Tried for attention before, on RTL with eight instructions in the queues: its products between those of queries, keys
+and values, a head's first. It then showed 55 %, as its waits fell to the others (88.5 %), and the frame took .4 % less:
+two accumulator banks bridge 768 to 1,024 cycles, the powers of 64 queries took 1,300; with blocks of 43 queries they
+took 930, and the frame 1.5 % more. Blocks of all heads one after the other instead of a head's, so that the projection
+and the MLP could fill in, cost 1.1 to 1.6 %: loads and copies come too late.
 
 Tried for the whole, by the compiler's clock, 4,344,027 cycles before: eight instructions in the queues 4,326,225, for
 as much memory again as the queues have (not taken; sixteen to sixty-four no better); 128 elementwise ones that wait
