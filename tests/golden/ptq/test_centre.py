@@ -26,6 +26,7 @@ from triptych.golden.quartdepth.ptq.centre import centred, offset_codes
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, content
 from triptych.golden.quartdepth.ptq.polish import with_gains
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, run
+from triptych.golden.quartdepth.train.four_bits import Learner, Lessons
 
 
 @cache
@@ -125,6 +126,25 @@ def test_a_network_with_offsets_is_the_same_on_the_machine() -> None:
     still = [replace(x, zeros=np.roll(x.zeros, 1)) if x is norms[0] else x for x in net.layers]  # type: ignore[arg-type]
     assert (replace(net, layers=still).run_integer(codes) != wanted).any()
     assert b'"zeros"' in content(ModelFile(net, None, {}))[0]
+
+
+def test_steps_that_become_fine_still_leave_offsets_zero_points() -> None:
+    """Teaching moves the step of a LayerNorm's code; the integers get a unit in which its offsets are zero points."""
+    result = quantised()
+    maps = result.network.maps
+    codes = {name: maps[name].qparams for name in result.graph.shapes if name in maps}
+    learner = Learner(result.graph, result.rounded, codes, Lessons(steps=1), Widths.W4A4.weight_top)
+    norms = [layer for layer in result.graph.layers if isinstance(layer, LayerNorm)]
+    with torch.no_grad():
+        for layer in norms:
+            learner.logs[layer.name].fill_(-1.5)
+    assert result.graph.patches is not None
+    net = learner.network([result.graph.patches.arrange(photo(7))])
+    for layer in norms:
+        made, taught = net.maps[layer.name].qparams, learner.codes_now()[layer.name]
+        assert made.scale == taught.scale
+        assert made.unit > taught.unit
+    assert net.run_integer(image_codes(net, _pixels(20))).any()
 
 
 def test_offsets_that_are_no_zero_points_are_refused() -> None:
