@@ -1,8 +1,9 @@
 """`python -m triptych.sim.bench.judged --backbone WHEEL`: what a head sees of places that no training saw.
 
 7-Scenes, KITTI and the motorcycle by median-scaled d1, depth edges of held-out rendered frames and of the motorcycle,
-and which of two labelled points is nearer. `--before HEAD` puts another head beside the shipped one. Writes the section
-`judged` of docs/results.md.
+and which of two labelled points is nearer: by the float network, and by its integers in the box, which take photos of
+one size alone. `--before HEAD` puts another head beside the shipped one. Writes the section `judged` of
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from triptych.golden.photo import fit_photo, shipped_photo, to_input
 from triptych.golden.quartdepth.data.judged import Pair, at, edge_error, read_pairs
@@ -23,7 +25,10 @@ from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, fram
 from triptych.golden.quartdepth.data.render.materials import pictures
 from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import motorcycle, read_sequence
+from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE
+from triptych.golden.quartdepth.zoo.shipped import VIT
 from triptych.golden.quartdepth.zoo.vit import DepthVit
 from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 from triptych.sim.bench.accuracy_table import interval
@@ -31,18 +36,37 @@ from triptych.sim.bench.ledger import replace_section, table
 from triptych.sim.depth.models import shared_folder
 
 KITTI_SIZE = (140, 462)
+BOXED = "W4A4 in the box"
 SEED = 77  # of the held-out frames, which are drawn by other numbers than those of training too
 Photo = NDArray[np.uint8]
 Predict = Callable[[Photo, tuple[int, int]], NDArray[np.float32]]
+
+
+def fitted(rgb: Photo, size: tuple[int, int]) -> Tensor:
+    """A photo [H,W,3] at another (height, width): whole numbers [1,3,h,w], 0 to 255."""
+    x = F.interpolate(to_input(rgb[None]), size=size, mode="bilinear", align_corners=False, antialias=True)
+    return (x.clamp(0, 1) * 255).round()
 
 
 def predictor(model: DepthVit) -> Predict:
     """Depth [h,w] of a photo [H,W,3] that is resized to (height, width) first."""
 
     def predict(rgb: Photo, size: tuple[int, int]) -> NDArray[np.float32]:
-        x = F.interpolate(to_input(rgb[None]), size=size, mode="bilinear", align_corners=False, antialias=True)
         with torch.no_grad():
-            return np.asarray(model((x.clamp(0, 1) * 255).round() / 255)[0, 0].numpy())
+            return np.asarray(model(fitted(rgb, size) / 255)[0, 0].numpy())
+
+    return predict
+
+
+def boxed(file: Path = VIT) -> Predict:
+    """Depth [h,w] by the integer network in the box, of photos that are resized to INPUT_SIZE alone."""
+    network = load(file).network
+    code = network.maps[network.output].qparams
+
+    def predict(rgb: Photo, size: tuple[int, int]) -> NDArray[np.float32]:
+        assert size == INPUT_SIZE
+        photo = fitted(rgb, size)[0].permute(1, 2, 0).numpy().astype(np.uint8)
+        return np.asarray(code.decode(network.run_integer(image_codes(network, photo)))[:, :, 0], dtype=np.float32)
 
     return predict
 
@@ -89,36 +113,46 @@ def held_out(count: int) -> list[tuple[Photo, NDArray[np.float32]]]:
     return out
 
 
-def judge(models: dict[str, DepthVit], count: int) -> str:
-    """The table, a column a head."""
+def judge(networks: dict[str, Predict], count: int, progress: Callable[[str], None]) -> str:
+    """The table, a column a network; BOXED has none where photos have another size."""
     rows: dict[str, list[str]] = {}
     rendered, bike, pairs = held_out(count), motorcycle((192, 256)), read_pairs()
-    for model in models.values():
-        predict = predictor(model)
+
+    def kitti(predict: Predict, size: tuple[int, int]) -> list[float]:
+        return [
+            x for name in ("udacity", "metric3d_demo")
+            for x in scaled_d1(predict, f"kitti/{name}", size, EvalRegion.KITTI)
+        ]  # fmt: skip
+
+    for network, predict in networks.items():
+        progress(network)
+        seen = predict(bike.rgb[0], INPUT_SIZE)
         values = {
             "7-Scenes, test split, d1 scaled": scaled_d1(
                 predict, "indoor/sevenscenes", INPUT_SIZE, EvalRegion.INDOOR
             ),
-            f"KITTI, {KITTI_SIZE[0]}x{KITTI_SIZE[1]}, d1 scaled": [
-                x for name in ("udacity", "metric3d_demo")
-                for x in scaled_d1(predict, f"kitti/{name}", KITTI_SIZE, EvalRegion.KITTI)
-            ],
+            f"KITTI, {KITTI_SIZE[0]}x{KITTI_SIZE[1]}, d1 scaled": (
+                [] if network == BOXED else kitti(predict, KITTI_SIZE)
+            ),
+            f"KITTI, squeezed to {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, d1 scaled": kitti(predict, INPUT_SIZE),
             "motorcycle, d1 scaled": [
-                s.scaled.d1 for s in [score_image(predict(bike.rgb[0], INPUT_SIZE), bike.depth[0])] if s is not None
+                s.scaled.d1 for s in [score_image(seen, bike.depth[0])] if s is not None
             ],
             "nearer of two points, five photos": ordered(predict, pairs),
             "edges of rendered frames, mean log error": [
                 e for rgb, z in rendered if (e := edge_error(predict(rgb, INPUT_SIZE), z)) is not None
             ],
-            "edges of the motorcycle, mean log error": [
-                e for e in [edge_error(predict(bike.rgb[0], INPUT_SIZE), bike.depth[0])] if e is not None
-            ],
+            "edges of the motorcycle, mean log error": [e for e in [edge_error(seen, bike.depth[0])] if e is not None],
         }  # fmt: skip
         for name, found in values.items():
+            row = rows.setdefault(name, [name, ""])
+            if not found:
+                row.append("")
+                continue
+            row[1] = str(len(found))
             low, high = interval(found)
-            text = f"{np.mean(found):.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(found) > 1 else "")
-            rows.setdefault(name, [name, str(len(found))]).append(text)
-    return table(["measured on", "n", *models], list(rows.values()))
+            row.append(f"{np.mean(found):.3f}" + (f" [{low:.3f}, {high:.3f}]" if len(found) > 1 else ""))
+    return table(["measured on", "n", *networks], list(rows.values()))
 
 
 def main() -> None:
@@ -127,13 +161,14 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="another head, to compare with")
     parser.add_argument("--rendered", type=int, default=210, help="held-out frames")
     args = parser.parse_args()
-    models = {"the shipped head": load_vit(args.backbone, HEAD_WEIGHTS)}
+    networks = {"float": predictor(load_vit(args.backbone, HEAD_WEIGHTS)), BOXED: boxed()}
     if args.before:
-        models["the head before"] = load_vit(args.backbone, args.before)
+        networks["float, the head before"] = predictor(load_vit(args.backbone, args.before))
     text = (
-        "## Depth of places that no training saw: ViT-S + DPT, float\n\n"
+        "## Depth of places that no training saw: ViT-S + DPT\n\n"
         "`python -m triptych.sim.bench.judged`. 95 % intervals of a bootstrap over frames or pairs. Edges: pixels next "
-        "to a step of a tenth in depth. Label: `cpu-measured`.\n\n" + judge(models, args.rendered)
+        "to a step of a tenth in depth. W4A4: the integer network in the box, what the chip computes. Label: "
+        "`cpu-measured`.\n\n" + judge(networks, args.rendered, lambda name: print(name, flush=True))
     )
     replace_section("judged", text)
     print(text)
