@@ -56,7 +56,7 @@ the array's before the VPU's: it waits for the VPU's powers and mixed values, an
 did not need yet. Now the VPU's reads go first once the array had to wait for an accumulator row, until four groups of
 rows have gone without another wait: 51.7 %, and the frame 4,257,276 cycles instead of 4,319,147. With the VPU's reads
 always first it takes 4,327,766: attention 51.7 % as well, but linear layers 94.5 and 96.4 %, the head's convolutions
-83.7 %. The shipped network (4,348,887 cycles by fixed priority; 4,342,823 with the VPU always first) takes 4,332,586
+83.7 %. The network shipped then (4,348,887 cycles by fixed priority; 4,342,823 with the VPU always first) takes 4,332,586
 cycles with one group, 4,305,694 with two, 4,280,265 with three, 4,282,958 with four, 4,285,002 with six, 4,285,239 with
 eight.
 
