@@ -44,8 +44,8 @@ what a microword makes the lanes do is a register.
 
 What is wrong with a waiting element's addresses was found in front of the request for its words: over nine modules, of
 `paper` 6.33 ns. It is found while the address is made now, and five are left, LOAD's address through the grants to the
-vector engine's walks, 6.04 ns. The array stays the slowest part of both chips; its products, sum and shift in two
-cycles were not tried."""
+vector engine's walks, 6.04 ns (6.55 since its reads may go first). The array stays the slowest part of both chips; its
+products, sum and shift in two cycles were not tried."""
 
 
 CHIPS = ("small", "paper")
