@@ -213,10 +213,11 @@ def run_results(
     }
     priced = ("timing", "energy", "price")  # of a cell library alone
     other = library and read_library(library)
-    if sections == [BADGES]:
+    named = [name for name in sections if name != BADGES]
+    if sections and not named:
         write_badges()
         return
-    for name in sections or [name for name in makers if library or name not in priced]:
+    for name in named or [name for name in makers if library or name not in priced]:
         if name not in makers:
             raise TriptychError(f"no section '{name}': choose from {', '.join([*makers, BADGES])}")
         if name == "area" and other and other.title != MAIN:
