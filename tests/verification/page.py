@@ -246,7 +246,9 @@ def page(record: dict[str, Any]) -> str:
         "By the SAT solver of Yosys: unbounded, by induction, in every state that the assertions allow. Each proof has "
         "places that it must reach and bugs that must refute it (tests/formal).", "",
         table(["proof", "of", "what holds"], proven), "",
-        "Besides: the scratchpad's arbitration (`prove_spad`), DRS from the decision to the lanes (`prove_policy`, "
+        "Besides: the scratchpad's arbitration (`prove_spad`: whichever ports go first, a read waits only "
+        "for a write of its word, or for a granted read of its bank that is first when it is not, or is equally first "
+        "and lower), DRS from the decision to the lanes (`prove_policy`, "
         "`prove_map`, `prove_plan`, `prove_filter`), two products in one multiplication (`prove_pack`, "
         "`prove_values`).", "",
         "### Not proven", "", *[f"- {line}" for line in NOT_PROVEN], "",
