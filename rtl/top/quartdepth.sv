@@ -193,7 +193,7 @@ module quartdepth #(
   // -- Engines --------------------------------------------------------------------------------
 
   spad_req_t read[ReadPorts], write[WritePorts];
-  logic rgnt[ReadPorts], wgnt[WritePorts];
+  logic rgnt[ReadPorts], wgnt[WritePorts], first[ReadPorts];
   logic [8*Depth-1:0] rdata[ReadPorts], wdata[WritePorts];
   logic [Depth-1:0] wbe[WritePorts];
   logic prog_we, tab_we, vpu_behind;
@@ -321,16 +321,18 @@ module quartdepth #(
 
   // -- Memories and bus -----------------------------------------------------------------------
 
+  for (genvar p = 0; p < ReadPorts; p++) begin : gen_first
+    assign first[p] = vpu_behind && p >= ReadVpu && p < ReadVpu + 3;
+  end
+
   spad #(
       .Depth     (Depth),
       .SpadWords (SpadWords),
       .ReadPorts (ReadPorts),
       .WritePorts(WritePorts)
   ) u_spad (
-      .clk_i,
-      .rst_ni       (rst_n),
-      .sram_pins_i, .sram_status_o(spad_sram),
-      .first_i      ('{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}),  // the VPU's
+      .clk_i, .rst_ni (rst_n), .sram_pins_i, .sram_status_o(spad_sram),
+      .first_i      (first),
       .read_i       (read),
       .rgnt_o       (rgnt),
       .rdata_o      (rdata),
@@ -344,9 +346,7 @@ module quartdepth #(
       .Depth (Depth),
       .Tables(Tables)
   ) u_tables (
-      .clk_i,
-      .rst_ni     (rst_n),
-      .test_en_i,
+      .clk_i, .rst_ni (rst_n), .test_en_i,
       .tab_we_i   (tab_we),
       .tab_addr_i (tab_addr),
       .tab_wdata_i(wdata[WriteLoad]),

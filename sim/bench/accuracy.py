@@ -29,7 +29,7 @@ from triptych.golden.quartdepth.data.metrics import distance, score_image
 from triptych.golden.quartdepth.data.sequences import Sequence
 from triptych.golden.quartdepth.network import network
 from triptych.golden.quartdepth.network.network import Network
-from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.network.quantize import image_codes, integer_output
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, ModelFileError, load, save, to_bytes
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
@@ -237,13 +237,7 @@ class Bench:
 
 def predictor(net: FloatNetwork, integers: Network) -> Predict:
     """Metres [h,w] of the integer network."""
-    code, unit = integers.maps[integers.output].qparams, net.metres or 1.0
-
-    def predict(rgb: Photos) -> NDArray[np.float64]:
-        out = integers.run_integer(image_codes(integers, net.fit(rgb[None])[0]))
-        return code.decode(out)[:, :, 0] * unit
-
-    return predict
+    return lambda rgb: integer_output(integers, net.fit(rgb[None])[0])[:, :, 0] * (net.metres or 1.0)
 
 
 def on_machine(integers: Network, rgb: Photos, config: str) -> str:

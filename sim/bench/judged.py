@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, fram
 from triptych.golden.quartdepth.data.render.materials import pictures
 from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import motorcycle, read_sequence
-from triptych.golden.quartdepth.network.quantize import image_codes
+from triptych.golden.quartdepth.network.quantize import image_shape, integer_output
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.train.vit import INPUT_SIZE
 from triptych.golden.quartdepth.zoo.shipped import VIT
@@ -36,10 +37,17 @@ from triptych.sim.bench.ledger import replace_section, table
 from triptych.sim.depth.models import shared_folder
 
 KITTI_SIZE = (140, 462)
-BOXED = "W4A4 in the box"
 SEED = 77  # of the held-out frames, which are drawn by other numbers than those of training too
 Photo = NDArray[np.uint8]
 Predict = Callable[[Photo, tuple[int, int]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A network that is judged: how it sees, and the (height, width) that it takes, None: any."""
+
+    predict: Predict
+    size: tuple[int, int] | None = None
 
 
 def fitted(rgb: Photo, size: tuple[int, int]) -> Tensor:
@@ -58,17 +66,15 @@ def predictor(model: DepthVit) -> Predict:
     return predict
 
 
-def boxed(file: Path = VIT) -> Predict:
-    """Depth [h,w] by the integer network in the box, of photos that are resized to INPUT_SIZE alone."""
+def boxed(file: Path = VIT) -> Judged:
+    """The integer network in the box."""
     network = load(file).network
-    code = network.maps[network.output].qparams
 
     def predict(rgb: Photo, size: tuple[int, int]) -> NDArray[np.float32]:
-        assert size == INPUT_SIZE
         photo = fitted(rgb, size)[0].permute(1, 2, 0).numpy().astype(np.uint8)
-        return np.asarray(code.decode(network.run_integer(image_codes(network, photo)))[:, :, 0], dtype=np.float32)
+        return integer_output(network, photo)[:, :, 0].astype(np.float32)
 
-    return predict
+    return Judged(predict, image_shape(network)[:2])
 
 
 def scaled_d1(predict: Predict, place: str, size: tuple[int, int], region: EvalRegion) -> list[float]:
@@ -113,28 +119,27 @@ def held_out(count: int) -> list[tuple[Photo, NDArray[np.float32]]]:
     return out
 
 
-def judge(networks: dict[str, Predict], count: int, progress: Callable[[str], None]) -> str:
-    """The table, a column a network; BOXED has none where photos have another size."""
+def judge(networks: dict[str, Judged], count: int, progress: Callable[[str], None]) -> str:
+    """The table, a column a network; empty where photos have a size that it does not take."""
     rows: dict[str, list[str]] = {}
     rendered, bike, pairs = held_out(count), motorcycle((192, 256)), read_pairs()
 
-    def kitti(predict: Predict, size: tuple[int, int]) -> list[float]:
+    def kitti(network: Judged, size: tuple[int, int]) -> list[float]:
         return [
-            x for name in ("udacity", "metric3d_demo")
-            for x in scaled_d1(predict, f"kitti/{name}", size, EvalRegion.KITTI)
+            x for name in ("udacity", "metric3d_demo") if network.size in (None, size)
+            for x in scaled_d1(network.predict, f"kitti/{name}", size, EvalRegion.KITTI)
         ]  # fmt: skip
 
-    for network, predict in networks.items():
-        progress(network)
+    for title, network in networks.items():
+        progress(title)
+        predict = network.predict
         seen = predict(bike.rgb[0], INPUT_SIZE)
         values = {
             "7-Scenes, test split, d1 scaled": scaled_d1(
                 predict, "indoor/sevenscenes", INPUT_SIZE, EvalRegion.INDOOR
             ),
-            f"KITTI, {KITTI_SIZE[0]}x{KITTI_SIZE[1]}, d1 scaled": (
-                [] if network == BOXED else kitti(predict, KITTI_SIZE)
-            ),
-            f"KITTI, squeezed to {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, d1 scaled": kitti(predict, INPUT_SIZE),
+            f"KITTI, {KITTI_SIZE[0]}x{KITTI_SIZE[1]}, d1 scaled": kitti(network, KITTI_SIZE),
+            f"KITTI, squeezed to {INPUT_SIZE[0]}x{INPUT_SIZE[1]}, d1 scaled": kitti(network, INPUT_SIZE),
             "motorcycle, d1 scaled": [
                 s.scaled.d1 for s in [score_image(seen, bike.depth[0])] if s is not None
             ],
@@ -161,9 +166,9 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="another head, to compare with")
     parser.add_argument("--rendered", type=int, default=210, help="held-out frames")
     args = parser.parse_args()
-    networks = {"float": predictor(load_vit(args.backbone, HEAD_WEIGHTS)), BOXED: boxed()}
+    networks = {"float": Judged(predictor(load_vit(args.backbone, HEAD_WEIGHTS))), "W4A4 in the box": boxed()}
     if args.before:
-        networks["float, the head before"] = predictor(load_vit(args.backbone, args.before))
+        networks["float, the head before"] = Judged(predictor(load_vit(args.backbone, args.before)))
     text = (
         "## Depth of places that no training saw: ViT-S + DPT\n\n"
         "`python -m triptych.sim.bench.judged`. 95 % intervals of a bootstrap over frames or pairs. Edges: pixels next "

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.kit.vit import COLS, ROWS, tiny_vit
 from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES
+from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.train import frames, teach, validation
 from triptych.golden.quartdepth.train.pools import Pool, keep, kept
@@ -143,6 +144,50 @@ def test_no_end_is_said_in_one_line(files: list[str], tmp_path: Path, monkeypatc
         _run(monkeypatch, [*files, "--start", str(tmp_path / "no.pt"), "--out", str(tmp_path / "x.triptych")])
     assert stop.value.code == 1
     assert not (tmp_path / "x.triptych").exists()
+
+
+@pytest.mark.parametrize("pools", [2, 3, 4, 5])
+def test_frames_of_things_near_the_camera_are_part_of_a_batch(
+    pools: int, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there are such; no other number of pools is taken. The lessons are not reached."""
+    sizes = [SIZE, SIZE, (28, 112), SIZE, SIZE][:pools]
+    keep(tmp_path / "kept.pt", [_pool(4, s, "made", n) for n, s in enumerate(sizes)], [_pool(2, SIZE, "room", 9)])
+    monkeypatch.setitem(teach.WITH_NEAR, "vit", (1, 1, 1, 0, 1, 2))
+    given: list[tuple[tuple[int, ...], list[tuple[int, ...]]]] = []
+
+    def taught(_: object, size: object, found: list[torch.Tensor], each: tuple[int, ...], *rest: object) -> None:
+        given.append((each, [tuple(p.shape[2:]) for p in found]))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(teach, "taught", taught)
+    with pytest.raises(SystemExit) as stop:
+        _run(monkeypatch, [*files, "--out", str(tmp_path / "x.triptych")])
+    assert stop.value.code == 1
+    told = capsys.readouterr().err
+    if pools in (2, 5):
+        assert told == f"{pools + 2} pools of frames: render them by train.frames, with --near or without\n"
+        assert not given
+        return
+    ((each, found),) = given
+    assert each == ((1, 1, 1, 0, 1, 2) if pools == 4 else (1, 1, 1, 0, 1))
+    assert found[2:] == [SIZE] * pools  # the wide streets, too; real ones as they are
+
+
+@pytest.mark.slow
+def test_where_a_run_ended_is_kept_though_it_becomes_no_integers(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise QuantizeError("no integers")
+
+    monkeypatch.setattr(teach.Learner, "network", refused)
+    end, out = tmp_path / "end.pt", tmp_path / "x.triptych"
+    with pytest.raises(SystemExit) as stop:
+        _run(monkeypatch, [*files, "--steps", "1", "--keep", str(end), "--out", str(out)])
+    assert stop.value.code == 1
+    assert teach.read_end(end).latent
+    assert not out.exists()
 
 
 @pytest.mark.slow

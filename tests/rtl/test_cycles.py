@@ -23,11 +23,10 @@ PLANTED = {
     ),
     "one LOAD burst under way instead of eight": ("top/quartdepth.sv", "(LoadBursts * LoadBurst)", "(LoadBurst)"),
     "the VPU's reads never go first": (
-        "top/quartdepth.sv", "'{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}", "'{default: 1'b0}",
+        "top/quartdepth.sv", "vpu_behind && p >= ReadVpu", "1'b0 && p >= ReadVpu",
     ),
     "the VPU's reads always go first": (
-        "top/quartdepth.sv", "'{1'b0, 1'b0, vpu_behind, vpu_behind, vpu_behind, 1'b0}",
-        "'{1'b0, 1'b0, 1'b1, 1'b1, 1'b1, 1'b0}",
+        "top/quartdepth.sv", "vpu_behind && p >= ReadVpu", "1'b1 && p >= ReadVpu",
     ),
 }  # fmt: skip
 

@@ -13,31 +13,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
-from triptych.golden.quartdepth.chip.codec import Instruction, Microword
+from triptych.golden.quartdepth.chip.codec import Instruction
 from triptych.golden.quartdepth.chip.config import SPAD_BANKS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import (
     ENGINE_OF,
     INSTRUCTION_BYTES,
     ActFormat,
-    Addend,
     Engine,
-    Format,
-    Kind,
-    Multiply,
     Opcode,
-    Side,
-    SourceA,
     WeightFormat,
 )
-
-Program = tuple[bytes, ...]
-"""A VECTOR's microwords."""
+from triptych.golden.quartdepth.compiler.microword_time import Program, Timed, slices, timed
 
 FIRST = 4  # cycles from the start to the first instruction's request
 ASK = 2  # from an instruction's way out of fetch's memory to the request that takes its place
@@ -63,7 +55,7 @@ HELD = 4  # copies that an engine holds; all but the youngest of them have asked
 SETUP_COPY = 6  # from a copy's issue to its first request
 RETIRE_COPY = 4  # from a copy's last beat to retirement
 CONFLICT = 1.2  # cycles that an operand waits for the scratchpad, for a word of weights that the array reads a cycle
-BEHIND = 4  # groups of accumulator rows from the array's last wait for one on, in which the VPU's operands go first
+BEHIND = 4  # groups after the array's last wait for an accumulator row, in which the VPU's operands go first (mxu.sv)
 BEHIND_WEIGHTS = 0.3  # part of the words of weights that operands wait for then
 END = 4  # from the last retirement to the end
 _WAITS = {engine: f"wait_{engine.name.lower()}" for engine in Engine}
@@ -116,39 +108,6 @@ def estimate(
         clock = _Clock(config, memory, lanes, beside)
         beside = clock.beside(listing, clock.run(listing))
     return _Clock(config, memory, lanes, beside).run(listing)
-
-
-class Timed(NamedTuple):
-    """What a microword's time depends on. vector: of that kind. full: it runs on the full lanes alone. reads: operands
-    from the scratchpad."""
-
-    vector: bool
-    full: bool
-    reads: int
-    parameters: bool
-    bits: tuple[int, int]  # of an element of each operand
-
-
-@cache
-def timed(program: Program) -> tuple[Timed, ...]:
-    """Microwords of a VECTOR."""
-    out = []
-    for data in program:
-        word = Microword.decode(data)
-        vector = word["kind"] == Kind.VECTOR
-        first = word["src_a"] == SourceA.SPAD
-        second = word["side"] in (Side.ADD_B, Side.MAX_B) or word["mul"] == Multiply.B
-        parameters = word["addend"] == Addend.BIAS or word["mul"] == Multiply.PARAM or bool(word["zp_param"])
-        bits = tuple(8 if word[f"fmt_{operand}"] == Format.INT8 else 4 for operand in "ab")
-        full = parameters or word["side"] != Side.NONE or word["mul"] == Multiply.B or bool(word["encode"])
-        out.append(Timed(vector, vector and full, vector * (first + second), vector and parameters, (bits[0], bits[1])))
-    return tuple(out)
-
-
-def slices(word: Timed, config: ChipConfig, lanes: int) -> int:
-    """Cycles that a microword takes for a group of columns. lanes: of the VPU."""
-    share = config.full_lanes / config.lanes if word.full else 1
-    return -(-config.cols // round(lanes * share)) if word.vector else 1
 
 
 class _Traffic:

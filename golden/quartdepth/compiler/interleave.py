@@ -15,7 +15,8 @@ from triptych.golden.quartdepth.chip.config import ChipConfig
 from triptych.golden.quartdepth.chip.isa import ENGINE_OF, Engine, Opcode, WeightFormat
 from triptych.golden.quartdepth.compiler.effects import Effects, Memory
 from triptych.golden.quartdepth.compiler.emitter import Op
-from triptych.golden.quartdepth.compiler.estimate import CONFLICT, RETIRE_VPU, START_VPU, TURN_VPU, slices, timed
+from triptych.golden.quartdepth.compiler.estimate import CONFLICT, RETIRE_VPU, START_VPU, TURN_VPU
+from triptych.golden.quartdepth.compiler.microword_time import slices, timed
 
 BANKS = 2  # accumulator banks that the MXU fills without the VPU
 BRIDGED = 1.0  # part of an elementwise VECTOR that the MXU must be able to bridge

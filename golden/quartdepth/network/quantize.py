@@ -198,6 +198,12 @@ class Quantizer:
         return Residual(source, -qparams.zero, scale)
 
 
+def integer_output(network: Network, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What the integer network's output [h, w, c] means, of an 8-bit image of its size. Raises QuantizeError."""
+    codes = network.run_integer(image_codes(network, image))
+    return network.maps[network.output].qparams.decode(codes)
+
+
 def image_codes(network: Network, image: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Input codes [h, w, c] of an 8-bit image of the network's size: exact, `q = pixel - 128`; arranged in patches
     where the network's input is.

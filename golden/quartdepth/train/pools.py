@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triptych.golden.files import replacing
 from triptych.golden.quartdepth.data.render.dataset import Place, draw, usable
 from triptych.golden.quartdepth.data.render.materials import Look, Pictures, pictures
 from triptych.golden.quartdepth.data.render.near import defocused
@@ -99,7 +100,8 @@ def real_pools(sources: Sources) -> list[Pool]:
 def keep(file: Path, pools: Sequence[Pool], held_out: Sequence[Pool]) -> None:
     """Writes rendered frames, those of training and those of validation."""
     parts = {"pools": pools, "held_out": held_out}
-    torch.save({name: [vars(p.to(torch.device("cpu"))) for p in part] for name, part in parts.items()}, file)
+    with replacing(file) as held:
+        torch.save({name: [vars(p.to(torch.device("cpu"))) for p in part] for name, part in parts.items()}, held)
 
 
 def kept(file: Path, part: str, device: torch.device) -> list[Pool]:

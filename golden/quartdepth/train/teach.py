@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triptych.golden.files import replacing
 from triptych.golden.provenance import digest
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.errors import tensor_errors
@@ -101,9 +102,12 @@ def float_module(name: str, backbone: Path | None, head: Path) -> tuple[nn.Modul
 
 
 def pools_of(sources: Sources, size: tuple[int, int], device: torch.device) -> list[Tensor]:
-    """Pictures uint8 [N,3,h,w] of each pool on the device; the wide streets as a whole at the network's size."""
+    """Pictures uint8 [N,3,h,w] of each pool on the device; the wide streets as a whole at the network's size. Raises
+    ValueError for other pools than those of BATCH and WITH_NEAR."""
     real = real_pools(sources)
     out = [pool.rgb.to(device) for pool in (*real, *made_pools(sources, real, device))]
+    if len(out) not in (len(CALIBRATION), len(CALIBRATION) + 1):
+        raise ValueError(f"{len(out)} pools of frames: render them by train.frames, with --near or without")
     return [*out[:4], squeezed(out[4], size), *out[5:]]
 
 
@@ -137,8 +141,9 @@ def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device:
 def taught(
     module: nn.Module, size: tuple[int, int], pools: list[Tensor], each: tuple[int, ...], lessons: Lessons,
     args: argparse.Namespace, found: list[Pool],
-) -> tuple[ModelFile, End]:  # fmt: skip
-    """The integer network, and where its learner ended. found: frames of validation."""
+) -> ModelFile:  # fmt: skip
+    """The integer network. Where its learner ended is in `args.keep` before it becomes integers, which may be refused
+    (QuantizeError) after all lessons. found: frames of validation."""
     device = torch.device(args.device)
     generator = torch.Generator(device).manual_seed(args.seed)
     variety = STRANGE if args.strange else Variety()
@@ -168,6 +173,11 @@ def taught(
         before, after = (partial(predicted, graph, run) for run in (partial(simulate, graph), learner.run))
         for place, (d1, apart) in validation.lost(before, after, found, size, device).items():
             print(f"validation, {place}: d1 lost {d1:.4f}, distance {apart:.4f}")
+    if args.keep:
+        ended = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()}
+        latent = {n: c.detach().cpu() for n, c in learner.codes.items()}
+        with replacing(args.keep) as part:
+            torch.save(End(graph.to(torch.device("cpu")), learner.codes_now(), ended, latent), part)
     network = learner.network(arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each))))
     state = module.state_dict()
     photo = squeezed(pools[0][:1], size).cpu().float() / 255
@@ -180,9 +190,7 @@ def taught(
         "tensor_errors": tensor_errors(plain, network, arranged(plain, photo)),
         "weights": digest(*(n.encode() + v.cpu().numpy().tobytes() for n, v in state.items())),
     }  # fmt: skip
-    ended = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()}
-    latent = {n: c.detach().cpu() for n, c in learner.codes.items()}
-    return ModelFile(network, 1.0, about), End(graph.to(torch.device("cpu")), learner.codes_now(), ended, latent)
+    return ModelFile(network, 1.0, about)
 
 
 def predicted(graph: FloatGraph, run: Callable[[Tensor], Tensor], photos: Tensor) -> Tensor:
@@ -239,12 +247,10 @@ def main() -> None:
         found = validation.pools(sources, args.rendered, torch.device(args.device))
         pools = pools_of(sources, size, torch.device(args.device))
         each = BATCH if len(pools) == len(CALIBRATION) else WITH_NEAR
-        model, end = taught(module, size, pools, each[args.model], lessons, args, found)
+        model = taught(module, size, pools, each[args.model], lessons, args, found)
     except ValueError as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {save(model, args.out)} bytes")
-    if args.keep:
-        torch.save(end, args.keep)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from triptych.golden.quartdepth.compiler.compile import compile_network
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.float_graph import FloatGraph, GraphError
-from triptych.golden.quartdepth.network.quantize import image_codes, quantize
+from triptych.golden.quartdepth.network.quantize import image_codes, integer_output, quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.sim.bench.census.entry import Entry
 from triptych.sim.bench.census.networks import networks
@@ -104,7 +104,7 @@ def judge(entry: Entry, chip: str) -> Outcome:
         pixels = (images[0][0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         codes = image_codes(network, pixels)
         exact = graph.run(inputs[0])[0].permute(1, 2, 0).numpy()
-        got = eight.maps[eight.output].qparams.decode(eight.run_integer(image_codes(eight, pixels)))
+        got = integer_output(eight, pixels)
         out.error_w8a8 = round(float(np.linalg.norm(got - exact)) / max(float(np.linalg.norm(exact)), 1e-9), 4)
         integers = network.run_integer(codes)
         out.stage, out.macs = Stage.QUANTISED, network.macs
