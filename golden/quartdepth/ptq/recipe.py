@@ -75,7 +75,8 @@ class Method(Enum):
 @dataclass(frozen=True)
 class Recipe:
     """What is done, and with which seed. Two runs of one recipe on the same images give the same network. centre: W4A4
-    maps behind LayerNorms, and values, lose their mean (`centre.py`)."""
+    maps behind LayerNorms, and values, lose their mean (`centre.py`). fine_end: what the last layers with weights read
+    keeps eight bits at W4A4, too."""
 
     widths: Widths
     method: Method
@@ -86,6 +87,7 @@ class Recipe:
     alphas: tuple[float, ...] = (0.0, 0.5, 1.0)
     objective: Objective = Objective.LOG_DEPTH
     centre: bool = False
+    fine_end: bool = False
 
     def __post_init__(self) -> None:
         for field, kind in (("widths", Widths), ("method", Method), ("objective", Objective)):
@@ -231,6 +233,10 @@ def run(
             ticks = _ticker(progress, "statistics, centred", len(images))
             base += " centred"
             stats = work.stage(f"{base} stats", lambda: measure(graph, batch, recipe.seed, ticks))
+        if recipe.fine_end and widths is Widths.W4A4:
+            eight = last_inputs(graph)
+            narrow -= eight
+            base += f" eight {sorted(eight)}"
         ticks = _ticker(progress, "choosing tables", len(narrow))
 
         def polish() -> tuple[Gains, dict[str, QParams], list[Choice]]:

@@ -253,8 +253,9 @@ def widened(graph: FloatGraph, codes: Mapping[str, QParams], batches: Iterable[T
             for name, constant in graph.constants.items():
                 _widen(found, name, constant)
             simulate(graph, image, observe=partial(_widen, found), inner=partial(_widen, found))
-    four = {name: q for name, q in codes.items() if name in graph.shapes and (q.bits == 4 or q.narrow)}
-    maps = quantize_ranges(graph.to(torch.device("cpu")), found, Widths.W4A4, four).maps
+    known = {name: q for name, q in codes.items() if name in graph.shapes}
+    four = {name: q for name, q in known.items() if q.bits == 4 or q.narrow}
+    maps = quantize_ranges(graph.to(torch.device("cpu")), found, Widths.W4A4, four, known.keys() - four.keys()).maps
     return {name: maps[name].qparams for name in graph.shapes if name in maps}
 
 

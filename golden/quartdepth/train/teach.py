@@ -123,7 +123,9 @@ def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
     return photos if graph.patches is None else graph.patches.arrange(photos)
 
 
-def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method) -> End:
+def begin(
+    module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method, fine_end: bool
+) -> End:
     """The float network as it is quantised, codes of its maps and rounded weights, by the method."""
     parts = [
         pool[torch.linspace(0, len(pool) - 1, count).long()]
@@ -132,7 +134,8 @@ def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device:
     photos = torch.cat([squeezed(part, size) for part in parts if len(part)]).cpu().float() / 255
     graph = capture(module, photos[:1])
     images = [arranged(graph, photo) for photo in photos.split(1)]
-    result = run(graph, images, Recipe(Widths.W4A4, method, centre=True), lambda text, done, total: None, None, device)
+    recipe = Recipe(Widths.W4A4, method, centre=True, fine_end=fine_end)
+    result = run(graph, images, recipe, lambda text, done, total: None, None, device)
     maps = result.network.maps
     codes = {name: maps[name].qparams for name in result.graph.shapes if name in maps}
     return End(result.graph, codes, result.rounded)
@@ -151,7 +154,7 @@ def taught(
     if args.start:
         start = mean([read_end(file) for file in args.start])
     else:
-        start = begin(module, size, pools, args.device, Method(args.method))
+        start = begin(module, size, pools, args.device, Method(args.method), args.fine_end)
     graph = start.graph.to(device)
     wide = [arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each)))]
     codes = widened(graph, start.codes, wide)
@@ -182,7 +185,10 @@ def taught(
     state = module.state_dict()
     photo = squeezed(pools[0][:1], size).cpu().float() / 255
     plain = capture(module, photo)
-    recipe = {"widths": "w4a4", "method": args.method, "seed": args.seed, "taught": asdict(lessons), "steps": taken}
+    recipe = {
+        "widths": "w4a4", "method": args.method, "seed": args.seed, "fine_end": args.fine_end,
+        "taught": asdict(lessons), "steps": taken,
+    }  # fmt: skip
     about = {
         "key": "", "model": args.model, "macs": network.macs, "recipe": recipe,
         "calibration": "train frames and rendered ones", "calibration_images": sum(CALIBRATION),
@@ -218,6 +224,7 @@ def main() -> None:
     parser.add_argument("--head", type=Path, default=HEAD_WEIGHTS, help="ViT-S + DPT's head (default: the shipped one)")
     parser.add_argument("--out", type=Path, required=True, help="the model file, .triptych")
     parser.add_argument("--method", default="lognp", help="what chooses codes and first weights")
+    parser.add_argument("--fine-end", action="store_true", help="what the last layer reads keeps eight bits")
     parser.add_argument("--teacher", action="store_true", help="METER: what ViT-S + DPT sees counts too")
     parser.add_argument("--steps", type=int, help="length; repeatable, unlike --seconds")
     parser.add_argument("--code-rate", type=float, default=Lessons.code_rate)

@@ -18,7 +18,7 @@ from triptych.golden.quartdepth.network.quantize import quantize
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.layerwise import weights_of
 from triptych.golden.quartdepth.ptq.objective import Judge, Objective
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, Result, last_inputs, run
 from triptych.golden.quartdepth.ptq.simulate import fake_quantise, simulate
 from triptych.golden.quartdepth.train.four_bits import (
     Course,
@@ -143,6 +143,20 @@ def test_ranges_of_eight_bits_are_those_seen_and_four_bits_stay(start: Result) -
     others = [n for n, q in codes.items() if q.bits != 4 and n != start.graph.input]
     assert others
     assert all(found[n] == plain[n].qparams != codes[n] for n in others)
+
+
+def test_a_fine_end_stays_fine_while_ranges_widen() -> None:
+    recipe = Recipe(Widths.W4A4, Method.LOGNP, fine_end=True)
+    start = run(small_graph(), images(8), recipe, lambda text, done, total: None)
+    (end,) = last_inputs(start.graph)
+    wide = [(picture > 0.5).float() for picture in images(3)]
+    codes = widened(start.graph, _codes(start), wide)
+    assert codes[end].format is Format.INT8
+    assert codes[end].scale > _codes(start)[end].scale
+    assert end in on_the_way(codes, start.graph)
+    learner = Learner(start.graph, start.rounded, codes, Lessons(steps=0), 7)
+    assert end not in learner.moving
+    assert learner.network(images(2)).maps[end].qparams == codes[end]
 
 
 def _table() -> QParams:

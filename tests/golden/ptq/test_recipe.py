@@ -89,6 +89,20 @@ def test_mixed_keeps_the_last_layers_input_and_few_macs_at_eight_bits() -> None:
     assert wide <= 0.10 * sum(x.macs(network.maps) for x in convolutions)
 
 
+def test_a_fine_end_leaves_what_the_last_layer_reads_at_eight_bits_and_nothing_else(full: Result) -> None:
+    network = _run(dataclasses.replace(QUICK, fine_end=True)).network
+    last = next(x for x in network.layers if x.name == network.output)
+    assert isinstance(last, QProduct)
+    eight, before = (
+        {name for name, fmap in net.maps.items() if fmap.qparams.format is Format.INT8}
+        for net in (network, full.network)
+    )
+    assert eight - before == {last.source}
+    assert eight >= before
+    compiled = compile_network(network, chip_config("tiny"))
+    assert (run_on_machine(compiled, _codes()) == network.run_integer(_codes())).all()
+
+
 def test_the_same_seed_gives_the_same_bytes(full: Result) -> None:
     assert _bytes(_run(QUICK).network) == _bytes(full.network)
 
