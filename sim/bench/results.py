@@ -213,13 +213,12 @@ def run_results(
     }
     priced = ("timing", "energy", "price")  # of a cell library alone
     other = library and read_library(library)
-    named = [name for name in sections if name != BADGES]
-    if sections and not named:
-        write_badges()
-        return
-    for name in named or [name for name in makers if library or name not in priced]:
-        if name not in makers:
-            raise TriptychError(f"no section '{name}': choose from {', '.join([*makers, BADGES])}")
+    known = [*makers, BADGES]
+    if strangers := [name for name in sections if name not in known]:
+        raise TriptychError(f"no section '{strangers[0]}': choose from {', '.join(known)}")
+    for name in sections or [name for name in makers if library or name not in priced]:
+        if name == BADGES:  # written behind all others
+            continue
         if name == "area" and other and other.title != MAIN:
             replace_section(f"quartdepth-area-{other.name}", other_area(library, progress, configs or tuple(CONFIGS)))
         else:
