@@ -89,7 +89,7 @@ class QParams:
 
     def store(self, values: Ints) -> Ints:
         """Codes of already clamped values."""
-        return values if self.table is None else self.table.encode(np.clip(values, -32768, 32767)).astype(np.int64)
+        return values if self.table is None else self.table.encode(values).astype(np.int64)
 
     def read(self, codes: Ints) -> Ints:
         """What the engines see: the code itself, or the table's entry."""
@@ -140,8 +140,8 @@ def fixed_point(real: float, what: str = "a factor") -> Scale:
         raise QuantizeError(f"{what} of {real:g} cannot be a fixed-point multiplier: it must be in 0..32767")
     shift = min(14 - math.frexp(real)[1] + 1, 47)
     multiplier = round(math.ldexp(real, shift))
-    if multiplier > 32767:
-        multiplier, shift = (multiplier + 1) >> 1, shift - 1
+    if multiplier == 32768:
+        multiplier, shift = 16384, shift - 1
     return Scale(multiplier, shift)
 
 
