@@ -11,6 +11,7 @@ from triptych.golden.quartdepth.arithmetic.codetable import (
     ENTRY_MAX,
     ENTRY_MIN,
     CodeTable,
+    _thresholds,
     entries_of,
     log2_formula,
     lognp_formula,
@@ -124,3 +125,13 @@ def test_of_an_entry_five_bits_count() -> None:
 def test_bad_tables_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("threshold", [-32768, -32767, 0, 32766, 32767])
+def test_a_threshold_may_be_any_int16(threshold: int) -> None:
+    """The last one, too: the window in which a formula has the last word ends there."""
+
+    def formula(v: np.ndarray) -> np.ndarray:
+        return (v >= threshold).astype(np.int64)
+
+    assert _thresholds([threshold - 0.5], formula, 0) == (threshold,)

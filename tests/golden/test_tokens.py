@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,10 +76,14 @@ def unordered(listed: list[Scheduled]) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.parametrize("few", [0, schedule.FEW])
 @settings(max_examples=300)
-@given(programs())
-def test_what_meets_is_ordered(listed: list[Scheduled]) -> None:
-    schedule._set_waits(listed, dict.fromkeys(Memory, WORDS))
+@given(listed=programs())
+def test_what_meets_is_ordered(listed: list[Scheduled], few: int) -> None:
+    """few: spans that are gone through one by one, which is only faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "FEW", few)
+        schedule._set_waits(listed, dict.fromkeys(Memory, WORDS))
     assert not unordered(listed)
 
 

@@ -30,7 +30,7 @@ SUITES: dict[str, tuple[Path, tuple[str, ...]]] = {
     "qparams": (GOLDEN / "network" / "qparams.py", ("quantize", "quantize_edges", "pinned")),
     "machine_mxu": (GOLDEN / "chip" / "machine_mxu.py", MACHINE),
     "machine_vpu": (GOLDEN / "chip" / "machine_vpu.py", MACHINE),
-    "schedule": (GOLDEN / "compiler" / "schedule.py", ("tokens", "compiler", "compiler_judged")),
+    "schedule": (GOLDEN / "compiler" / "schedule.py", ("tokens", "load_early", "compiler", "compiler_judged")),
 }
 """File and the tests of tests/golden that judge it."""
 
