@@ -23,7 +23,7 @@ from triptych.sim.build.sources import ROOT
 
 GOLDEN = ROOT / "golden" / "quartdepth"
 TESTS = ROOT / "tests" / "golden"
-MACHINE = ("second", "machine", "machine_layers", "machine_traps", "vectors")
+MACHINE = ("second", "machine_blocks", "machine", "machine_layers", "machine_traps", "vectors")
 SUITES: dict[str, tuple[Path, tuple[str, ...]]] = {
     "numerics": (GOLDEN / "arithmetic" / "numerics.py", ("second", "numerics", "machine", "sequences")),
     "codetable": (GOLDEN / "arithmetic" / "codetable.py", ("second", "codetable", "codec", "machine")),

@@ -118,4 +118,17 @@ HARMLESS = {
         "golden.schedule",
         "constant off by one: `16` -> `(17)`",
     ): BOTH_WAYS,
+    (
+        "golden.machine_vpu",
+        "constant off by one: `16` -> `(17)`",
+    ): "a code of four bits picks none but the first sixteen",
+    (
+        "golden.machine_vpu",
+        "constant off by one: `1` -> `(2)`",
+    ): "NumPy takes any negative size for the one it has to find; one block of row scalars more is written over by the "
+    "later ones",
+    (
+        "golden.machine_vpu",
+        "operator: `v + 32768` -> `((v) - (32768))`",
+    ): "the table has 65,536 codes: Python counts from its end to the same one",
 }
