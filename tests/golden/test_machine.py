@@ -206,21 +206,22 @@ def test_edges_of_a_lane(word: dict[str, int], lane: dict[str, int], expected: i
     assert one_lane(word, **lane) == expected
 
 
-@pytest.mark.parametrize(("kernel", "wraps"), [(15, True), (5, False)])
-def test_sums_beyond_every_float(kernel: int, wraps: bool) -> None:
-    """Sums of up to 230,400 products near 128 * 128: past the 24 bits of float32, and past 31 bits they wrap."""
+@pytest.mark.parametrize(("kernel", "chunks", "most"), [(15, 64, 32), (5, 64, 29), (1, 65, 25)])
+def test_sums_beyond_every_float(kernel: int, chunks: int, most: int) -> None:
+    """Sums of up to 230,400 products near 128 * 128: just past the 24 bits of float32, far past, and past 31 bits, where
+    they wrap. most: bits of the sum."""
     chip = Machine(TINY)
-    chunks = 64  # 1 KiB of activations, seen by every tap (strides 0); one tile of weights, seen by every step
-    chip.state.spad[:1024], chip.state.spad[1024:1040] = 0x80, 0x80
-    chip.state.spad[[1023, 1039]] = 0x81  # an odd product, so that no bit of the sum is idle
+    seen = 16 * chunks  # bytes of activations, seen by every tap (strides 0); one tile of weights, seen by every step
+    chip.state.spad[:seen], chip.state.spad[seen : seen + 16] = 0x80, 0x80
+    chip.state.spad[[seen - 1, seen + 15]] = 0x81  # an odd product, so that no bit of the sum is idle
     taps = kernel * kernel
     wide = matmul(
-        weight_format=1, kernel_h=kernel, kernel_w=kernel, in_h=kernel, in_w=kernel, chunks=chunks, wgt=1024, n=1
+        weight_format=1, kernel_h=kernel, kernel_w=kernel, in_h=kernel, in_w=kernel, chunks=chunks, wgt=seen, n=1
     )
     record = chip.start([wide, vector(n=1), HALT], Memory(64), keep_writes=True).step()
     assert record is not None
-    exact = taps * (15 * 64 * 128 * 128 + 63 * 128 * 127 + 127 * 127)
-    assert (exact >= 2**31) == wraps
+    exact = taps * (15 * chunks * 128 * 128 + (chunks - 1) * 128 * 127 + 127 * 127)
+    assert exact.bit_length() == most
     assert int(record.writes[0].data[0, :4].view("<i4")[0]) == (exact + 2**31) % 2**32 - 2**31
 
 
