@@ -164,6 +164,14 @@ public:
         self->state = State::Ready;
     }
 
+    // A stream of a process has ended with elements that nobody read: in hardware they would stay in the FIFO and be the
+    // first of the next call.
+    void left(const std::string& name, std::size_t count) {
+        if (!current_ || current_->cancelled || error_) return;
+        error_ = std::make_exception_ptr(std::runtime_error(
+            "stream '" + name + "' ends with " + std::to_string(count) + " elements that nobody has read"));
+    }
+
 private:
     void resume(Fiber* fiber) {
         current_ = fiber;

@@ -20,6 +20,9 @@ public:
         : depth_(fibers::Scheduler::get().depth(name, depth)), data_(new T[depth_]) {
         channel_.name = name;
     }
+    ~stream() {
+        if (count_) fibers::Scheduler::get().left(channel_.name, count_);
+    }
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 

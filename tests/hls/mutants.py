@@ -40,6 +40,14 @@ BUGS = {
         "        if (planted == 5 && full()) { planted = 0; return; }\n"
         "        while (full()) scheduler.wait(channel_, fibers::State::NeedsSpace);\n        put(value);",
     ),
+    # a stream keeps a word that nobody reads: nothing else shows it before the next call
+    "a query too many": (
+        "kernels/attention.hpp",
+        "    for (int i = 0; i < count; ++i) {\n#pragma HLS PIPELINE II=1\n"
+        "#pragma HLS LOOP_TRIPCOUNT min=1 max=2048\n        queries.write(buffer[i]);",
+        "    for (int i = 0; i < count + (planted == 6); ++i) {\n#pragma HLS PIPELINE II=1\n"
+        "#pragma HLS LOOP_TRIPCOUNT min=1 max=2048\n        queries.write(buffer[i]);",
+    ),
 }
 
 

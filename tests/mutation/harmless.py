@@ -131,4 +131,16 @@ HARMLESS = {
         "golden.machine_vpu",
         "operator: `v + 32768` -> `((v) - (32768))`",
     ): "the table has 65,536 codes: Python counts from its end to the same one",
+    (
+        "golden.machine_mxu",
+        "constant off by one: `1` -> `(2)`",
+    ): "how much is gathered at once; NumPy takes any negative size for the one it has to find",
+    (
+        "hls.attention",
+        "operand left out: `window && position + 1 > window` -> `(window)`",
+    ): "a first key below zero is that of no old ones, too: the walk adds what it has taken away",
+    (
+        "hls.attention",
+        "operator: `head < here` -> `(head) <= (here)`",
+    ): "sums of a head that is not there are cleared with the others and sent nowhere",
 }
