@@ -208,8 +208,8 @@ def test_edges_of_a_lane(word: dict[str, int], lane: dict[str, int], expected: i
 
 @pytest.mark.parametrize(("kernel", "chunks", "most"), [(15, 64, 32), (5, 64, 29), (1, 65, 25)])
 def test_sums_beyond_every_float(kernel: int, chunks: int, most: int) -> None:
-    """Sums of up to 230,400 products near 128 * 128: just past the 24 bits of float32, far past, and past 31 bits, where
-    they wrap. most: bits of the sum."""
+    """Sums of up to 230,400 products near 128 * 128: just past the 24 bits of float32, far past, and past 31 bits,
+    where they wrap. most: bits of the sum."""
     chip = Machine(TINY)
     seen = 16 * chunks  # bytes of activations, seen by every tap (strides 0); one tile of weights, seen by every step
     chip.state.spad[:seen], chip.state.spad[seen : seen + 16] = 0x80, 0x80

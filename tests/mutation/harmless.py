@@ -1,4 +1,5 @@
-"""Mutants that change nothing that can happen, though from any state the module could tell: by module and text.
+"""Mutants that change nothing that can happen, though from any state the module could tell: by module and text, and by
+the line where the text says too little.
 
 Each rests on an assertion that a proof keeps, on a parameter's range or on what stands a line below; those of golden's
 code on what Python and NumPy say of an operation. They do not count, as those that Yosys proves equivalent do not.
@@ -6,9 +7,11 @@ code on what Python and NumPy say of an operation. They do not count, as those t
 
 from __future__ import annotations
 
+ANY_NEGATIVE = "NumPy takes any negative size for the one it has to find"
+AT_ONCE = "how much is gathered at once; the rest follows"
 BOTH_WAYS = "words one by one or spans one by one: the same words, only faster; test_tokens has both sides of FEW"
 
-HARMLESS = {
+HARMLESS: dict[tuple[str, ...], str] = {
     (
         "decode",
         "operand left out: `valid_q && leave` -> `leave`",
@@ -101,32 +104,26 @@ HARMLESS = {
     (
         "golden.codetable",
         "constant off by one: `16` -> `(17)`",
+        "starts = np.bincount(np.array(thresholds, dtype=np.int64) - INT16_MIN, minlength=1 << 16)",
     ): "a table of all codes that is longer than int16 has values; they are never read",
-    (
-        "golden.schedule",
-        "operator: `len(spans) > FEW` -> `((len(spans)) < (FEW))`",
-    ): BOTH_WAYS,
-    (
-        "golden.schedule",
-        "operator: `len(spans) > FEW` -> `((len(spans)) >= (FEW))`",
-    ): BOTH_WAYS,
-    (
-        "golden.schedule",
-        "condition turned: `len(spans) > FEW` -> `(not (len(spans) > FEW))`",
-    ): BOTH_WAYS,
-    (
-        "golden.schedule",
-        "constant off by one: `16` -> `(17)`",
-    ): BOTH_WAYS,
+    ("golden.schedule", "operator: `len(spans) > FEW` -> `((len(spans)) < (FEW))`"): BOTH_WAYS,
+    ("golden.schedule", "operator: `len(spans) > FEW` -> `((len(spans)) >= (FEW))`"): BOTH_WAYS,
+    ("golden.schedule", "condition turned: `len(spans) > FEW` -> `(not (len(spans) > FEW))`"): BOTH_WAYS,
     (
         "golden.machine_vpu",
         "constant off by one: `16` -> `(17)`",
+        "UNSIGNED = np.arange(16, dtype=np.int8)",
     ): "a code of four bits picks none but the first sixteen",
     (
         "golden.machine_vpu",
         "constant off by one: `1` -> `(2)`",
-    ): "NumPy takes any negative size for the one it has to find; one block of row scalars more is written over by the "
-    "later ones",
+        "self.rows = {n: r.reshape(len(r), -1) for n, r in zip(order, rows, strict=True)}",
+    ): ANY_NEGATIVE,
+    (
+        "golden.machine_vpu",
+        "constant off by one: `1` -> `(2)`",
+        "for start in range(max(0, (last - first - 1) // block - 1) * block, last - first, block):",
+    ): "one block of row scalars more is written over by the later ones",
     (
         "golden.machine_vpu",
         "operator: `v + 32768` -> `((v) - (32768))`",
@@ -134,7 +131,18 @@ HARMLESS = {
     (
         "golden.machine_mxu",
         "constant off by one: `1` -> `(2)`",
-    ): "how much is gathered at once; NumPy takes any negative size for the one it has to find",
+        "SLICE = 1 << 20  # elements of the streamed operand that are gathered at once: about what the caches hold",
+    ): AT_ONCE,
+    (
+        "golden.machine_mxu",
+        "constant off by one: `1` -> `(2)`",
+        "step = max(1, SLICE // (start.shape[1] * i.chunks * state.config.depth))",
+    ): AT_ONCE,
+    (
+        "golden.machine_mxu",
+        "constant off by one: `1` -> `(2)`",
+        "weights = weights.reshape(i.n, -1, depth, 2).swapaxes(2, 3).reshape(i.n, -1, depth)[:, :steps]",
+    ): ANY_NEGATIVE,
     (
         "hls.attention",
         "operand left out: `window && position + 1 > window` -> `(window)`",

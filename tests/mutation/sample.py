@@ -57,7 +57,9 @@ class Sample:
 
     def harmless(self, mutant: Mutant) -> str:
         """Why nothing can notice it, where that is written down."""
-        return HARMLESS.get((self.name.rpartition("/")[2], mutant.describe(self.text).partition(": ")[2]), "")
+        module, said = self.name.rpartition("/")[2], mutant.describe(self.text).partition(": ")[2]
+        line = self.text.splitlines()[mutant.line - 1].strip()
+        return HARMLESS.get((module, said)) or HARMLESS.get((module, said, line), "")
 
     def known(self, mutant: Mutant) -> Row | None:
         """What an earlier run found out; not of a survivor that has turned out harmless."""

@@ -70,6 +70,19 @@ def test_a_survivor_that_turned_out_harmless_is_told_so(
     assert capsys.readouterr().out == "unit: 1 of 2 noticed, 1 equivalent\n"
 
 
+def test_harmless_on_one_line_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("a-b\na-b + 1\n")
+    sample = drawn(path)
+    (mutant, *_) = sample.chosen.values()
+    said = mutant.describe(sample.text).partition(": ")[2]
+    line = sample.text.splitlines()[mutant.line - 1]
+    other = next(text for text in sample.text.splitlines() if text != line)
+    monkeypatch.setattr(module, "HARMLESS", {("unit", said, other): "nobody looks"})
+    assert sample.harmless(mutant) == ""
+    monkeypatch.setattr(module, "HARMLESS", {("unit", said, line): "nobody looks"})
+    assert sample.harmless(mutant) == "nobody looks"
+
+
 def test_an_unknown_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     asking = parser("mutate", None, "module", ["fifo", "decode"], 60)
     assert asking.parse_args([]).names == []
