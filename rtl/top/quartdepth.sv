@@ -321,8 +321,9 @@ module quartdepth #(
 
   // -- Memories and bus -----------------------------------------------------------------------
 
-  for (genvar p = 0; p < ReadPorts; p++) begin : gen_first
-    assign first[p] = vpu_behind && p >= ReadVpu && p < ReadVpu + 3;
+  always_comb begin
+    first = '{default: 1'b0};
+    for (int unsigned p = ReadVpu; p < ReadVpu + 3; p++) first[p] = vpu_behind;
   end
 
   spad #(

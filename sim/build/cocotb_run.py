@@ -64,7 +64,7 @@ def run(
     module: str,
     parameters: Mapping[str, int] | None = None,
     *,
-    testcase: str | None = None,
+    testcase: Sequence[str] | None = None,
     seed: int = 1,
     env: Mapping[str, str] | None = None,
     flags: Sequence[str] = (),
@@ -72,7 +72,7 @@ def run(
 ) -> int:
     """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
 
-    sources: SystemVerilog files in order (see `sim.build.sources`). testcase: only this test. seed: of random choices.
+    sources: SystemVerilog files in order (see `sim.build.sources`). testcase: these tests alone. seed: of random choices.
     env: further environment of the test. flags: further Verilator flags. power_on: memories and flops without
     reset begin with what the seed says, not with zeros; not where assertions see an edge before any
     reset (cocotb has the clock only after the first evaluation): those designs start so in C++ (`sim.rtl.run`).
@@ -89,7 +89,7 @@ def run(
                 hdl_toplevel=top,
                 hdl_toplevel_lang="verilog",
                 test_module=module,
-                testcase=testcase,
+                testcase=list(testcase) if testcase else None,
                 seed=seed,
                 plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed}"] if power_on else [],
                 build_dir=folder,

@@ -19,7 +19,7 @@ def run(testcase: str, inputs: int, outputs: int, shell: Path = SHELL, **options
     chosen = {"lanes": LANES, "library": str(path), "gap": 0.3, "stall": 0.3, **options}
     cocotb_run.run(
         "cosim_shell", [shell], "tests.hls.cocotb_kernels", {"Inputs": inputs, "Outputs": outputs},
-        testcase=testcase, env={"COSIM_OPTIONS": json.dumps(chosen)}, flags=link_flags(path),
+        testcase=[testcase], env={"COSIM_OPTIONS": json.dumps(chosen)}, flags=link_flags(path),
         power_on=False,  # the shell's variables are no flops: some hold what C++ gave them
     )  # fmt: skip
 

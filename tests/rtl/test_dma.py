@@ -21,9 +21,9 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize(
     ("depth", "burst", "testcase"),
-    [(16, 256, None), (64, 64, "ranges"), pytest.param(32, 128, None, marks=pytest.mark.slow)],
+    [(16, 256, None), (64, 64, ("ranges", "copies_at_full_speed")), pytest.param(32, 128, None, marks=pytest.mark.slow)],
     ids=["d16", "ends of wide words", "d32"],
 )
-def test_dma(depth: int, burst: int, testcase: str | None) -> None:
+def test_dma(depth: int, burst: int, testcase: tuple[str, ...] | None) -> None:
     sizes = {"Depth": depth, "SpadWords": 1024, "LoadBurst": burst, "LoadBeats": 2 * burst, "StoreBurst": burst}
     run("bench_dma", files(), "tests.rtl.cocotb_dma", sizes, power_on=False, testcase=testcase)

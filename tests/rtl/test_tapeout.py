@@ -81,5 +81,5 @@ def test_memories_have_the_pins(netlist: dict) -> None:
 
 def test_cells() -> None:
     """Gate and synchroniser under random enables and resets."""
-    run("clock_gate", [RTL / "common" / "clock_gate.sv"], "tests.rtl.cocotb_cells", testcase="gate")
-    run("reset_sync", [RTL / "common" / "reset_sync.sv"], "tests.rtl.cocotb_cells", testcase="synchroniser")
+    run("clock_gate", [RTL / "common" / "clock_gate.sv"], "tests.rtl.cocotb_cells", testcase=["gate"])
+    run("reset_sync", [RTL / "common" / "reset_sync.sv"], "tests.rtl.cocotb_cells", testcase=["synchroniser"])
