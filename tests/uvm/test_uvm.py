@@ -22,8 +22,9 @@ def run(config: str, testcase: str, **options: object) -> None:
     """Runs one pyuvm test on a configuration."""
     env = {"UVM_OPTIONS": json.dumps({"config": config, **options})}
     cocotb_run.run(
-        "tb", files(), "tests.uvm.cocotb_chip", parameters(CONFIGS[config]), testcase=[testcase], env=env, power_on=False
-    )
+        "tb", files(), "tests.uvm.cocotb_chip", parameters(CONFIGS[config]),
+        testcase=[testcase], env=env, power_on=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
