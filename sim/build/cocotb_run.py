@@ -72,8 +72,8 @@ def run(
 ) -> int:
     """Runs the cocotb tests of `module` (dotted name importable from the repository) on module `top`.
 
-    sources: SystemVerilog files in order (see `sim.build.sources`). testcase: these tests alone. seed: of random choices.
-    env: further environment of the test. flags: further Verilator flags. power_on: memories and flops without
+    sources: SystemVerilog files in order (see `sim.build.sources`). testcase: these tests alone. seed: of random
+    choices. env: further environment of the test. flags: further Verilator flags. power_on: memories and flops without
     reset begin with what the seed says, not with zeros; not where assertions see an edge before any
     reset (cocotb has the clock only after the first evaluation): those designs start so in C++ (`sim.rtl.run`).
     Returns the number of tests that passed.
