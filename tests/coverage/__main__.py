@@ -21,8 +21,8 @@ from triptych.sim.errors import TriptychError
 
 OUT = ROOT / "out" / "coverage"
 PAGE = ROOT / "docs" / "coverage.md"
-BENCHES = ("arith", "chip", "code_tables", "control", "counters", "decode", "dma", "fifo", "mxu", "queues", "spad", "vpu",
-           "vpu_layers", "write_order")  # fmt: skip
+BENCHES = ("arith", "chip", "code_tables", "control", "counters", "decode", "dma", "fifo", "mxu", "queues", "spad",
+           "vpu", "vpu_layers", "write_order")  # fmt: skip
 LONG = ("tests/rtl/test_limits.py::test_a_token_count_never_wraps",)  # what make test leaves out
 TESTS = (*(f"tests/rtl/test_{name}.py" for name in BENCHES), "tests/uvm/test_uvm.py")
 MACHINE_TESTS = (
