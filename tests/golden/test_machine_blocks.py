@@ -38,7 +38,9 @@ steps = st.integers(0, 6).map(lambda k: k * CHIP.cols)
 @st.composite
 def vectors(draw: st.DrawFn) -> tuple[dict[str, int], list[dict[str, int]]]:
     """Fields of the instruction, and of its microwords."""
-    fields = {"h": draw(sides), "w": draw(sides), "n": draw(st.integers(1, 2 * CHIP.cols)), "block": draw(blocks)}
+    h, w = draw(sides), draw(sides)
+    block = draw(st.one_of(blocks, st.sampled_from((h + w, h * w, max(1, h * w - 1)))))
+    fields = {"h": h, "w": w, "n": draw(st.integers(1, 2 * CHIP.cols)), "block": block}
     for stream in "abd":
         fields |= {stream: 1024 + draw(steps), f"{stream}_row": draw(steps), f"{stream}_pix": draw(steps)}
     if draw(st.booleans()):  # A is written in place
