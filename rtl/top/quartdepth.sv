@@ -332,8 +332,7 @@ module quartdepth #(
       .ReadPorts (ReadPorts),
       .WritePorts(WritePorts)
   ) u_spad (
-      .clk_i, .rst_ni (rst_n), .sram_pins_i, .sram_status_o(spad_sram),
-      .first_i      (first),
+      .clk_i, .rst_ni (rst_n), .sram_pins_i, .sram_status_o(spad_sram), .first_i(first),
       .read_i       (read),
       .rgnt_o       (rgnt),
       .rdata_o      (rdata),
