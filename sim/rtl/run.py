@@ -107,7 +107,7 @@ def chip_build(config: ChipConfig, tuned: bool = False, power_on: bool = False) 
         top="quartdepth_board",
         sources=(*sources(), BOARD, *checker()),
         cpp=(cpp / "quartdepth_main.cpp",),
-        headers=(cpp / "memory_model.h",),
+        headers=(cpp / "memory_model.h", cpp / "coverage.h"),
         parameters=parameters(config),
         flags=POWER_ON if power_on else FAST,
         tune=partial(_typical_work, config) if tuned else None,

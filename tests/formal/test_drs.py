@@ -64,7 +64,10 @@ BUGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("top", TOPS)
+LONG = {"prove_product"}  # all products of nine bits, by look-up tables: nearly two minutes
+
+
+@pytest.mark.parametrize("top", [pytest.param(top, marks=[pytest.mark.slow] * (top in LONG)) for top in TOPS])
 def test_proof(top: str) -> None:
     assert prove(top, sequential=top in SEQUENTIAL) is Verdict.PROVEN
 

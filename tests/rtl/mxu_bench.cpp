@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "coverage.h"
+#include "../../sim/rtl/cpp/coverage.h"
 #include "Vbench_mxu.h"
 #include "verilated.h"
 

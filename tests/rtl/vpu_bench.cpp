@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "coverage.h"
+#include "../../sim/rtl/cpp/coverage.h"
 #include "Vbench_vpu.h"
 #include "verilated.h"
 

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "Vquartdepth_board.h"
+#include "coverage.h"
 #include "memory_model.h"
 #include "verilated.h"
 #if VM_TRACE_FST
@@ -293,6 +294,7 @@ void write_file(const std::string& name, const void* bytes, size_t size) {
 int main(int argc, char** argv) {
   const Options o = parse(argc, argv);
   Chip chip(read_file(o.image), o);
+  const KeepCoverage keep{*Verilated::threadContextp()};
   for (const auto& [address, value] : o.writes) chip.write(address, value);
   const double begin = cpu_seconds();
   const uint64_t first = chip.cycle();
