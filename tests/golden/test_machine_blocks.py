@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -86,6 +86,16 @@ def _after(fields: dict[str, int], words: list[dict[str, int]], block_by_block: 
     return [state.spad.copy(), state.row_scalars.copy()]
 
 
+HANDED_ON = (  # nine pixels in blocks of six, the sum of the sides: the second block sees what the first has summed
+    {"h": 3, "w": 3, "n": 8, "block": 6, "a": 1024, "a_row": 24, "a_pix": 8, "d": 2048, "d_row": 24, "d_pix": 8},
+    [{
+        "kind": Kind.VECTOR, "src_a": SourceA.SPAD, "fmt_a": Format.INT8, "addend": Addend.ROW, "mul": Multiply.IMM,
+        "imm_m": 1, "lo": -128, "hi": 127, "reduce": Reduce.SUM, "dst": Destination.INT8,
+    }],
+)  # fmt: skip
+
+
+@example(HANDED_ON)
 @settings(max_examples=600, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(vectors())
 def test_all_at_once_is_block_after_block(vector: tuple[dict[str, int], list[dict[str, int]]]) -> None:
