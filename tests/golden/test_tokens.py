@@ -77,7 +77,7 @@ def unordered(listed: list[Scheduled]) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("few", [0, schedule.FEW])
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(listed=programs())
 def test_what_meets_is_ordered(listed: list[Scheduled], few: int) -> None:
     """few: spans that are gone through one by one, which is only faster."""

@@ -37,7 +37,7 @@ def program() -> Path:
     return ANY.build().executable()
 
 
-@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(100, 400), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(100, 400), marks=pytest.mark.slow)])
 def test_random_layers(program: Path, seeds: range) -> None:
     """Any shape, batch, policy, chooser, cap, window, DRS on or off; memory with and without stalls."""
     for seed in seeds:
