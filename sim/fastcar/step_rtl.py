@@ -115,7 +115,7 @@ class StepSize:
             cpp=(MAIN,),
             parameters=self.parameters(),
             flags=CHECKED if self.checked else FAST,
-            headers=(MAIN.with_name("memory_model.h"),),
+            headers=(MAIN.with_name("memory_model.h"), MAIN.with_name("coverage.h")),
             cxxflags=("-std=c++20",),
         )
 

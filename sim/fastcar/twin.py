@@ -50,7 +50,7 @@ class Size:
             cpp=(MAIN,),
             parameters=dict(zip(names, values, strict=True)),
             flags=FLAGS,
-            headers=(MAIN.with_name("memory_model.h"),),
+            headers=(MAIN.with_name("memory_model.h"), MAIN.with_name("coverage.h")),
             cxxflags=("-std=c++20", f"-DWIDTH={self.width}"),
         )
 

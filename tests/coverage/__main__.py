@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.coverage.counts import KINDS, by_module, merged, read
+from tests.coverage.counts import KINDS, Counts, Point, by_module, merged, read
 from tests.coverage.machines import rows as rows_of_machines
 from tests.coverage.machines import seen
 from tests.coverage.waivers import waived
@@ -24,7 +25,9 @@ PAGE = ROOT / "docs" / "coverage.md"
 BENCHES = ("arith", "chip", "code_tables", "control", "counters", "decode", "dma", "fifo", "mxu", "queues", "spad",
            "vpu", "vpu_layers", "write_order")  # fmt: skip
 LONG = ("tests/rtl/test_limits.py::test_a_token_count_never_wraps",)  # what make test leaves out
-TESTS = (*(f"tests/rtl/test_{name}.py" for name in BENCHES), "tests/uvm/test_uvm.py")
+FASTCAR = ("core", "faults", "step", "step_limits", "step_registers", "twins", "units", "walks")
+TESTS = (*(f"tests/rtl/test_{name}.py" for name in BENCHES), "tests/uvm/test_uvm.py",
+         *(f"tests/rtl/fastcar/test_{name}.py" for name in FASTCAR))  # fmt: skip
 MACHINE_TESTS = (
     "tests/rtl/test_control.py",
     "tests/rtl/test_dma.py",
@@ -44,23 +47,31 @@ def collect(tests: tuple[str, ...], out: Path = OUT, marked: str = "not slow and
         return subprocess.run(command, cwd=ROOT, env=env, stdout=log, check=False).returncode
 
 
+NAMES = {"line": "lines", "branch": "branches", "expr": "expressions", "toggle": "toggles"}
+
+
+def rows_of(counts: Counts, reasons: Mapping[Point, str], whole: str) -> list[list[str]]:
+    """Of a table: a module each, and all of them, which the last row calls `whole`."""
+    rows = [
+        [
+            f"`{module}`" if module else f"**{whole}**",
+            *(str(share[kind]) for kind in KINDS),
+            str(sum(s.of for s in share.values())),
+        ]
+        for module, share in by_module(counts, reasons).items()
+    ]
+    return rows[1:] + rows[:1]
+
+
 def page(files: list[Path]) -> str:
     """docs/coverage.md."""
     counts = merged(map(read, files))
     counts = {p: n for p, n in counts.items() if (RTL / p.place).exists() and not p.place.startswith("regs/")}
     text_of = {place: (RTL / place).read_text().splitlines() for place in {p.place for p in counts}}
     reasons = waived(counts, text_of)
-    shares = by_module(counts, reasons)
-    names = {"line": "lines", "branch": "branches", "expr": "expressions", "toggle": "toggles"}
-    rows = [
-        [
-            f"`{module}`" if module else "**all**",
-            *(str(share[kind]) for kind in KINDS),
-            str(sum(s.of for s in share.values())),
-        ]
-        for module, share in shares.items()
-    ]
-    rows = rows[1:] + rows[:1]
+    fastcar = {p: n for p, n in counts.items() if p.place.startswith("fastcar/")}
+    chip = {p: n for p, n in counts.items() if p not in fastcar}
+    header = ["module", *(NAMES[k] for k in KINDS), "points"]
     missed = Counter((p.module, p.kind) for p, n in counts.items() if not n and p not in reasons)
     lists = []
     for module in sorted({m for m, _ in missed}):
@@ -80,7 +91,8 @@ def page(files: list[Path]) -> str:
         f"benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. "
         "Per cent of points that some test passed, without waived ones; the "
         "registers that PeakRDL generates are left out.", "",
-        table(["module", *(names[k] for k in KINDS), "points"], rows), "",
+        table(header, rows_of(chip, reasons, "all")), "",
+        "FastCar:", "", table(header, rows_of(fastcar, reasons, "FastCar")), "",
         "State machines: states that were reached, transitions that happened of those that can (by hand, from the RTL; "
         "any other would have ended this run).", "",
         table(["machine", "states", "transitions", "missing"], rows_of_machines(seen(files))), "",

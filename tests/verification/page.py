@@ -200,6 +200,8 @@ def page(record: dict[str, Any]) -> str:
         ["soak (`make fuzz`)", _soak(record.get("soak", {}))],
         ["structural coverage ([by module](coverage.md))",
          ", ".join(f"{k} {v} %" for k, v in share.items()) or "not run"],
+        ["structural coverage of FastCar",
+         ", ".join(f"{k} {v} %" for k, v in record.get("coverage of FastCar", {}).items()) or "not run"],
         ["proofs", f"{proofs}/{proofs} proven, {reached}/{reached} places reached, "
          f"{refuted}/{refuted} planted bugs refuted" + (
              f"; `make formal`: {run['checks']} checks in {run['minutes']} minutes of a shared machine, "

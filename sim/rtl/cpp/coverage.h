@@ -11,7 +11,7 @@
 #endif
 
 struct KeepCoverage {
-  VerilatedContext& context;  // declare behind the model, whose counts it reads
+  VerilatedContext& context;  // declare it behind the model, whose counts it reads
   ~KeepCoverage() {
 #if VM_COVERAGE
     if (const char* folder = getenv("TRIPTYCH_COVERAGE"))

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "Vfastcar_core.h"
+#include "coverage.h"
 #include "memory_model.h"
 #include "verilated.h"
 
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
   context.randReset(2);
   context.randSeed((h.seed & 0x3fffffff) + 1);
   Vfastcar_core top{&context};
+  const KeepCoverage keep{context};
   std::mt19937 rng(h.seed);
   auto pause = [&] { return int(rng() % 256) < h.stall; };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "Vfastcar_step.h"
+#include "coverage.h"
 #include "memory_model.h"
 #include "verilated.h"
 
@@ -163,6 +164,7 @@ class Bench {
   VerilatedContext context_;
   MemoryModel memory_;
   Vfastcar_step top_;
+  const KeepCoverage keep_{context_};
   std::mt19937 rng_;
   MemoryModel::Beat beat_, answer_;
   uint64_t cycle_ = 0;

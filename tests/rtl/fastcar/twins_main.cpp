@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "../../../sim/rtl/cpp/coverage.h"
 #include "Vtwins.h"
 #include "drs.hpp"
 #include "verilated.h"
@@ -141,6 +142,7 @@ void compare_sums() {
 int main() {
   VerilatedContext context;
   Vtwins model{&context};
+  const KeepCoverage keep{context};
   top = &model;
   top->rst_ni = 0;
   tick();

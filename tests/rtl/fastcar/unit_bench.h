@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "coverage.h"
 #include "verilated.h"
 
 constexpr int kBytes = 64, kLimit = 2'000'000;
@@ -90,6 +91,7 @@ class UnitBench {
   Top top{&context_};
 
  private:
+  const KeepCoverage keep_{context_};
   std::mt19937 rng_;
   int stall_;
   int cycle_ = 0;

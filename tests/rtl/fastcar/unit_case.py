@@ -25,7 +25,7 @@ def unit_build(top: str, sources: Sequence[Path] | None = None) -> Build:
         sources=(*(sources or fastcar_sources()), checker()[0], HERE / f"{top}.sv"),
         cpp=(HERE / f"{top}_main.cpp",),
         flags=POWER_ON,
-        headers=(memory / "memory_model.h", HERE / "unit_bench.h"),
+        headers=(memory / "memory_model.h", memory / "coverage.h", HERE / "unit_bench.h"),
         cxxflags=("-std=c++20", f"-I{memory}", f"-I{HERE}"),
     )
 
