@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.coverage.counts import KINDS, Counts, Point, by_module, merged, read
+from tests.coverage.counts import KINDS, SUM, Counts, Point, by_module, fold, read, simulations
 from tests.coverage.machines import rows as rows_of_machines
 from tests.coverage.machines import seen
 from tests.coverage.waivers import waived
@@ -63,9 +63,10 @@ def rows_of(counts: Counts, reasons: Mapping[Point, str], whole: str) -> list[li
     return rows[1:] + rows[:1]
 
 
-def page(files: list[Path]) -> str:
-    """docs/coverage.md."""
-    counts = merged(map(read, files))
+def page(folder: Path) -> str:
+    """docs/coverage.md, from the sum in a folder."""
+    held = folder / SUM
+    counts = read(held)
     counts = {p: n for p, n in counts.items() if (RTL / p.place).exists() and not p.place.startswith("regs/")}
     text_of = {place: (RTL / place).read_text().splitlines() for place in {p.place for p in counts}}
     reasons = waived(counts, text_of)
@@ -83,19 +84,19 @@ def page(files: list[Path]) -> str:
         if shown:
             lists.append(f"- `{module}`: {', '.join(shown)}{more}")
     why = Counter(reasons.values())
-    whole = any(b"uvm/tb.sv" in path.read_bytes() for path in files)
+    whole = b"uvm/tb.sv" in held.read_bytes()
     return "\n".join([
         "# Structural coverage", "",
         "*Written by `make coverage`; do not edit.*", "",
-        f"What Verilator counts in the RTL while the tests run, merged over {len(files)} simulations: the blocks' "
-        f"benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. "
+        f"What Verilator counts in the RTL while the tests run, merged over {simulations(folder):,} simulations: the "
+        f"blocks' benches{', and the whole chip under pyuvm' if whole else ' alone, without the whole chip'}. "
         "Per cent of points that some test passed, without waived ones; the "
         "registers that PeakRDL generates are left out.", "",
         table(header, rows_of(chip, reasons, "all")), "",
         "FastCar:", "", table(header, rows_of(fastcar, reasons, "FastCar")), "",
         "State machines: states that were reached, transitions that happened of those that can (by hand, from the RTL; "
         "any other would have ended this run).", "",
-        table(["machine", "states", "transitions", "missing"], rows_of_machines(seen(files))), "",
+        table(["machine", "states", "transitions", "missing"], rows_of_machines(seen([held]))), "",
         f"Waived: {len(reasons)} of {len(counts)} points, by reason:", "",
         *[f"- {n}: {reason}" for reason, n in why.most_common()], "",
         "Lines, branches and expressions that no test passes, by line of the file:", "",
@@ -122,11 +123,11 @@ def main() -> None:
         status = collect(LONG, marked="slow")
     if status:
         raise SystemExit(f"tests failed: the page is not written [{OUT / 'tests.log'}]")
-    files = sorted(OUT.glob("*.dat"))
-    if not files:
+    fold(OUT)
+    if not simulations(OUT):
         raise TriptychError(f"no counts in {OUT}: run without --page-only")
-    write(PAGE, page(files))
-    print(f"{PAGE.relative_to(ROOT)} from {len(files)} simulations")
+    write(PAGE, page(OUT))
+    print(f"{PAGE.relative_to(ROOT)} from {simulations(OUT)} simulations")
 
 
 if __name__ == "__main__":

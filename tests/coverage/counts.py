@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.golden.files import write
 from triptych.sim.build.sources import RTL
 
 KINDS = ("line", "branch", "expr", "toggle")
+SUM, SIMULATIONS = "sum.dat", b"# simulations"
 LINE = re.compile(r"^C '(?P<key>.*)' (?P<count>\d+)$", re.S)
 
 
@@ -33,6 +35,35 @@ class Point:
 Counts = dict[Point, int]
 
 
+def fold(folder: Path) -> None:
+    """Sums what simulations left in a folder into `SUM`, which says of how many they are, and removes the parts: those
+    of one model differ in their numbers alone, and there are gigabytes of them."""
+    parts = [path for path in folder.glob("*.dat") if path.name != SUM]
+    if not parts:
+        return
+    held = folder / SUM
+    sums: dict[bytes, int] = defaultdict(int)
+    for path in (*([held] if held.exists() else []), *parts):
+        with path.open("rb") as lines:
+            for line in lines:
+                key, _, count = line.rpartition(b" ")
+                if key.startswith(b"C '"):
+                    sums[key] += int(count)
+    head = b"%s %d\n" % (SIMULATIONS, simulations(folder) + len(parts))
+    write(held, head + b"".join(b"%s %d\n" % item for item in sums.items()))
+    for path in parts:
+        path.unlink()
+
+
+def simulations(folder: Path) -> int:
+    """Of how many simulations the sum is."""
+    held = folder / SUM
+    if not held.exists():
+        return 0
+    with held.open("rb") as lines:
+        return int(lines.readline().removeprefix(SIMULATIONS))
+
+
 def read(path: Path, root: Path = RTL) -> Counts:
     """Points of files below `root`, added over instances and sizes of a module."""
     found: Counts = defaultdict(int)
@@ -50,15 +81,6 @@ def read(path: Path, root: Path = RTL) -> Counts:
         point = Point(str(file.relative_to(root)), int(key["l"]), int(key.get("n", 0)), kind, comment)
         found[point] += int(match["count"])
     return dict(found)
-
-
-def merged(all_of: Iterable[Counts]) -> Counts:
-    """Sums."""
-    total: Counts = defaultdict(int)
-    for counts in all_of:
-        for point, count in counts.items():
-            total[point] += count
-    return dict(total)
 
 
 @dataclass(frozen=True)

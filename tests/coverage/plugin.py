@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tests.coverage.counts import fold
 from tests.coverage.machines import bound
 from triptych.sim.build import cocotb_run, verilate
 
 ALL = ("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-user", "--coverage-max-width", "64")
 FLAGS = ("--coverage-user",) if os.environ.get("TRIPTYCH_MACHINES") else ALL  # transitions alone, or everything
 COUNTS = Path(os.environ["TRIPTYCH_COVERAGE"])
+
+PARTS = 40
 
 cocotb_run.BUILD_FLAGS = (*cocotb_run.BUILD_FLAGS, *FLAGS)
 _scratch, _executable, _model = cocotb_run.scratch, verilate.Build.executable, cocotb_run._model
@@ -40,6 +43,17 @@ def _counting(self: verilate.Build) -> Path:
 
 def _counting_model(top: str, sources: Sequence[Path], parameters: Mapping[str, int], flags: Sequence[str]) -> Path:
     return _model(top, [*sources, *bound(sources, COUNTS)], parameters, flags)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Parts do not pile up."""
+    if sum(1 for _ in COUNTS.glob("*.dat")) > PARTS:
+        fold(COUNTS)
+
+
+def pytest_sessionfinish() -> None:
+    """What is left."""
+    fold(COUNTS)
 
 
 cocotb_run._model = _counting_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.coverage.counts import Point, Share, by_module, merged, read
+from tests.coverage.counts import SUM, Point, Share, by_module, fold, read, simulations
 from tests.coverage.machines import MACHINES, bound, rows, seen
 from tests.coverage.waivers import WAIVERS, waived
 from triptych.sim.build.sources import RTL
@@ -27,7 +27,13 @@ def test_points_are_added_over_sizes_and_runs(tmp_path: Path) -> None:
         + line(file, 7, "branch", "else", 0) + line(file, 9, "toggle", "data_i[3]:0->1", 0)
         + line(tmp_path / "bench.sv", 1, "line", "block", 0)
     )  # fmt: skip
-    counts = merged([read(data, root), read(data, root)])
+    (tmp_path / "b.dat").write_bytes(data.read_bytes())
+    for runs in (2, 3):
+        fold(tmp_path)
+        assert simulations(tmp_path) == runs
+        assert [path.name for path in tmp_path.glob("*.dat")] == [SUM]
+        (tmp_path / "c.dat").write_text(line(file, 9, "toggle", "data_i[3]:0->1", 0))
+    counts = read(tmp_path / SUM, root)
     assert counts == {
         Point("common/fifo.sv", 5, 3, "line", "block"): 4, Point("common/fifo.sv", 7, 3, "branch", "else"): 0,
         Point("common/fifo.sv", 9, 3, "toggle", "data_i[3]:0->1"): 0,
