@@ -39,6 +39,7 @@ WAIVERS = (
     Waiver("reset_sync", "*", "", r"test_en_i", "the scan mode's pin"),
     Waiver("clock_gate", "*", "", r"test_en_i", "the scan mode's pin"),
     Waiver("ram_1r1w", "*", r"pins_i|status_o", "", "for the memory compiler's macros"),
+    Waiver("*", "branch", "", r"`FFLNR\(.*, 1'b1\)", "registers without an enable, which load in every cycle"),
     Waiver("*", "*", "", r"^\s*default\s*:", "case items that an enumeration does not have"),
 )  # fmt: skip
 
