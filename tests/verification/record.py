@@ -145,4 +145,4 @@ def update(parts: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     for name, part in parts:
         record[name] = {**record.get(name, {}), **part}
     write(RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
-    return record
+    return load()  # in the order of the file, as whoever looks whether the page is current reads it
