@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import PIPE
 
 from tests.coverage.counts import KINDS, SUM, Counts, Point, by_module, fold, read, simulations
 from tests.coverage.machines import rows as rows_of_machines
@@ -38,13 +39,25 @@ SHOWN = 12  # places that nothing passed, by module, in the list of what is miss
 
 
 def collect(tests: tuple[str, ...], out: Path = OUT, marked: str = "not slow and not gpu", **environment: str) -> int:
-    """Runs the tests; returns pytest's status. Counts of earlier runs stay, so that runs add up."""
+    """Runs the tests, whose progress goes to stderr and into the log; returns pytest's status. Counts of earlier runs
+    stay, so that runs add up."""
     out.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.coverage.plugin", "-p", "no:xdist"]
     env = {**os.environ, "TRIPTYCH_COVERAGE": str(out), **environment}
     command += ["-m", marked, *tests]
-    with (out / "tests.log").open("a") as log:
-        return subprocess.run(command, cwd=ROOT, env=env, stdout=log, check=False).returncode
+    with (out / "tests.log").open("ab") as log, subprocess.Popen(command, cwd=ROOT, env=env, stdout=PIPE) as running:
+        assert running.stdout is not None
+        for part in iter(lambda: running.stdout.read1(), b""):  # type: ignore[union-attr]
+            for to in (log, sys.stderr.buffer):
+                to.write(part)
+                to.flush()
+    return running.returncode
+
+
+def forget(out: Path) -> None:
+    """Removes the counts and the log of earlier runs, which may be of another text of the RTL."""
+    for path in (*out.glob("*.dat"), out / "tests.log"):
+        path.unlink(missing_ok=True)
 
 
 NAMES = {"line": "lines", "branch": "branches", "expr": "expressions", "toggle": "toggles"}
@@ -107,10 +120,13 @@ def page(folder: Path) -> str:
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(prog="make coverage", description=__doc__)
-    parser.add_argument("tests", nargs="*", help="pytest's names; the RTL's benches and the chip's slice unless given")
+    parser.add_argument("tests", nargs="*", help="pytest's names, whose counts are added to those that are there; "
+                        "without, the RTL's benches and the chip's slice, from nothing")  # fmt: skip
     parser.add_argument("--page-only", action="store_true", help="write the page from the counts that are there")
     parser.add_argument("--machines", action="store_true", help="transitions of state machines alone, quickly")
     asked = parser.parse_args()
+    if not asked.page_only and not asked.tests:
+        forget(OUT / "machines" if asked.machines else OUT)
     if asked.machines:
         if collect(tuple(asked.tests) or MACHINE_TESTS, OUT / "machines", TRIPTYCH_MACHINES="1"):
             raise SystemExit(f"tests failed [{OUT / 'machines' / 'tests.log'}]")

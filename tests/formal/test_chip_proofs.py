@@ -238,6 +238,13 @@ def test_reached(top: str, reach: int) -> None:
 SLOW = {"one too many under way", "a short last word of a depthwise group", "the next block begins a pixel late"}
 
 
+def test_what_is_planted_has_its_place() -> None:
+    """Of the slow ones, too: a change that moves a line shows at once."""
+    for name, (top, file, text, _) in BUGS.items():
+        path = next(p for p in (*packages(), *FILES[top]) if p.name == file)
+        assert path.read_text().count(text) == 1, name
+
+
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in BUGS])
 def test_planted_bug_is_refuted(name: str) -> None:
     top, *planted = BUGS[name]

@@ -13,7 +13,7 @@ from tests.rtl.mxu_jobs import ACC, ACTIVE, FILL, SPAD, WEIGHTS, Fields, Job, Ou
 from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
 from triptych.golden.quartdepth.chip.isa import ActFormat, Trap, WeightFormat
 from triptych.sim.build import cocotb_run
-from triptych.sim.build.sources import RTL, packages, sources
+from triptych.sim.build.sources import ROOT, RTL, packages, sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ def execute(jobs: list[Job], config: ChipConfig, folder: Path) -> tuple[list[Out
         top="bench_mxu",
         sources=FILES,
         cpp=(HERE / "mxu_bench.cpp",),
+        headers=(ROOT / "sim" / "rtl" / "cpp" / "coverage.h",),
         parameters={**sizes, "Tables": config.tables},
         flags=POWER_ON,
         cxxflags=("-std=c++20", *(f"-D{k}={v}" for k, v in macros.items())),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tests.rtl import vpu_jobs
 from tests.rtl.vpu_jobs import Job, Seen, Word
 from triptych.golden.quartdepth.chip.config import CONFIGS, ChipConfig
-from triptych.sim.build.sources import RTL, sources
+from triptych.sim.build.sources import ROOT, RTL, sources
 from triptych.sim.build.verilate import POWER_ON, Build
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ def bench(config: ChipConfig) -> Path:
         top="bench_vpu",
         sources=FILES,
         cpp=(HERE / "vpu_bench.cpp",),
+        headers=(ROOT / "sim" / "rtl" / "cpp" / "coverage.h",),
         parameters=parameters,
         flags=POWER_ON,
         cxxflags=("-std=c++20", "-O2", *(f"-D{k}={v}" for k, v in sizes.items())),

@@ -27,7 +27,7 @@ from triptych.golden.quartdepth.network.qparams import QParams
 from triptych.golden.quartdepth.network.widths import Widths
 from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
 from triptych.golden.quartdepth.ptq.objective import Judge, Objective
-from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, run
+from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, last_inputs, run
 from triptych.golden.quartdepth.ptq.simulate import simulate
 from triptych.golden.quartdepth.train import validation
 from triptych.golden.quartdepth.train.four_bits import Course, Learner, Lessons, on_the_way, widened
@@ -186,7 +186,8 @@ def taught(
     photo = squeezed(pools[0][:1], size).cpu().float() / 255
     plain = capture(module, photo)
     recipe = {
-        "widths": "w4a4", "method": args.method, "seed": args.seed, "fine_end": args.fine_end,
+        "widths": "w4a4", "method": args.method, "seed": args.seed,
+        "fine_end": all(codes[name].bits == 8 for name in last_inputs(graph)),
         "taught": asdict(lessons), "steps": taken,
     }  # fmt: skip
     about = {
@@ -241,6 +242,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.backbone is None and (args.model == "vit" or args.teacher):
         parser.error("name the backbone with --backbone")
+    if args.start and args.fine_end:
+        parser.error("--fine-end is for the run that begins: with --start codes are as they were")
     lessons = Lessons(
         steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early,
         code_rate=args.rates * args.code_rate, scale_rate=args.rates * Lessons.scale_rate,

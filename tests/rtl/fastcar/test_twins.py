@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.sim.build.sources import fastcar_sources
+from triptych.sim.build.sources import ROOT, fastcar_sources
 from triptych.sim.build.verilate import Build
 from triptych.sim.fastcar.csim import HLS, include_flags
 
@@ -20,7 +20,10 @@ def test_rtl_equals_hls(lanes: int) -> None:
         top="twins",
         sources=(*fastcar_sources(), HERE / "twins.sv"),
         cpp=(HERE / "twins_main.cpp",),
-        headers=tuple(sorted(p for folder in ("shim", "include", "kernels") for p in (HLS / folder).glob("*.h*"))),
+        headers=(
+            *sorted(p for folder in ("shim", "include", "kernels") for p in (HLS / folder).glob("*.h*")),
+            ROOT / "sim" / "rtl" / "cpp" / "coverage.h",
+        ),
         parameters={"Lanes": lanes},
         flags=("-O3", "--x-assign", "unique", "--x-initial", "unique", "--unroll-count", "1"),
         cxxflags=("-std=c++20", f"-DFASTCAR_LANES={lanes}", "-Wno-unknown-pragmas", *include_flags()),
