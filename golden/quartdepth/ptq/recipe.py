@@ -76,7 +76,8 @@ class Method(Enum):
 class Recipe:
     """What is done, and with which seed. Two runs of one recipe on the same images give the same network. centre: W4A4
     maps behind LayerNorms, and values, lose their mean (`centre.py`). fine_end: what the last layers with weights read
-    keeps eight bits at W4A4, too."""
+    keeps eight bits at W4A4, too. attention: of the Fisher error of all other four-bit maps, what keys, values and
+    queries in four bits may add."""
 
     widths: Widths
     method: Method
@@ -88,6 +89,7 @@ class Recipe:
     objective: Objective = Objective.LOG_DEPTH
     centre: bool = False
     fine_end: bool = False
+    attention: float = stationary.SHARE
 
     def __post_init__(self) -> None:
         for field, kind in (("widths", Widths), ("method", Method), ("objective", Objective)):
@@ -327,7 +329,7 @@ def _four_bit_operands(
     total = sum(len(layer.stationary) for layer in graph.layers)
     ticks = _ticker(progress, "keys and values", total)
     found = stationary.candidates(graph, stats, fisher, gains, recipe.alphas, evened, ticks)
-    budget = stationary.SHARE * sum(choice.error * stats.places[choice.fmap] for choice in choices)
+    budget = recipe.attention * sum(choice.error * stats.places[choice.fmap] for choice in choices)
     return stationary.within(found, budget)
 
 

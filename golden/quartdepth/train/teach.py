@@ -29,6 +29,7 @@ from triptych.golden.quartdepth.ptq.model_file import ModelFile, save
 from triptych.golden.quartdepth.ptq.objective import Judge, Objective
 from triptych.golden.quartdepth.ptq.recipe import Method, Recipe, last_inputs, run
 from triptych.golden.quartdepth.ptq.simulate import simulate
+from triptych.golden.quartdepth.ptq.stationary import SHARE
 from triptych.golden.quartdepth.train import validation
 from triptych.golden.quartdepth.train.four_bits import Course, Learner, Lessons, on_the_way, widened
 from triptych.golden.quartdepth.train.meter import SIZE as METER_SIZE
@@ -123,9 +124,7 @@ def arranged(graph: FloatGraph, photos: Tensor) -> Tensor:
     return photos if graph.patches is None else graph.patches.arrange(photos)
 
 
-def begin(
-    module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, method: Method, fine_end: bool
-) -> End:
+def begin(module: nn.Module, size: tuple[int, int], pools: list[Tensor], device: str, recipe: Recipe) -> End:
     """The float network as it is quantised, codes of its maps and rounded weights, by the method."""
     parts = [
         pool[torch.linspace(0, len(pool) - 1, count).long()]
@@ -134,7 +133,6 @@ def begin(
     photos = torch.cat([squeezed(part, size) for part in parts if len(part)]).cpu().float() / 255
     graph = capture(module, photos[:1])
     images = [arranged(graph, photo) for photo in photos.split(1)]
-    recipe = Recipe(Widths.W4A4, method, centre=True, fine_end=fine_end)
     result = run(graph, images, recipe, lambda text, done, total: None, None, device)
     maps = result.network.maps
     codes = {name: maps[name].qparams for name in result.graph.shapes if name in maps}
@@ -154,7 +152,8 @@ def taught(
     if args.start:
         start = mean([read_end(file) for file in args.start])
     else:
-        start = begin(module, size, pools, args.device, Method(args.method), args.fine_end)
+        method = Recipe(Widths.W4A4, Method(args.method), centre=True, fine_end=args.fine_end, attention=args.attention)
+        start = begin(module, size, pools, args.device, method)
     graph = start.graph.to(device)
     wide = [arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each)))]
     codes = widened(graph, start.codes, wide)
@@ -226,6 +225,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model file, .triptych")
     parser.add_argument("--method", default="lognp", help="what chooses codes and first weights")
     parser.add_argument("--fine-end", action="store_true", help="what the last layer reads keeps eight bits")
+    parser.add_argument(
+        "--attention",
+        type=float,
+        default=SHARE,
+        help="what four bits may cost keys, values and queries (stationary.py)",
+    )
     parser.add_argument("--teacher", action="store_true", help="METER: what ViT-S + DPT sees counts too")
     parser.add_argument("--steps", type=int, help="length; repeatable, unlike --seconds")
     parser.add_argument("--code-rate", type=float, default=Lessons.code_rate)
@@ -233,6 +238,7 @@ def main() -> None:
     parser.add_argument(
         "--early", type=float, default=Lessons.early, help="times as much for those of the first blocks"
     )
+    parser.add_argument("--slopes", type=float, default=Lessons.slopes, help="what slopes of the error count")
     parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
     parser.add_argument("--parts", type=int, help="in which a batch is gone through (default: two on a GPU of 80 GB)")
     parser.add_argument("--strange", action="store_true", help="pictures stranger than those of a training")
@@ -242,10 +248,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.backbone is None and (args.model == "vit" or args.teacher):
         parser.error("name the backbone with --backbone")
-    if args.start and args.fine_end:
-        parser.error("--fine-end is for the run that begins: with --start codes are as they were")
+    if args.start and (args.fine_end or args.attention != SHARE):
+        parser.error("--fine-end and --attention are for the run that begins: with --start codes are as they were")
     lessons = Lessons(
-        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early,
+        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early, slopes=args.slopes,
         code_rate=args.rates * args.code_rate, scale_rate=args.rates * Lessons.scale_rate,
         bias_rate=args.rates * Lessons.bias_rate, step_rate=args.rates * Lessons.step_rate,
     )  # fmt: skip
