@@ -34,6 +34,7 @@ REST = ("index", "computed", "replayed", "delivered", "skipped")
 ARRAYS = ("weights", "scales", "registers", "gains", "turns", "keys", "values", "ring", "chains", "x", "y")
 SHAPE_AT, ARRAYS_AT = 0x10, 0x40
 PAGE = 4096
+ADDRESSES, SLOT = 1 << 40, 1 << 32  # bytes of the bus; arrays that lie apart have a slot each
 
 
 class Fault(IntEnum):
@@ -158,19 +159,54 @@ class Made:
     counters: dict[str, int]
 
 
-class _Layout:
-    """Where each array lies, at page boundaries with a gap that moves them against each other."""
+@dataclass(frozen=True)
+class Model:
+    """A network in memory: its images, and the caches of its rows."""
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.at: dict[str, int] = {}
+    program: Program
+    state: DeviceState
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By the names of `ARRAYS`."""
+        p, s = self.program, self.state
+        rows = pack_rows(np.zeros((s.rows, p.config.width), np.int16))
+        return dict(zip(ARRAYS, (
+            p.weights, p.scales, p.registers, p.gains, p.turns, s.keys, s.values, s.ring, s.chains, rows, rows.copy(),
+        ), strict=True))  # fmt: skip
+
+
+class _Layout:
+    """Where each array lies: in the image at page boundaries with a gap that moves them against each other; on the bus
+    there as well, or `apart`: anywhere, every second one over a boundary of `SLOT`."""
+
+    def __init__(self, models: Sequence[dict[str, NDArray[Any]]], apart: int | None) -> None:
+        self.at: list[dict[str, int]] = []
+        self.windows: list[tuple[int, int, int]] = []
         end = PAGE
-        for number, (name, array) in enumerate(arrays.items()):
-            self.at[name] = end + BYTES * (7 * number % 64)
-            end = -(-(self.at[name] + array.nbytes + BYTES) // PAGE) * PAGE
+        for number, arrays in enumerate(models):
+            self.at.append({})
+            for place, (name, array) in enumerate(arrays.items()):
+                first, begin = end, end + BYTES * (7 * (number + place) % 64)
+                self.at[number][name] = begin
+                end = -(-(begin + array.nbytes + BYTES) // PAGE) * PAGE
+                self.windows.append((first, first, end - first))
         self.image = np.zeros(end, np.uint8)
-        for name, array in arrays.items():
-            text = np.ascontiguousarray(array).view(np.uint8).ravel()
-            self.image[self.at[name] : self.at[name] + len(text)] = text
+        for number, arrays in enumerate(models):
+            for name, array in arrays.items():
+                text = np.ascontiguousarray(array).view(np.uint8).ravel()
+                self.image[self.at[number][name] : self.at[number][name] + len(text)] = text
+        if apart is not None:
+            rng = np.random.default_rng(apart)
+            slots = rng.choice(np.arange(1, ADDRESSES // SLOT), len(self.windows), replace=False)
+            for i, (slot, (_, first, length)) in enumerate(zip(slots, self.windows, strict=True)):
+                pages = -int(rng.integers(length // PAGE)) if i % 2 else int(rng.integers((SLOT // 2) // PAGE))
+                self.windows[i] = int(slot) * SLOT + pages * PAGE, first, length
+
+    def address(self, model: int, name: str) -> int:
+        """On the bus."""
+        at = self.at[model][name]
+        bus, first, _ = next(w for w in self.windows if w[1] <= at < w[1] + w[2])
+        return at - first + bus
 
 
 def run_steps(
@@ -185,53 +221,70 @@ def run_steps(
     limit: int = 20_000_000,
     fields: Mapping[str, int] | None = None,
 ) -> list[Made]:
-    """Token steps one after the other; `state` becomes what lies in memory behind the last.
+    """Token steps of one network, one after the other: `run_turns`."""
+    turns = [(0, token) for token in tokens]
+    return run_turns(
+        size, [Model(program, state)], turns, memory, executable=executable, error=error, limit=limit, fields=fields
+    )
 
-    error: (array, byte, response), a beat that answers 2 (SLVERR) or 3 (DECERR). limit: cycles of a step.
-    fields: of the shape that are written otherwise than they are, for the hardware to refuse.
-    Raises TriptychError for shapes beyond the size, when a step hangs, or when an assertion fails.
+
+def run_turns(
+    size: StepSize,
+    models: Sequence[Model],
+    turns: Sequence[tuple[int, Token]],
+    memory: Memory = PLAIN,
+    *,
+    executable: Path | None = None,
+    apart: int | None = None,
+    error: tuple[str, int, int] | None = None,
+    limit: int = 20_000_000,
+    fields: Mapping[str, int] | None = None,
+) -> list[Made]:
+    """Token steps one after the other, each of one of the models; their states become what lies in memory behind the
+    last.
+
+    apart: seed of arrays that lie anywhere in the address space. error: (array of the first model, byte, response), a
+    beat that answers 2 (SLVERR) or 3 (DECERR). limit: cycles of a step. fields: of the shape that are written otherwise
+    than they are, for the hardware to refuse. Raises TriptychError for shapes beyond the size, when a step hangs, or
+    when an assertion fails.
     """
-    c = program.config
-    rows = state.rows
-    size.limits.check(c, rows)
-    if replace(program.limits, lanes=size.lanes) != size.limits:
-        raise TriptychError("the program was packed for another size of the step")
-    packed = pack_rows(tokens[0].x)
-    arrays: dict[str, NDArray[Any]] = {
-        "weights": program.weights, "scales": program.scales, "registers": program.registers, "gains": program.gains,
-        "turns": program.turns, "keys": state.keys, "values": state.values, "ring": state.ring, "chains": state.chains,
-        "x": packed, "y": np.zeros_like(packed),
-    }  # fmt: skip
-    layout = _Layout(arrays)
-    parts: list[bytes] = []
+    for model in models:
+        size.limits.check(model.program.config, model.state.rows)
+        if replace(model.program.limits, lanes=size.lanes) != size.limits:
+            raise TriptychError("the program was packed for another size of the step")
+    arrays = [model.arrays() for model in models]
+    layout = _Layout(arrays, apart)
     bad, response = -1, 2
     if error:
-        bad, response = layout.at[error[0]] + error[1], error[2]
+        bad, response = layout.at[0][error[0]] + error[1], error[2]
     header = [
-        memory.seed, memory.stall, memory.latency, round(64_000 * memory.rate), memory.outstanding, len(tokens),
-        len(layout.image), limit, bad, response, memory.writes,
+        memory.seed, memory.stall, memory.latency, round(64_000 * memory.rate), memory.outstanding, len(turns),
+        len(layout.image), limit, bad, response, memory.writes, len(layout.windows),
     ]  # fmt: skip
-    parts += [np.array(header, "<i4").tobytes(), layout.image.tobytes()]
-    kept = ("keys", "values", "ring", "chains")
-    for number, token in enumerate(tokens):
+    parts = [np.array(header, "<i4").tobytes(), layout.image.tobytes(), np.array(layout.windows, "<i8").tobytes()]
+    kept = [(number, name) for number in range(len(models)) for name in ("keys", "values", "ring", "chains")]
+    for turn, (number, token) in enumerate(turns):
+        program, at = models[number].program, layout.at[number]
+        c = program.config
         shape = {
-            "layers": program.layers, "rows": rows, "position": token.position, "width": c.width, "ffn": c.ffn,
-            "heads": c.heads, "kv_heads": c.kv_heads, "head_dim": c.head_dim, "frame_tokens": c.frame_tokens,
-            "context": c.context, "scheduling": int(token.scheduling),
+            "layers": program.layers, "rows": models[number].state.rows, "position": token.position, "width": c.width,
+            "ffn": c.ffn, "heads": c.heads, "kv_heads": c.kv_heads, "head_dim": c.head_dim,
+            "frame_tokens": c.frame_tokens, "context": c.context, "scheduling": int(token.scheduling),
         } | dict(fields or {})  # fmt: skip
         writes = [(SHAPE_AT + 4 * i, value) for i, value in enumerate(shape.values())]
         for i, name in enumerate(ARRAYS):
-            writes += [(ARRAYS_AT + 8 * i, layout.at[name]), (ARRAYS_AT + 8 * i + 4, 0)]
-        parts.append(np.array([len(writes), *(v for pair in writes for v in pair)], "<i4").tobytes())
+            high, low = divmod(layout.address(number, name), 1 << 32)
+            writes += [(ARRAYS_AT + 8 * i, low), (ARRAYS_AT + 8 * i + 4, high)]
+        parts.append(np.array([len(writes), *(v for pair in writes for v in pair)], "<u4").tobytes())
         pokes = [("x", pack_rows(token.x).tobytes())]
         if token.registers is not None:
             pokes.append(("registers", token.registers.tobytes()))
         parts.append(np.array([len(pokes)], "<i4").tobytes())
         for name, text in pokes:
-            parts += [np.array([layout.at[name], len(text)], "<i4").tobytes(), text]
-        wanted = ["y", *(kept if number == len(tokens) - 1 else ())]
-        peeks = [v for name in wanted for v in (layout.at[name], arrays[name].nbytes)]
-        parts.append(np.array([len(wanted), *peeks], "<i4").tobytes())
+            parts += [np.array([at[name], len(text)], "<i4").tobytes(), text]
+        peeks = [(number, "y"), *(kept if turn == len(turns) - 1 else ())]
+        told = [v for n, name in peeks for v in (layout.at[n][name], arrays[n][name].nbytes)]
+        parts.append(np.array([len(peeks), *told], "<i4").tobytes())
     with scratch() as folder:
         before, after = folder / "scenario.bin", folder / "seen.bin"
         before.write_bytes(b"".join(parts))
@@ -239,20 +292,22 @@ def run_steps(
         if run.status:
             raise TriptychError(f"the step did not run to its end: {run.text[-2000:]}")
         data = after.read_bytes()
-    return _read(data, len(tokens), packed, c.width, {name: arrays[name] for name in kept})
+    shapes = [(arrays[number]["y"].shape, models[number].program.config.width) for number, _ in turns]
+    return _read(data, shapes, [arrays[number][name] for number, name in kept])
 
 
-def _read(data: bytes, steps: int, packed: NDArray[np.int16], width: int, kept: dict[str, NDArray[Any]]) -> list[Made]:
+def _read(data: bytes, shapes: Sequence[tuple[tuple[int, ...], int]], kept: Sequence[NDArray[Any]]) -> list[Made]:
+    """What the bench wrote. shapes: of each step's packed rows, and their width."""
     made, at = [], 0
-    for _ in range(steps):
+    for shape, width in shapes:
         numbers = np.frombuffer(data, "<i4", 3 + len(PHASES) + len(REST), at)
         at += numbers.nbytes
-        y = np.frombuffer(data, np.int16, packed.size, at).reshape(packed.shape)
+        y = np.frombuffer(data, np.int16, int(np.prod(shape)), at).reshape(shape)
         at += y.nbytes
         phases = dict(zip(PHASES, map(int, numbers[2 : 2 + len(PHASES)]), strict=True))
         rest = dict(zip(REST, (int(v) & 0xFFFFFFFF for v in numbers[2 + len(PHASES) : -1]), strict=True))
         made.append(Made(y[:, :width].copy(), Fault(int(numbers[0])), int(numbers[1]), phases, rest))
-    for array in kept.values():
+    for array in kept:
         array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
     return made

@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "coverage.md"
 BENCHES = ("arith", "chip", "code_tables", "control", "counters", "decode", "dma", "fifo", "mxu", "queues", "spad",
            "vpu", "vpu_layers", "write_order")  # fmt: skip
 LONG = ("tests/rtl/test_limits.py::test_a_token_count_never_wraps",)  # what make test leaves out
-FASTCAR = ("core", "faults", "step", "step_limits", "step_registers", "twins", "units", "walks")
+FASTCAR = ("core", "faults", "step", "step_limits", "step_registers", "step_turns", "twins", "units", "walks")
 TESTS = (*(f"tests/rtl/test_{name}.py" for name in BENCHES), "tests/uvm/test_uvm.py",
          *(f"tests/rtl/fastcar/test_{name}.py" for name in FASTCAR))  # fmt: skip
 MACHINE_TESTS = (

@@ -1,9 +1,11 @@
 // Runs token steps on fastcar_step: one AXI4 memory behind its three ports, registers written over AXI4-Lite.
 // Arguments: scenario, results. Numbers are little-endian int32 unless said otherwise.
 //
-// Scenario: the header; the memory's bytes; for each step its registers (word address, value), what is written into memory
-// before it (address, bytes) and what is read out of it afterwards (address, length). Results: for each step its fault,
-// cycles, cycles by phase, the other counters, then what was asked for.
+// Scenario: the header; the memory's bytes; where parts of it lie on the bus (three int64 each: the first bus address,
+// the first byte of the memory, bytes), and whoever asks beside them gets an error; for each step its registers (word
+// address, value), what is written into memory before it (address, bytes) and what is read out of it afterwards
+// (address, length). Results: for each step its fault, cycles, cycles by phase, the other counters, then what was asked
+// for.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +25,12 @@ struct Header {
   int32_t seed, stall, latency, milli_bytes, outstanding, steps, memory, limit;
   int32_t error, response;  // a byte of the memory that answers with `response`, -1: none
   int32_t writes;           // a WriteOrder
+  int32_t windows;          // parts of the memory that lie apart on the bus
 };
+struct Window {
+  uint64_t bus, memory, bytes;
+};
+constexpr uint64_t kNowhere = ~uint64_t{0} >> 1;
 
 FILE* in;
 FILE* out;
@@ -47,6 +54,7 @@ class Bench {
     context_.randReset(2);
     context_.randSeed((h.seed & 0x3fffffff) + 1);
     memory_.data() = read<uint8_t>(h.memory);
+    windows_ = read<Window>(h.windows);
     if (h.error >= 0) memory_.error = {uint64_t(h.error), uint64_t(h.error) + 1};
     top_.s_axil_awvalid_i = top_.s_axil_wvalid_i = top_.s_axil_arvalid_i = 0;
     top_.s_axil_bready_i = top_.s_axil_rready_i = 1;
@@ -107,6 +115,13 @@ class Bench {
   }
   bool pause() { return h_.stall && int(rng_() % 256) < h_.stall; }
 
+  // Where a burst's bytes lie in the memory: in one window whole, or nowhere.
+  uint64_t place(uint64_t address, uint32_t len) const {
+    for (const Window& w : windows_)
+      if (address >= w.bus && address + (uint64_t(len) + 1) * kBytes <= w.bus + w.bytes) return address - w.bus + w.memory;
+    return kNowhere;
+  }
+
   template <class F>
   bool tick(F seen) {
     top_.clk_i = 0;
@@ -139,10 +154,10 @@ class Bench {
       memory_.take_r();
       beat_ = {};
     }
-    if (top_.w_arvalid_o && top_.w_arready_i) memory_.accept_ar(0, top_.w_araddr_o, top_.w_arlen_o);
-    if (top_.s_arvalid_o && top_.s_arready_i) memory_.accept_ar(1, top_.s_araddr_o, top_.s_arlen_o);
-    if (top_.m_arvalid_o && top_.m_arready_i) memory_.accept_ar(2, top_.m_araddr_o, top_.m_arlen_o);
-    if (top_.m_awvalid_o && top_.m_awready_i) memory_.accept_aw(0, top_.m_awaddr_o, top_.m_awlen_o);
+    if (top_.w_arvalid_o && top_.w_arready_i) memory_.accept_ar(0, place(top_.w_araddr_o, top_.w_arlen_o), top_.w_arlen_o);
+    if (top_.s_arvalid_o && top_.s_arready_i) memory_.accept_ar(1, place(top_.s_araddr_o, top_.s_arlen_o), top_.s_arlen_o);
+    if (top_.m_arvalid_o && top_.m_arready_i) memory_.accept_ar(2, place(top_.m_araddr_o, top_.m_arlen_o), top_.m_arlen_o);
+    if (top_.m_awvalid_o && top_.m_awready_i) memory_.accept_aw(0, place(top_.m_awaddr_o, top_.m_awlen_o), top_.m_awlen_o);
     if (top_.m_wvalid_o && top_.m_wready_i) {
       const uint64_t strobe = top_.m_wstrb_o;
       memory_.accept_w(reinterpret_cast<const uint8_t*>(&top_.m_wdata_o[0]), reinterpret_cast<const uint8_t*>(&strobe),
@@ -163,6 +178,7 @@ class Bench {
   Header h_;
   VerilatedContext context_;
   MemoryModel memory_;
+  std::vector<Window> windows_;
   Vfastcar_step top_;
   const KeepCoverage keep_{context_};
   std::mt19937 rng_;

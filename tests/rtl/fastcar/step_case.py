@@ -32,22 +32,31 @@ def tokens_of(case: Case, first: int, steps: int, scheduling: bool = True) -> li
 
 def compare(case: Case, tokens: Sequence[Token], made: Sequence[Made]) -> tuple[list[str], list[list[StepTrace]]]:
     """A line for everything that is not golden's, memory included, and golden's traces."""
+    return compare_turns([case], [(0, token) for token in tokens], made)
+
+
+def compare_turns(
+    cases: Sequence[Case], turns: Sequence[tuple[int, Token]], made: Sequence[Made]
+) -> tuple[list[str], list[list[StepTrace]]]:
+    """The same of several networks that take turns."""
     found, traces = [], []
     computed = 0
-    for token, seen in zip(tokens, made, strict=True):
+    for (number, token), seen in zip(turns, made, strict=True):
+        case, name = cases[number], f"network {number}, position {token.position}"
         traces.append(case.golden(token.x, token.position))
         wrong = int((seen.y != traces[-1][-1].y).sum())
         computed += sum(t.index.bit_count() for t in traces[-1]) if token.position >= case.config.frame_tokens else 0
         if seen.fault is not Fault.NONE:
-            found.append(f"position {token.position}: {seen.fault.name}")
+            found.append(f"{name}: {seen.fault.name}")
         if wrong:
-            found.append(f"position {token.position}: {wrong} elements of y")
+            found.append(f"{name}: {wrong} elements of y")
         if seen.counters["index"] != traces[-1][-1].index:
-            found.append(f"position {token.position}: index register {seen.counters['index']:#x}")
+            found.append(f"{name}: index register {seen.counters['index']:#x}")
         if seen.counters["computed"] != computed:
-            found.append(f"position {token.position}: {seen.counters['computed']} rows computed, not {computed}")
-    if wrong := case.device.mismatches(case.states):
-        found.append(f"memory: {wrong} elements")
+            found.append(f"{name}: {seen.counters['computed']} rows computed, not {computed}")
+    for number, case in enumerate(cases):
+        if wrong := case.device.mismatches(case.states):
+            found.append(f"network {number}, memory: {wrong} elements")
     return found, traces
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.hls.reference import Case
-from tests.rtl.fastcar.step_case import run_case, tokens_of
+from tests.rtl.fastcar.step_case import compare_turns, tokens_of
 from triptych.golden.fastcar.config import Controls, LayerConfig
-from triptych.sim.fastcar.step_rtl import StepSize
+from triptych.sim.fastcar.step_rtl import Model, StepSize, run_turns
 
 LARGEST = StepSize(
     lanes=4, words=4, width=16384, ffn=16384, head_dim=256, head_words=256, tokens=16, vector=32, depth=64,
@@ -18,6 +18,7 @@ SHAPES = {
     "wide rows, wide heads": (1, LayerConfig(16384, 64, 1, 1, 256, frame_tokens=4, context=16)),
     "many heads of one key": (1, LayerConfig(64, 64, 128, 1, 128, frame_tokens=4, context=16)),
     "wide hidden of all rows": (32, LayerConfig(64, 16384, 2, 1, 64, frame_tokens=4, context=16)),
+    "wide heads of all rows": (32, LayerConfig(192, 64, 12, 3, 256, frame_tokens=4, context=16)),
 }
 
 
@@ -26,8 +27,13 @@ def program() -> Path:
     return LARGEST.build().executable()
 
 
-@pytest.mark.parametrize(("rows", "config"), SHAPES.values(), ids=SHAPES)
-def test_the_largest_shapes(program: Path, rows: int, config: LayerConfig) -> None:
-    """The first token that may replay; of many rows one that may not, so that their inputs just fit into the lanes."""
-    case = Case.random(config, rows, [Controls(threshold=0)], LARGEST.limits, 3)
-    assert run_case(case, LARGEST, tokens_of(case, 4 if rows == 1 else 3, 1), program=program) == []
+def test_the_largest_shapes(program: Path) -> None:
+    """In turn, and in turn again. Of one row the first tokens that may replay; of many the last that may not and the
+    first that may, so that their inputs just fit into the lanes at first."""
+    cases = [Case.random(config, rows, [Controls(threshold=0)], LARGEST.limits, 3) for rows, config in SHAPES.values()]
+    firsts = [4 if rows == 1 else 3 for rows, _ in SHAPES.values()]
+    tokens = [tokens_of(case, first, 2) for case, first in zip(cases, firsts, strict=True)]
+    turns = [(number, steps[turn]) for turn in range(2) for number, steps in enumerate(tokens)]
+    models = [Model(case.program, case.device) for case in cases]
+    made = run_turns(LARGEST, models, turns, executable=program, apart=1, limit=3_000_000)
+    assert compare_turns(cases, turns, made)[0] == []

@@ -12,7 +12,7 @@ from tests.rtl.fastcar.step_case import ANY, any_case, run_case, tokens_of
 from triptych.golden.fastcar.config import TINY, Controls
 from triptych.sim.build.sources import checker
 from triptych.sim.errors import TriptychError
-from triptych.sim.fastcar.step_rtl import Fault, run_steps
+from triptych.sim.fastcar.step_rtl import Fault, Model, run_steps, run_turns
 
 # name: file, text, what stands there instead; BUG is true in the run of that bug
 BUGS = {
@@ -54,14 +54,22 @@ UNHEARD = {
         "step_writer.sv", "if (bvalid_i && bresp_i[1] && sound)", "if (!BUG && bvalid_i && bresp_i[1] && sound)",
     ),
 }  # fmt: skip
-NUMBERS = {name: number for number, name in enumerate((*BUGS, *UNHEARD), 1)}
+FAR = {
+    "a region's address of 32 bits": (
+        "region_walk.sv", "addr_d = base_i;", "addr_d = BUG ? 40'(base_i[31:0]) : base_i;",
+    ),
+    "a write's address of 32 bits": (
+        "step_writer.sv", "assign awaddr_o     = addr_q;", "assign awaddr_o = BUG ? 40'(addr_q[31:0]) : addr_q;",
+    ),
+}  # fmt: skip
+NUMBERS = {name: number for number, name in enumerate((*BUGS, *UNHEARD, *FAR), 1)}
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All bugs in one build."""
     folder = tmp_path_factory.mktemp("planted")
-    return chosen(ANY.build([*plant(folder, BUGS | UNHEARD), *checker("fastcar_step")]), folder)
+    return chosen(ANY.build([*plant(folder, BUGS | UNHEARD | FAR), *checker("fastcar_step")]), folder)
 
 
 @pytest.mark.slow
@@ -92,3 +100,16 @@ def test_an_ignored_response_is_caught(name: str, program: Path, monkeypatch: py
                 tokens = tokens_of(case, 8, 1)
                 made = run_steps(ANY, case.program, case.device, tokens, executable=program, error=(array, 0, 2))
                 assert made[0].fault is seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAR)
+def test_a_short_address_is_caught(name: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Low addresses hide it; where arrays lie anywhere the memory says that nothing is there."""
+    monkeypatch.setenv(VARIABLE, str(NUMBERS[name]))
+    for apart in (None, 1):
+        case, tokens, _ = any_case(ANY, 3)
+        model, turns = Model(case.program, case.device), [(0, token) for token in tokens]
+        made = run_turns(ANY, [model], turns[:1], executable=program, apart=apart, limit=3_000_000)
+        heard = {Fault.WEIGHT_SLAVE, Fault.SCALE_SLAVE, Fault.WRITE_SLAVE}
+        assert made[0].fault in ({Fault.NONE} if apart is None else heard)
