@@ -132,6 +132,18 @@ def test_last_convolution_of_many_channels(width: int) -> None:
     assert fold is None or fold.count < 4
 
 
+@pytest.mark.parametrize(("bits", "count"), [(8, 6), (4, 12)])
+def test_a_last_layer_of_single_pixels_folds_too(bits: int, count: int) -> None:
+    """Of eight bits it saves no step of the array: cells of several pixels are fewer to write and to store."""
+    last = nn.Conv2d(32, 1, 1)
+    widths = Widths.W4A4 if bits == 4 else Widths.W4A8
+    network = quantized(nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), last), 3, 10, 48, widths=widths)
+    check(network, ["paper"])
+    fold = compile_network(network, chip_config("paper")).plan.layout.fold
+    assert fold is not None
+    assert (fold.count, fold.per_cell) == (count, 8 // bits)
+
+
 # ---- codes that the input does not have
 
 BAD_CODES: dict[str, tuple[np.ndarray, str]] = {

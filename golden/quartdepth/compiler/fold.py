@@ -60,8 +60,9 @@ class Fold:
 def best_fold(
     layer: str, source: str, plain: Plain, maps: Mapping[str, FeatureMap], config: ChipConfig, dense: bool
 ) -> Fold | None:
-    """The fold of a convolution of map `source` into map `layer`, if that saves steps. dense: pixels of its input may
-    share words. A column tile of weights grows with the pixels that share it; it must still have room."""
+    """The fold of a convolution of map `source` into map `layer`, if that costs no more steps: cells of several pixels
+    are fewer to store. dense: pixels of its input may share words. A column tile of weights grows with the pixels that
+    share it; it must still have room."""
     fmap = maps[source]
     word = config.depth * 8 // fmap.qparams.bits  # elements
     pitch = -(-fmap.shape.channels // config.cols) * config.cols
@@ -82,7 +83,7 @@ def best_fold(
     fitting = [o for o in options if o is not None and fits(o)]
     best = min(fitting, key=lambda o: (o.reach / o.count, -o.count), default=None)
     cell_words = max(pitch // word, 1)
-    return best if best is not None and best.reach * cell_words < unfolded * best.count else None
+    return best if best is not None and best.reach * cell_words <= unfolded * best.count else None
 
 
 def _counts(plain: Plain, out: Shape, config: ChipConfig) -> list[int]:
