@@ -1,4 +1,5 @@
-"""The chip's state machines: which states there are, which may follow which, and which transitions a run has seen.
+"""State machines of the chip and of FastCar's step: which states there are, which may follow which, and which
+transitions a run has seen.
 
 `--coverage-fsm` of Verilator 5.048 is no help: it finds no machine whose register comes from a macro, and ends with an
 internal error (V3Ast.h: "AstNode is not of expected type") where a field of a registered packed struct is compared with
@@ -19,9 +20,9 @@ TEXT = """
 module arcs_{name} (
     input logic       clk_i,
     input logic       rst_ni,
-    input logic [2:0] state_i
+    input logic [4:0] state_i
 );
-  logic [2:0] last_q;
+  logic [4:0] last_q;
   logic known_q;
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) known_q <= 1'b0;
@@ -30,27 +31,29 @@ module arcs_{name} (
   always_ff @(posedge clk_i) last_q <= state_i;
 {covers}endmodule
 
-bind {name} arcs_{name} u_arcs (.clk_i, .rst_ni, .state_i(3'(state_q)));
+bind {name} arcs_{name} u_arcs (.clk_i, .rst_ni, .state_i(5'({register})));
 """
 COVER = """\
   arc_{name}_from_{a}_to_{b} : cover property (
-      @(posedge clk_i) known_q && last_q == 3'd{n} && state_i == 3'd{m});
+      @(posedge clk_i) known_q && last_q == 5'd{n} && state_i == 5'd{m});
 """
 
 
 @dataclass(frozen=True)
 class Machine:
-    """states: by name, in the order of their codes. arcs: transitions from one state to another that can happen."""
+    """states: by name, in the order of their codes. arcs: transitions from one state to another that can happen.
+    register: which holds the state."""
 
     states: tuple[str, ...]
     arcs: tuple[tuple[str, str], ...]
+    register: str = "state_q"
 
 
-def _machine(states: str, arcs: str, stopped: str) -> Machine:
-    """arcs: `From-To ...`. stopped: states that a stop or clear ends, beside."""
+def _machine(states: str, arcs: str, stopped: str, end: str = "Idle", register: str = "state_q") -> Machine:
+    """arcs: `From-To ...`. stopped: states that a stop, clear or fault ends beside, by going to `end`."""
     pairs = [tuple(arc.split("-")) for arc in arcs.split()]
-    pairs += [(state, "Idle") for state in stopped.split()]
-    return Machine(tuple(states.split()), tuple((a, b) for a, b in pairs))
+    pairs += [(state, end) for state in stopped.split()]
+    return Machine(tuple(states.split()), tuple((a, b) for a, b in pairs), register)
 
 
 MACHINES = {
@@ -67,6 +70,16 @@ MACHINES = {
         "Retire-Idle",
         "Fetch Drain Setup Stream Fault",
     ),
+    "step_control": _machine(
+        "Idle Setup Turns Record Chains Gain Rows Heads Score Keys Values Stored Attend Output Add MlpGain Hidden Down "
+        "Ring Counts Result Flush Done Stopped",
+        "Idle-Setup Setup-Turns Turns-Record Record-Chains Record-Gain Chains-Gain Gain-Rows Gain-Heads Rows-Heads "
+        "Heads-Score Heads-Keys Score-Keys Keys-Values Values-Stored Stored-Attend Attend-Output Output-Add "
+        "Add-MlpGain Add-Down MlpGain-Hidden Hidden-Down Down-Ring Ring-Counts Counts-Record Counts-Result "
+        "Result-Flush Flush-Done Done-Idle Done-Stopped",
+        "Setup Turns Record Chains Gain Rows Heads Score Keys Values Stored Attend Output Add MlpGain Hidden Down Ring "
+        "Counts Result", "Done", "phase_q",
+    ),
 }  # fmt: skip
 
 
@@ -74,7 +87,7 @@ def counters(name: str) -> str:
     """SystemVerilog that counts how often each state of a machine follows each, bound to its register."""
     states = list(enumerate(MACHINES[name].states))
     covers = "".join(COVER.format(name=name, a=a, b=b, n=n, m=m) for n, a in states for m, b in states)
-    return TEXT.format(name=name, covers=covers)
+    return TEXT.format(name=name, covers=covers, register=MACHINES[name].register)
 
 
 def bound(sources: Sequence[Path], folder: Path) -> list[Path]:

@@ -183,6 +183,24 @@ def test_an_error_at_any_beat(program: Path, array: str, share: int) -> None:
     assert stopped > 0
 
 
+def test_an_error_while_weights_stream(program: Path) -> None:
+    """Of a layer with more weights than are read ahead: the step stops in whatever phase the beat comes, also while it
+    stores keys (the output's weights come slowly) or adds rows (those of gate and up do)."""
+    config = replace(TINY, width=512, ffn=256)
+    whole = Case.random(config, 3, [Controls(threshold=0)], ANY.limits, 5)
+    words = len(whole.program.weights)
+    firsts = whole.before_o, whole.attention_share(whole.program.weights)
+    ahead = [first + n for first in firsts for n in (0, 16, 32, 48, 51)]
+    for word in (*range(0, words, words // 12), *ahead):
+        case = Case.random(config, 3, [Controls(threshold=0)], ANY.limits, 5)
+        memory = Memory(latency=200 if word < firsts[1] else 60, rate=0.1) if word in ahead else Memory()
+        made = run_steps(
+            ANY, case.program, case.device, tokens_of(case, 8, 1), memory, executable=program,
+            error=("weights", 64 * word, 2), limit=300_000,
+        )  # fmt: skip
+        assert made[0].fault is Fault.WEIGHT_SLAVE, word
+
+
 @pytest.mark.parametrize("array", ["keys", "values", "ring"])
 def test_an_error_in_a_cache(program: Path, array: str) -> None:
     """Row 0, key head 0, position 0: attention reads it; the ring's place 0 is replayed or written."""
