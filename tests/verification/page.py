@@ -100,17 +100,6 @@ UVM = (
 )
 """How the chip's own environment is built."""
 
-LENGTH = (
-    "  With all builds there its 2,670 tests take 291 s on two cores of an AMD EPYC (Zen 4), `make test` five minutes, "
-    "where four were wanted: 545 s of processor, of which golden takes 240, the RTL 154, the commands 95, UVM 36, the "
-    "HLS kernels 19, and no test more than 20 (random programs under UVM: Python at 95,000 edges). Tried, from 346 s "
-    "on: long runs to `make test-full` (to 304); the interpreter of Triton looks through its language once a launch "
-    "instead of at each function that a kernel calls (DraftAttention's tests 109 to 88 s of processor); collections of "
-    "garbage every 50,000 objects (golden's a twentieth less); materials of the calibration's rooms drawn once. Other "
-    "seeds under UVM take longer to the same bins.",
-)
-"""What `make test` takes, and what was tried for it."""
-
 NOT_PROVEN = (
     "The engines as a whole: MXU, VPU, LOAD and STORE are compared with the golden machine on random work, not proven.",
     "Sums over D cells and over steps: one cell is proven, that int32 does not overflow is the compiler's check.",
@@ -250,7 +239,8 @@ def page(record: dict[str, Any]) -> str:
         "documents say, how good that evidence is, and what it does not show.", "",
         table(["evidence", "state"], head), "",
         "## How to run it", "",
-        "- `make test`: everything that belongs to every change; `make test-full` with the long runs.", *LENGTH,
+        "- `make test`: everything that belongs to every change ([how long](results.md)); `make test-full` with the long "
+        "runs.",
         "- `make formal`: the proofs, the places they must reach, the bugs that must refute them.",
         "- `make fuzz MINUTES=10`: random programs on the chip until the time is over.",
         "- `make coverage`: [structural coverage](coverage.md). `python -m tests.coverage --machines`: state machines "
