@@ -23,7 +23,7 @@ no single cause is left, but the number.
 | tried | before | after |
 |---|---|---|
 | long runs and doubles to `make test-full` | 346 s | 304 s |
-| Triton's interpreter looks through its language once a launch, not at each function that a kernel calls | DraftAttention's tests 109 s of processor | 88 s |
+| Triton's interpreter looks through its language once a launch | DraftAttention's tests 109 s of processor | 88 s |
 | garbage is collected every 50,000 objects, what was imported never | five of golden's largest files 58.6 s | 55.6 s |
 | materials of the rooms of calibration drawn once a process | 1.3 s a call | 0 |
 | other seeds of the random programs under UVM | 20 s to all bins | 55 s: not taken |

@@ -239,8 +239,8 @@ def page(record: dict[str, Any]) -> str:
         "documents say, how good that evidence is, and what it does not show.", "",
         table(["evidence", "state"], head), "",
         "## How to run it", "",
-        "- `make test`: everything that belongs to every change ([how long](results.md)); `make test-full` with the long "
-        "runs.",
+        "- `make test`: everything that belongs to every change ([how long](results.md)); `make test-full` with the "
+        "long runs.",
         "- `make formal`: the proofs, the places they must reach, the bugs that must refute them.",
         "- `make fuzz MINUTES=10`: random programs on the chip until the time is over.",
         "- `make coverage`: [structural coverage](coverage.md). `python -m tests.coverage --machines`: state machines "
