@@ -176,37 +176,32 @@ class Model:
 
 
 class _Layout:
-    """Where each array lies: in the image at page boundaries with a gap that moves them against each other; on the bus
-    there as well, or `apart`: anywhere, every second one over a boundary of `SLOT`."""
+    """Where the arrays of each model lie. at: in the image, at page boundaries with a gap that moves them against each
+    other. bus: there as well, or `apart` anywhere, every second one over a boundary of `SLOT`. windows: (address, place
+    in the image, bytes)."""
 
     def __init__(self, models: Sequence[dict[str, NDArray[Any]]], apart: int | None) -> None:
-        self.at: list[dict[str, int]] = []
+        self.at: list[dict[str, int]] = [{} for _ in models]
+        self.bus: list[dict[str, int]] = [{} for _ in models]
         self.windows: list[tuple[int, int, int]] = []
-        end = PAGE
+        rng = np.random.default_rng(apart)
+        count = sum(map(len, models))
+        slots = iter(rng.choice(np.arange(1, ADDRESSES // SLOT), count, replace=False).tolist())
+        parts, end = [bytes(PAGE)], PAGE
         for number, arrays in enumerate(models):
-            self.at.append({})
             for place, (name, array) in enumerate(arrays.items()):
-                first, begin = end, end + BYTES * (7 * (number + place) % 64)
-                self.at[number][name] = begin
-                end = -(-(begin + array.nbytes + BYTES) // PAGE) * PAGE
-                self.windows.append((first, first, end - first))
-        self.image = np.zeros(end, np.uint8)
-        for number, arrays in enumerate(models):
-            for name, array in arrays.items():
-                text = np.ascontiguousarray(array).view(np.uint8).ravel()
-                self.image[self.at[number][name] : self.at[number][name] + len(text)] = text
-        if apart is not None:
-            rng = np.random.default_rng(apart)
-            slots = rng.choice(np.arange(1, ADDRESSES // SLOT), len(self.windows), replace=False)
-            for i, (slot, (_, first, length)) in enumerate(zip(slots, self.windows, strict=True)):
-                pages = -int(rng.integers(length // PAGE)) if i % 2 else int(rng.integers((SLOT // 2) // PAGE))
-                self.windows[i] = int(slot) * SLOT + pages * PAGE, first, length
-
-    def address(self, model: int, name: str) -> int:
-        """On the bus."""
-        at = self.at[model][name]
-        bus, first, _ = next(w for w in self.windows if w[1] <= at < w[1] + w[2])
-        return at - first + bus
+                gap = BYTES * (7 * (number + place) % 64)
+                length = -(-(gap + array.nbytes + BYTES) // PAGE) * PAGE
+                parts.append((bytes(gap) + array.tobytes()).ljust(length, b"\0"))
+                address = end
+                if apart is not None:
+                    over = len(self.windows) % 2
+                    pages = -int(rng.integers(length // PAGE)) if over else int(rng.integers(SLOT // 2 // PAGE))
+                    address = next(slots) * SLOT + pages * PAGE
+                self.windows.append((address, end, length))
+                self.at[number][name], self.bus[number][name] = end + gap, address + gap
+                end += length
+        self.image = b"".join(parts)
 
 
 def run_steps(
@@ -261,7 +256,7 @@ def run_turns(
         memory.seed, memory.stall, memory.latency, round(64_000 * memory.rate), memory.outstanding, len(turns),
         len(layout.image), limit, bad, response, memory.writes, len(layout.windows),
     ]  # fmt: skip
-    parts = [np.array(header, "<i4").tobytes(), layout.image.tobytes(), np.array(layout.windows, "<i8").tobytes()]
+    parts = [np.array(header, "<i4").tobytes(), layout.image, np.array(layout.windows, "<i8").tobytes()]
     kept = [(number, name) for number in range(len(models)) for name in ("keys", "values", "ring", "chains")]
     for turn, (number, token) in enumerate(turns):
         program, at = models[number].program, layout.at[number]
@@ -273,7 +268,7 @@ def run_turns(
         } | dict(fields or {})  # fmt: skip
         writes = [(SHAPE_AT + 4 * i, value) for i, value in enumerate(shape.values())]
         for i, name in enumerate(ARRAYS):
-            high, low = divmod(layout.address(number, name), 1 << 32)
+            high, low = divmod(layout.bus[number][name], 1 << 32)
             writes += [(ARRAYS_AT + 8 * i, low), (ARRAYS_AT + 8 * i + 4, high)]
         parts.append(np.array([len(writes), *(v for pair in writes for v in pair)], "<u4").tobytes())
         pokes = [("x", pack_rows(token.x).tobytes())]

@@ -42,18 +42,18 @@ COVER = """\
 @dataclass(frozen=True)
 class Machine:
     """states: by name, in the order of their codes. arcs: transitions from one state to another that can happen.
-    register: which holds the state."""
+    name: `state`, where the register is state_q and its type state_e."""
 
     states: tuple[str, ...]
     arcs: tuple[tuple[str, str], ...]
-    register: str = "state_q"
+    name: str = "state"
 
 
-def _machine(states: str, arcs: str, stopped: str, end: str = "Idle", register: str = "state_q") -> Machine:
+def _machine(states: str, arcs: str, stopped: str, end: str = "Idle", name: str = "state") -> Machine:
     """arcs: `From-To ...`. stopped: states that a stop, clear or fault ends beside, by going to `end`."""
     pairs = [tuple(arc.split("-")) for arc in arcs.split()]
     pairs += [(state, end) for state in stopped.split()]
-    return Machine(tuple(states.split()), tuple((a, b) for a, b in pairs), register)
+    return Machine(tuple(states.split()), tuple((a, b) for a, b in pairs), name)
 
 
 MACHINES = {
@@ -78,7 +78,7 @@ MACHINES = {
         "Add-MlpGain Add-Down MlpGain-Hidden Hidden-Down Down-Ring Ring-Counts Counts-Record Counts-Result "
         "Result-Flush Flush-Done Done-Idle Done-Stopped",
         "Setup Turns Record Chains Gain Rows Heads Score Keys Values Stored Attend Output Add MlpGain Hidden Down Ring "
-        "Counts Result", "Done", "phase_q",
+        "Counts Result", "Done", "phase",
     ),
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def counters(name: str) -> str:
     """SystemVerilog that counts how often each state of a machine follows each, bound to its register."""
     states = list(enumerate(MACHINES[name].states))
     covers = "".join(COVER.format(name=name, a=a, b=b, n=n, m=m) for n, a in states for m, b in states)
-    return TEXT.format(name=name, covers=covers, register=MACHINES[name].register)
+    return TEXT.format(name=name, covers=covers, register=f"{MACHINES[name].name}_q")
 
 
 def bound(sources: Sequence[Path], folder: Path) -> list[Path]:

@@ -79,9 +79,9 @@ def test_counters_are_bound_to_the_machines_of_a_build(tmp_path: Path) -> None:
     files = bound([RTL / "ctrl" / "control.sv", RTL / "mem" / "dma_setup.sv"], tmp_path)
     assert files[0].read_text().count("bind ") == 2
     for name, machine in MACHINES.items():
-        shared = machine.register == "phase_q"  # the phases of FastCar's step are its package's
-        text = next(RTL.rglob("step_pkg.sv" if shared else f"{name}.sv")).read_text()
-        head, _, _ = text.partition("} phase_e;" if shared else "} state_e;")
-        states = head.rpartition("typedef enum logic")[2].partition("{")[2]
-        codes = [s.partition("//")[0].strip(" ,").removeprefix("Phase") for s in states.splitlines()]
-        assert tuple(c for c in codes if c) == machine.states, f"{name} has other states now"
+        module, end = next(RTL.rglob(f"{name}.sv")), f"}} {machine.name}_e;"
+        text = next(t for t in map(Path.read_text, (module, *module.parent.glob("*_pkg.sv"))) if end in t)
+        states = text.partition(end)[0].rpartition("typedef enum logic")[2].partition("{")[2]
+        codes = [c for s in states.splitlines() if (c := s.partition("//")[0].strip(" ,"))]
+        own = machine.name.capitalize()  # `Phase` of PhaseIdle
+        assert tuple(c.removeprefix(own) for c in codes) == machine.states, f"{name} has other states now"

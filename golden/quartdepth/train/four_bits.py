@@ -32,14 +32,14 @@ from triptych.golden.quartdepth.ptq.simulate import simulate
 from triptych.golden.quartdepth.train.steps import RecordedStep, own_stream
 
 LEVEL = 0.3  # what a factor common to a whole picture counts beside its shape
-SCALES = (1, 2, 4, 8)  # pixels of the means whose slopes count: grain shows in the first, blotches in the last
+SLOPES = 0.5  # what the slopes of the error count, at each scale
 
 
 @dataclass(frozen=True)
 class Lessons:
     """`steps` fix the length, or `seconds` do. Rates: of weight codes in codes, of the others relative. maps: what the
-    maps on the way count; early: so many times that those of the first quarter of them do; slopes: what those of the
-    output's error count. warm_up: steps."""
+    maps on the way count; early: so many times that those of the first quarter of them do. scales: at which
+    slopes of the output's error count. warm_up: steps."""
 
     steps: int | None = None
     seconds: float = 330.0
@@ -49,7 +49,7 @@ class Lessons:
     step_rate: float = 5e-4
     maps: float = 6.0
     early: float = 1.0
-    slopes: float = 0.5
+    scales: int = 1
     warm_up: int = 100
 
 
@@ -238,19 +238,18 @@ class Learner(Student):
         return quantize_ranges(graph, self.ranges(batches), Widths.W4A4, codes, (), rounded)
 
 
-def shape_error(space: Tensor, target: Tensor, slopes: float = Lessons.slopes) -> Tensor:
-    """Mean error [B,1,h,w] of log depth: a picture's common factor counts `LEVEL`; the slopes of the error, at each of
-    `SCALES` as in MegaDepth (Li and Snavely 2018), `slopes`."""
+def shape_error(space: Tensor, target: Tensor, scales: int = 1) -> Tensor:
+    """Mean error [B,1,h,w] of log depth: a picture's common factor counts `LEVEL`, slopes `SLOPES`: between neighbours,
+    and of so many `scales` in all between means of 2, 4, ... pixels, in which blotches show as grain does in the first
+    (Li and Snavely 2018)."""
     error = space - target
     level = error.mean((1, 2, 3), keepdim=True)
     loss = (error - level).abs().mean() + LEVEL * level.abs().mean()
-    for size in SCALES:
-        if min(error.shape[2:]) < 2 * size:
-            break
+    for size in (1 << scale for scale in range(scales)):
         means = F.avg_pool2d(error, size)
         across = (means[..., 1:] - means[..., :-1]).abs().mean()
         down = (means[..., 1:, :] - means[..., :-1, :]).abs().mean()
-        loss = loss + slopes * (down + across)
+        loss = loss + SLOPES * (down + across)
     return loss
 
 
@@ -320,9 +319,9 @@ class Course:
                 apart.append(share * lessons.early if name in first else share)
 
         space = self.judge.space(learner.run(image, compare))
-        loss = shape_error(space, target, lessons.slopes)
+        loss = shape_error(space, target, lessons.scales)
         if second is not None:
-            loss = (1 - self.share) * loss + self.share * shape_error(space, second, lessons.slopes)
+            loss = (1 - self.share) * loss + self.share * shape_error(space, second, lessons.scales)
         total = loss + lessons.maps * torch.stack(apart).mean() if apart and lessons.maps else loss
         (total / self.parts).backward()
         return loss.detach()

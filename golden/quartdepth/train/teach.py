@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument(
         "--early", type=float, default=Lessons.early, help="times as much for those of the first blocks"
     )
-    parser.add_argument("--slopes", type=float, default=Lessons.slopes, help="what slopes of the error count")
+    parser.add_argument("--scales", type=int, default=Lessons.scales, help="at which slopes of the error count")
     parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
     parser.add_argument("--parts", type=int, help="in which a batch is gone through (default: two on a GPU of 80 GB)")
     parser.add_argument("--strange", action="store_true", help="pictures stranger than those of a training")
@@ -251,7 +251,7 @@ def main() -> None:
     if args.start and (args.fine_end or args.attention != SHARE):
         parser.error("--fine-end and --attention are for the run that begins: with --start codes are as they were")
     lessons = Lessons(
-        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early, slopes=args.slopes,
+        steps=args.steps, seconds=args.seconds or Lessons.seconds, maps=args.maps, early=args.early, scales=args.scales,
         code_rate=args.rates * args.code_rate, scale_rate=args.rates * Lessons.scale_rate,
         bias_rate=args.rates * Lessons.bias_rate, step_rate=args.rates * Lessons.step_rate,
     )  # fmt: skip

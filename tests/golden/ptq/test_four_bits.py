@@ -193,6 +193,14 @@ def test_codes_of_a_moved_step(q: QParams) -> None:
     assert float(log.grad.detach()) == pytest.approx(float(by_log.detach()), rel=2e-2, abs=2e-2)  # kept in sixteen bits
 
 
+@pytest.mark.parametrize(("scales", "slopes"), [(1, 3 / 15), (2, 3 / 15 + 3 / 7), (3, 3 / 15 + 3 / 7 + 1)])
+def test_slopes_of_the_error_count_at_every_scale(scales: int, slopes: float) -> None:
+    """Blotches of 4x4 pixels, by hand: an edge at every fourth, second and single step of the three scales."""
+    sign = torch.arange(16).div(4, rounding_mode="floor") % 2 * 2.0 - 1
+    error = (sign[:, None] * sign)[None, None]
+    assert float(shape_error(error, torch.zeros_like(error), scales)) == pytest.approx(1 + 2 * slopes)
+
+
 def test_how_far_maps_are_apart() -> None:
     """Value and gradient as autograd has them."""
     torch.manual_seed(0)
