@@ -26,9 +26,11 @@ OWN = {
 """Tests by what a module's name begins with, else by its folder."""
 
 CORE = ("tests/rtl/fastcar/test_twins.py", "tests/rtl/fastcar/test_core.py")
-STEP = tuple(f"tests/rtl/fastcar/test_{n}.py" for n in ("units", "walks", "step", "step_limits", "step_registers"))
+STEP = tuple(
+    f"tests/rtl/fastcar/test_{n}.py" for n in ("units", "walks", "step", "step_turns", "step_limits", "step_registers")
+)
 STEP_ALONE = (
-    "attention", "cache", "chain", "fastcar_step", "head", "row", "score_walk", "silu", "step", "store", "swiglu",
+    "attention", "cache", "chain", "fastcar_step", "head", "region", "row", "score_walk", "silu", "step", "store", "swiglu",
 )  # fmt: skip
 """What modules begin with that `fastcar_step` has and `fastcar_core` has not."""
 

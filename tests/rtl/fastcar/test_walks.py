@@ -1,4 +1,4 @@
-"""Regions of the caches, rows and heads that leave, chain counts, what becomes of sums, each unit by itself: random
+"""Regions of the caches and of weights, rows and heads that leave, chain counts, what becomes of sums, each unit by itself: random
 shapes and stalls, golden's bits."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from triptych.golden.fastcar.config import Chooser, LayerConfig
 from triptych.golden.fastcar.integer import ROPE_GUARD, rope, rope_tables, sat8, sat16, swiglu, visible
 from triptych.golden.quartdepth.arithmetic.numerics import rs
 
-CACHES, STORE, COUNTS, SUMS = range(4)
+CACHES, STORE, COUNTS, SUMS, WEIGHTS = range(5)
 HEADS, DELTA, HIDDEN = range(3)
 WORDS, MAX_HEAD_DIM, ROWS = 16, 256, 32
 TILE = 2 * WORDS
@@ -199,7 +199,28 @@ def check_sums(program: Path, folder: Path, seed: int) -> None:
     assert got == want, f"seed {seed}"
 
 
-CHECKS = {"caches": check_caches, "store": check_store, "counts": check_counts, "sums": check_sums}
+def check_weights(program: Path, folder: Path, seed: int) -> None:
+    """Layer by layer what attention takes, then what the MLP takes, up to the last of 40 bits."""
+    rng = np.random.default_rng(seed)
+    layers, decides = int(rng.choice((rng.integers(1, 6), 128, 255))), seed % 2
+    sizes = [int(rng.choice((rng.integers(1, 100), rng.integers(1 << 23, 1 << 24)))) for _ in range(2)]
+    base = int(rng.choice((rng.integers(0, 1 << 20), (1 << 26) - 1, (1 << 32) - 1)))  # words
+    found = execute(program, folder, WEIGHTS, seed, [layers, *sizes, decides, base])
+    told = np.frombuffer(found, np.dtype([("addr", "<u8"), ("beats", "<i4"), ("mlp", "<i4")]))
+    beats = np.array(sizes * layers)
+    places = base + np.concatenate([[0], np.cumsum(beats)[:-1]])
+    assert told["addr"].tolist() == (64 * places % (1 << 40)).tolist(), f"seed {seed}"
+    assert told["beats"].tolist() == beats.tolist(), f"seed {seed}"
+    assert told["mlp"].tolist() == [0, decides] * layers, f"seed {seed}"
+
+
+CHECKS = {
+    "caches": check_caches,
+    "store": check_store,
+    "counts": check_counts,
+    "sums": check_sums,
+    "weights": check_weights,
+}
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +263,12 @@ BUGS = {
     ),
     "a count waits for nobody": (
         "counts", "chain_counts.sv", "state_q == Store && store_ready_i", "state_q == Store && (store_ready_i || BUG)",
+    ),
+    "an MLP of as many words as attention": (
+        "weights", "region_walk.sv", "mlp_q ? mlp_i : attention_i;", "(mlp_q && !BUG) ? mlp_i : attention_i;",
+    ),
+    "at most 127 layers": (
+        "weights", "region_walk.sv", "left_d = layers_i;", "left_d = layers_i & ~(8'(BUG) << 7);",
     ),
     "padding is a head": ("sums", "row_pipe.sv", "&& !head.padding;", "&& (!head.padding || BUG);"),
     "a value is turned": ("sums", "row_pipe.sv", "scored_o.data = value;", "scored_o.data = BUG ? turned : value;"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units of a step that walk over memory or behind a product, each by itself under walk_units_main.cpp: regions of the
-// caches, rows and heads that leave, chain counts, what becomes of sums. Streams and memories are the bench's.
+// caches and of weights, rows and heads that leave, chain counts, what becomes of sums. Streams and memories are the bench's.
 
 `default_nettype none
 
@@ -13,7 +13,7 @@ module walk_units
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
-    input  logic        [ 4:0] start_i,            // caches, rows that leave, counts in, counts out, sums
+    input  logic        [ 5:0] start_i,            // caches, rows that leave, counts in, counts out, sums, weights
     output logic        [ 2:0] done_o,             // rows, counts in, counts out
     // of the shape
     input  count_t             rows_i,
@@ -37,6 +37,13 @@ module walk_units
     input  logic               region_ready_i,
     output addr_t              region_addr_o,
     output logic        [23:0] region_beats_o,
+    // weights or scales, whose base is that of the keys
+    input  logic               stream_i,           // regions are of a stream
+    input  logic        [ 7:0] layers_i,
+    input  logic        [23:0] attention_i,
+    input  logic        [23:0] mlp_i,
+    input  logic               decides_i,
+    output logic               region_mlp_o,
     // rows that leave; the places are those of the caches, too
     input  logic        [ 7:0] chunks_i,
     input  logic        [ 9:0] words_i,
@@ -95,7 +102,8 @@ module walk_units
   derived_t derived;
   layer_t layer;
   seen_t seen;
-  region_t region;
+  region_t region, stream_region;
+  logic cache_valid, stream_valid;
   byte_pair_t attended, scored, hidden;
   row_t delta_row;
   logic [13:0] delta_place;
@@ -134,11 +142,25 @@ module walk_units
       .shape_i       (shape),
       .derived_i     (derived),
       .seen_i        (seen),
-      .rounds_i, .first_i, .end_o, .region_valid_o, .region_ready_i,
+      .rounds_i, .first_i, .end_o,
+      .region_valid_o(cache_valid),
+      .region_ready_i(region_ready_i && !stream_i),
       .region_o      (region)
   );
-  assign region_addr_o  = region.addr;
-  assign region_beats_o = region.beats;
+
+  region_walk u_stream (
+      .clk_i, .rst_ni,
+      .start_i       (start_i[5]),
+      .base_i        (keys_i),
+      .layers_i, .attention_i, .mlp_i, .decides_i,
+      .region_valid_o(stream_valid),
+      .region_ready_i(region_ready_i && stream_i),
+      .region_o      (stream_region)
+  );
+  assign region_valid_o = stream_i ? stream_valid : cache_valid;
+  assign region_addr_o  = stream_i ? stream_region.addr : region.addr;
+  assign region_beats_o = stream_i ? stream_region.beats : region.beats;
+  assign region_mlp_o   = stream_region.mlp;
 
   store_walk u_store (
       .clk_i, .rst_ni,
@@ -217,7 +239,7 @@ module walk_units
   assign data_o  = {16'd0, hidden.data, delta, 16'd0, scored.data, 16'd0, attended.data};
 
   logic unused_region;
-  assign unused_region = ^{region, delta_place};
+  assign unused_region = ^{region, stream_region, delta_place};
 endmodule
 
 `default_nettype wire

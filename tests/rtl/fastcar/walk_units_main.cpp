@@ -9,7 +9,7 @@ using Bench = UnitBench<Vwalk_units>;
 
 void quiet(Vwalk_units& t) {
   t.start_i = t.region_ready_i = t.word_valid_i = t.command_ready_i = t.leave_ready_i = 0;
-  t.sum_valid_i = t.scale_valid_i = t.turn_we_i = t.counts_i = 0;
+  t.sum_valid_i = t.scale_valid_i = t.turn_we_i = t.counts_i = t.stream_i = 0;
   t.rows_i = t.kv_heads_i = t.chunks_i = t.words_i = 1;
 }
 
@@ -43,6 +43,30 @@ void caches(Bench& b) {
     b.tick();
   }
   put_wide(t.end_o);
+}
+
+void weights(Bench& b) {
+  auto& t = b.top;
+  t.stream_i = 1;
+  t.layers_i = number();
+  t.attention_i = number();
+  t.mlp_i = number();
+  t.decides_i = number();
+  t.keys_i = uint64_t(uint32_t(number())) << 6;
+  t.start_i = 32;
+  t.eval();
+  b.tick();
+  t.start_i = 0;
+  for (t.eval(); t.region_valid_o; t.eval()) {
+    t.region_ready_i = !b.pause();
+    t.eval();
+    if (t.region_ready_i) {
+      put_wide(t.region_addr_o);
+      put(int32_t(t.region_beats_o));
+      put(t.region_mlp_o);
+    }
+    b.tick();
+  }
 }
 
 // What leaves goes to `image`, which begins at address `origin`; commands and their words are told.
@@ -223,5 +247,6 @@ int main(int argc, char** argv) {
     if (mode == 1) store(bench);
     if (mode == 2) counts(bench);
     if (mode == 3) sums(bench);
+    if (mode == 4) weights(bench);
   });
 }
