@@ -34,7 +34,7 @@ module region_walk
   always_comb begin
     mlp_d  = mlp_q ^ taken;
     left_d = left_q - 8'(taken && mlp_q);
-    addr_d = addr_q + (taken ? 40'({beats, 6'd0}) : '0);
+    addr_d = addr_q + 40'({beats, 6'd0});  // loads with `taken` alone
     if (start_i) begin
       mlp_d  = 1'b0;
       left_d = layers_i;

@@ -1,5 +1,5 @@
-"""Regions of the caches and of weights, rows and heads that leave, chain counts, what becomes of sums, each unit by itself: random
-shapes and stalls, golden's bits."""
+"""Regions of the caches and of weights, rows and heads that leave, chain counts, what becomes of sums, each unit by
+itself: random shapes and stalls, golden's bits."""
 
 from __future__ import annotations
 

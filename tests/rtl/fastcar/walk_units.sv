@@ -13,7 +13,7 @@ module walk_units
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
-    input  logic        [ 5:0] start_i,            // caches, rows that leave, counts in, counts out, sums, weights
+    input  logic        [ 5:0] start_i,            // caches, rows, counts in, counts out, sums, weights
     output logic        [ 2:0] done_o,             // rows, counts in, counts out
     // of the shape
     input  count_t             rows_i,
