@@ -30,7 +30,8 @@ STEP = tuple(
     f"tests/rtl/fastcar/test_{n}.py" for n in ("units", "walks", "step", "step_turns", "step_limits", "step_registers")
 )
 STEP_ALONE = (
-    "attention", "cache", "chain", "fastcar_step", "head", "region", "row", "score_walk", "silu", "step", "store", "swiglu",
+    "attention", "cache", "chain", "fastcar_step", "head", "region", "row", "score_walk", "silu", "step", "store",
+    "swiglu",
 )  # fmt: skip
 """What modules begin with that `fastcar_step` has and `fastcar_core` has not."""
 
