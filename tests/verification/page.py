@@ -62,6 +62,7 @@ FOUND = (
     ("fresh bugs", "an error response while microwords or tables are loaded was tested by nobody"),
     ("toggles of FastCar's step", "no test went past 2^32 or changed the network between two steps: a base cut to 32 "
      "bits was noticed by nobody; networks take turns now, their arrays anywhere in 2^40 bytes"),
+    ("mutants of `region_walk`", "no test had 128 layers, or regions of 2^23 words: it is tested by itself now"),
     ("planting in tests/second", "random programs of which the end alone is compared miss 16 of 24 slips, since later "
      "instructions write over them: signatures are compared one by one"),
     ("mutants of `arith_pkg`", "a fault of the mutation tool: an unsigned mutant made signed neighbours unsigned"),
