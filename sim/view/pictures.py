@@ -35,7 +35,7 @@ def upsample(depth: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.fl
 
 
 def over_photo(depth: NDArray[np.float64], photo: Photo) -> NDArray[np.float32]:
-    """A network's output [h,w] for a fitted photo at that photo's own size [H,W], bilinear; 0 where it was cut off."""
+    """A network's output [h,w] for a fitted photo at the photo's own size [H,W], bilinear; NaN where it is cut off."""
     rows, columns = (n / m for n, m in zip(depth.shape, photo.rgb.shape[:2], strict=True))
     left, top, right, bottom = photo.inside
     inside = (left * columns, top * rows, right * columns, bottom * rows)
@@ -43,7 +43,7 @@ def over_photo(depth: NDArray[np.float64], photo: Photo) -> NDArray[np.float32]:
     shown = Image.fromarray(depth.astype(np.float32)).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=inside)
     if photo.size == shown.size:
         return np.array(shown)
-    whole = np.zeros((photo.size[1], photo.size[0]), np.float32)
+    whole = np.full((photo.size[1], photo.size[0]), np.nan, np.float32)
     whole[y0:y1, x0:x1] = np.asarray(shown)
     return whole
 
@@ -65,10 +65,11 @@ def triptych(photo: Photo, float_depth: NDArray[np.float64] | None, chip_depth: 
 
 
 def depth_png(depth: NDArray[np.floating[Any]], metres_per_unit: float) -> Image.Image:
-    """16-bit PNG in millimetres (0: nearer than half a millimetre, or unknown; 65535: 65.535 m or more)."""
+    """16-bit PNG in millimetres: 1 to 65535 (65.535 m or more); 0 where depth is NaN, unknown."""
     millimetres = depth * (metres_per_unit * 1000.0)  # then in place: photos may have a hundred million pixels
     np.round(millimetres, out=millimetres)
-    np.clip(millimetres, 0, 65535, out=millimetres)
+    np.clip(millimetres, 1, 65535, out=millimetres)
+    np.nan_to_num(millimetres, copy=False, nan=0)
     return Image.fromarray(millimetres.astype(np.uint16))
 
 

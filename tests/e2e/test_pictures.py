@@ -31,7 +31,8 @@ def test_depth_lies_where_the_photo_is(wh: tuple[int, int], fit: Fit, tmp_path: 
         assert error.max() < 6 * step + 2  # one and a half output pixels, at the mirrored edge
         outside = np.ones(wh[::-1], bool)
         outside[y0:y1, x0:x1] = False
-        assert (laid[outside] == 0).all()
+        assert np.isnan(laid[outside]).all()
+        assert not np.asarray(depth_png(laid, 0.01))[outside].any()
         assert np.asarray(depth_png(laid, 0.01)).dtype == np.uint16
         assert Image.fromarray(ramp).size == depth_png(laid, 0.01).size
     panels = triptych(photo, quarter, quarter)
@@ -53,6 +54,7 @@ def test_what_a_fit_costs_is_said(tmp_path: Path) -> None:
 
 
 def test_millimetres_are_rounded_and_kept_in_range() -> None:
-    depth = np.array([[0.0004, 0.0006, 1.2345], [65.535, 99.0, -1.0]])
-    assert np.asarray(depth_png(depth, 1.0)).tolist() == [[0, 1, 1234], [65535, 65535, 0]]
-    assert np.asarray(depth_png(depth.astype(np.float32), 2.0)).tolist() == [[1, 1, 2469], [65535, 65535, 0]]
+    """A depth that a network put out is never the 0 that means none, be it zero or less."""
+    depth = np.array([[0.0004, 0.0016, 1.2345, 0.0], [65.535, 99.0, -1.0, np.nan]])
+    assert np.asarray(depth_png(depth, 1.0)).tolist() == [[1, 2, 1234, 1], [65535, 65535, 1, 0]]
+    assert np.asarray(depth_png(depth.astype(np.float32), 2.0)).tolist() == [[1, 3, 2469, 1], [65535, 65535, 1, 0]]

@@ -44,7 +44,7 @@ CALIBRATION = (20, 4, 6, 2, 0)
 """Frames of each pool that codes are chosen on: real, of other places, rooms, streets, streets squeezed."""
 BATCH = {"vit": (4, 2, 4, 2, 4), "meter": (24, 8, 24, 8, 0)}
 """Frames of each pool in a batch."""
-WITH_NEAR = {"vit": (3, 2, 3, 2, 3, 3), "meter": (20, 8, 20, 6, 0, 10)}
+WITH_NEAR = {"vit": (3, 2, 3, 2, 4, 2), "meter": (20, 8, 20, 6, 0, 10)}
 """The same where there are things near the camera, too (`--near`)."""
 WIDE = 256  # frames that show how far eight-bit maps reach
 

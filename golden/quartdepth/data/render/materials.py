@@ -49,6 +49,7 @@ class Look(Enum):
     PRINT = "print"
     SCREEN = "screen"
     PAINTING = "painting"
+    FUR = "fur"
 
 
 @dataclass(frozen=True)
@@ -208,10 +209,41 @@ def _painting(rng: Rng) -> Array:
     return out
 
 
+COATS = (
+    (0.62, 0.45, 0.3),
+    (0.45, 0.4, 0.36),
+    (0.75, 0.5, 0.28),
+    (0.2, 0.17, 0.15),
+    (0.85, 0.8, 0.74),
+    (0.5, 0.5, 0.52),
+)
+"""Of animals: fawn, tabby, ginger, black, cream, grey."""
+
+
+def _fur(rng: Rng) -> Array:
+    """Hairs that lie one way, in a coat with stripes, spots, patches or without."""
+    coat, dark = np.array(COATS[rng.integers(len(COATS))]) * rng.uniform(0.8, 1.2), rng.uniform(0.25, 0.7)
+    hairs = _noise(rng, 0.6, 1 / rng.uniform(3, 8))
+    bent, kind = _noise(rng, 3.0), int(rng.choice([0, 0, 1, 2, 3]))
+    if kind == 0:
+        y = np.arange(SIDE)[:, None] / SIDE
+        mark = np.clip(np.sin(2 * np.pi * (rng.integers(3, 9) * y + rng.uniform(0.5, 2.5) * bent)) * 2, 0, 1)
+    elif kind == 1:
+        mark = np.clip((_noise(rng, 2.2) - rng.uniform(0.55, 0.7)) * 8, 0, 1)
+    elif kind == 2:
+        mark = np.clip((bent - rng.uniform(0.4, 0.7)) * 15, 0, 1)
+        dark = dark if rng.random() < 0.5 else 1 / dark
+    else:
+        mark = bent * 0.5
+    shade = (1 - (1 - dark) * mark) * (0.65 + 0.5 * hairs)
+    return np.asarray(np.clip(coat * shade[..., None] + rng.normal(0, 0.01, (SIDE, SIDE, 3)), 0, 1))
+
+
 _MADE: dict[Look, tuple[int, Callable[[Rng], Array]]] = {
     Look.PLASTER: (24, _plaster), Look.WOOD: (24, _wood), Look.TILES: (24, _tiles), Look.CLOTH: (24, _cloth),
     Look.LEAVES: (16, _leaves), Look.GROUND: (16, _ground), Look.FACADE: (24, _facade), Look.SPINES: (12, _spines),
     Look.PRINT: (12, _print), Look.SCREEN: (8, _screen), Look.PAINTING: (16, _painting),
+    Look.FUR: (48, _fur),
 }  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from triptych.golden.quartdepth.data.render.materials import Look, Rng
 
 SOLIDS = 160
 TALL = 196 / 252  # of a photo, in its widths
+HEADS = 0.5  # of the scenes
+IRISES = ((0.55, 0.6, 0.2), (0.6, 0.42, 0.12), (0.3, 0.18, 0.08), (0.4, 0.55, 0.7))  # green, amber, brown, blue
 BLURS = (3, 7, 15)  # pixels' side of the boxes that stand for a lens
 
 
@@ -33,9 +35,9 @@ def near(rng: Rng, looks: dict[Look, tuple[int, ...]]) -> dict[str, NDArray[np.g
     target, size = _near_thing(b, kind, angle)
     rooms.shell(b, half_x, half_z, high)
     rooms.along_walls(b, half_x, half_z, high)
-    fills = b.uniform(0.45, 1.5)
+    fills = b.uniform(0.5, 1.6) if kind < HEADS else b.uniform(0.45, 1.5)
     gap = max(2 * size * focal / (fills * TALL), size + 0.12, 0.22 * focal)
-    turn, up = angle + b.rng.normal(0, 0.6), b.uniform(-0.25, 0.5) if kind < 0.45 else b.uniform(0.1, 0.9)
+    turn, up = angle + b.rng.normal(0, 0.6), b.uniform(-0.25, 0.5) if kind < HEADS else b.uniform(0.1, 0.9)
     away = np.array([-np.sin(turn) * np.cos(up), np.sin(up), -np.cos(turn) * np.cos(up)])
     eye = target + gap * away
     eye[1] = np.clip(eye[1], 0.1, high - 0.1)
@@ -52,7 +54,7 @@ def near(rng: Rng, looks: dict[Look, tuple[int, ...]]) -> dict[str, NDArray[np.g
 
 def _near_thing(b: Builder, kind: float, angle: float) -> tuple[Array, float]:
     """Where it is, and half its size."""
-    if kind < 0.45:
+    if kind < HEADS:
         size, y = b.uniform(0.08, 0.2), b.uniform(0.35, 1.5)
         with b.at(0, y, 0, angle):
             head(b, size)
@@ -83,38 +85,81 @@ def _near_thing(b: Builder, kind: float, angle: float) -> tuple[Array, float]:
 
 
 def head(b: Builder, s: float) -> None:
-    """A head of half height s that looks towards negative z: skull, muzzle, eyes, ears or hair, and what is below."""
-    person = b.chance(0.3)
-    if person:
-        fur = b.plain(np.array(things.SKIN[b.rng.integers(len(things.SKIN))]) * b.uniform(0.8, 1.2), gloss=0.1)
-        below = b.material(Look.CLOTH, Look.PLASTER, plain=0.5, scale=(2, 10))
+    """An animal's or a person's head of half height s that looks towards negative z, and what is below."""
+    if b.chance(0.3):
+        _persons(b, s)
     else:
-        fur = b.material(
-            Look.GROUND, Look.LEAVES, Look.PLASTER, Look.CLOTH, Look.PHOTO, Look.WOOD, plain=0.15, scale=(2, 15)
-        )
-        below = fur if b.chance(0.6) else replace(fur, tint=b.plain().tint)
-    wide, deep, tip = b.uniform(0.7, 1.0), b.uniform(0.8, 1.1), b.uniform(0.15, 0.9) * (0.2 if person else 1)
-    b.ball((0, 0, 0), (wide * s, s * b.uniform(0.8, 1.0), deep * s), fur)
-    low = b.uniform(-0.4, -0.15) * s
-    muzzle = fur if b.chance(0.5) else replace(fur, tint=b.plain().tint, contrast=fur.contrast / 2)
-    b.ball((0, low, -deep * s * 0.75), (0.38 * s, 0.3 * s, (0.3 + tip) * s), muzzle, about_x(b.uniform(-0.2, 0.3)))
-    b.ball((0, low + 0.12 * s, -(0.75 * deep + 0.3 + tip) * s), (0.13 * s, 0.1 * s, 0.1 * s), b.plain(gloss=0.7))
-    eye, apart = b.plain(gloss=1.0), b.uniform(0.3, 0.5) * wide
+        _animals(b, s)
+
+
+def _persons(b: Builder, s: float) -> None:
+    skin = b.plain(np.array(things.SKIN[b.rng.integers(len(things.SKIN))]) * b.uniform(0.8, 1.2), gloss=0.1)
+    below = b.material(Look.CLOTH, Look.PLASTER, plain=0.5, scale=(2, 10))
+    wide, deep = b.uniform(0.68, 0.82), b.uniform(0.8, 0.95)
+    b.ball((0, 0, 0), (wide * s, s, deep * s), skin)
+    b.ball((0, -0.55 * s, -0.3 * s), (0.5 * wide * s, 0.4 * s, 0.52 * deep * s), skin)  # jaw
+    b.ball((0, -0.08 * s, -deep * s * 0.98), (0.12 * s, 0.24 * s, b.uniform(0.14, 0.26) * s), skin, about_x(-0.3))
+    lips = replace(skin, tint=(skin.tint[0], 0.7 * skin.tint[1], 0.7 * skin.tint[2]))
+    b.ball((0, -0.48 * s, -0.78 * deep * s), (0.22 * s, 0.07 * s, 0.12 * s), lips)
+    _eyes(b, s, wide, deep, 0.36, 0.1, person=True)
     for side in (-1, 1):
-        z = -deep * s * float(np.sqrt(max(1 - (apart / wide) ** 2 - 0.04, 0.2)))
-        b.ball((side * apart * s, 0.18 * s, z), (0.13 * s, 0.12 * s, 0.1 * s), eye)
-        b.ball((side * apart * s, 0.18 * s, z - 0.07 * s), (0.06 * s, 0.07 * s, 0.05 * s), b.plain(np.full(3, 0.02)))
-        b.ball((side * 0.55 * wide * s, low, -0.45 * deep * s), (0.35 * s, 0.35 * s, 0.35 * s), fur)
-    if person:
-        hair = b.plain(np.array([0.08, 0.06, 0.04]) * b.uniform(0.3, 6))
-        b.ball((0, 0.3 * s, 0.15 * s), (wide * s * 1.1, 0.95 * s, deep * s), hair)
+        b.ball((side * wide * s, 0, 0.05 * s), (0.06 * s, 0.2 * s, 0.12 * s), skin)
+    hair = b.plain(np.array([0.08, 0.06, 0.04]) * b.uniform(0.3, 6))
+    b.ball((0, 0.3 * s, 0.15 * s), (wide * s * 1.1, 0.85 * s, deep * s), hair)
+    b.rod((0, -1.1 * s, 0.25 * s), (0.45 * s, 0.6 * s, 0.42 * s), skin)
+    b.ball((0, -2.3 * s, 0.5 * s), (b.uniform(1.4, 2.0) * s, 1.2 * s, b.uniform(0.8, 1.2) * s), below)
+
+
+def _animals(b: Builder, s: float) -> None:
+    """A skull with cheeks, a nose's bridge, a muzzle of two pads and a chin, eyes, ears, chest."""
+    if b.chance(0.75):
+        fur = b.material(Look.FUR, plain=0, scale=(1.5, 6), gloss=0.1)
     else:
-        lean, tall = b.uniform(-0.2, 0.9), b.uniform(0.2, 0.6)
-        for side in (-1, 1):
-            centre = (side * wide * s * 0.62, s * (0.75 + tall / 2), 0.1 * s)
-            b.ball(centre, (0.26 * s, tall * s, 0.09 * s), fur, about_z(-side * lean))
-    b.rod((0, -1.1 * s, 0.35 * s), (0.55 * s, 0.6 * s, 0.5 * s), below if person else fur)
-    b.ball((0, -2.1 * s, 0.6 * s), (b.uniform(1.0, 1.8) * s, 1.3 * s, b.uniform(0.8, 1.6) * s), below)
+        fur = b.material(Look.GROUND, Look.PLASTER, Look.CLOTH, Look.PHOTO, Look.WOOD, plain=0.15, scale=(2, 15))
+    red, green, blue = (min(1.5 * v, 2.4) for v in fur.tint)
+    pale = replace(fur, tint=(red, green, blue), contrast=fur.contrast / 2)
+    front = pale if b.chance(0.5) else fur
+    below = fur if b.chance(0.7) else front
+    wide, deep, tip = b.uniform(0.8, 1.1), b.uniform(0.8, 1.0), float(np.exp(b.uniform(np.log(0.12), np.log(0.8))))
+    b.ball((0, 0.1 * s, 0), (wide * s, s * b.uniform(0.75, 0.9), deep * s), fur)
+    low, end = b.uniform(-0.4, -0.2) * s, -(deep * 0.85 + tip) * s
+    slope = float(np.arctan2(0.3 * s - low, 0.5 * deep * s + tip * s))
+    b.ball((0, low / 2 + 0.12 * s, (end - 0.5 * deep * s) / 2), (0.22 * s, 0.2 * s, 0.5 * (tip + 0.6) * s), fur,
+           about_x(-slope * 0.7))  # fmt: skip
+    for side in (-1, 1):
+        b.ball((side * 0.16 * s, low - 0.05 * s, end + 0.22 * s), (0.24 * s, 0.19 * s, 0.26 * s), front)
+        b.ball((side * 0.5 * wide * s, low, -0.45 * deep * s), (0.38 * s, 0.36 * s, 0.38 * s), fur)
+    b.ball((0, low + 0.02 * s, (end - 0.5 * deep * s) / 2), (0.3 * s, 0.25 * s, (0.15 + tip / 2) * s), front)
+    b.ball((0, low - 0.25 * s, end + 0.3 * s), (0.17 * s, 0.13 * s, 0.2 * s), front)  # chin
+    nose = b.plain(np.array([[0.06, 0.05, 0.05], [0.6, 0.35, 0.3]][int(b.rng.integers(2))]), gloss=0.5)
+    b.ball((0, low + 0.1 * s, end + 0.02 * s), (0.12 * s, 0.08 * s, 0.08 * s), nose)
+    _eyes(b, s, wide, deep, b.uniform(0.38, 0.5), b.uniform(0.12, 0.3), person=False)
+    lean, tall, round_ = b.uniform(0.1, 0.7), b.uniform(0.3, 0.6), b.chance(0.4)
+    inner = b.plain(np.array([0.65, 0.45, 0.4]) * b.uniform(0.6, 1.2), gloss=0)
+    for side in (-1, 1):
+        with b.at(side * wide * s * 0.58, s * 0.7, 0, turn=about_z(-side * lean)):
+            # an ear tapers: a flat ball, or one that stands on a wider one
+            b.ball((0, tall * s * 0.4, 0), (0.3 * s, tall * s * (0.7 if round_ else 0.55), 0.12 * s), fur)
+            if not round_:
+                b.ball((0, tall * s * 0.8, 0), (0.15 * s, tall * s * 0.6, 0.08 * s), fur)
+            b.ball((0, tall * s * 0.4, -0.06 * s), (0.2 * s, tall * s * 0.5, 0.1 * s), inner)
+    b.rod((0, -0.9 * s, 0.5 * s), (0.65 * s, 0.6 * s, 0.6 * s), below)
+    b.ball((0, -1.7 * s, b.uniform(0.5, 1.4) * s), (b.uniform(0.9, 1.4) * s, 1.1 * s, b.uniform(1.0, 2.0) * s), below)
+
+
+def _eyes(b: Builder, s: float, wide: float, deep: float, apart: float, high: float, person: bool) -> None:
+    """Eyes that lie in the skull's surface."""
+    iris = b.plain(np.array(IRISES[b.rng.integers(len(IRISES))]) * b.uniform(0.6, 1.3), gloss=1.0)
+    ball = b.plain(np.full(3, 0.85), gloss=0.8) if person else iris
+    pupil, r = b.plain(np.full(3, 0.02), gloss=0.6), b.uniform(0.11, 0.17) if not person else 0.12
+    slit = b.uniform(0.25, 0.9) if not person else 0.5
+    for side in (-1, 1):
+        x = apart * wide
+        z = -deep * float(np.sqrt(max(1 - apart**2 - (high - 0.1) ** 2 / 0.7, 0.2)))
+        b.ball((side * x * s, high * s, (z + 0.06) * s), (r * s, 0.9 * r * s, 0.11 * s), ball)
+        if person:
+            b.ball((side * x * s, high * s, (z - 0.025) * s), (0.5 * r * s, 0.5 * r * s, 0.035 * s), iris)
+        b.ball((side * x * s, high * s, (z - 0.03) * s), (slit * r * s * 0.6, 0.6 * r * s, 0.035 * s), pupil)
 
 
 def defocused(rgb: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
