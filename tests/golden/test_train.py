@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.kit.vit import tiny_vit
+from triptych.golden.quartdepth.data.sequences import DataError
 from triptych.golden.quartdepth.train import meter as t
-from triptych.golden.quartdepth.train import vit
+from triptych.golden.quartdepth.train import pools, vit
 from triptych.golden.quartdepth.train.augment import augment
 from triptych.golden.quartdepth.train.losses import Weights, common_factor, depth_loss
 from triptych.golden.quartdepth.train.pools import Pool
@@ -99,6 +100,17 @@ def test_the_head_and_the_backbones_change_are_trained(tmp_path: Path, monkeypat
     again = vit.HeadTrainer(cfg, tiny_vit(4), real, rendered, torch.Generator(), read_head(file))
     for a, b in zip(again.trained.parameters(), trainer.trained.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_frames_of_one_depth_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins whose pictures alone were copied: a head that trains on them learns that such places are flat."""
+    (real,), *_ = _pools()
+    monkeypatch.setattr(pools, "made_pools", lambda *_: [])
+    monkeypatch.setattr(pools, "real_pools", lambda _: [real])
+    assert pools.all_pools(pools.Sources(Path("there")), torch.device("cpu"))[0][0].name == real.name
+    real.depth[2:4] = 2.0
+    with pytest.raises(DataError, match=r"^2 of 6 real frames in there have one depth everywhere: copy [^\n]*--data$"):
+        pools.all_pools(pools.Sources(Path("there")), torch.device("cpu"))
 
 
 def _loss(output: torch.Tensor, depth: torch.Tensor, exact: float = 1.0, metric: float = 1.0) -> float:

@@ -21,7 +21,7 @@ from triptych.golden.quartdepth.data.render.dataset import Place, draw, usable
 from triptych.golden.quartdepth.data.render.materials import Look, Pictures, pictures
 from triptych.golden.quartdepth.data.render.near import defocused
 from triptych.golden.quartdepth.data.render.solids import Quality, batch, render
-from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, read_sequence
+from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, DataError, read_sequence
 from triptych.golden.quartdepth.train.losses import FARTHEST
 
 CANONICAL_FOCAL = 225 / 256  # focal length / width of the training cameras, between the two real ones
@@ -153,8 +153,15 @@ def rendered_pools(sources: Sources, art: Pictures, device: torch.device, chunk:
 
 
 def all_pools(sources: Sources, device: torch.device) -> tuple[list[Pool], list[Pool]]:
-    """(real, rendered) on the device."""
+    """(real, rendered) on the device. Raises DataError where real frames have one depth everywhere, as stand-ins have
+    that were copied for their pictures alone: a network learns from them that such a place is flat."""
     real = real_pools(sources)
+    flat = sum(int((p.depth.flatten(1).amax(1) == p.depth.flatten(1).amin(1)).sum()) for p in real)
+    if flat:
+        raise DataError(
+            f"{flat} of {sum(len(p.rgb) for p in real)} real frames in {sources.data} have one depth everywhere:"
+            " copy their depth, too, or name the folder that holds it with --data"
+        )
     return [p.to(device) for p in real], made_pools(sources, real, device)
 
 
