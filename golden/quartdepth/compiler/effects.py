@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -138,11 +138,18 @@ def _span(first: NDArray[np.int64], length: int, unit: int) -> Spans:
     return _union(np.stack([first // unit, (first + length - 1) // unit + 1], axis=1))
 
 
+@lru_cache(maxsize=1 << 12)
+def _pattern(rest: int, rows: int, row: int, pixels: int, pixel: int, length: int, unit: int) -> Spans:
+    """Words that `length` bytes of a grid of pixels touch which begins at byte `rest` of word 0: most instructions of a
+    layer differ in where they begin alone."""
+    return _span(rest + np.arange(rows)[:, None] * row + np.arange(pixels) * pixel, length, unit)
+
+
 def _lines(at: int, count: int, pitch: int, length: int, unit: int) -> Spans:
     """Words that `length` bytes touch, `count` times, `pitch` bytes apart."""
     if count == 1 or 0 <= pitch <= length:
         return np.array([[at // unit, (at + (count - 1) * pitch + length - 1) // unit + 1]])
-    return _span(at + pitch * np.arange(count), length, unit)
+    return _pattern(at % unit, count, pitch, 1, 0, length, unit) + at // unit
 
 
 Places = range | NDArray[np.int64]
@@ -153,6 +160,9 @@ def _grid(at: int, y: Places, row: int, x: Places, pixel: int, length: int, unit
     if isinstance(y, range) and isinstance(x, range) and (pixel <= length or len(x) == 1):  # rows without gaps
         line = (len(x) - 1) * pixel + length
         return _lines(at + y.start * row + x.start * pixel, len(y), row, line, unit)
+    if isinstance(y, range) and isinstance(x, range):
+        first = at + y.start * row + x.start * pixel
+        return _pattern(first % unit, len(y), row, len(x), pixel, length, unit) + first // unit
     return _span(at + np.asarray(y)[:, None] * row + np.asarray(x) * pixel, length, unit)
 
 
