@@ -37,11 +37,14 @@ def test_section() -> None:
     right = Outcome(10**9, seconds, 10**8, 10**9, 5000, 500.0, 1000, 0, 99)
     name = next(iter(CASES))
     assert "| 50.0% | true | estimated |" in section({name: right})
-    layers = [("blocks.*.fc1", "w4a8", 12, 300.0, 600), ("head", "vector", 1, 0.0, 200)]
+    layers = [("blocks.*.fc1", "w4a8", 12, 300.0, 600), ("head", "vector", 1, 0.0, 194)]
+    layers += [(f"small{n}", "vector", 1, 0.0, 2) for n in range(3)]
     text = section({name: Outcome(**{**vars(right), "rtl": (3, 2000), "layers": layers})})
     assert "| 25.0% | false | rtl-simulated |" in text
     assert "| `blocks.*.fc1` | w4a8 | 12 | 600 | 75.0% | 50.0% |" in text
-    assert "| `head` | vector | 1 | 200 | 25.0% |  |" in text
+    assert "| `head` | vector | 1 | 194 | 24.2% |  |" in text
+    assert "| less than 1 % each |  |  | 6 | 0.8% |  |" in text
+    assert "small" not in text.split("layer by layer")[1]
 
 
 def test_unknown_name_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

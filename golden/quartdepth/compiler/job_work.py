@@ -77,27 +77,33 @@ class JobWork(Work):
 
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
         programs: dict[int, Program] = {}
+        for index, portion in self._parts(tile, at_hand.group, at_hand.cycles, emitter.config):
+            if index not in programs:
+                programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
+            _emit_job(emitter, programs[index], self.jobs[index], index, portion, at_hand)
+
+    def least_vectors(self, tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> int:
+        return sum(1 for _ in self._parts(tile, group, cycles, config))
+
+    def _parts(self, tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> Iterator[tuple[int, Portion]]:
+        """Jobs by number, and what one instruction of each computes, in order."""
+        # a layer that leads has parameters, but no products whose blocks it would have to keep to
+        fine = group is None or self.layer.leads
         together = [[n] for n in range(len(self.jobs))] if self._thin else [list(range(len(self.jobs)))]
         for indices in together:
             jobs = [self.jobs[n] for n in indices]
             part = jobs[0].clip(tile) if self._thin else tile
             if part is None:
                 continue
-            for portion in self._portions(jobs, part, at_hand, emitter.config):
+            for portion in portions(jobs, part, group, cycles, config, fine):
                 for index, job in zip(indices, jobs, strict=True):
                     points = job.clip(portion.points)
                     if points is not None:
-                        if index not in programs:
-                            programs[index] = self.layer.program_of(index, at_hand.maps, at_hand.slots)
-                        _emit_job(emitter, programs[index], job, index, portion._replace(points=points), at_hand)
+                        yield index, portion._replace(points=points)
 
     def keeps_vpu(self, config: ChipConfig) -> bool:
         group = config.cols // config.full_lanes  # cycles that the VPU takes for one of columns
         return all(job.weights is not None and _cost(job, config)[1] < group for job in self.jobs)
-
-    def _portions(self, jobs: list[Job], part: Tile, at_hand: AtHand, config: ChipConfig) -> Iterator[Portion]:
-        """A layer that leads has parameters, but no products whose blocks it would have to keep to."""
-        return portions(jobs, part, at_hand.group, at_hand.cycles, config, at_hand.group is None or self.layer.leads)
 
     @cached_property
     def _thin(self) -> bool:

@@ -69,6 +69,10 @@ class Work(ABC):
     def emit(self, emitter: Emitter, tile: Tile, at_hand: AtHand) -> None:
         """The instructions of a tile, of one group of weights."""
 
+    def least_vectors(self, tile: Tile, group: Group | None, cycles: int, config: ChipConfig) -> int:
+        """How many VECTORs `emit` makes at least of a tile and one group of weights. cycles: as in `AtHand`."""
+        return 0
+
     def keeps_vpu(self, config: ChipConfig) -> bool:
         """Its products feed the VPU faster than it takes them."""
         return False
