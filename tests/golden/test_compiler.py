@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import cache
 
@@ -30,9 +29,8 @@ from triptych.golden.quartdepth.chip.machine import Machine, Retired
 from triptych.golden.quartdepth.chip.memory import Memory as ChipMemory
 from triptych.golden.quartdepth.chip.state import Target
 from triptych.golden.quartdepth.compiler.allocate import Buffer, place
-from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network, no_search_for_cycles
+from triptych.golden.quartdepth.compiler.compile import Compiled, compile_network
 from triptych.golden.quartdepth.compiler.effects import Effects, Memory, effects_of, words_of
-from triptych.golden.quartdepth.compiler.emit import too_many
 from triptych.golden.quartdepth.compiler.places import CompileError
 from triptych.golden.quartdepth.compiler.run import run_on_machine
 from triptych.golden.quartdepth.network.capture import capture
@@ -364,30 +362,6 @@ def test_refused_in_one_line(case: str) -> None:
     with pytest.raises(CompileError, match=message) as error:
         compile_network(make(), chip_config(config))
     assert "\n" not in str(error.value)
-
-
-def test_vectors_are_counted_before_they_are_made() -> None:
-    """All of a convolution's; so many are not too many, one less are."""
-    config = chip_config("tiny")
-    compiled = compile_network(conv2d((24, 40, 40), 24, (3, 3), (1, 1), (1, 1), Format.UINT4), config)
-    made = sum(i.opcode is Opcode.VECTOR for i in compiled.instructions)
-    assert made > 20
-    assert not too_many(compiled.plan, config, made, 1)
-    assert too_many(compiled.plan, config, made - 1, 1)
-
-
-def test_a_compiler_leaves_the_search_for_cycles_as_it_was() -> None:
-    """Also where it refuses."""
-    assert gc.isenabled()
-    with no_search_for_cycles():
-        assert not gc.isenabled()
-        with no_search_for_cycles():
-            pass
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    with pytest.raises(CompileError):
-        compile_network(Network("x", "x", {}, []), chip_config("tiny"))
-    assert gc.isenabled()
 
 
 def test_first_fit_never_overlaps() -> None:

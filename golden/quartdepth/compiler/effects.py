@@ -155,7 +155,7 @@ def _lines(at: int, count: int, pitch: int, length: int, unit: int) -> Spans:
 Places = range | NDArray[np.int64]
 
 
-def _grid(at: int, y: Places, row: int, x: Places, pixel: int, length: int, unit: int) -> Spans:
+def grid_words(at: int, y: Places, row: int, x: Places, pixel: int, length: int, unit: int) -> Spans:
     """Words that `length` bytes of pixels (y, x) touch, `row` and `pixel` bytes apart."""
     if isinstance(y, range) and isinstance(x, range) and (pixel <= length or len(x) == 1):  # rows without gaps
         line = (len(x) - 1) * pixel + length
@@ -195,7 +195,7 @@ def _matmul(i: Instruction, config: ChipConfig) -> Effects:
     y = _inside(i["out_h"], i["kernel_h"], i["stride_y"], i["pad_top"], i["in_h"])
     x = _inside(i["out_w"], i["kernel_w"], i["stride_x"], i["pad_left"], i["in_w"])
     step = depth // 2 if i["depthwise"] and fmt is not ActFormat.INT8 else depth
-    act = _grid(i["act"], y, i["act_row"], x, i["act_pix"], i["chunks"] * step, depth)
+    act = grid_words(i["act"], y, i["act_row"], x, i["act_pix"], i["chunks"] * step, depth)
     if i["depthwise"]:
         weights = _lines(i["wgt"], i["chunks"], i["wgt_t"], cols * depth, depth)
     else:
@@ -245,7 +245,7 @@ def _vector(i: Instruction, program: Sequence[Microword], config: ChipConfig) ->
 
     def stream(which: str, bits: int, elements: int) -> Spans:
         length = -(-elements * bits // 8)
-        return _grid(i[which], y, i[f"{which}_row"], x, i[f"{which}_pix"], length, config.depth)
+        return grid_words(i[which], y, i[f"{which}_row"], x, i[f"{which}_pix"], length, config.depth)
 
     scalars_read: set[int] = set()  # not written by a microword before
     scalars_written: set[int] = set()

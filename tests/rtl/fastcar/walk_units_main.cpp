@@ -13,6 +13,25 @@ void quiet(Vwalk_units& t) {
   t.rows_i = t.kv_heads_i = t.chunks_i = t.words_i = 1;
 }
 
+// Starts a walk over regions and tells each until the last.
+void regions(Bench& b, int start, bool whose) {
+  auto& t = b.top;
+  t.start_i = start;
+  t.eval();
+  b.tick();
+  t.start_i = 0;
+  for (t.eval(); t.region_valid_o; t.eval()) {
+    t.region_ready_i = !b.pause();
+    t.eval();
+    if (t.region_ready_i) {
+      put_wide(t.region_addr_o);
+      put(int32_t(t.region_beats_o));
+      if (whose) put(t.region_mlp_o);
+    }
+    b.tick();
+  }
+}
+
 void caches(Bench& b) {
   auto& t = b.top;
   t.score_i = number();
@@ -29,19 +48,7 @@ void caches(Bench& b) {
   t.window_i = number();
   t.seen_i = number();
   t.rounds_i = number();
-  t.start_i = 1;
-  t.eval();
-  b.tick();
-  t.start_i = 0;
-  for (t.eval(); t.region_valid_o; t.eval()) {
-    t.region_ready_i = !b.pause();
-    t.eval();
-    if (t.region_ready_i) {
-      put_wide(t.region_addr_o);
-      put(int32_t(t.region_beats_o));
-    }
-    b.tick();
-  }
+  regions(b, 1, false);
   put_wide(t.end_o);
 }
 
@@ -53,20 +60,7 @@ void weights(Bench& b) {
   t.mlp_i = number();
   t.decides_i = number();
   t.keys_i = uint64_t(uint32_t(number())) << 6;
-  t.start_i = 32;
-  t.eval();
-  b.tick();
-  t.start_i = 0;
-  for (t.eval(); t.region_valid_o; t.eval()) {
-    t.region_ready_i = !b.pause();
-    t.eval();
-    if (t.region_ready_i) {
-      put_wide(t.region_addr_o);
-      put(int32_t(t.region_beats_o));
-      put(t.region_mlp_o);
-    }
-    b.tick();
-  }
+  regions(b, 32, true);
 }
 
 // What leaves goes to `image`, which begins at address `origin`; commands and their words are told.

@@ -87,12 +87,12 @@ def _near_thing(b: Builder, kind: float, angle: float) -> tuple[Array, float]:
 def head(b: Builder, s: float) -> None:
     """An animal's or a person's head of half height s that looks towards negative z, and what is below."""
     if b.chance(0.3):
-        _persons(b, s)
+        _human_head(b, s)
     else:
-        _animals(b, s)
+        _animal_head(b, s)
 
 
-def _persons(b: Builder, s: float) -> None:
+def _human_head(b: Builder, s: float) -> None:
     skin = b.plain(np.array(things.SKIN[b.rng.integers(len(things.SKIN))]) * b.uniform(0.8, 1.2), gloss=0.1)
     below = b.material(Look.CLOTH, Look.PLASTER, plain=0.5, scale=(2, 10))
     wide, deep = b.uniform(0.68, 0.82), b.uniform(0.8, 0.95)
@@ -110,7 +110,7 @@ def _persons(b: Builder, s: float) -> None:
     b.ball((0, -2.3 * s, 0.5 * s), (b.uniform(1.4, 2.0) * s, 1.2 * s, b.uniform(0.8, 1.2) * s), below)
 
 
-def _animals(b: Builder, s: float) -> None:
+def _animal_head(b: Builder, s: float) -> None:
     """A skull with cheeks, a nose's bridge, a muzzle of two pads and a chin, eyes, ears, chest."""
     if b.chance(0.75):
         fur = b.material(Look.FUR, plain=0, scale=(1.5, 6), gloss=0.1)
