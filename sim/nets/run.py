@@ -26,7 +26,7 @@ from triptych.sim.errors import TriptychError
 from triptych.sim.rtl.run import MemoryTiming, RtlRun, run_program
 from triptych.sim.rtl.waves import Window, layer_window, write_waves
 from triptych.sim.view.chip_record import chip_run
-from triptych.sim.view.pictures import colour, save_image
+from triptych.sim.view.pictures import save_image, spread
 from triptych.sim.view.runfile import ENDING
 from triptych.sim.view.runfile import save as save_run
 from triptych.sim.view.runs import Picture
@@ -180,7 +180,7 @@ def _written(values: NDArray[np.float64], stem: Path) -> str:
         from PIL import Image
 
         written = stem.with_name(stem.name + ".png")
-        save_image(Image.fromarray(colour(values[:, :, 0], float(values.min()), float(values.max()))), written)
+        save_image(Image.fromarray(spread(values[:, :, 0], float(values.min()), float(values.max()))), written)
     return str(written)
 
 

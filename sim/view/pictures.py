@@ -21,9 +21,15 @@ from triptych.golden.photo import Photo
 
 
 def colour(depth: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
-    """Depth [H,W] as RGB [H,W,3]: near is bright. `low` and `high` span the scale, in the depth's unit."""
-    span = max(high - low, 1e-9)
-    shade = 1.0 - np.clip((depth - low) / span, 0.0, 1.0)
+    """Depth [H,W] as RGB [H,W,3]: near is bright. `low` and `high` span the scale, in the depth's unit; equal ratios
+    are equal steps, as scores count them: on a scale of metres a thing near the camera has one tone."""
+    low = max(low, high / 1000, 1e-9)
+    return spread(np.log(np.maximum(depth, low)), float(np.log(low)), float(np.log(max(high, low))))
+
+
+def spread(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
+    """Any values [H,W] as RGB [H,W,3], the small ones bright; `low` and `high` span the scale."""
+    shade = 1.0 - np.clip((values - low) / max(high - low, 1e-9), 0.0, 1.0)
     rgba = plt.get_cmap("magma")(shade)
     return np.asarray(np.round(255 * rgba[..., :3]), np.uint8)
 

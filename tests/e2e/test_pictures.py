@@ -8,7 +8,7 @@ from PIL import Image
 
 from triptych.golden.photo import Fit, fit_photo
 from triptych.sim.depth.run import notice
-from triptych.sim.view.pictures import depth_png, over_photo, triptych
+from triptych.sim.view.pictures import colour, depth_png, over_photo, spread, triptych
 
 
 @pytest.mark.parametrize("wh", [(480, 640), (640, 480), (2000, 200), (741, 500), (30, 400), (64, 48)])
@@ -58,3 +58,15 @@ def test_millimetres_are_rounded_and_kept_in_range() -> None:
     depth = np.array([[0.0004, 0.0016, 1.2345, 0.0], [65.535, 99.0, -1.0, np.nan]])
     assert np.asarray(depth_png(depth, 1.0)).tolist() == [[1, 2, 1234, 1], [65535, 65535, 1, 0]]
     assert np.asarray(depth_png(depth.astype(np.float32), 2.0)).tolist() == [[1, 3, 2469, 1], [65535, 65535, 1, 0]]
+
+
+def test_equal_ratios_of_depth_are_equal_steps_of_tone() -> None:
+    """What is twice as far is as much darker near the camera as far from it; below the scale all is as bright as it."""
+    depth = np.array([[0.5, 1.0, 2.0, 4.0, 8.0, 0.25, 0.0, 16.0]])
+    wanted = spread(np.array([[0.0, 1, 2, 3, 4, -1, -9, 5]]), 0, 4)
+    assert np.array_equal(colour(depth, 0.5, 8.0), wanted)
+    assert len(np.unique(wanted[0], axis=0)) == 5
+    assert wanted[0].astype(int).sum(1)[:5].tolist() == sorted(wanted[0].astype(int).sum(1)[:5], reverse=True)
+    one = np.full((2, 2), 3.0)
+    assert np.array_equal(colour(one, 3.0, 3.0), spread(0 * one, 0, 1))  # a scale of one depth
+    assert np.array_equal(colour(0 * one, 0.0, 0.0), spread(0 * one, 0, 1))  # and of none

@@ -89,8 +89,10 @@ def test_from_frames_to_a_file_and_on_from_the_mean_of_two_runs(
     assert scales
     _run(monkeypatch, [*files, "--start", *ends, "--steps", "0", "--out", str(tmp_path / "mean.triptych")])
     model = load(tmp_path / "mean.triptych")
-    assert model.about["recipe"]["steps"] == 0
-    assert model.about["recipe"]["taught"]["code_rate"] == teach.Lessons.code_rate
+    lessons = model.about["recipe"]["runs"]
+    assert [(run["seed"], run["steps"], run["code_rate"], run["strange"]) for run in lessons] == [
+        (1, 2, 0.05, False), (2, 2, 0.05, False),
+    ]  # fmt: skip
     assert model.about["tensor_errors"]
     assert model.network.maps[model.network.output].shape.height > 0
 

