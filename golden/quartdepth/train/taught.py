@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from triptych.golden.files import write
 from triptych.golden.quartdepth.train.losses import common_factor
+from triptych.golden.quartdepth.train.parcel import read_packed
 from triptych.golden.quartdepth.train.pools import Pool, Sources, photo_pool, real_pools
-from triptych.golden.quartdepth.train.vit import read_packed, resized, source_arguments, sources_of
+from triptych.golden.quartdepth.train.vit import resized, source_arguments, sources_of
 from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
 from triptych.golden.quartdepth.zoo.vit import DepthVit

@@ -6,7 +6,6 @@ allows training but not shipping the result: its terms go into the file.
 """
 
 import argparse
-import io
 import math
 import os
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
@@ -31,6 +29,7 @@ from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, licence
 from triptych.golden.quartdepth.train.augment import augment
 from triptych.golden.quartdepth.train.losses import Weights, depth_loss
+from triptych.golden.quartdepth.train.parcel import read_packed
 from triptych.golden.quartdepth.train.pools import RENDERED, Pool, Rendered, Sources, all_pools
 from triptych.golden.quartdepth.train.steps import RecordedStep, RunningMean, npz_bytes, own_stream
 from triptych.golden.quartdepth.zoo.low_rank import LowRank, split
@@ -63,28 +62,6 @@ class HeadConfig:
 def resized(x: Tensor) -> Tensor:
     """Photos [B,3,H,W], 0..1, at the network's size."""
     return F.interpolate(x, size=INPUT_SIZE, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
-
-
-def read_packed(file: Path) -> dict[str, Tensor]:
-    """A backbone that `pack` wrote."""
-    with np.load(file) as arrays:
-        keys = [k[:-2] for k in arrays.files if k.endswith("|h")]
-        out = {}
-        for k in keys:
-            joint = (arrays[f"{k}|h"].astype(np.uint16) << 8) | arrays[f"{k}|l"]
-            out[k] = torch.from_numpy(joint.view(np.int16).copy()).view(torch.bfloat16).float()
-    return out
-
-
-def pack(state: dict[str, Tensor], file: Path) -> None:
-    """Writes a backbone as bfloat16, high and low bytes apart: a third of its size, for a computer out of reach."""
-    planes: dict[str, NDArray[np.uint8]] = {}
-    for key, value in state.items():
-        bits = value.bfloat16().view(torch.int16).numpy().view(np.uint16)
-        planes[f"{key}|h"], planes[f"{key}|l"] = (bits >> 8).astype(np.uint8), (bits & 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **planes)  # type: ignore[arg-type]
-    write(file, buffer.getvalue())
 
 
 def counts(pools: list[Pool], total: int) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych.golden.quartdepth.train.vit import pack, read_packed
+from triptych.golden.quartdepth.train.parcel import pack, read_packed
 from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
 from triptych.golden.quartdepth.zoo.vit_backbone import (
