@@ -19,11 +19,13 @@ from PIL.PngImagePlugin import PngInfo
 from triptych.golden.files import write
 from triptych.golden.photo import Photo
 
+SPAN = 100.0  # of the tones at most: a network that puts out 0 somewhere would leave the rest of a picture dark
+
 
 def colour(depth: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
     """Depth [H,W] as RGB [H,W,3]: near is bright. `low` and `high` span the scale, in the depth's unit; equal ratios
     are equal steps, as scores count them: on a scale of metres a thing near the camera has one tone."""
-    low = max(low, high / 1000, 1e-9)
+    low = max(low, high / SPAN, 1e-9)
     return spread(np.log(np.maximum(depth, low)), float(np.log(low)), float(np.log(max(high, low))))
 
 

@@ -70,3 +70,6 @@ def test_equal_ratios_of_depth_are_equal_steps_of_tone() -> None:
     one = np.full((2, 2), 3.0)
     assert np.array_equal(colour(one, 3.0, 3.0), spread(0 * one, 0, 1))  # a scale of one depth
     assert np.array_equal(colour(0 * one, 0.0, 0.0), spread(0 * one, 0, 1))  # and of none
+    near, far = colour(np.array([[0.1, 10.0]]), 0.0, 10.0)[0]  # a scale that begins at 0 keeps two decades
+    assert np.array_equal(np.stack([near, far]), spread(np.array([[0.0, 1.0]]), 0, 1)[0])
+    assert np.array_equal(colour(np.array([[1.0]]), 0.0, 10.0), spread(np.array([[0.5]]), 0, 1))

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden.test_teach import _sequences
+from tests.kit.sequences import write_sequences
 from triptych.golden.quartdepth.data.render.materials import PHOTOS, pictures
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, read_sequence
 from triptych.golden.quartdepth.train import parcel
 from triptych.golden.quartdepth.train.pools import Sources, real_pools
+from triptych.golden.quartdepth.zoo.vit_backbone import read_backbone
 
 STATE = {"a.weight": torch.tensor([[1.0, -0.5, 3e-5, 0.0]]), "b": torch.tensor([1.0 + 2**-7, -(2.0**100)])}
 
@@ -27,7 +28,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 def test_a_parcel_is_what_trainings_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _sequences(tmp_path / "data")
+    write_sequences(tmp_path / "data")
     out = tmp_path / "parcel"
     _run(monkeypatch, "--backbone", "wheel", "--data", tmp_path / "data", "--out", out, "--every", 2)
     told = capsys.readouterr().out
@@ -41,7 +42,7 @@ def test_a_parcel_is_what_trainings_read(
     for place in TRAINED_PLACES:
         assert np.array_equal(*(read_sequence(f / place, "test").depth for f in (tmp_path / "data", out / "data")))
         assert json.loads((out / "data" / place / "meta.json").read_text())["licence"] == "CC0"
-    back = parcel.read_packed(out / "backbone.npz")
+    back = read_backbone(out / "backbone.npz")
     assert back.keys() == STATE.keys()
     for name, value in STATE.items():
         assert torch.equal(back[name], value.bfloat16().float())
@@ -53,7 +54,7 @@ def test_a_parcel_is_what_trainings_read(
 def test_a_sequence_that_is_not_whole_is_one_line(
     lost: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _sequences(tmp_path / "data")
+    write_sequences(tmp_path / "data")
     (tmp_path / "data" / TRAINED_PLACES[0] / lost).unlink()
     with pytest.raises(SystemExit) as ended:
         _run(monkeypatch, "--backbone", "w", "--data", tmp_path / "data", "--out", tmp_path / "parcel", "--every", 1)

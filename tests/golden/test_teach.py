@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from tests.kit.sequences import write_sequences
 from tests.kit.vit import COLS, ROWS, tiny_vit
 from triptych.golden.quartdepth.data.render.solids import Quality
-from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES
 from triptych.golden.quartdepth.network.qparams import QuantizeError
 from triptych.golden.quartdepth.ptq.model_file import load
 from triptych.golden.quartdepth.train import frames, teach, validation
 from triptych.golden.quartdepth.train.pools import Pool, keep, kept
 
 SIZE = (14 * ROWS, 14 * COLS)
-
-
-def _sequences(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    for place in (*TRAINED_PLACES, *OTHER_PLACES):
-        for kind in ("rgb", "depth"):
-            (folder / place / kind).mkdir(parents=True)
-        split = {"train": ["0", "1"], "test": ["2"] if place != "tum_fr1_desk" else []}
-        (folder / place / "meta.json").write_text(json.dumps({"split": split, "licence": "CC0"}))
-        for i in range(3):
-            coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
-            coarse.resize((64, 48)).save(folder / place / "rgb" / f"{i}.jpg")
-            depth = rng.integers(500, 4000, (48, 64)).astype(np.uint16)
-            Image.fromarray(depth).save(folder / place / "depth" / f"{i}.png")
 
 
 def _pool(count: int, size: tuple[int, int], name: str, seed: int) -> Pool:
@@ -46,7 +29,7 @@ def _pool(count: int, size: tuple[int, int], name: str, seed: int) -> Pool:
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments that name small data."""
     torch.set_num_threads(1)
-    _sequences(tmp_path / "data")
+    write_sequences(tmp_path / "data")
     made = [_pool(4, SIZE, "room", 1), _pool(4, SIZE, "street", 2), _pool(4, (28, 112), "street", 3)]
     keep(tmp_path / "kept.pt", made, [_pool(2, SIZE, "room", 4), _pool(2, SIZE, "street", 5)])
     monkeypatch.setattr(teach, "float_module", lambda *_: (tiny_vit().eval().requires_grad_(False), SIZE))
@@ -194,7 +177,7 @@ def test_where_a_run_ended_is_kept_though_it_becomes_no_integers(
 
 @pytest.mark.slow
 def test_rendered_frames_are_kept_for_several_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _sequences(tmp_path / "data")
+    write_sequences(tmp_path / "data")
     out = tmp_path / "kept.pt"
     monkeypatch.setattr(frames, "INPUT_SIZE", (28, 42))
     monkeypatch.setattr(frames, "made_pools", lambda *_: [_pool(3, SIZE, "room", 1)])

@@ -1,49 +1,21 @@
 """What trainings read, small enough to send: `python -m triptych.golden.quartdepth.train.parcel --out FOLDER`.
 
-A computer with a GPU may reach nothing but what it is given. FOLDER then holds `backbone.npz`, half the wheel's size
+A computer with a GPU may reach nothing but what it is given. FOLDER then holds `backbone.npz`, a third of the wheel,
 for the network is trained on bfloat16 anyway, `data/` (some frames of the sequences that may be trained on, with their
 depth) and `photos/` (those on rendered surfaces): what `--backbone`, `--data` and `--photos` of the trainings name.
 """
 
 import argparse
-import io
 import json
 import shutil
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from triptych.golden.files import check_writable, write
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import shipped_photo
 from triptych.golden.quartdepth.data.render.materials import PHOTOS
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, DataError, read_sequence
-from triptych.golden.quartdepth.zoo.vit_backbone import wheel_backbone
-
-
-def pack(state: dict[str, Tensor], file: Path) -> None:
-    """Writes a backbone as bfloat16, high and low bytes apart: a third of its size."""
-    planes: dict[str, NDArray[np.uint8]] = {}
-    for key, value in state.items():
-        bits = value.bfloat16().view(torch.int16).numpy().view(np.uint16)
-        planes[f"{key}|h"], planes[f"{key}|l"] = (bits >> 8).astype(np.uint8), (bits & 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **planes)  # type: ignore[arg-type]
-    write(file, buffer.getvalue())
-
-
-def read_packed(file: Path) -> dict[str, Tensor]:
-    """A backbone that `pack` wrote."""
-    with np.load(file) as arrays:
-        keys = [k[:-2] for k in arrays.files if k.endswith("|h")]
-        out = {}
-        for k in keys:
-            joint = (arrays[f"{k}|h"].astype(np.uint16) << 8) | arrays[f"{k}|l"]
-            out[k] = torch.from_numpy(joint.view(np.int16).copy()).view(torch.bfloat16).float()
-    return out
+from triptych.golden.quartdepth.zoo.vit_backbone import pack, wheel_backbone
 
 
 def frames(data: Path, out: Path, every: int) -> int:

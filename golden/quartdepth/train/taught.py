@@ -17,25 +17,18 @@ from numpy.typing import NDArray
 
 from triptych.golden.files import write
 from triptych.golden.quartdepth.train.losses import common_factor
-from triptych.golden.quartdepth.train.parcel import read_packed
 from triptych.golden.quartdepth.train.pools import Pool, Sources, photo_pool, real_pools
 from triptych.golden.quartdepth.train.vit import resized, source_arguments, sources_of
-from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
 from triptych.golden.quartdepth.zoo.vit import DepthVit
-from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, read_head, wheel_backbone
+from triptych.golden.quartdepth.zoo.vit_backbone import HEAD_WEIGHTS, load_vit
 
 CODE_NEAREST, CODE_FARTHEST = 0.15, 10.4
 
 
 def teacher(backbone: Path, head: Path) -> DepthVit:
     """ViT-S + DPT, standing still. Raises BackboneError."""
-    state = read_packed(backbone) if backbone.suffix == ".npz" else wheel_backbone(backbone)
-    changes, rest = split(read_head(head))
-    model = DepthVit()
-    model.pretrained.load_state_dict(merged(state, changes))
-    model.depth_head.load_state_dict(rest)
-    return model.eval().requires_grad_(False)
+    return load_vit(backbone, head).requires_grad_(False)
 
 
 def codes(metres: torch.Tensor) -> NDArray[np.uint8]:

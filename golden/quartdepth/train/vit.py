@@ -29,12 +29,11 @@ from triptych.golden.quartdepth.data.render.solids import Quality
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, licence
 from triptych.golden.quartdepth.train.augment import augment
 from triptych.golden.quartdepth.train.losses import Weights, depth_loss
-from triptych.golden.quartdepth.train.parcel import read_packed
 from triptych.golden.quartdepth.train.pools import RENDERED, Pool, Rendered, Sources, all_pools
 from triptych.golden.quartdepth.train.steps import RecordedStep, RunningMean, npz_bytes, own_stream
 from triptych.golden.quartdepth.zoo.low_rank import LowRank, split
 from triptych.golden.quartdepth.zoo.vit import DepthVit
-from triptych.golden.quartdepth.zoo.vit_backbone import read_head, wheel_backbone
+from triptych.golden.quartdepth.zoo.vit_backbone import read_backbone, read_head
 
 INPUT_SIZE = (196, 252)  # multiples of the patch, the proportions of a 192 x 256 frame but for 2 %
 SIZES = (INPUT_SIZE, (140, 462), INPUT_SIZE, (252, 196), INPUT_SIZE, (224, 224), INPUT_SIZE, (140, 462))
@@ -197,10 +196,9 @@ def train(cfg: HeadConfig, backbone: Path, sources: Sources, out: Path, device: 
     for pool in (*real, *rendered):
         console.print(f"{pool.name}: {len(pool.rgb)} frames {tuple(pool.rgb.shape[2:])}")
     console.print(f"pools: {time.monotonic() - began:.0f} s")
-    state = read_packed(backbone) if backbone.suffix == ".npz" else wheel_backbone(backbone)
     model = DepthVit()
-    model.pretrained.load_state_dict(state)
-    first = None if start is None else read_packed(start) if start.suffix == ".packed" else read_head(start)
+    model.pretrained.load_state_dict(read_backbone(backbone))
+    first = None if start is None else read_head(start)
     trainer = HeadTrainer(cfg, model, real, rendered, torch.Generator(device).manual_seed(cfg.seed), first)
     began = time.monotonic()
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

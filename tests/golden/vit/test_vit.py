@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from triptych.golden.quartdepth.train.parcel import pack, read_packed
+from triptych.golden.quartdepth.zoo import vit_backbone
 from triptych.golden.quartdepth.zoo.low_rank import merged, split
 from triptych.golden.quartdepth.zoo.vit import Backbone, DepthVit, DptConfig, VitConfig
 from triptych.golden.quartdepth.zoo.vit_backbone import (
     HEAD_WEIGHTS,
     BackboneError,
+    pack,
+    read_backbone,
     read_head,
     read_onnx,
     wheel_backbone,
@@ -71,12 +73,23 @@ def test_learned_positions_are_themselves_at_their_own_size() -> None:
     assert backbone.positions(2, 6).shape == (1, 13, 8)
 
 
-def test_a_packed_backbone_is_the_bfloat16_one(tmp_path: Path) -> None:
+def test_a_network_is_the_same_from_a_wheel_and_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU was sent is taught, what a wheel holds is scored: one network, or its file would be refused."""
     state = {"a.b": torch.randn(3, 5), "c": torch.randn(7)}
     pack(state, tmp_path / "b.npz")
-    back = read_packed(tmp_path / "b.npz")
-    assert back.keys() == state.keys()
-    assert all(torch.equal(back[k], v.bfloat16().float()) for k, v in state.items())
+    monkeypatch.setattr(vit_backbone, "wheel_backbone", lambda file: state)
+    for name in ("b.npz", "b.whl"):
+        back = read_backbone(tmp_path / name)
+        assert back.keys() == state.keys()
+        assert all(torch.equal(back[k], v.bfloat16().float()) for k, v in state.items())
+
+
+def test_a_damaged_parcel_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "b.npz").write_bytes(b"PK none")
+    for name in ("b.npz", "none.npz"):
+        with pytest.raises(BackboneError, match="is no packed backbone") as error:
+            read_backbone(tmp_path / name)
+        assert "\n" not in str(error.value)
 
 
 def test_the_shipped_head_fits() -> None:
