@@ -15,7 +15,7 @@ $(VENV)/ready: pyproject.toml setup.py constraints.txt
 	{ echo "$$tool is missing: apt-get install g++ make perl python3-venv" >&2; exit 1; }; done
 	@echo "== environment (pip, about 2 GB, a minute or two) =="
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[chips,hardware,test,diffusers,onnx,census,video]'
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e '.[chips,hardware,test,diffusers,onnx,census,video,panoramas]'
 	@touch $@
 
 demo: venv

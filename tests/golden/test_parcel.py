@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.kit.sequences import write_sequences
+from triptych.golden.quartdepth.data.panorama import read_panoramas
 from triptych.golden.quartdepth.data.render.materials import PHOTOS, pictures
 from triptych.golden.quartdepth.data.sequences import TRAINED_PLACES, read_sequence
 from triptych.golden.quartdepth.train import parcel
@@ -29,8 +31,11 @@ def test_a_parcel_is_what_trainings_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_sequences(tmp_path / "data")
-    out = tmp_path / "parcel"
-    _run(monkeypatch, "--backbone", "wheel", "--data", tmp_path / "data", "--out", out, "--every", 2)
+    out, panoramas = tmp_path / "parcel", tmp_path / "panoramas"
+    panoramas.mkdir()
+    Image.new("RGB", (8, 4), (9, 8, 7)).save(panoramas / "a.png")
+    rest = ("--every", 2, "--panoramas", panoramas)
+    _run(monkeypatch, "--backbone", "wheel", "--data", tmp_path / "data", "--out", out, *rest)
     told = capsys.readouterr().out
     assert f"{2 * (1 + 1) + 4 * 3 + 2} frames, {len(PHOTOS)} photos" in told
     whole = real_pools(Sources(tmp_path / "data", every=2))
@@ -46,6 +51,8 @@ def test_a_parcel_is_what_trainings_read(
     assert back.keys() == STATE.keys()
     for name, value in STATE.items():
         assert torch.equal(back[name], value.bfloat16().float())
+    (panorama,) = read_panoramas(out / "panoramas")
+    assert panorama[:, 2, 3].tolist() == [9, 8, 7]
     there, here = (pictures(3, None, folder) for folder in (out / "photos", None))
     assert torch.equal(there.levels[0][: 4 * len(PHOTOS)], here.levels[0][: 4 * len(PHOTOS)])
 

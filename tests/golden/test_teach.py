@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.kit.sequences import write_sequences
 from tests.kit.vit import COLS, ROWS, tiny_vit
@@ -157,6 +159,53 @@ def test_frames_of_things_near_the_camera_are_part_of_a_batch(
     ((each, found),) = given
     assert each == ((1, 1, 1, 0, 1, 2) if pools == 4 else (1, 1, 1, 0, 1))
     assert found[2:] == [SIZE] * pools  # the wide streets, too; real ones as they are
+
+
+def _panorama(file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(5).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file)
+
+
+@pytest.mark.slow
+def test_lessons_with_views_of_panoramas(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in each batch beside the others, and the file says so."""
+    sizes = [SIZE, SIZE, (28, 112), SIZE]
+    keep(tmp_path / "kept.pt", [_pool(4, s, "made", n) for n, s in enumerate(sizes)], [_pool(2, SIZE, "room", 9)])
+    monkeypatch.setitem(teach.WITH_VIEWS, "vit", (1, 0, 1, 0, 0, 0, 2))
+    monkeypatch.setattr(teach, "VIEWS", 5)
+    _panorama(tmp_path / "panoramas" / "a.png")
+    batches: list[int] = []
+    real = teach.Stream.photos
+
+    def photos(stream: teach.Stream) -> torch.Tensor:
+        assert [len(rgb) for rgb, count in stream.pools][-1] == 5
+        batches.append(sum(count for _, count in stream.pools))
+        return real(stream)
+
+    monkeypatch.setattr(teach.Stream, "photos", photos)
+    out = tmp_path / "x.triptych"
+    _run(monkeypatch, [*files, "--steps", "1", "--panoramas", str(tmp_path / "panoramas"), "--out", str(out)])
+    assert set(batches) == {4}
+    (lessons,) = load(out).about["recipe"]["runs"]
+    assert lessons["views"] is True
+
+
+def test_views_need_panoramas_and_things_near_the_camera(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "panoramas", tmp_path / "x.triptych"
+    folder.mkdir()
+    rest = ["--panoramas", str(folder), "--out", str(out)]
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, [*files, *rest])
+    assert "render them by --near" in capsys.readouterr().err
+    sizes = [SIZE, SIZE, (28, 112), SIZE]
+    keep(tmp_path / "kept.pt", [_pool(4, s, "made", n) for n, s in enumerate(sizes)], [_pool(2, SIZE, "room", 9)])
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, [*files, *rest])
+    assert capsys.readouterr().err == f"{folder} holds no panoramas\n"
+    assert not out.exists()
 
 
 @pytest.mark.slow

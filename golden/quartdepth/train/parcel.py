@@ -2,7 +2,8 @@
 
 A computer with a GPU may reach nothing but what it is given. FOLDER then holds `backbone.npz`, a third of the wheel,
 for the network is trained on bfloat16 anyway, `data/` (some frames of the sequences that may be trained on, with their
-depth) and `photos/` (those on rendered surfaces): what `--backbone`, `--data` and `--photos` of the trainings name.
+depth), `photos/` (those on rendered surfaces) and, if there are any, `panoramas/`: what `--backbone`, `--data`,
+`--photos` and `--panoramas` of the trainings name.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from triptych.golden.files import check_writable, write
 from triptych.golden.paths import shared_dir
 from triptych.golden.photo import shipped_photo
+from triptych.golden.quartdepth.data.panorama import read_panoramas
 from triptych.golden.quartdepth.data.render.materials import PHOTOS
 from triptych.golden.quartdepth.data.sequences import OTHER_PLACES, TRAINED_PLACES, DataError, read_sequence
 from triptych.golden.quartdepth.zoo.vit_backbone import pack, wheel_backbone
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     parser.add_argument("--data", type=Path, help="folder of the sequences (default: data/indoor of the shared data)")
     parser.add_argument("--every", type=int, default=2, help="every so many-th frame of the long sequences")
+    parser.add_argument("--panoramas", type=Path, help="folder of panoramas (train.panoramas)")
     args = parser.parse_args()
     shared = shared_dir()
     data = args.data or (shared / "data" / "indoor" if shared else None)
@@ -54,6 +57,9 @@ def main() -> None:
         parser.error(f"--every {args.every}: every first frame at least")
     try:
         check_writable(args.out)
+        if args.panoramas:
+            read_panoramas(args.panoramas)
+            shutil.copytree(args.panoramas, args.out / "panoramas", dirs_exist_ok=True)
         pack(wheel_backbone(args.backbone), args.out / "backbone.npz")
         count = frames(data, args.out / "data", args.every)
         (args.out / "photos").mkdir(exist_ok=True)

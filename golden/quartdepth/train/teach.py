@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from triptych.golden.files import replacing
 from triptych.golden.provenance import digest
+from triptych.golden.quartdepth.data.panorama import read_panoramas, views
 from triptych.golden.quartdepth.network.capture import capture
 from triptych.golden.quartdepth.network.errors import tensor_errors
 from triptych.golden.quartdepth.network.float_graph import FloatGraph
@@ -46,6 +47,9 @@ BATCH = {"vit": (4, 2, 4, 2, 4), "meter": (24, 8, 24, 8, 0)}
 """Frames of each pool in a batch."""
 WITH_NEAR = {"vit": (3, 2, 3, 2, 4, 2), "meter": (20, 8, 20, 6, 0, 10)}
 """The same where there are things near the camera, too (`--near`)."""
+WITH_VIEWS = {"vit": (3, 2, 2, 1, 3, 1, 4), "meter": (20, 8, 16, 6, 0, 8, 6)}
+"""The same with views of panoramas besides (`--panoramas`)."""
+VIEWS = 3000  # of all panoramas together
 WIDE = 256  # frames that show how far eight-bit maps reach
 
 
@@ -115,6 +119,11 @@ def pools_of(sources: Sources, size: tuple[int, int], device: torch.device) -> l
     return [*out[:4], squeezed(out[4], size), *out[5:]]
 
 
+def views_of(folder: Path, size: tuple[int, int], seed: int, device: torch.device) -> Tensor:
+    """Pictures uint8 [VIEWS,3,h,w] of a folder's panoramas on the device. Raises ValueError."""
+    return views(read_panoramas(folder), VIEWS, size, torch.Generator(device).manual_seed(seed))
+
+
 def parts_for(model: str, device: torch.device) -> int:
     """Parts of a batch that fit the device's memory: ViT's 16 photos take more than 80 GB."""
     if model != "vit" or device.type != "cuda":
@@ -180,7 +189,9 @@ def taught(
             print(f"validation, {place}: d1 lost {d1:.4f}, distance {apart:.4f}")
     runs = start.runs
     if taken:
-        runs += (asdict(lessons) | {"seed": args.seed, "strange": args.strange, "steps": taken},)
+        runs += (asdict(lessons) | {
+            "seed": args.seed, "strange": args.strange, "steps": taken, "views": bool(args.panoramas),
+        },)  # fmt: skip
     if args.keep:
         ended = {n: Rounded(r.codes.cpu(), r.scale.cpu(), r.bias.cpu()) for n, r in learner.rounded().items()}
         latent = {n: c.detach().cpu() for n, c in learner.codes.items()}
@@ -247,6 +258,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, default=1.0, help="all rates of learning, times as large")
     parser.add_argument("--parts", type=int, help="in which a batch is gone through (default: two on a GPU of 80 GB)")
     parser.add_argument("--strange", action="store_true", help="pictures stranger than those of a training")
+    parser.add_argument("--panoramas", type=Path, help="folder of panoramas, views of which are part of a batch")
     parser.add_argument("--keep", type=Path, help="file for where the run ended")
     parser.add_argument("--start", type=Path, nargs="+", help="such files: go on from their mean")
     source_arguments(parser)
@@ -267,8 +279,14 @@ def main() -> None:
         module, size = float_module(args.model, args.backbone, args.head)
         found = validation.pools(sources, args.rendered, torch.device(args.device))
         pools = pools_of(sources, size, torch.device(args.device))
-        each = BATCH if len(pools) == len(CALIBRATION) else WITH_NEAR
-        model = taught(module, size, pools, each[args.model], lessons, args, found)
+        near = len(pools) > len(CALIBRATION)
+        each: tuple[int, ...] = (WITH_NEAR if near else BATCH)[args.model]
+        if args.panoramas and not near:
+            raise ValueError("views of panoramas are for batches with things near the camera: render them by --near")
+        if args.panoramas:
+            pools.append(views_of(args.panoramas, size, args.seed, torch.device(args.device)))
+            each = WITH_VIEWS[args.model]
+        model = taught(module, size, pools, each, lessons, args, found)
     except ValueError as error:
         parser.exit(1, f"{error}\n")
     print(f"{args.out}: {save(model, args.out)} bytes")
