@@ -57,17 +57,13 @@ def over_photo(depth: NDArray[np.float64], photo: Photo) -> NDArray[np.float32]:
 
 
 def triptych(photo: Photo, float_depth: NDArray[np.float64] | None, chip_depth: NDArray[np.float64]) -> Image.Image:
-    """The panels side by side as large as the network saw the photo: photo, FP32 (if there is one), chip; depths on one
-    scale (2nd to 98th percentile of the first), the second brought to the first one's median: of a camera that nobody
-    knows depth is known up to a factor."""
+    """The panels side by side as large as the network saw the photo: photo, FP32 (if there is one), chip; each depth on
+    a scale of its own (its 2nd to 98th percentile): of a camera that nobody knows depth is known up to a factor."""
     left, top, right, bottom = photo.inside
-    given = [chip_depth]
-    if float_depth is not None:
-        ratio = np.median(float_depth) / max(float(np.median(chip_depth)), 1e-9)
-        given = [float_depth, chip_depth * ratio]
+    given = [d for d in (float_depth, chip_depth) if d is not None]
     depths = [upsample(d, photo.rgb.shape[:2])[top:bottom, left:right] for d in given]
-    low, high = (float(v) for v in np.percentile(depths[0], (2, 98)))
-    panels = [photo.rgb[top:bottom, left:right], *(colour(d, low, high) for d in depths)]
+    shown = (colour(d, *(float(v) for v in np.percentile(d, (2, 98)))) for d in depths)
+    panels = [photo.rgb[top:bottom, left:right], *shown]
     gap = np.full((bottom - top, 6, 3), 255, np.uint8)
     return Image.fromarray(np.concatenate([p for panel in panels for p in (gap, panel)][1:], axis=1))
 

@@ -38,6 +38,18 @@ def test_depth_lies_where_the_photo_is(wh: tuple[int, int], fit: Fit, tmp_path: 
     panels = triptych(photo, quarter, quarter)
     inside = photo.inside
     assert panels.size == (3 * (inside[2] - inside[0]) + 12, inside[3] - inside[1])
+    assert triptych(photo, None, quarter).size == (2 * (inside[2] - inside[0]) + 6, inside[3] - inside[1])
+
+
+def test_each_depth_has_a_scale_of_its_own(tmp_path: Path) -> None:
+    """A factor, or a scale that four bits stretched, changes nothing of what can be told in a panel."""
+    Image.new("RGB", (256, 192)).save(tmp_path / "p.png")
+    photo = fit_photo(tmp_path / "p.png", (192, 256), Fit.CROP)
+    depth = np.tile(np.geomspace(0.3, 3.0, 64), (48, 1))
+    panels = np.asarray(triptych(photo, depth, 7 * depth**1.5)).reshape(192, 3 * 256 + 12, 3).astype(int)
+    seen, chip = panels[:, 262:518], panels[:, 524:]
+    assert len(np.unique(seen.reshape(-1, 3), axis=0)) > 50
+    assert np.abs(seen - chip).max() <= 24  # between two depths a line is not a power
 
 
 def test_what_a_fit_costs_is_said(tmp_path: Path) -> None:
