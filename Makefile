@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
+# What Python compiles is kept, whatever the environment says: hundreds of the tests' processes read it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-full lint vectors mutate mutate-golden mutate-kernels planted formal fuzz coverage hls-coverage verification venv clean
 
 venv: $(VENV)/ready
