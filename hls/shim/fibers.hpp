@@ -172,6 +172,13 @@ public:
             "stream '" + name + "' ends with " + std::to_string(count) + " elements that nobody has read"));
     }
 
+    // An array was asked for an element that it does not have: in hardware another memory's, or none.
+    void beyond(const std::string& where, std::size_t index, const std::string& array) {
+        if (error_) return;
+        error_ = std::make_exception_ptr(
+            std::runtime_error(where + ": element " + std::to_string(index) + " of an array of type " + array));
+    }
+
 private:
     void resume(Fiber* fiber) {
         current_ = fiber;

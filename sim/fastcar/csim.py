@@ -1,7 +1,7 @@
 """C simulation of the HLS kernels: builds hls/ with g++ and AMD's ap_int headers, and calls it.
 
 The kernels run as fibers on streams of real depth, so back-pressure is real and a deadlock is an error that names the
-streams. Builds are cached by content.
+streams. An index beyond an array's end is an error too. Builds are cached by content.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ FLAGS = (
     "-Wextra",
     "-Wno-unknown-pragmas",
     "-Wno-unused-label",
+    "-fsanitize=bounds-strict",  # cpp/bounds.cpp is called
 )
 ERROR_BYTES = 512
 LIBRARY = "libfastcar.so"
@@ -123,7 +124,7 @@ def library(lanes: int, *, exact: bool = False, hls: Path = HLS, optimise: str =
     if exact:
         macros += ["-DFASTCAR_EXACT_WIDTHS", "-Wno-maybe-uninitialized"]  # of ap_private, by value
     key = cache.fingerprint(_sources(hls), FLAGS, macros, metadata.version("hls4ml"), cpu())
-    units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp")
+    units = (hls / "fastcar.cpp", GLUE / "csim.cpp", GLUE / "cosim.cpp", GLUE / "bounds.cpp")
 
     def build(folder: Path) -> None:
         env = environment()

@@ -20,7 +20,7 @@ def _counting(lanes: int, *, exact: bool = False, hls: Path = csim.HLS, optimise
         env = csim.environment()
         macros = ["-O1", f"-DFASTCAR_LANES={lanes}", "-DTRIPTYCH_FIBERS", "--coverage"]
         objects = []
-        for unit in (hls / "fastcar.cpp", csim.GLUE / "csim.cpp", csim.GLUE / "cosim.cpp"):
+        for unit in (hls / "fastcar.cpp", csim.GLUE / "csim.cpp", csim.GLUE / "cosim.cpp", csim.GLUE / "bounds.cpp"):
             objects.append(str(target / f"{unit.stem}.o"))
             command = ["g++", *csim.FLAGS, *macros, *csim.include_flags(hls), "-c", str(unit), "-o", objects[-1]]
             csim._run(command, env, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +185,8 @@ def test_planted_bugs_are_caught(tmp_path: Path) -> None:
         seen[bug] = found
     assert seen.pop("") == []
     assert all(seen.values()), seen
+    (told,) = seen["beyond an array"]
+    assert re.fullmatch(r"rope\.hpp:\d+: element 128 of an array of type '.*int.*\[128\]'", told), told
 
 
 @pytest.mark.slow
