@@ -11,9 +11,11 @@ FOLDER = Path(os.environ["TRIPTYCH_GCOV"])
 _library = csim.library
 
 
-def _counting(lanes: int, *, exact: bool = False, hls: Path = csim.HLS, optimise: str = "-O3") -> Path:
+def _counting(
+    lanes: int, *, exact: bool = False, checked: bool = False, hls: Path = csim.HLS, optimise: str = "-O3"
+) -> Path:  # fmt: skip
     if hls != csim.HLS or exact or not 1 <= lanes <= 32:  # other kernels, other types, or what is refused
-        return _library(lanes, exact=exact, hls=hls, optimise=optimise)
+        return _library(lanes, exact=exact, checked=checked, hls=hls, optimise=optimise)
     target = FOLDER / f"lanes{lanes}"
     if not (target / csim.LIBRARY).exists():
         target.mkdir(parents=True)

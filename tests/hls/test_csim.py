@@ -24,7 +24,7 @@ LANES = 4
 
 @pytest.fixture(scope="module")
 def sim() -> CSim:
-    return simulator(LANES)
+    return CSim.build(LANES, checked=True)
 
 
 def run_steps(sim: CSim, case: Case, first: int, steps: int, scheduling: bool = True) -> list[str]:
@@ -172,7 +172,7 @@ def test_shapes_beyond_the_maxima_are_refused(sim: CSim) -> None:
 def test_planted_bugs_are_caught(tmp_path: Path) -> None:
     """One build of the kernels with all bugs in it, each switched on in turn; all off, it is right."""
     hls, arm = mutant(HLS, tmp_path / "hls")
-    sim = CSim(library(LANES, hls=hls, optimise="-O1"), LANES)
+    sim = CSim(library(LANES, checked=True, hls=hls, optimise="-O1"), LANES)
     seen = {}
     controls = [Controls(threshold=0), Controls(threshold=-50_000, chooser=Chooser.VALUE)]
     for bug in ("", *BUGS):
@@ -192,7 +192,7 @@ def test_planted_bugs_are_caught(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [SMALL, LLAMA_7B], ids=["small", "llama-7b"])
 def test_large_layers(config: LayerConfig) -> None:
-    sim = simulator(16)
+    sim = CSim.build(16, checked=True)
     case = Case.random(config, 4, [Controls(threshold=0, policy=Policy.PER_SAMPLE)], sim.limits, 1)
     assert run_steps(sim, case, 300, 2) == []
 

@@ -21,7 +21,7 @@ SEEDS = range(20)
 
 @pytest.fixture(scope="module")
 def sim() -> CSim:
-    return simulator(LANES)
+    return CSim.build(LANES, checked=True)
 
 
 def random_config(rng: np.random.Generator) -> LayerConfig:
