@@ -20,7 +20,7 @@ SOURCES = st.sampled_from([Format.INT8, Format.UINT4, Format.TABLE4])
 OUTPUTS = st.sampled_from([Format.INT8, Format.UINT4, Format.TABLE4, Format.INT16])
 ODD = st.sampled_from([1, 2, 3, 5, 7, 11, 13, 17])
 CHANNELS = st.sampled_from([1, 2, 3, 7, 8, 13, 16, 17, 31, 33])
-BUDGET = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+BUDGET = settings(max_examples=12, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(network: Network, seed: int) -> None:

@@ -24,14 +24,14 @@ REALS = EVERY.astype(np.float64)
 steps = st.one_of(st.sampled_from([0.25, 0.5, 1.0, 2.0]), st.floats(0.05, 1.9))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(st.integers(1, 2000), st.floats(0.3, 2100.0)), st.integers(0, 15))
 def test_uniform_is_its_formula_for_every_input(step: float, zero_point: int) -> None:
     table = CodeTable.uniform(step, zero_point)
     assert np.array_equal(table.encode(EVERY), uniform_formula(step, zero_point)(REALS))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, st.integers(0, 15), st.sampled_from([2.0**-5, 2.0**-8, 2.0**-12]), st.floats(0.5, 1.0))
 def test_lognp_is_its_formula_for_every_input(step: float, zero_point: int, unit: float, factor: float) -> None:
     octaves = step * max(14.5 - zero_point, zero_point - 0.5)
@@ -44,7 +44,7 @@ def test_lognp_is_its_formula_for_every_input(step: float, zero_point: int, unit
     assert ENTRY_MAX - 1 <= table.entries[15] <= ENTRY_MAX
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 32767), steps)
 def test_log2_softmax_is_its_formula_for_every_input(one: int, step: float) -> None:
     table = CodeTable.log2_softmax(one, step)

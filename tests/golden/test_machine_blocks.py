@@ -96,7 +96,7 @@ HANDED_ON = (  # nine pixels in blocks of six, the sum of the sides: the second 
 
 
 @example(HANDED_ON)
-@settings(max_examples=600, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=600, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(vectors())
 def test_all_at_once_is_block_after_block(vector: tuple[dict[str, int], list[dict[str, int]]]) -> None:
     for one, other in zip(_after(*vector, False), _after(*vector, True), strict=True):

@@ -125,7 +125,7 @@ def finish(
     assert np.array_equal(got, expected), f"first wrong element (y, x, channel): {np.argwhere(got != expected)[0]}"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), configs, st.integers(0, 2**32 - 1))
 def test_convolution(data: Draw, config: ChipConfig, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -156,7 +156,7 @@ def test_convolution(data: Draw, config: ChipConfig, seed: int) -> None:
     finish(bench, rng, acc, kind, encode=kind == Destination.NIBBLE and pick(st.booleans()), matmul=matmul)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), configs, st.integers(0, 2**32 - 1))
 def test_depthwise(data: Draw, config: ChipConfig, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -232,7 +232,7 @@ def test_transposed_convolution(
     assert np.array_equal(got, expected.numpy())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     configs,
     st.sampled_from(SIZES),
@@ -286,7 +286,7 @@ def over_rows(bench: Bench, x: np.ndarray, words: list[Microword], kind: Destina
     return bench.read(d, x.shape, (pix,), kind)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs, ROWS, st.sampled_from([65, 72, 97]), st.integers(0, 99))
 def test_layer_norm(config: ChipConfig, rows: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -307,7 +307,7 @@ def test_layer_norm(config: ChipConfig, rows: int, n: int, seed: int) -> None:
     assert np.array_equal(got, expected.numpy())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs, ROWS, st.sampled_from(CHANNELS), st.integers(0, 99))
 def test_softmax(config: ChipConfig, rows: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -337,7 +337,7 @@ def test_softmax(config: ChipConfig, rows: int, n: int, seed: int) -> None:
     assert np.all(np.abs(divided.sum(axis=1) - 16384) <= 0.01 * 16384)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(configs, st.sampled_from(SIZES[:4]), st.sampled_from(SIZES[:4]), st.sampled_from([1, 8, 17]), st.integers(0, 99))
 def test_resize(config: ChipConfig, h: int, w: int, n: int, seed: int) -> None:
     """A pass is a depthwise convolution (3 of the near pixel, 1 of the far one) for each of the two phases."""

@@ -92,7 +92,7 @@ def keep_rows(records: list[np.ndarray]) -> Any:
     return observe
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data(), configs, st.integers(0, 2**32 - 1))
 def test_matmul(data: Draw, config: ChipConfig, seed: int) -> None:
     instruction = data.draw(matmuls(config))
@@ -199,7 +199,7 @@ def feed(config: ChipConfig, vector: Instruction, rows: int) -> list[Instruction
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), configs, st.integers(0, 2**32 - 1))
 def test_vector(data: Draw, config: ChipConfig, seed: int) -> None:
     instruction, words = data.draw(vectors(config))

@@ -302,7 +302,7 @@ def loops(network: Network, codes: Ints) -> Ints:
 FORMATS = [Format.INT8, Format.UINT4, Format.TABLE4]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(st.data())
 def test_executor_equals_plain_loops(data: st.DataObject) -> None:
     source, output = data.draw(st.sampled_from(FORMATS)), data.draw(st.sampled_from([*FORMATS, Format.INT16]))

@@ -32,7 +32,7 @@ def fingerprint(program: RandomProgram, config_name: str, order: int | None) -> 
     return result.trap, result.pc, result.engine, signatures, *(a.tobytes() for a in state)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sampled_from(sorted(CONFIGS)), st.integers(0, 2**32 - 1))
 def test_results_do_not_depend_on_timing(config: str, seed: int) -> None:
     def fresh() -> RandomProgram:

@@ -36,14 +36,14 @@ UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)  # a smaller seed is no
 
 
 @given(INT48, st.integers(-64, 300))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_rounding_shift(value: int, count: int) -> None:
     """Also of counts beyond the range, and of values as wide as they come."""
     assert int(numerics.rs(np.int64(value), np.int64(count))) == arithmetic.rounding_shift(value, count)
 
 
 @given(INT48)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_narrowing(value: int) -> None:
     one = np.array([value])
     assert int(numerics.wrap32(one)[0]) == arithmetic.wrap32(value)
@@ -52,7 +52,7 @@ def test_narrowing(value: int) -> None:
 
 
 @given(st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=1, max_size=40), st.integers(0, 1 << 22))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_signatures(words: list[int], first: int) -> None:
     """Of words of any integer type, wherever they begin."""
     data = b"".join((w & 0xFFFFFFFF).to_bytes(4, "little") for w in words)
@@ -61,7 +61,7 @@ def test_signatures(words: list[int], first: int) -> None:
 
 
 @given(st.lists(st.integers(-16, 15), min_size=16, max_size=16), st.lists(INT16, min_size=15, max_size=15), INT16)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_code_tables(entries: list[int], thresholds: list[int], value: int) -> None:
     """Ties too: the value may be one of the thresholds."""
     table = CodeTable(tuple(entries), tuple(sorted(thresholds)))
@@ -89,7 +89,7 @@ def differences(name: str, seed: int, length: int) -> str:
 
 
 @given(st.sampled_from(["tiny", "tiny", "small"]), st.integers(0, 1 << 30))
-@settings(max_examples=8, deadline=None, derandomize=True, phases=UNSHRUNK)
+@settings(max_examples=8, derandomize=True, phases=UNSHRUNK)
 def test_random_programs(name: str, seed: int) -> None:
     """Every signature is the same, and in the end scratchpad and memory, byte by byte."""
     assert differences(name, seed, 100 if name == "tiny" else 30) == ""
@@ -97,7 +97,7 @@ def test_random_programs(name: str, seed: int) -> None:
 
 @pytest.mark.slow
 @given(st.sampled_from(["tiny", "small"]), st.integers(0, 1 << 30))
-@settings(max_examples=150, deadline=None, phases=UNSHRUNK)
+@settings(max_examples=150, phases=UNSHRUNK)
 def test_many_random_programs(name: str, seed: int) -> None:
     assert differences(name, seed, 40) == ""
 
@@ -133,7 +133,7 @@ def vector_words(draw: st.DrawFn) -> dict[str, int]:
 
 
 @given(vector_words(), st.integers(0, 1 << 20), st.integers(1, 20))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_any_microword(word: dict[str, int], seed: int, n: int) -> None:
     """One VECTOR over random bytes: every field to its ends, where sums saturate and wrap."""
     config = CONFIGS["tiny"]
@@ -170,7 +170,7 @@ def test_any_microword(word: dict[str, int], seed: int, n: int) -> None:
 
 
 @given(INT16)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_functions_of_16_bits(y: int) -> None:
     """To within one unit of the last place, by float64."""
     exact = min(32767.0, 2.0 ** (15 - max(0, -y) / 1024))
@@ -180,7 +180,7 @@ def test_functions_of_16_bits(y: int) -> None:
 
 
 @given(st.integers(-(1 << 31), (1 << 31) - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_functions_of_32_bits(y: int) -> None:
     """The exponent exactly, the factor to within two units of its last place."""
     positive = max(y, 1)

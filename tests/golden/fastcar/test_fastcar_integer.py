@@ -61,7 +61,7 @@ def test_silu_over_all_inputs() -> None:
     assert silu.main(["--check"]) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(1, 3000), st.sampled_from([1, 40, 2500, 32767]))
 def test_rms_norm_is_within_half_a_unit(seed: int, width: int, size: int) -> None:
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def test_sums_are_exact_at_the_widest_projection() -> None:
     assert acc[0, 0] == 1 << 24
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.integers(0, 2047))
 def test_rope_turns_by_the_position(seed: int, position: int) -> None:
     config = replace(LLAMA_7B, heads=2, kv_heads=2, head_dim=16)
@@ -108,7 +108,7 @@ def test_rope_turns_by_the_position(seed: int, position: int) -> None:
     assert (np.abs(integer.rope(v, cos[position], sin[position]) - np.clip(exact, -128, 127)) <= 0.5 + 2 / 128).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, configs(), st.integers(0, 39), st.integers(0, 12), st.integers(0, 5))
 def test_attention_is_within_its_bound(seed: int, config: LayerConfig, position: int, window: int, sink: int) -> None:
     layer, state = random_layer(config, seed), random_state(config, 2, seed)
@@ -129,7 +129,7 @@ def test_attention_is_within_its_bound(seed: int, config: LayerConfig, position:
     assert (np.abs(got.reshape(exact.shape) - exact.clip(-128, 127)) <= bound).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS, st.integers(0, 24))
 def test_swiglu_is_within_its_bound(seed: int, shift: int) -> None:
     gate, up = np.random.default_rng(seed).integers(-32768, 32768, (2, 3, 200)).astype(np.int16)
@@ -139,7 +139,7 @@ def test_swiglu_is_within_its_bound(seed: int, shift: int) -> None:
     assert (np.abs(integer.swiglu(gate, up, shift) - exact.clip(-128, 127)) <= bound).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs(), SEEDS, st.sampled_from(Chooser))
 def test_a_row_does_not_depend_on_its_neighbours(config: LayerConfig, seed: int, chooser: Chooser) -> None:
     controls = Controls(threshold=-40000 if chooser.is_distance else 0, chooser=chooser)
@@ -152,7 +152,7 @@ def test_a_row_does_not_depend_on_its_neighbours(config: LayerConfig, seed: int,
     assert together.index >> 1 & 1 == single.index
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs(), SEEDS, st.integers(0, 2**32 - 1))
 def test_the_ring_gives_back_the_same_place_of_the_last_frame(config: LayerConfig, seed: int, pattern: int) -> None:
     """An oracle that keeps each position's MLP output by position, without slots."""
@@ -174,7 +174,7 @@ def test_the_ring_gives_back_the_same_place_of_the_last_frame(config: LayerConfi
             np.testing.assert_array_equal(trace.y[row], integer.add(trace.middle[row], kept[row, position]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs(), SEEDS, st.sampled_from(Chooser))
 def test_the_threshold_is_strict(config: LayerConfig, seed: int, chooser: Chooser) -> None:
     position = config.frame_tokens + 3
@@ -184,7 +184,7 @@ def test_the_threshold_is_strict(config: LayerConfig, seed: int, chooser: Choose
         assert run(config, seed, 1, range(position, position + 1), [controls])[0].index == computes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(configs(), SEEDS, st.sampled_from(Chooser))
 def test_scores_by_hand(config: LayerConfig, seed: int, chooser: Chooser) -> None:
     position, before = config.frame_tokens + 5, 5
