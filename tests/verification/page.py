@@ -111,9 +111,9 @@ NOT_PROVEN = (
     "The register block that PeakRDL generates, beyond its tests.",
     "What a netlist does: synthesis is not compared with the RTL, and x is two-valued in Verilator (random at "
     "power-on).",
-    "Pointers of the HLS kernels to DRAM: the tests' C simulation checks the bounds of arrays (an index beyond one ends "
-    "it with file, line and element), not those of memories; an element too many that an array has room for and nothing "
-    "reads is noticed by nobody (the survivor of `hls.decoder`).",
+    "Pointers of the HLS kernels to DRAM: the tests' C simulation checks the bounds of arrays (an index beyond one "
+    "ends it with file, line and element), not those of memories; an element too many that an array has room for and "
+    "nothing reads is noticed by nobody (the survivor of `hls.decoder`).",
     "FastCar's HLS kernels: compared with golden in C simulation and co-simulation, not proven; the SystemVerilog "
     "twins' DRS blocks are.",
     "Races in the GPU kernels' shared memory: one small call of each kernel was watched, on a Hopper card.",
